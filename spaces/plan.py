@@ -1,0 +1,92 @@
+"""A plan: how much of each pruning group goes, and how the rest is quantized."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+Precision = Literal["float", "bfloat16", "int8"]
+
+
+class QuantizationChoice(str, Enum):
+    """The precision a model is deployed in, and how it gets there."""
+
+    FLOAT = "float"
+    BFLOAT16 = "bfloat16"
+    INT8_PTQ = "int8_ptq"
+    """Post-training: a calibration pass fixes the scales."""
+    INT8_QAT = "int8_qat"
+    """Quantization-aware training (Jacob et al., CVPR 2018)."""
+    INT8_QAT_PACT = "int8_qat_pact"
+    """The same with learned clipping of activations (PACT, Choi et al., 2018)."""
+
+    @property
+    def precision(self) -> Precision:
+        """Return what the engine computes in."""
+        if self in (QuantizationChoice.FLOAT, QuantizationChoice.BFLOAT16):
+            return self.value  # type: ignore[return-value]
+        return "int8"
+
+    @property
+    def is_trained(self) -> bool:
+        """Return whether the quantized model is trained, not only calibrated."""
+        return self in (QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT)
+
+
+@dataclass(frozen=True)
+class PruningGroup:
+    """The parameters that must shrink together, named by the first of them."""
+
+    name: str
+    """Structured name of the master parameter, for example "blocks.0.conv1.weight"."""
+    channels: int
+    """How many output channels the group has unpruned."""
+    members: tuple[str, ...] = ()
+    """Structured names of every parameter that shrinks with it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decoded candidate. Hashable; equal plans have equal keys."""
+
+    ratios: tuple[tuple[str, float], ...] = ()
+    """(group, ratio) by group name, only groups that are pruned; 0 < ratio < 1."""
+    quantization: QuantizationChoice = QuantizationChoice.FLOAT
+
+    def __post_init__(self) -> None:
+        for group, ratio in self.ratios:
+            if not 0 < ratio < 1:
+                raise ValueError(f"ratio {ratio} of {group} is not above 0 and below 1")
+        if list(self.ratios) != sorted(self.ratios):
+            raise ValueError("ratios are not sorted by group name; build plans with Plan.of")
+
+    @classmethod
+    def of(cls, ratios: Mapping[str, float], quantization: QuantizationChoice) -> Plan:
+        """Return the plan with these ratios; a group at 0 is left out of it."""
+        kept = tuple(sorted((group, round(ratio, 6)) for group, ratio in ratios.items() if ratio))
+        return cls(kept, quantization)
+
+    @property
+    def is_pruned(self) -> bool:
+        return bool(self.ratios)
+
+    def ratio(self, group: str) -> float:
+        """Return the ratio of a group, 0 for one that is left whole."""
+        return dict(self.ratios).get(group, 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ratios": dict(self.ratios), "quantization": self.quantization.value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Plan:
+        return cls.of(value["ratios"], QuantizationChoice(value["quantization"]))
+
+    @property
+    def key(self) -> str:
+        """Return 16 hex digits that equal plans share, in any process."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,93 @@
+"""A plan's quantization applied to a model, up to the exported file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from spaces.plan import QuantizationChoice
+from trainables.compression.slim import QuantizationAware, quantize_post_training
+from trainables.engine import Engine
+from trainables.evaluation import eager
+from trainables.export import check_outputs, export_float
+from trainables.settings import TrialSettings
+from trainables.task import Batch, Task
+
+CHECKED_SAMPLES = 64
+
+
+def prepare_quantization(
+    model: paddle.nn.Layer, choice: QuantizationChoice
+) -> QuantizationAware | None:
+    """Put fake quantization into the model if the choice is trained; otherwise return None."""
+    if not choice.is_trained:
+        return None
+    return QuantizationAware(model, pact=choice is QuantizationChoice.INT8_QAT_PACT)
+
+
+def calibration_feeds(task: Task, settings: TrialSettings) -> list[Mapping[str, np.ndarray]]:
+    """Return the batches that fix the scales of post-training quantization, by input name.
+
+    Training data, so that validation stays unseen by everything it judges.
+    """
+    size = min(task.recipe.batch_size, settings.calibration_samples)
+    wanted = -(-settings.calibration_samples // size)
+    names = [spec.name for spec in task.inputs]
+    batches = zip(range(wanted), task.train_batches(size, settings.seed), strict=False)
+    return [dict(zip(names, batch.inputs, strict=True)) for _, batch in batches]
+
+
+def export_candidate(
+    model: paddle.nn.Layer,
+    choice: QuantizationChoice,
+    quantization: QuantizationAware | None,
+    task: Task,
+    settings: TrialSettings,
+    folder: Path,
+) -> None:
+    """Write the model as the choice deploys it. `quantization` is from `prepare_quantization`."""
+    if quantization is not None:
+        quantization.export(task.inputs, folder)
+    elif choice is QuantizationChoice.INT8_PTQ:
+        feeds = calibration_feeds(task, settings)
+
+        def again() -> Iterator[Mapping[str, np.ndarray]]:
+            return iter(feeds)
+
+        with tempfile.TemporaryDirectory() as floats:
+            export_float(model, task.inputs, Path(floats))
+            quantize_post_training(Path(floats), folder, again)
+    else:
+        export_float(model, task.inputs, folder)
+
+
+def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
+    """Return the inputs of the first validation samples, repeated if there are too few."""
+    batch: Batch = next(iter(task.eval_batches("val", count)))
+    index = np.arange(count) % len(batch.inputs[0])
+    return tuple(array[index] for array in batch.inputs)
+
+
+def check_export(
+    model: paddle.nn.Layer,
+    choice: QuantizationChoice,
+    engine: Engine,
+    folder: Path,
+    task: Task,
+    threads: int,
+) -> float:
+    """Return how far the loaded export's outputs are from the model's; TrialError if too far.
+
+    Post-training quantization has no model in the framework: there the reference is
+    the quantized program run plainly, as it simulates INT8 in float.
+    """
+    inputs = first_samples(task, CHECKED_SAMPLES)
+    if choice is QuantizationChoice.INT8_PTQ:
+        reference = Engine(folder, None, threads).run(inputs)
+    else:
+        reference = eager(model)(inputs)
+    return check_outputs(engine.run(inputs), reference, choice.precision)

@@ -1,0 +1,42 @@
+"""A model's statistics on a split, in the framework or on the engine it is deployed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import paddle
+
+from spaces.errors import TrialError
+from trainables.engine import Engine
+from trainables.task import Split, Task
+from trainables.training import predict
+
+Predict = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+
+
+def eager(model: paddle.nn.Layer) -> Predict:
+    """Return a function from input arrays to output arrays of a model in the framework."""
+    model.eval()
+    return lambda inputs: predict(model, [paddle.to_tensor(array) for array in inputs])
+
+
+def on_engine(engine: Engine) -> Predict:
+    """Return the same of an exported model."""
+    return engine.run
+
+
+def evaluate(run: Predict, task: Task, split: Split, batch_size: int) -> np.ndarray:
+    """Return the metric's statistics, samples of the split along axis 0.
+
+    Raises TrialError for outputs that are not finite: NaN has no highest score.
+    """
+    statistics = []
+    for batch in task.eval_batches(split, batch_size):
+        outputs = run(batch.inputs)
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise TrialError(f"the model's outputs on {split} are not finite")
+        statistics.append(np.asarray(task.metric.sample_statistics(outputs, batch.targets)))
+    if not statistics:
+        raise TrialError(f"the task yields no batch of its {split} split")
+    return np.concatenate(statistics)

@@ -1,0 +1,64 @@
+"""Inference models out, and loaded back to be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from spaces.errors import TrialError
+from spaces.plan import Precision
+from trainables.engine import MODEL_FILE
+from trainables.task import ModelInput
+
+# Largest root mean square difference between the engine's outputs and the model's, as
+# a share of the outputs' standard deviation. Float differs by rounding alone; bfloat16
+# has 8 bits of mantissa; INT8 rounds again where oneDNN fuses what the model simulates
+# apart. A wrong export (stale weights, lost layers, missing scales) differs by about 1.
+TOLERANCE: dict[Precision, float] = {"float": 1e-3, "bfloat16": 0.1, "int8": 0.3}
+
+
+def input_spec(inputs: Sequence[ModelInput]) -> list[paddle.static.InputSpec]:
+    """Return the inputs of an export, with any batch size."""
+    return [paddle.static.InputSpec([None, *i.shape], i.dtype, i.name) for i in inputs]
+
+
+def path_prefix(folder: Path) -> str:
+    """Return what paddle's save functions call the path: without the suffix."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / MODEL_FILE.removesuffix(".pdmodel"))
+
+
+def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
+    """Write the model in float for the engine, which also runs it in bfloat16."""
+    model.eval()
+    paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
+
+
+def output_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+    """Return the largest root mean square difference, as a share of the reference's spread."""
+    if [o.shape for o in outputs] != [r.shape for r in reference]:
+        raise TrialError(
+            f"the export's outputs have shapes {[o.shape for o in outputs]}, "
+            f"the model's {[r.shape for r in reference]}"
+        )
+    worst = 0.0
+    for output, expected in zip(outputs, reference, strict=True):
+        error = float(np.sqrt(np.mean((output.astype("f8") - expected) ** 2)))
+        worst = max(worst, error / max(float(np.std(expected)), 1e-12))
+    return worst
+
+
+def check_outputs(
+    outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], precision: Precision
+) -> float:
+    """Return how far an export is from its model; TrialError beyond the precision's tolerance."""
+    difference = output_difference(outputs, reference)
+    if not difference <= TOLERANCE[precision]:
+        raise TrialError(
+            f"the exported {precision} model's outputs differ from the model's by {difference:.3g} "
+            f"of their spread, more than {TOLERANCE[precision]}"
+        )
+    return difference

@@ -1,0 +1,56 @@
+"""Metrics a task may use, and the two numbers the search makes of any metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trainables.task import Metric
+
+RESAMPLES = 400
+
+
+class TopOneAccuracy:
+    """Share of samples whose highest score is the label's."""
+
+    name = "top1_accuracy"
+    maximize = True
+
+    def sample_statistics(self, outputs: Sequence[np.ndarray], targets: Any) -> np.ndarray:
+        """Return 1.0 where right, else 0.0, shape (n,); `outputs[0]` has shape (n, classes)."""
+        return (np.argmax(outputs[0], axis=1) == np.asarray(targets).reshape(-1)).astype(float)
+
+    def aggregate(self, statistics: np.ndarray) -> float:
+        return float(statistics.mean())
+
+
+def relative_loss(metric: Metric, baseline: float, candidate: float) -> float:
+    """Return the relative metric loss, what the budget bounds; below 0 is a gain.
+
+    `(baseline - candidate) / |baseline|` for a metric to maximise, the other sign
+    for one to minimise. A baseline of 0 has no relative loss: ValueError.
+    """
+    if baseline == 0:
+        raise ValueError(f"the baseline's {metric.name} is 0, so no loss is relative to it")
+    difference = baseline - candidate if metric.maximize else candidate - baseline
+    return difference / abs(baseline)
+
+
+def loss_standard_error(metric: Metric, baseline: np.ndarray, candidate: np.ndarray) -> float:
+    """Return the standard error of the relative metric loss, from a paired bootstrap.
+
+    Both arguments are statistics of the same samples in the same order, so what
+    makes a sample hard for both models cancels (Efron and Tibshirani, 1993, 6.4).
+    """
+    if len(baseline) != len(candidate):
+        raise ValueError(f"{len(baseline)} and {len(candidate)} samples cannot be paired")
+    rng = np.random.default_rng(0)
+    losses = []
+    for _ in range(RESAMPLES):
+        index = rng.integers(len(baseline), size=len(baseline))
+        reference = metric.aggregate(baseline[index])
+        if reference != 0:
+            losses.append(relative_loss(metric, reference, metric.aggregate(candidate[index])))
+    return float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0

@@ -1,0 +1,48 @@
+"""What every worker is told about a study. Plain values, so that they travel as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """Equal settings and an equal plan give an equal model."""
+
+    task: str
+    """A built-in name, or "module:attribute"."""
+    run_folder: str
+    cache_folder: str
+    task_options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the task's factory, for example {"weights": "mine.safetensors"}."""
+    seed: int = 0
+    rungs: tuple[float, ...] = (0.25, 0.5, 1.0)
+    """Shares of the fine-tuning after which a trial is measured, ascending, the last one 1."""
+    finetune_samples: int = 10_000
+    """Training samples a trial sees in float."""
+    qat_samples: int = 2_500
+    """Training samples a trial sees under quantization-aware training, beyond the float ones."""
+    retrain_samples: int = 60_000
+    """Training samples the winner sees in float, over all workers."""
+    retrain_qat_samples: int = 20_000
+    calibration_samples: int = 256
+    """Training samples that fix the scales of post-training quantization."""
+    eval_batch: int = 250
+    latency_batch: int = 64
+    """Samples in a timed run."""
+    threads: int = 1
+    """Threads of a timed run, and of a trial."""
+
+    @property
+    def baseline_folder(self) -> Path:
+        return Path(self.run_folder) / "baseline"
+
+    @property
+    def stages_folder(self) -> Path:
+        return Path(self.run_folder) / "stages"
+
+    def candidate_folder(self, number: int) -> Path:
+        """Return where trial `number` leaves its export and its weights."""
+        return Path(self.run_folder) / "candidates" / f"{number:06d}"

@@ -1,0 +1,140 @@
+"""The Task contract: what a user supplies, and nothing more.
+
+A task is any object with the attributes of `Task`; nothing is inherited and
+nothing registered. `python -m search.run --task mypkg.mine:make_task` calls
+`make_task()` on every worker and expects one. `--check-task` tries it against
+every demand below and says in words what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import paddle
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class Batch(NamedTuple):
+    """Some samples: `inputs` for the model, `targets` for the loss and the metric."""
+
+    inputs: tuple[np.ndarray, ...]
+    """One array per entry of `Task.inputs`, in that order, samples along axis 0."""
+    targets: Any
+    """Whatever the task's own loss and metric understand."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of the model, and how raw data becomes it."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Without the batch axis, for example (3, 224, 224)."""
+    dtype: str = "float32"
+    layout: str = "NCHW"
+    scale: float = 1.0
+    """A raw pixel is multiplied by `scale`, then has `mean` taken off, then is divided by `std`."""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How the model is trained: SGD with momentum on a cosine schedule."""
+
+    batch_size: int = 128
+    learning_rate: float = 0.05
+    """The peak, for training in float; quantization-aware training takes a tenth."""
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+
+
+class Metric(Protocol):
+    """How good outputs are. Sampling errors come from resampling the per-sample statistics."""
+
+    name: str
+    maximize: bool
+
+    def sample_statistics(
+        self, outputs: Sequence[np.ndarray], targets: Any
+    ) -> Sequence[np.ndarray] | np.ndarray:
+        """Return one array per sample of the batch, all that `aggregate` needs of it."""
+        ...
+
+    def aggregate(self, statistics: np.ndarray) -> float:
+        """Return the metric over samples; `statistics` has the samples along axis 0."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A trained model, its data and its metric."""
+
+    name: str
+    inputs: Sequence[ModelInput]
+    metric: Metric
+    recipe: TrainingRecipe
+    protected_layers: Sequence[str]
+    """Structured names of layers never to be pruned, for example ("head.conv",)."""
+
+    def build_model(self) -> paddle.nn.Layer:
+        """Return a new model with its trained weights. Same structured names every time."""
+        ...
+
+    def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Yield one epoch of full training batches, shuffled and augmented by `seed`."""
+        ...
+
+    def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        """Yield every sample of a split once, always in the same order."""
+        ...
+
+    def loss(self, outputs: Any, targets: Any) -> paddle.Tensor:
+        """Return the scalar training loss of the model's raw outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A model evaluated once: at one rung, or finally."""
+
+    stage: str
+    """`finetune`, `quantize` or `retrain`."""
+    rung: int
+    fidelity: float
+    """The share of the trial's training it had, 0 to 1."""
+    metric: float
+    metric_loss: float
+    """(baseline - metric) / |baseline| for a metric to maximise; below 0 is a gain."""
+    standard_error: float
+    """Of `metric_loss`, from paired resampling of the samples."""
+    train_loss: float | None
+    """Mean training loss over the rung; None where nothing was trained."""
+
+
+@dataclass
+class TrialResult:
+    """What one trial found out. None is what it did not get to."""
+
+    state: Literal["COMPLETE", "STOPPED", "FAILED"]
+    """COMPLETE: full fidelity. STOPPED: ended early. FAILED: see `reason`."""
+    reason: str | None = None
+    metric: float | None = None
+    metric_loss: float | None = None
+    standard_error: float | None = None
+    latency_ms: float | None = None
+    baseline_latency_ms: float | None = None
+    latency_ratio: float | None = None
+    size_bytes: int | None = None
+    export_difference: float | None = None
+    """Between the exported model's outputs and the model's, as a share of their spread."""
+    measurements: list[Measurement] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall seconds by stage."""

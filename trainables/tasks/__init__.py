@@ -1,0 +1,1 @@
+"""The tasks that come with the search; each is a model, its data and its metric."""

@@ -1,0 +1,1 @@
+"""Fashion-MNIST classification: the problem that runs when no task is named."""

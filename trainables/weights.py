@@ -1,0 +1,151 @@
+"""Weights in and out of files, as plain arrays under structured names. Nothing is unpickled
+but `.pdparams`, by an unpickler that knows arrays and containers only."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from spaces.errors import WeightsError
+
+if TYPE_CHECKING:
+    import paddle
+
+Arrays = dict[str, np.ndarray]
+
+# What numpy's own pickles of arrays name, under numpy 1 and 2, and containers.
+_ADMITTED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("collections", "OrderedDict"),
+    ("builtins", "tuple"),
+    ("__builtin__", "tuple"),
+    ("_codecs", "encode"),  # how protocol 2 spells bytes
+}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """An unpickler that admits numpy arrays and plain containers, and refuses all else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise WeightsError(
+                f"the pickle names {module}.{name}; only numpy arrays and plain containers "
+                "are read; save the weights as .safetensors instead"
+            )
+        return super().find_class(module, name)
+
+
+def _read_pdparams(file: BinaryIO) -> Arrays:
+    loaded = ArrayUnpickler(file).load()
+    if not isinstance(loaded, dict):
+        raise WeightsError(f"a state dict is expected, not {type(loaded).__name__}")
+    # paddle adds a dict of names, and wraps a tensor as (name, array) in some versions.
+    plain = {k: v[1] if isinstance(v, tuple) and len(v) == 2 else v for k, v in loaded.items()}
+    return {k: v for k, v in plain.items() if isinstance(v, np.ndarray)}
+
+
+def read_weights(path: Path) -> Arrays:
+    """Return the arrays of a .safetensors, .npz or .pdparams file by structured name.
+
+    Raises WeightsError, with the path, for a file that is missing, damaged, of
+    another kind, or that holds anything but arrays.
+    """
+    allowed = ".safetensors, .npz and .pdparams are read"
+    if not path.is_file():
+        raise WeightsError(f"weights {path}: no such file; {allowed}")
+    try:
+        if path.suffix == ".safetensors":
+            arrays = load_file(path)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = dict(archive)
+        elif path.suffix == ".pdparams":
+            with path.open("rb") as file:
+                arrays = _read_pdparams(file)
+        else:
+            raise WeightsError(f"weights {path}: {allowed}, not {path.suffix or 'a bare name'}")
+    except WeightsError as error:
+        raise WeightsError(str(error) if str(path) in str(error) else f"weights {path}: {error}")
+    except (
+        SafetensorError,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        MemoryError,
+    ) as error:
+        raise WeightsError(
+            f"weights {path}: damaged or cut short ({error or type(error).__name__}); "
+            "copy or save it again"
+        ) from error
+    if not arrays:
+        raise WeightsError(f"weights {path}: holds no arrays; save a state dict")
+    return arrays
+
+
+def write_weights(path: Path, arrays: Arrays) -> None:
+    """Write arrays to a .safetensors file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+    temporary.replace(path)
+
+
+def model_weights(model: paddle.nn.Layer) -> Arrays:
+    """Return a copy of all parameters and buffers by structured name.
+
+    PaddleSlim leaves the arrays from before a prune behind as `*_backup`
+    buffers; they are not the model's.
+    """
+    return {
+        name: tensor.numpy()
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("_backup")
+    }
+
+
+def set_weights(model: paddle.nn.Layer, arrays: Arrays, source: str = "weights") -> None:
+    """Give the model these arrays; every parameter must be there, in its shape."""
+    wanted = model_weights(model)
+    for name, value in wanted.items():
+        if name not in arrays:
+            raise WeightsError(f"{source}: {name} is missing; these are another model's weights")
+        if arrays[name].shape != value.shape:
+            raise WeightsError(
+                f"{source}: {name} has shape {arrays[name].shape}, the model's is {value.shape}; "
+                "these are another model's weights"
+            )
+    model.set_state_dict({name: arrays[name] for name in wanted})
+
+
+def load_weights(model: paddle.nn.Layer, path: Path) -> None:
+    """Give the model the weights of a file. Raises WeightsError if they do not fit."""
+    set_weights(model, read_weights(path), f"weights {path}")
+
+
+def fingerprint(arrays: Arrays) -> str:
+    """Return a hex digest of names, shapes and contents."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
