@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import paddle
@@ -10,7 +11,7 @@ import paddle
 from spaces.errors import TrialError
 from trainables.engine import Engine
 from trainables.task import Split, Task
-from trainables.training import predict
+from trainables.training import StepGuard, predict
 
 Predict = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
@@ -26,14 +27,18 @@ def on_engine(engine: Engine) -> Predict:
     return engine.run
 
 
-def evaluate(run: Predict, task: Task, split: Split, batch_size: int) -> np.ndarray:
+def evaluate(
+    run: Predict, task: Task, split: Split, batch_size: int, guard: StepGuard = nullcontext
+) -> np.ndarray:
     """Return the metric's statistics, samples of the split along axis 0.
 
+    Each batch runs inside `guard`, so that a latency probe waits for one batch at most.
     Raises TrialError for outputs that are not finite: NaN has no highest score.
     """
     statistics = []
     for batch in task.eval_batches(split, batch_size):
-        outputs = run(batch.inputs)
+        with guard():
+            outputs = run(batch.inputs)
         if not all(np.isfinite(output).all() for output in outputs):
             raise TrialError(f"the model's outputs on {split} are not finite")
         statistics.append(np.asarray(task.metric.sample_statistics(outputs, batch.targets)))

@@ -16,11 +16,11 @@ import numpy as np
 
 from trainables.engine import Engine
 
-WARMUP_RUNS = 3
-BASELINE_RUNS = 2
-CANDIDATE_RUNS = 4
-QUICK_ROUNDS = 8
-FULL_ROUNDS = 25
+WARMUP_RUNS = 2
+BASELINE_RUNS = 1
+CANDIDATE_RUNS = 3
+QUICK_ROUNDS = 5
+FULL_ROUNDS = 20
 
 
 class DeviceLease(Protocol):

@@ -18,15 +18,15 @@ class TrialSettings:
     task_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the task's factory, for example {"weights": "mine.safetensors"}."""
     seed: int = 0
-    rungs: tuple[float, ...] = (0.25, 0.5, 1.0)
-    """Shares of the fine-tuning after which a trial is measured, ascending, the last one 1."""
-    finetune_samples: int = 10_000
+    rungs: tuple[float, ...] = (0.5,)
+    """Shares of the fine-tuning after which a trial is measured, ascending, below 1."""
+    finetune_samples: int = 4_000
     """Training samples a trial sees in float."""
-    qat_samples: int = 2_500
+    qat_samples: int = 1_500
     """Training samples a trial sees under quantization-aware training, beyond the float ones."""
-    retrain_samples: int = 60_000
+    retrain_samples: int = 40_000
     """Training samples the winner sees in float, over all workers."""
-    retrain_qat_samples: int = 20_000
+    retrain_qat_samples: int = 10_000
     calibration_samples: int = 256
     """Training samples that fix the scales of post-training quantization."""
     eval_batch: int = 250

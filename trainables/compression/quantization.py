@@ -41,6 +41,13 @@ def calibration_feeds(task: Task, settings: TrialSettings) -> list[Mapping[str, 
     return [dict(zip(names, batch.inputs, strict=True)) for _, batch in batches]
 
 
+def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
+    """Return the inputs of the first validation samples, repeated if there are too few."""
+    batch: Batch = next(iter(task.eval_batches("val", count)))
+    index = np.arange(count) % len(batch.inputs[0])
+    return tuple(array[index] for array in batch.inputs)
+
+
 def export_candidate(
     model: paddle.nn.Layer,
     choice: QuantizationChoice,
@@ -48,8 +55,16 @@ def export_candidate(
     task: Task,
     settings: TrialSettings,
     folder: Path,
-) -> None:
-    """Write the model as the choice deploys it. `quantization` is from `prepare_quantization`."""
+) -> tuple[Engine, float]:
+    """Write the model as the choice deploys it, load it back and compare.
+
+    Returns the loaded engine and how far its outputs are from the model's;
+    TrialError if that is too far. `quantization` is what `prepare_quantization`
+    returned. After quantization-aware training the model cannot be run again:
+    PaddleSlim's export turns it into a static one.
+    """
+    inputs = first_samples(task, CHECKED_SAMPLES)
+    reference = eager(model)(inputs)
     if quantization is not None:
         quantization.export(task.inputs, folder)
     elif choice is QuantizationChoice.INT8_PTQ:
@@ -61,33 +76,10 @@ def export_candidate(
         with tempfile.TemporaryDirectory() as floats:
             export_float(model, task.inputs, Path(floats))
             quantize_post_training(Path(floats), folder, again)
+        # This quantization has no model in the framework. The program run plainly, as
+        # it simulates INT8 in float, is the nearest thing.
+        reference = Engine(folder, None, settings.threads).run(inputs)
     else:
         export_float(model, task.inputs, folder)
-
-
-def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
-    """Return the inputs of the first validation samples, repeated if there are too few."""
-    batch: Batch = next(iter(task.eval_batches("val", count)))
-    index = np.arange(count) % len(batch.inputs[0])
-    return tuple(array[index] for array in batch.inputs)
-
-
-def check_export(
-    model: paddle.nn.Layer,
-    choice: QuantizationChoice,
-    engine: Engine,
-    folder: Path,
-    task: Task,
-    threads: int,
-) -> float:
-    """Return how far the loaded export's outputs are from the model's; TrialError if too far.
-
-    Post-training quantization has no model in the framework: there the reference is
-    the quantized program run plainly, as it simulates INT8 in float.
-    """
-    inputs = first_samples(task, CHECKED_SAMPLES)
-    if choice is QuantizationChoice.INT8_PTQ:
-        reference = Engine(folder, None, threads).run(inputs)
-    else:
-        reference = eager(model)(inputs)
-    return check_outputs(engine.run(inputs), reference, choice.precision)
+    engine = Engine(folder, choice.precision, settings.threads)
+    return engine, check_outputs(engine.run(inputs), reference, choice.precision)

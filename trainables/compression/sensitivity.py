@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,14 +73,20 @@ def group_sensitivity(
 
 
 def cached_group_sensitivity(
-    cache: JsonCache, fingerprint: str, task: Task, group: str, ratios: Sequence[float],
-    baseline_metric: float, eval_batch: int, threads: int,
+    cache: JsonCache,
+    fingerprint: str,
+    task: Callable[[], Task],
+    group: str,
+    ratios: Sequence[float],
+    baseline_metric: float,
+    eval_batch: int,
+    threads: int,
 ) -> tuple[list[Sensitivity], bool]:
-    """Return the same, and whether it was in the cache already."""
+    """Return the same, and whether it was in the cache; the task is loaded only if not."""
     key = cache_key(fingerprint, group, ratios)
     known = cache.get(key)
     if known is not None:
         return [Sensitivity(**row) for row in known], True
-    rows = group_sensitivity(task, group, ratios, baseline_metric, eval_batch, threads)
+    rows = group_sensitivity(task(), group, ratios, baseline_metric, eval_batch, threads)
     cache.put(key, [row.to_json() for row in rows])
     return rows, False

@@ -37,6 +37,18 @@ from trainables.task import ModelInput
 OUTPUT_CHANNELS = 0
 
 
+def _let_this_thread_leave_dynamic_mode() -> None:
+    """Make `paddle.enable_static` work in a thread other than the main one.
+
+    Paddle keeps the mode by thread. A new thread finds itself in dynamic mode without
+    having entered it, and so cannot leave it for a trace; Ray Train runs its loop in one.
+    """
+    state = paddle.base.framework.global_var
+    if state._functional_dygraph_context_manager is None:
+        state._dygraph_tracer_ = None
+        paddle.disable_static()
+
+
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Leave dynamic mode on afterwards, and print nothing.
@@ -44,6 +56,7 @@ def quietly() -> Iterator[None]:
     A trace that fails inside PaddleSlim leaves the whole process in static mode,
     and saving with PACT does so even when it succeeds.
     """
+    _let_this_thread_leave_dynamic_mode()
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

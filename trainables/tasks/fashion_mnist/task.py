@@ -27,7 +27,7 @@ class FashionMnist:
 
     name = "fashion_mnist"
     metric = TopOneAccuracy()
-    recipe = TrainingRecipe(batch_size=128, learning_rate=0.1, weight_decay=5e-4)
+    recipe = TrainingRecipe(batch_size=32, learning_rate=0.015, weight_decay=5e-4)
     protected_layers: tuple[str, ...] = ()
     inputs = (
         ModelInput(

@@ -1,0 +1,1 @@
+"""Where a study runs: finding Ray, sharing a device, paddle's own data parallelism."""

@@ -1,0 +1,85 @@
+"""Find or start Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import ray
+
+from spaces.errors import ConfigError
+
+# Ray prints advice about itself to the driver; none of it is about the study.
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the study runs on."""
+
+    cpus: int
+    gpus: int
+    dashboard: str | None
+    """Address of the Ray dashboard, "host:port"."""
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the variables every worker needs before it imports anything."""
+    count = str(threads)
+    return {
+        "FLAGS_enable_pir_api": "0",
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "GLOG_minloglevel": "2",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+@contextlib.contextmanager
+def connected(address: str | None, threads: int) -> Iterator[Cluster]:
+    """Connect to the cluster at `address`, or start a local one; leave it afterwards.
+
+    None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is
+    set. Raises ConfigError if nothing answers at the address.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    for name in ("ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        context = ray.init(
+            address=address or "local",
+            runtime_env={"env_vars": worker_environment(threads)},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"cluster {address or 'local'}: cannot connect ({first}); start Ray there, "
+            "or leave --address out for a local one"
+        ) from error
+    try:
+        resources = ray.cluster_resources()
+        yield Cluster(
+            cpus=int(resources.get("CPU", 1)),
+            gpus=int(resources.get("GPU", 0)),
+            dashboard=context.dashboard_url or None,
+        )
+    finally:
+        ray.shutdown()

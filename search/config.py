@@ -1,0 +1,146 @@
+"""The configuration of a study: every setting, its bounds and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from spaces.errors import ConfigError
+from spaces.plan import QuantizationChoice
+
+
+class RunConfig(BaseModel):
+    """One study. `budget` is the dial; everything else has a default that follows from use."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    budget: float = Field(ge=0, lt=1)
+    """Relative loss of the metric that the delivered model may show, 0 to below 1."""
+
+    task: str = "fashion_mnist"
+    """A built-in task, or your own as "module:attribute"."""
+    task_options: dict[str, Any] = {}
+    """Keyword arguments of the task's factory, for example weights=FILE."""
+
+    trials: int = Field(default=26, ge=1)
+    """How many plans are tried."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Equal seeds give equal plans when trials run one at a time."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Trials at a time; by default as many as the cluster has room for."""
+
+    choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
+    """Quantization choices to search; by default all that the machine's engine offers."""
+    alignment: int = Field(default=8, ge=1)
+    """Channels are kept in multiples of this."""
+    max_ratio: float = Field(default=0.9, gt=0, lt=1)
+    """At most this share of a group is removed."""
+    sensitivity_points: int = Field(default=6, ge=2)
+    """Ratios at which a group's sensitivity is measured, spread over its levels."""
+
+    finetune_samples: int = Field(default=4_000, ge=1)
+    """Training samples a trial sees in float."""
+    qat_samples: int = Field(default=1_500, ge=1)
+    """Training samples a trial sees under quantization-aware training, beyond those."""
+    rungs: list[float] = [0.5]
+    """Shares of the fine-tuning after which a trial is measured and may be stopped, below 1."""
+    max_latency_ratio: float = Field(default=1.0, gt=0)
+    """A plan whose shape is slower than this share of the baseline is not trained."""
+    retrain_samples: int = Field(default=40_000, ge=1)
+    """Training samples the winner sees in float, over all workers."""
+    retrain_qat_samples: int = Field(default=10_000, ge=1)
+    """Training samples the winner sees under quantization-aware training, beyond those."""
+    retrain_workers: int | None = Field(default=None, ge=1)
+    """Data-parallel workers of the retrain; by default one a GPU, or one a core up to 2."""
+    retrain_candidates: int = Field(default=3, ge=1)
+    """Candidates of the front that are retrained at most, until one keeps the budget."""
+    confidence_z: float = Field(default=1.64, ge=0)
+    """Standard errors between the winner's loss on validation and the budget."""
+    calibration_samples: int = Field(default=256, ge=1)
+    """Training samples that fix the scales of post-training quantization."""
+
+    eval_batch: int = Field(default=250, ge=1)
+    """Samples in an evaluated batch."""
+    latency_batch: int = Field(default=64, ge=1)
+    """Samples in a timed run."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of a trial and of a timed run."""
+
+    address: str | None = None
+    """Address of a running Ray cluster; by default a local one is started."""
+    gpus_per_trial: float = Field(default=0, ge=0)
+    """GPUs, or a share of one, that a trial takes."""
+    out: str | None = None
+    """The run folder; by default runs/<time>-<task>."""
+    cache: str | None = None
+    """Where sensitivities and latencies are kept between studies; by default the user's cache."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _ascending(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value or any(not 0 < share < 1 for share in value):
+            raise ValueError("rungs rise, each above 0 and below 1")
+        return value
+
+
+def _describe(error: ValidationError) -> str:
+    """Return one line: the setting, what it was given, what is allowed."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(RunConfig.model_fields))
+        return f"{name} is not a setting; the settings are {known}"
+    if first["type"] == "missing":
+        return f"{name} is missing; give it, for example --{name} 0.1"
+    allowed = first["msg"].replace("Input should be", "it should be")
+    meaning = RunConfig.model_fields[str(first["loc"][0])].description or ""
+    return f"{name} cannot be {first['input']!r}: {allowed} ({meaning.split('.')[0]})"
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Return key and value of "key=value"; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"-o {text!r} is not key=value; write for example -o trials=40")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"-o {text!r}: the value is not YAML; quote it") from error
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return the settings of a YAML file."""
+    try:
+        loaded = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"configuration {path}: {error.strerror}; name a readable YAML file"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).splitlines()[0]
+        raise ConfigError(f"configuration {path}: not YAML ({line}); write key: value") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"configuration {path}: a mapping of settings is expected")
+    return loaded
+
+
+def build_config(
+    file: Mapping[str, Any], overrides: Sequence[tuple[str, Any]], flags: Mapping[str, Any]
+) -> RunConfig:
+    """Return the configuration: the file, then overrides, then flags, the last one wins.
+
+    Raises ConfigError, in one line, for what is unknown, missing or out of bounds.
+    """
+    settings = {**file, **dict(overrides), **flags}
+    try:
+        return RunConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(_describe(error)) from error

@@ -1,0 +1,137 @@
+"""The delivered model: its files, its figures on the test split, its manifest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from search.config import RunConfig
+from search.ledger import Ledger
+from search.manifest import (
+    InputFigures,
+    LatencyFigures,
+    Manifest,
+    MetricFigures,
+    Retrained,
+    SizeFigures,
+    TrialFigures,
+    digests,
+    installed_versions,
+)
+from search.progress import Display
+from search.run_folder import MANIFEST, RunFolder, write_text
+from search.store import Store
+from trainables.jobs import final_job
+from trainables.settings import TrialSettings
+
+MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """Copy the exported files; the folder appears whole or not at all."""
+    if target.exists():
+        return
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name in MODEL_FILES:
+        shutil.copy2(source / name, temporary / name)
+    temporary.rename(target)
+
+
+def _input_figures(spec: dict[str, Any]) -> InputFigures:
+    return InputFigures(
+        name=spec["name"],
+        shape=[None, *spec["shape"]],
+        dtype=spec["dtype"],
+        layout=spec["layout"],
+        scale=spec["scale"],
+        mean=list(spec["mean"]),
+        std=list(spec["std"]),
+    )
+
+
+def deliver(
+    config: RunConfig,
+    run: RunFolder,
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    ledger: Ledger,
+    store: Store,
+    winner: dict[str, Any],
+    repeats: int,
+    display: Display,
+) -> Manifest:
+    """Return the manifest, written last: a run that has one is finished."""
+    model = run.path / "model"
+    _copy_model(Path(winner["folder"]), model)
+    plan_file = run.path / "plan.json"
+    write_text(plan_file, json.dumps(winner["plan"], indent=1))
+    final = run.stage("final")
+    if final is None:
+        remote = ray.remote(num_cpus=settings.threads)(final_job)
+        final = ray.get(remote.remote(settings, winner["plan"], str(model)))
+        # At once: the test split is not read again, whatever happens after this.
+        run.finish_stage("final", final)
+    reading = final["latency"]
+    row = {"number": winner["trial"], "stage": "final", "reused": False, **reading}
+    store.write("latency", "final", [row])
+    states = [record.result.state for record in ledger.records.values()]
+    first, *more = (_input_figures(spec) for spec in baseline["inputs"])
+    files = [run.path / part / name for part in ("model", "baseline") for name in MODEL_FILES]
+    manifest = Manifest(
+        task=config.task,
+        budget=config.budget,
+        seed=config.seed,
+        versions=installed_versions(),
+        metric=MetricFigures(
+            name=baseline["metric_name"],
+            maximize=baseline["maximize"],
+            baseline_val=baseline["metric"],
+            baseline_test=final["baseline_test"],
+            winner_val=winner["metric"],
+            winner_test=final["winner_test"],
+            loss_val=winner["metric_loss"],
+            loss_val_standard_error=winner["standard_error"],
+            loss_test=final["metric_loss_test"],
+            loss_test_standard_error=final["standard_error_test"],
+            within_budget_on_test=final["metric_loss_test"] <= config.budget,
+        ),
+        latency_ms=LatencyFigures(
+            baseline=reading["baseline_latency_ms"],
+            winner=reading["latency_ms"],
+            ratio=reading["ratio"],
+            batch_size=reading["batch_size"],
+            threads=reading["threads"],
+            engine=final["engine"],
+        ),
+        size_bytes=SizeFigures(**final["size_bytes"]),
+        trials=TrialFigures(
+            finished=len(states),
+            complete=states.count("COMPLETE"),
+            feasible=len(ledger.feasible()),
+            failed=states.count("FAILED"),
+            repeats=repeats,
+        ),
+        retrained=[
+            Retrained(
+                trial=tried["trial"],
+                metric_val=tried["metric"],
+                loss_val=tried["metric_loss"],
+                standard_error=tried["standard_error"],
+                accepted=tried["accepted"],
+            )
+            for tried in winner["tried"]
+        ],
+        input=first,
+        more_inputs=more,
+        engine_config=final["engine_config"],
+        stages_s=dict(display.stages_s),
+        sha256=digests(run.path, [*files, plan_file]),
+    )
+    write_text(run.path / MANIFEST, manifest.model_dump_json(indent=1))
+    return manifest

@@ -1,0 +1,171 @@
+"""Every finished trial of a study, in memory and on disk: what the searcher, the stopping rule
+and the display all look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from search.pareto import front_indices, hypervolume
+from search.store import STAGES, Store
+from spaces.plan import Plan, PruningGroup
+from trainables.task import Measurement, TrialResult
+
+# The reference point of the hypervolume is the budget and this latency ratio.
+REFERENCE_RATIO = 1.0
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial."""
+
+    number: int
+    plan: Plan
+    origin: str
+    """`warm_start` or `sampled`."""
+    result: TrialResult
+    started_at: datetime
+    wall_s: float
+
+
+def is_feasible(result: TrialResult, budget: float) -> bool:
+    """Return whether a result has full fidelity and keeps the budget."""
+    return (
+        result.state == "COMPLETE"
+        and result.metric_loss is not None
+        and result.metric_loss <= budget
+    )
+
+
+@dataclass
+class Ledger:
+    """The finished trials, each written to the store before anyone is told of it."""
+
+    store: Store
+    budget: float
+    groups: Sequence[PruningGroup]
+    records: dict[int, TrialRecord] = field(default_factory=dict)
+    listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)
+
+    def record(self, record: TrialRecord) -> None:
+        """Write a finished trial, then keep it. The row in `trials` is written last:
+        a trial that has one has all its other rows."""
+        name = f"{record.number:06d}"
+        result = record.result
+        number = {"number": record.number}
+        self.store.write(
+            "measurements", name, [{**number, **vars(m)} for m in result.measurements]
+        )
+        self.store.write("latency", name, [{**number, **reading} for reading in result.readings])
+        self.store.write("ratios", name, self._ratio_rows(record))
+        self.store.write("trials", name, [self._trial_row(record)])
+        self.records[record.number] = record
+        for listener in self.listeners:
+            listener(record)
+
+    def _ratio_rows(self, record: TrialRecord) -> list[dict[str, Any]]:
+        rows = []
+        for group in self.groups:
+            ratio = record.plan.ratio(group.name)
+            rows.append(
+                {
+                    "number": record.number,
+                    "group": group.name,
+                    "channels": group.channels,
+                    "kept": group.channels - round(ratio * group.channels),
+                    "ratio": ratio,
+                }
+            )
+        return rows
+
+    def _trial_row(self, record: TrialRecord) -> dict[str, Any]:
+        result = record.result
+        return {
+            "number": record.number,
+            "plan_key": record.plan.key,
+            "plan": json.dumps(record.plan.to_json(), sort_keys=True),
+            "quantization": record.plan.quantization.value,
+            "origin": record.origin,
+            "state": result.state,
+            "reason": result.reason,
+            "feasible": is_feasible(result, self.budget),
+            "metric": result.metric,
+            "metric_loss": result.metric_loss,
+            "standard_error": result.standard_error,
+            "latency_ms": result.latency_ms,
+            "baseline_latency_ms": result.baseline_latency_ms,
+            "latency_ratio": result.latency_ratio,
+            "size_bytes": result.size_bytes,
+            "export_difference": result.export_difference,
+            "started_at": record.started_at,
+            "wall_s": record.wall_s,
+            **{f"{stage}_s": result.seconds.get(stage) for stage in STAGES},
+        }
+
+    @classmethod
+    def load(cls, store: Store, budget: float, groups: Sequence[PruningGroup]) -> Ledger:
+        """Return the ledger of a run as its tables have it."""
+        ledger = cls(store, budget, groups)
+        measured: dict[int, list[Measurement]] = {}
+        for row in store.read("measurements"):
+            number = row.pop("number")
+            del row["schema_version"]
+            measured.setdefault(number, []).append(Measurement(**row))
+        for row in store.read("trials"):
+            stages = {stage: row[f"{stage}_s"] for stage in STAGES}
+            result = TrialResult(
+                state=row["state"],
+                reason=row["reason"],
+                metric=row["metric"],
+                metric_loss=row["metric_loss"],
+                standard_error=row["standard_error"],
+                latency_ms=row["latency_ms"],
+                baseline_latency_ms=row["baseline_latency_ms"],
+                latency_ratio=row["latency_ratio"],
+                size_bytes=row["size_bytes"],
+                export_difference=row["export_difference"],
+                measurements=measured.get(row["number"], []),
+                seconds={stage: value for stage, value in stages.items() if value is not None},
+            )
+            ledger.records[row["number"]] = TrialRecord(
+                row["number"],
+                Plan.from_json(json.loads(row["plan"])),
+                row["origin"],
+                result,
+                row["started_at"],
+                row["wall_s"],
+            )
+        return ledger
+
+    def complete(self) -> list[TrialRecord]:
+        """Return the trials of full fidelity, by number."""
+        return [
+            self.records[number]
+            for number in sorted(self.records)
+            if self.records[number].result.state == "COMPLETE"
+        ]
+
+    def failed(self) -> list[TrialRecord]:
+        return [r for r in self.records.values() if r.result.state == "FAILED"]
+
+    def feasible(self) -> list[TrialRecord]:
+        """Return the trials that keep the budget at full fidelity, by number."""
+        return [r for r in self.complete() if is_feasible(r.result, self.budget)]
+
+    def _points(self, records: Sequence[TrialRecord]) -> np.ndarray:
+        values = [(r.result.metric_loss, r.result.latency_ratio) for r in records]
+        return np.array(values, dtype=float).reshape(-1, 2)
+
+    def front(self) -> list[TrialRecord]:
+        """Return the Pareto front of the feasible trials, the fastest first."""
+        feasible = self.feasible()
+        return [feasible[i] for i in front_indices(self._points(feasible))]
+
+    def hypervolume(self) -> float:
+        """Return the area that the feasible trials dominate below (budget, REFERENCE_RATIO)."""
+        return hypervolume(self._points(self.feasible()), (self.budget, REFERENCE_RATIO))

@@ -1,0 +1,37 @@
+"""Feasibility, the Pareto front and hypervolume over (metric loss, latency ratio)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+"""Shape (n, 2), both columns to be minimised."""
+
+
+def front_indices(points: Points) -> list[int]:
+    """Return the indices of the non-dominated points, by rising second column.
+
+    Of equal points only the first is on the front.
+    """
+    order = np.lexsort((np.arange(len(points)), points[:, 0], points[:, 1]))
+    best, chosen = np.inf, []
+    for index in order:
+        if points[index, 0] < best:
+            best = points[index, 0]
+            chosen.append(int(index))
+    return chosen
+
+
+def hypervolume(points: Points, reference: tuple[float, float]) -> float:
+    """Return the area that the points dominate within `reference`, 0 or more.
+
+    A point on or beyond the reference in either column adds nothing.
+    """
+    inside = points[(points[:, 0] < reference[0]) & (points[:, 1] < reference[1])]
+    area, right = 0.0, reference[0]
+    for index in front_indices(inside):
+        loss, latency = inside[index]
+        area += (right - loss) * (reference[1] - latency)
+        right = loss
+    return float(area)

@@ -1,0 +1,158 @@
+"""What a study shows while it goes: a line a stage, a live table of trials, a closing table."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from search.ledger import Ledger, TrialRecord, is_feasible
+from search.searcher import PlanSearcher
+
+SHOWN_TRIALS = 8
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Return a latency ratio as "0.125 (8.0x)", or a dash."""
+    return "-" if not ratio else f"{ratio:.3f} ({1 / ratio:.1f}x)"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} %"
+
+
+def trial_table(records: list[TrialRecord], budget: float, title: str) -> Table:
+    """Return a table of trials, a row each."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("trial", "origin", "precision", "latency ratio", "loss", "size", "verdict"):
+        table.add_column(name, justify="left" if name in ("origin", "verdict") else "right")
+    for record in records:
+        result = record.result
+        verdict = "feasible" if is_feasible(result, budget) else "over budget"
+        if result.state != "COMPLETE":
+            verdict = f"{result.state.lower()}: {result.reason}"
+        table.add_row(
+            str(record.number),
+            record.origin.replace("_", " "),
+            record.plan.quantization.value,
+            ratio_text(result.latency_ratio),
+            percent(result.metric_loss),
+            "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB",
+            verdict[:60],
+        )
+    return table
+
+
+class Display:
+    """Writes to the terminal: live where it is one, plain lines where it is a file or a pipe."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.stages_s: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    @contextmanager
+    def stage(self, name: str, text: str) -> Iterator[None]:
+        """Announce a stage and time it, whether it ends well or not."""
+        self.say(f"{name:<12} {text}")
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - start
+            self.stages_s[name] = self.stages_s.get(name, 0.0) + spent
+
+    @contextmanager
+    def trials(self, ledger: Ledger, planned: int) -> Iterator[None]:
+        """Show the trials of a search as they finish."""
+        progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[summary]}"),
+            console=self.console,
+        )
+        before = len(ledger.records)
+        task = progress.add_task("trials", total=planned, completed=before, summary="")
+        start = time.monotonic()
+
+        def rendered() -> RenderableType:
+            latest = sorted(ledger.records.values(), key=lambda r: r.started_at)[-SHOWN_TRIALS:]
+            return Group(trial_table(latest, ledger.budget, ""), progress)
+
+        def summary() -> str:
+            done = len(ledger.records)
+            best = ledger.front()
+            fastest = best[0].result.latency_ratio if best else None
+            each = (time.monotonic() - start) / max(1, done - before)
+            left = max(0, planned - done) * each
+            return (
+                f"{len(ledger.feasible())} feasible, {len(ledger.failed())} failed, "
+                f"best {ratio_text(fastest)}, {left / 60:.1f} min left"
+            )
+
+        if self.console.is_terminal:
+            with Live(rendered(), console=self.console, refresh_per_second=2) as live:
+
+                def show(record: TrialRecord) -> None:
+                    progress.update(task, completed=len(ledger.records), summary=summary())
+                    live.update(rendered())
+
+                ledger.listeners.append(show)
+                yield
+                ledger.listeners.remove(show)
+        else:
+
+            def tell(record: TrialRecord) -> None:
+                result = record.result
+                verdict = "feasible" if is_feasible(result, ledger.budget) else "infeasible"
+                if result.state != "COMPLETE":
+                    verdict = f"{result.state.lower()} ({result.reason})"
+                self.say(
+                    f"  trial {record.number:>3} {record.plan.quantization.value:<13} "
+                    f"latency {ratio_text(result.latency_ratio):<14} "
+                    f"loss {percent(result.metric_loss):>8}  {verdict} | "
+                    f"{len(ledger.records)}/{planned}: {summary()}"
+                )
+
+            ledger.listeners.append(tell)
+            yield
+            ledger.listeners.remove(tell)
+
+
+class FailureCallback(tune.Callback):
+    """Hands the searcher the reason of a trial whose worker raised or died."""
+
+    def __init__(self, searcher: PlanSearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        self._searcher.record_failure(trial.trial_id, _failure_reason(trial.error_file))
+
+
+def _failure_reason(error_file: str | None) -> str:
+    """Return one line of the error that Ray wrote down, at most 300 characters.
+
+    Its first line says when; then comes a traceback, whose last line says what was
+    raised, or a paragraph on a worker that died, which begins with what happened.
+    """
+    if error_file is None or not Path(error_file).is_file():
+        return "the worker failed"
+    lines = [line.strip() for line in Path(error_file).read_text().splitlines() if line.strip()]
+    message = lines[1:] or lines
+    raised = re.match(r"[\w.]*(Error|Exception)\b", message[-1])
+    return (message[-1] if raised else message[0])[:300]

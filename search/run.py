@@ -1,0 +1,119 @@
+"""python -m search.run --budget 0.1"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spaces.errors import ConfigError, SearchError, UserError
+
+DESCRIPTION = """Find the smallest and fastest version of a trained Paddle model that loses at
+most BUDGET of its metric, and deliver it ready to deploy."""
+
+# Flags that are settings of RunConfig under the same name.
+FLAGS = ("budget", "task", "trials", "seed", "concurrency", "out", "address")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one line, as all others are."""
+
+    def error(self, message: str) -> Any:
+        raise ConfigError(f"{message}; python -m search.run --help lists what is allowed")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m search.run", description=DESCRIPTION)
+    parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
+    parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
+    parser.add_argument("--weights", help="file for the task's weights: .safetensors, .npz, .pdparams")
+    parser.add_argument("--trials", help="plans to try")
+    parser.add_argument("--seed", help="of the plans and of the training")
+    parser.add_argument("--concurrency", help="trials at a time")
+    parser.add_argument("--out", help="run folder (runs/<time>-<task>)")
+    parser.add_argument("--address", help="of a running Ray cluster; default: a local one")
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
+    parser.add_argument(
+        "-o",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="any other setting, for example -o finetune_samples=20000",
+    )
+    parser.add_argument("--resume", metavar="RUN", help="carry on with an unfinished run folder")
+    parser.add_argument(
+        "--check-task", action="store_true", help="try the task against the contract, and end"
+    )
+    return parser
+
+
+def settings_from(arguments: argparse.Namespace) -> Any:
+    """Return the RunConfig that the arguments ask for."""
+    from search.config import build_config, parse_override, read_config_file
+
+    file = read_config_file(Path(arguments.config)) if arguments.config else {}
+    flags: dict[str, Any] = {
+        name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None
+    }
+    overrides = [parse_override(text) for text in arguments.overrides]
+    if arguments.weights is not None:
+        options = dict(overrides).get("task_options", file.get("task_options")) or {}
+        weights = str(Path(arguments.weights).expanduser().absolute())
+        flags["task_options"] = {**options, "weights": weights}
+    if arguments.check_task:
+        flags.setdefault("budget", 0.0)
+    return build_config(file, overrides, flags)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Return the exit status of what the arguments ask for."""
+    if arguments.resume is not None:
+        others = [name for name in (*FLAGS, "config", "weights") if getattr(arguments, name)]
+        if others or arguments.overrides:
+            raise ConfigError(
+                f"--resume takes its settings from the run; leave out {others or ['-o']}"
+            )
+    config = None if arguments.resume is not None else settings_from(arguments)
+    if config is not None:
+        from trainables.loading import resolve
+
+        resolve(config.task)
+    # Ray takes seconds to import, and no mistake above needs it.
+    from search.progress import Display
+    from search.run_folder import RunFolder
+    from search.study import run_study
+
+    display = Display()
+    if config is None:
+        folder, config = RunFolder.resume(Path(arguments.resume))
+    elif arguments.check_task:
+        from search.check_task import report_check
+
+        return report_check(config, display)
+    else:
+        folder = RunFolder.create(config)
+    try:
+        model = run_study(config, folder, display)
+    finally:
+        folder.release()
+    display.say(f"model: {model}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 0 for a delivered model, 1 if there is none, 2 for a mistake of the user."""
+    try:
+        return run(build_parser().parse_args(argv))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

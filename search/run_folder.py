@@ -1,0 +1,114 @@
+"""The run folder: who may write to it, and what each stage has left there."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from search.config import RunConfig, build_config
+from spaces.errors import RunFolderError
+
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+class RunFolder:
+    """One study's folder. Open it with `create` or `resume`; both take its lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock")
+
+    @classmethod
+    def create(cls, config: RunConfig) -> RunFolder:
+        """Return a new run folder with the configuration in it.
+
+        Raises RunFolderError if it cannot be made, or already holds a run.
+        """
+        name = config.task.split(":")[-1].split(".")[-1]
+        default = f"runs/{datetime.now():%Y%m%d-%H%M%S}-{name}"
+        path = Path(config.out or default).expanduser().absolute()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "stages").mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"run folder {path}: cannot be made ({error.strerror}); "
+                "name a folder you may write to with --out"
+            ) from error
+        if not os.access(path, os.W_OK):
+            raise RunFolderError(
+                f"run folder {path}: not writable; name a folder you may write to with --out"
+            )
+        folder = cls(path)
+        folder._acquire()
+        if (path / CONFIG).exists():
+            raise RunFolderError(
+                f"run folder {path}: holds a run already; carry it on with --resume {path}, "
+                "or name another with --out"
+            )
+        write_text(path / CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+        return folder
+
+    @classmethod
+    def resume(cls, path: Path) -> tuple[RunFolder, RunConfig]:
+        """Return an unfinished run and its configuration.
+
+        Raises RunFolderError if there is none, if it is finished, or still going.
+        """
+        path = path.expanduser().absolute()
+        if not (path / CONFIG).is_file():
+            raise RunFolderError(
+                f"run folder {path}: holds no run; name the folder that an earlier run printed"
+            )
+        folder = cls(path)
+        if folder.finished:
+            raise RunFolderError(
+                f"run folder {path}: the run is finished, its model is in {path / 'model'}; "
+                "start another with --budget"
+            )
+        folder._acquire()
+        return folder, build_config(yaml.safe_load((path / CONFIG).read_text()), [], {})
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunFolderError(
+                f"run folder {self.path}: another process is working in it; wait for it to end"
+            ) from error
+        except OSError as error:
+            raise RunFolderError(
+                f"run folder {self.path}: not writable ({error.strerror}); "
+                "name a folder you may write to with --out"
+            ) from error
+
+    def release(self) -> None:
+        self._lock.release()
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / MANIFEST).is_file()
+
+    def stage(self, name: str) -> Any | None:
+        """Return what a finished stage left, None if it has not finished."""
+        path = self.path / "stages" / f"{name}.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def finish_stage(self, name: str, outcome: Any) -> None:
+        """Keep what a stage found: a resumed run does not repeat it."""
+        (self.path / "stages").mkdir(exist_ok=True)
+        write_text(self.path / "stages" / f"{name}.json", json.dumps(outcome, indent=1))

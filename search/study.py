@@ -1,0 +1,292 @@
+"""One study: the stages from a budget to a delivered model, in order, a function each.
+
+Every stage leaves its outcome in the run folder, and a resumed study begins with the
+first one that has none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.utils.log import Verbosity
+
+from clusters.connect import Cluster, connected
+from clusters.lease import FileLease
+from search.config import RunConfig
+from search.deliver import deliver
+from search.ledger import Ledger
+from search.progress import Display, FailureCallback, percent, ratio_text, trial_table
+from search.retrain import retrain_winner
+from search.run_folder import RunFolder
+from search.searcher import PlanSearcher
+from search.stopping import BudgetScheduler
+from search.store import Store
+from spaces.errors import StudyError
+from spaces.heuristics import Sensitivities, warm_starts
+from spaces.plan import PruningGroup, QuantizationChoice
+from spaces.space import Space, thinned
+from trainables.jobs import baseline_job, sensitivity_job
+from trainables.settings import TrialSettings
+from trainables.trainable import CompressionTrainable
+
+
+def cache_folder(config: RunConfig) -> Path:
+    """Return where results that outlive a study are kept."""
+    if config.cache:
+        return Path(config.cache).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "slimsearch"
+
+
+def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
+    """Return what the workers are told."""
+    return TrialSettings(
+        task=config.task,
+        task_options=config.task_options,
+        run_folder=str(run.path),
+        cache_folder=str(cache_folder(config)),
+        seed=config.seed,
+        rungs=tuple(config.rungs),
+        finetune_samples=config.finetune_samples,
+        qat_samples=config.qat_samples,
+        retrain_samples=config.retrain_samples,
+        retrain_qat_samples=config.retrain_qat_samples,
+        calibration_samples=config.calibration_samples,
+        eval_batch=config.eval_batch,
+        latency_batch=config.latency_batch,
+        threads=config.threads,
+    )
+
+
+def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:
+    """Return a stage's outcome: what it left if it has finished before, else what it finds."""
+    known = run.stage(stage)
+    if known is None:
+        known = compute()
+        run.finish_stage(stage, known)
+    return known
+
+
+def call_worker(function: Callable[..., Any], *arguments: Any, gpus: float = 0) -> Any:
+    """Return what the function returns on a worker of the cluster."""
+    return ray.get(ray.remote(num_cpus=1, num_gpus=gpus)(function).remote(*arguments))
+
+
+def study_baseline(
+    run: RunFolder, settings: TrialSettings, store: Store, gpus: float
+) -> dict[str, Any]:
+    """Return the baseline's figures, as `trainables.baseline.Baseline.to_json`."""
+
+    def compute() -> dict[str, Any]:
+        baseline: dict[str, Any] = call_worker(baseline_job, settings, gpus=gpus)
+        row = {
+            "stage": "baseline",
+            "latency_ms": baseline["latency_ms"],
+            "baseline_latency_ms": baseline["latency_ms"],
+            "ratio": 1.0,
+            "batch_size": settings.latency_batch,
+            "threads": settings.threads,
+            "reused": False,
+        }
+        store.write("latency", "baseline", [row])
+        return baseline
+
+    found: dict[str, Any] = run_once(run, "baseline", compute)
+    return found
+
+
+def build_space(config: RunConfig, baseline: dict[str, Any]) -> Space:
+    """Return the search space: the groups found, and the choices asked for that exist here."""
+    offered = [QuantizationChoice(choice) for choice in baseline["choices"]]
+    choices = tuple(c for c in offered if config.choices is None or c in config.choices)
+    if not choices:
+        raise StudyError("this machine's engine offers none of the quantization choices asked for")
+    groups = tuple(
+        PruningGroup(item["name"], item["channels"], tuple(item["members"]))
+        for item in baseline["groups"]
+    )
+    return Space(groups, choices, config.alignment, config.max_ratio)
+
+
+def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[float]:
+    """Return the ratios at which a group is measured: its own levels, ascending, thinned."""
+    kept = [count for count in space.levels(group) if count < group.channels]
+    return [round(1 - count / group.channels, 6) for count in thinned(kept[::-1], points)]
+
+
+def study_sensitivity(
+    config: RunConfig,
+    run: RunFolder,
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    space: Space,
+    store: Store,
+    display: Display,
+) -> Sensitivities:
+    """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
+
+    def compute() -> dict[str, list[tuple[float, float]]]:
+        remote = ray.remote(num_cpus=1, num_gpus=config.gpus_per_trial)(sensitivity_job)
+        waiting = {
+            remote.remote(
+                settings,
+                baseline,
+                group.name,
+                sensitivity_ratios(space, group, config.sensitivity_points),
+            ): group.name
+            for group in space.groups
+        }
+        curves: dict[str, list[tuple[float, float]]] = {}
+        from_cache = 0
+        while waiting:
+            done, _ = ray.wait(list(waiting), num_returns=1)
+            group = waiting.pop(done[0])
+            rows, cached = ray.get(done[0])
+            from_cache += cached
+            store.write("sensitivity", group.replace("/", "_"), rows)
+            curves[group] = [
+                (row["ratio"], row["metric_loss"])
+                for row in rows
+                if row["metric_loss"] is not None
+            ]
+        display.say(f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache")
+        return {group.name: curves[group.name] for group in space.groups}
+
+    curves = run_once(run, "sensitivity", compute)
+    return {group: [(ratio, loss) for ratio, loss in curve] for group, curve in curves.items()}
+
+
+def study_search(
+    config: RunConfig,
+    run: RunFolder,
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    space: Space,
+    sensitivities: Sensitivities,
+    ledger: Ledger,
+    cluster: Cluster,
+    display: Display,
+) -> int:
+    """Try plans until `config.trials` are finished; return how many suggestions were repeats.
+
+    Raises StudyError if every trial failed.
+    """
+    scheduler = BudgetScheduler(ledger, config.max_latency_ratio)
+    searcher = PlanSearcher(
+        space,
+        ledger,
+        run.path / "optuna.journal",
+        config.seed,
+        warm_starts(space, sensitivities, config.budget),
+        scheduler.reasons,
+    )
+    room = max(1, cluster.cpus // config.threads)
+    if config.gpus_per_trial:
+        room = min(room, max(1, int(cluster.gpus / config.gpus_per_trial)))
+    left = config.trials - len(ledger.records)
+    if left > 0:
+        trainable = tune.with_parameters(
+            CompressionTrainable,
+            settings=settings,
+            baseline=baseline,
+            lease=FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock"),
+        )
+        resources = {"cpu": config.threads, "gpu": config.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=left,
+                max_concurrent_trials=min(config.concurrency or room, room),
+                reuse_actors=True,
+                trial_name_creator=lambda trial: f"plan-{trial.config['number']:06d}",
+                trial_dirname_creator=lambda trial: f"plan-{trial.trial_id}",
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(run.path / "ray"),
+                callbacks=[FailureCallback(searcher)],
+                verbose=Verbosity.V0_MINIMAL,
+                failure_config=tune.FailureConfig(max_failures=0),
+                # Doing a trial again costs less than checkpointing all of them.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        with display.trials(ledger, config.trials):
+            tuner.fit()
+    failed = ledger.failed()
+    if failed and len(failed) == len(ledger.records):
+        raise StudyError(
+            f"all {len(failed)} trials failed; trial {failed[-1].number}: "
+            f"{failed[-1].result.reason}"
+        )
+    return searcher.repeats
+
+
+def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
+    """Return the folder of the delivered model. Raises SearchError where there is none."""
+    settings = trial_settings(config, run)
+    store = Store(run.path)
+    store.create()
+    with connected(config.address, config.threads) as cluster:
+        display.say(
+            f"{'ray':<12} {cluster.cpus} cores, {cluster.gpus} GPUs, "
+            f"dashboard http://{cluster.dashboard} (token: ray get-auth-token)"
+        )
+        display.say(f"{'run':<12} {run.path}")
+        with display.stage("baseline", f"{config.task}: evaluate, export, time"):
+            baseline = study_baseline(run, settings, store, config.gpus_per_trial)
+        display.say(
+            f"{'':<12} {baseline['metric_name']} {baseline['metric']:.4f} on val, "
+            f"{baseline['latency_ms']:.2f} ms a batch of {settings.latency_batch}, "
+            f"{baseline['size_bytes'] / 1e3:,.0f} kB, {len(baseline['groups'])} pruning groups"
+        )
+        for left_out in baseline["left_out"]:
+            display.say(f"{'':<12} left out: {left_out['name']}: {left_out['reason']}")
+        space = build_space(config, baseline)
+        ledger = Ledger.load(store, config.budget, space.groups)
+        with display.stage("sensitivity", "each group alone, at each ratio"):
+            sensitivities = study_sensitivity(
+                config, run, settings, baseline, space, store, display
+            )
+        with display.stage("search", f"{config.trials} plans within a loss of {config.budget:g}"):
+            repeats = study_search(
+                config,
+                run,
+                settings,
+                baseline,
+                space,
+                sensitivities,
+                ledger,
+                cluster,
+                display,
+            )
+        with display.stage("retrain", "the fastest feasible plans in full, until one keeps it"):
+            winner = retrain_winner(config, run, settings, baseline, ledger, cluster, display)
+        with display.stage("deliver", "time both, read the test split once, write the manifest"):
+            manifest = deliver(
+                config, run, settings, baseline, ledger, store, winner, repeats, display
+            )
+    shutil.rmtree(run.path / "ray", ignore_errors=True)
+    display.console.print(trial_table(ledger.front(), config.budget, "\nPareto front on val"))
+    figures = manifest.metric
+    display.say(
+        f"\nwinner: trial {winner['trial']}, latency "
+        f"{ratio_text(manifest.latency_ms.ratio)}, size "
+        f"{manifest.size_bytes.baseline / manifest.size_bytes.winner:.1f}x smaller, "
+        f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
+        f"({percent(figures.loss_test)} loss, budget {percent(config.budget)})"
+    )
+    if not figures.within_budget_on_test:
+        display.say(
+            "MISSED: on the test split the model loses more than the budget. It kept it on "
+            "validation; the test split is not searched on, so this is the model's true figure."
+        )
+    return run.path / "model"

@@ -1,0 +1,130 @@
+"""The unpruned model: evaluated, exported, timed, and its pruning groups found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spaces.errors import TaskError, TrialError
+from spaces.plan import PruningGroup, QuantizationChoice
+from trainables.compression.groups import LeftOut, survey_groups
+from trainables.compression.quantization import export_candidate, first_samples
+from trainables.engine import Engine, size_bytes, supports_bfloat16
+from trainables.evaluation import evaluate
+from trainables.latency import NoLease, time_in_turn
+from trainables.settings import TrialSettings
+from trainables.task import ModelInput, Split, Task
+from trainables.weights import fingerprint, model_weights
+
+STATISTICS_FILE = "val_statistics.npy"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is measured of the unpruned model, once a study."""
+
+    metric_name: str
+    maximize: bool
+    metric: float
+    """On validation, from the exported float model."""
+    latency_ms: float
+    size_bytes: int
+    fingerprint: str
+    """Of weights and validation data: what sensitivities and latencies depend on."""
+    groups: tuple[PruningGroup, ...]
+    left_out: tuple[LeftOut, ...]
+    choices: tuple[QuantizationChoice, ...]
+    """What this machine's engine offers."""
+    inputs: tuple[ModelInput, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Baseline:
+        def pairs(item: Mapping[str, Any]) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+
+        return cls(
+            **{
+                **value,
+                "groups": tuple(PruningGroup(**pairs(item)) for item in value["groups"]),
+                "left_out": tuple(LeftOut(**item) for item in value["left_out"]),
+                "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
+                "inputs": tuple(ModelInput(**pairs(item)) for item in value["inputs"]),
+            }
+        )
+
+
+def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
+    """Return a hex digest of everything a split's batches hold that is an array."""
+    digest = hashlib.sha256(task.name.encode())
+    for batch in task.eval_batches(split, batch_size):
+        for array in (*batch.inputs, np.asarray(batch.targets)):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def available_choices() -> tuple[QuantizationChoice, ...]:
+    """Return the quantization choices that make sense on this machine."""
+    return tuple(
+        choice
+        for choice in QuantizationChoice
+        if choice is not QuantizationChoice.BFLOAT16 or supports_bfloat16()
+    )
+
+
+def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
+    """Return the baseline's figures; its export and statistics stay in the run folder.
+
+    Raises TaskError if the unpruned model cannot be exported or has no metric to lose.
+    """
+    folder = settings.baseline_folder
+    model = task.build_model()
+    weights = fingerprint(model_weights(model))
+    try:
+        engine, _ = export_candidate(
+            model, QuantizationChoice.FLOAT, None, task, settings, folder
+        )
+        statistics = evaluate(engine.run, task, "val", settings.eval_batch)
+    except TrialError as error:
+        raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error
+    metric = task.metric.aggregate(statistics)
+    if metric == 0 or not np.isfinite(metric):
+        raise TaskError(
+            f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
+            "a budget is relative to it, so it must be a number other than 0; load trained weights"
+        )
+    np.save(folder / STATISTICS_FILE, statistics)
+    inputs = first_samples(task, settings.latency_batch)
+    reading = time_in_turn(engine, engine, inputs, NoLease(), threads=settings.threads)
+    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
+    data = data_fingerprint(task, "val", settings.eval_batch)
+    return Baseline(
+        metric_name=task.metric.name,
+        maximize=task.metric.maximize,
+        metric=metric,
+        latency_ms=reading.baseline_latency_ms,
+        size_bytes=size_bytes(folder),
+        fingerprint=hashlib.sha256((weights + data).encode()).hexdigest(),
+        groups=survey.groups,
+        left_out=survey.left_out,
+        choices=available_choices(),
+        inputs=tuple(task.inputs),
+    )
+
+
+def load_statistics(folder: Path) -> np.ndarray:
+    """Return the baseline's statistics on validation, samples along axis 0."""
+    loaded: np.ndarray = np.load(folder / STATISTICS_FILE, allow_pickle=False)
+    return loaded
+
+
+def load_engine(settings: TrialSettings) -> Engine:
+    """Return the baseline's export, ready to be timed against."""
+    return Engine(settings.baseline_folder, "float", settings.threads)

@@ -1,0 +1,91 @@
+"""What the driver asks of workers. The driver imports this module and never paddle: whatever
+needs paddle is imported inside, on the worker. Arguments and results are plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trainables.settings import TrialSettings
+
+
+def baseline_job(settings: TrialSettings) -> dict[str, Any]:
+    """Return `Baseline.to_json()`; its export stays in the run folder."""
+    from trainables.baseline import measure_baseline
+    from trainables.loading import load_task
+
+    return measure_baseline(load_task(settings.task, settings.task_options), settings).to_json()
+
+
+def sensitivity_job(
+    settings: TrialSettings, baseline: dict[str, Any], group: str, ratios: list[float]
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the rows of one group's sensitivity, and whether they came from the cache."""
+    from trainables.cache import JsonCache
+    from trainables.compression.sensitivity import cached_group_sensitivity
+    from trainables.loading import load_task
+
+    rows, cached = cached_group_sensitivity(
+        JsonCache(Path(settings.cache_folder) / "sensitivity"),
+        baseline["fingerprint"],
+        lambda: load_task(settings.task, settings.task_options),
+        group,
+        ratios,
+        baseline["metric"],
+        settings.eval_batch,
+        settings.threads,
+    )
+    return [row.to_json() for row in rows], cached
+
+
+def final_job(
+    settings: TrialSettings, plan: dict[str, Any], winner_folder: str
+) -> dict[str, Any]:
+    """Return the delivered model's figures beside the baseline's.
+
+    The only place where the test split is read, and each model reads it once.
+    """
+    from spaces.plan import Plan
+    from trainables.baseline import load_engine
+    from trainables.compression.quantization import first_samples
+    from trainables.engine import ENGINE, Engine, size_bytes, switches
+    from trainables.evaluation import evaluate
+    from trainables.latency import FULL_ROUNDS, NoLease, time_in_turn
+    from trainables.loading import load_task
+    from trainables.metrics import loss_standard_error, relative_loss
+
+    task = load_task(settings.task, settings.task_options)
+    precision = Plan.from_json(plan).quantization.precision
+    winner = Engine(Path(winner_folder), precision, settings.threads)
+    baseline = load_engine(settings)
+    reading = time_in_turn(
+        winner,
+        baseline,
+        first_samples(task, settings.latency_batch),
+        NoLease(),
+        threads=settings.threads,
+        rounds=2 * FULL_ROUNDS,
+    )
+    before = evaluate(baseline.run, task, "test", settings.eval_batch)
+    after = evaluate(winner.run, task, "test", settings.eval_batch)
+    baseline_test, winner_test = task.metric.aggregate(before), task.metric.aggregate(after)
+    return {
+        "baseline_test": baseline_test,
+        "winner_test": winner_test,
+        "metric_loss_test": relative_loss(task.metric, baseline_test, winner_test),
+        "standard_error_test": loss_standard_error(task.metric, before, after),
+        "latency": reading.to_json(),
+        "size_bytes": {
+            "baseline": size_bytes(settings.baseline_folder),
+            "winner": size_bytes(Path(winner_folder)),
+        },
+        "engine": ENGINE,
+        "engine_config": switches(precision),
+    }
+
+
+def check_task_job(settings: TrialSettings) -> list[dict[str, Any]]:
+    """Return every demand of the Task contract with whether it is met, and in words why not."""
+    from trainables.checking import check_task
+
+    return [demand.to_json() for demand in check_task(settings.task, settings.task_options)]

@@ -1,0 +1,82 @@
+"""A task from its name, with errors that say what was wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from spaces.errors import TaskError
+from trainables.task import Task
+
+BUILT_IN = {"fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task"}
+DEMANDS = (
+    "name",
+    "inputs",
+    "metric",
+    "recipe",
+    "protected_layers",
+    "build_model",
+    "train_batches",
+    "eval_batches",
+    "loss",
+)
+
+
+def resolve(spec: str) -> tuple[str, str]:
+    """Return module and attribute of a task. Imports nothing but the module's parents.
+
+    Raises TaskError if no such task is known or no such module can be found.
+    """
+    name = BUILT_IN.get(spec, spec)
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise TaskError(
+            f"task {spec!r} is unknown; give one of {', '.join(sorted(BUILT_IN))}, "
+            'or your own as "module:attribute"'
+        )
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise TaskError(
+            f"task {spec!r}: there is no module {module!r}; run from the folder that holds it, "
+            "or install it"
+        )
+    return module, attribute
+
+
+def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
+    """Return the task that a built-in name, or "module:attribute", stands for.
+
+    `options` are the keyword arguments of its factory. Raises TaskError, in one
+    line, for whatever keeps it from being one; errors of weights pass through.
+    """
+    module_name, attribute = resolve(spec)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise TaskError(
+            f"task {spec!r}: importing {module_name} fails with "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        raise TaskError(
+            f"task {spec!r}: {module_name} has no function {attribute!r}; "
+            "name one that returns the task"
+        )
+    try:
+        task = factory(**(options or {}))
+    except TypeError as error:
+        given = ", ".join(options or {}) or "no options"
+        raise TaskError(f"task {spec!r}: {attribute}() does not take {given} ({error})") from error
+    missing = [demand for demand in DEMANDS if not hasattr(task, demand)]
+    if missing:
+        raise TaskError(
+            f"task {spec!r}: {type(task).__name__} lacks {', '.join(missing)}; "
+            "the contract is trainables.task.Task"
+        )
+    return task

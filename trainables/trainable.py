@@ -1,0 +1,85 @@
+"""The Ray Tune Trainable around a trial: one actor serves many trials."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from spaces.plan import Plan
+from trainables.latency import DeviceLease
+from trainables.settings import TrialSettings
+from trainables.task import TrialResult
+
+# Keys of a configuration and of a result.
+NUMBER, PLAN, RESULT = "number", "plan", "result"
+
+
+class CompressionTrainable(tune.Trainable):
+    """Runs a trial a stage a step. What goes wrong becomes a FAILED result, not a dead actor:
+    the next trial needs it alive, with paddle loaded and the baseline ready."""
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        settings: TrialSettings | None = None,
+        baseline: dict[str, Any] | None = None,
+        lease: DeviceLease | None = None,
+    ) -> None:
+        from trainables.baseline import Baseline
+        from trainables.context import TrialContext
+
+        assert settings is not None and baseline is not None and lease is not None
+        self._context = TrialContext(settings, Baseline.from_json(baseline), lease)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        from trainables.trial import run_trial
+
+        plan = Plan.from_json(json.loads(config[PLAN]))
+        self._last = TrialResult("RUNNING")
+        self._number = int(config[NUMBER])
+        self._stages: Iterator[TrialResult] = run_trial(self._number, plan, self._context)
+
+    def step(self) -> dict[str, Any]:
+        try:
+            self._last = next(self._stages)
+        except Exception as error:
+            self._last = TrialResult(
+                "FAILED",
+                reason=failure_reason(error),
+                measurements=self._last.measurements,
+                readings=self._last.readings,
+                seconds=self._last.seconds,
+            )
+            self._keep_traceback()
+        return {
+            RESULT: json.dumps(self._last.to_json()),
+            "latency_ratio": self._last.latency_ratio,
+            "metric_loss": self._last.metric_loss,
+            "done": self._last.state != "RUNNING",
+        }
+
+    def _keep_traceback(self) -> None:
+        folder: Path = self._context.settings.candidate_folder(self._number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc())
+
+    def cleanup(self) -> None:
+        self._stages.close()  # type: ignore[attr-defined]
+
+
+def failure_reason(error: BaseException) -> str:
+    """Return one line that says why a trial failed, at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Paddle puts a traceback of C++ frames first and the message after "Error:".
+    telling = [line for line in lines if "Error" in line or "error" in line] or lines
+    return f"{type(error).__name__}: {telling[0] if telling else 'no message'}"[:300]

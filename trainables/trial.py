@@ -1,0 +1,175 @@
+"""One trial, stage by stage: plain Python, no Ray."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paddle
+
+from spaces.plan import Plan
+from trainables.compression.pruning import pruned_model
+from trainables.compression.quantization import export_candidate, prepare_quantization
+from trainables.context import Stopwatch, TrialContext
+from trainables.engine import Engine, size_bytes
+from trainables.evaluation import eager
+from trainables.latency import FULL_ROUNDS, QUICK_ROUNDS
+from trainables.task import TrialResult
+from trainables.training import Trainer
+from trainables.weights import model_weights, write_weights
+
+WEIGHTS = "weights.safetensors"
+
+# Of the recipe's learning rate: the gradients through fake quantization are noisier.
+QAT_SHARE = 0.33
+
+
+def training_seed(seed: int, plan: Plan) -> int:
+    """Return a seed for a plan's training, the same whichever trial runs it."""
+    return (int(plan.key[:8], 16) ^ seed) % 2**31
+
+
+def trainer_for(
+    model: paddle.nn.Layer,
+    context: TrialContext,
+    *,
+    samples: int,
+    learning_rate_share: float = 1.0,
+    seed: int,
+    workers: int = 1,
+) -> Trainer:
+    """Return a trainer that sees `samples`, spread over data-parallel workers."""
+    recipe = context.task.recipe
+    return Trainer(
+        model,
+        context.task,
+        steps=max(1, round(samples / recipe.batch_size)),
+        learning_rate=learning_rate_share * recipe.learning_rate,
+        batch_size=max(1, recipe.batch_size // workers),
+        seed=seed,
+        guard=context.lease.shared,
+    )
+
+
+def _shape_engine(
+    model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path
+) -> Engine:
+    """Return an engine of the plan's shape, before any training; its scales are not the final ones."""
+    choice, task = plan.quantization, context.task
+    quantization = None
+    if choice.is_trained:
+        # Fake quantization stays in a model once it is there, so it goes into another
+        # one; a training step gives it scales to export.
+        model = pruned_model(task, plan)
+        quantization = prepare_quantization(model, choice)
+        trainer_for(model, context, samples=1, learning_rate_share=0.0, seed=0).run(1)
+    with context.lease.shared():
+        engine, _ = export_candidate(model, choice, quantization, task, context.settings, folder)
+    return engine
+
+
+def _note_latency(
+    result: TrialResult,
+    stage: str,
+    context: TrialContext,
+    plan: Plan,
+    rounds: int,
+    engine: Callable[[], Engine],
+) -> None:
+    reading, reused = context.probe(stage, plan, rounds, engine)
+    result.readings.append({"stage": stage, "reused": reused, **reading.to_json()})
+    result.latency_ms = reading.latency_ms
+    result.baseline_latency_ms = reading.baseline_latency_ms
+    result.latency_ratio = reading.ratio
+
+
+def run_trial(
+    number: int, plan: Plan, context: TrialContext
+) -> Iterator[TrialResult]:
+    """Yield what is known after each stage; the last one is COMPLETE, at full fidelity.
+
+    First the latency of the plan's shape, then a measurement a rung, then the whole
+    result. Whoever iterates may stop at any point. The export and the weights stay
+    in the run folder. Raises TrialError, or whatever paddle raises.
+    """
+    settings, task = context.settings, context.task
+    seed = training_seed(settings.seed, plan)
+    paddle.seed(seed)
+    watch = Stopwatch()
+    result = TrialResult("RUNNING", seconds=watch.seconds)
+
+    with watch("prune"), context.lease.shared():
+        model = pruned_model(task, plan)
+    with watch("latency"):
+        # Shape and precision fix the latency, so a plan that is too slow costs no training.
+        with tempfile.TemporaryDirectory() as shape:
+            _note_latency(
+                result,
+                "shape",
+                context,
+                plan,
+                QUICK_ROUNDS,
+                lambda: _shape_engine(model, plan, context, Path(shape)),
+            )
+    yield result
+
+    trained_share = _trained_share(plan, context)
+    if plan.is_pruned:
+        trainer = trainer_for(
+            model,
+            context,
+            samples=settings.finetune_samples,
+            seed=seed,
+        )
+        for rung, share in enumerate(settings.rungs):
+            with watch("finetune"):
+                loss = trainer.run(round(share * trainer.steps) - trainer.step)
+            with watch("evaluate"):
+                result.measurements.append(
+                    context.measure(eager(model), "finetune", rung, share * trained_share, loss)
+                )
+            yield result
+        with watch("finetune"):
+            trainer.run(trainer.steps - trainer.step)
+
+    folder = settings.candidate_folder(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder / WEIGHTS, model_weights(model))
+    with watch("quantize"), context.lease.shared():
+        quantization = prepare_quantization(model, plan.quantization)
+    loss_under_quantization = None
+    if quantization is not None:
+        with watch("finetune"):
+            trainer = trainer_for(
+                model,
+                context,
+                samples=settings.qat_samples,
+                learning_rate_share=QAT_SHARE,
+                seed=seed + 1,
+            )
+            loss_under_quantization = trainer.run(trainer.steps)
+    with watch("export"), context.lease.shared():
+        engine, result.export_difference = export_candidate(
+            model, plan.quantization, quantization, task, settings, folder
+        )
+    with watch("evaluate"):
+        rung = len(settings.rungs)
+        final = context.measure(engine.run, "quantize", rung, 1.0, loss_under_quantization)
+    result.measurements.append(final)
+    result.metric = final.metric
+    result.metric_loss = final.metric_loss
+    result.standard_error = final.standard_error
+    with watch("latency"):
+        _note_latency(result, "export", context, plan, FULL_ROUNDS, lambda: engine)
+    result.size_bytes = size_bytes(folder)
+    result.state = "COMPLETE"
+    yield result
+
+
+def _trained_share(plan: Plan, context: TrialContext) -> float:
+    """Return the share of the trial's training that is done in float."""
+    settings = context.settings
+    if not plan.quantization.is_trained:
+        return 1.0
+    return settings.finetune_samples / (settings.finetune_samples + settings.qat_samples)
