@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import ray
@@ -49,7 +49,9 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def connected(address: str | None, threads: int) -> Iterator[Cluster]:
+def connected(
+    address: str | None, threads: int, say: Callable[[str], None] = lambda _: None
+) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start a local one; leave it afterwards.
 
     None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is
@@ -59,6 +61,7 @@ def connected(address: str | None, threads: int) -> Iterator[Cluster]:
         os.environ.setdefault(name, value)
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    say(f"{'ray':<12} {'connecting to ' + address if address else 'starting a local cluster'}")
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         context = ray.init(

@@ -44,7 +44,7 @@ class RunConfig(BaseModel):
     sensitivity_points: int = Field(default=6, ge=2)
     """Ratios at which a group's sensitivity is measured, spread over its levels."""
 
-    finetune_samples: int = Field(default=4_000, ge=1)
+    finetune_samples: int = Field(default=3_200, ge=1)
     """Training samples a trial sees in float."""
     qat_samples: int = Field(default=1_500, ge=1)
     """Training samples a trial sees under quantization-aware training, beyond those."""
@@ -52,7 +52,7 @@ class RunConfig(BaseModel):
     """Shares of the fine-tuning after which a trial is measured and may be stopped, below 1."""
     max_latency_ratio: float = Field(default=1.0, gt=0)
     """A plan whose shape is slower than this share of the baseline is not trained."""
-    retrain_samples: int = Field(default=40_000, ge=1)
+    retrain_samples: int = Field(default=32_000, ge=1)
     """Training samples the winner sees in float, over all workers."""
     retrain_qat_samples: int = Field(default=10_000, ge=1)
     """Training samples the winner sees under quantization-aware training, beyond those."""
@@ -100,7 +100,8 @@ def _describe(error: ValidationError) -> str:
         return f"{name} is missing; give it, for example --{name} 0.1"
     allowed = first["msg"].replace("Input should be", "it should be")
     meaning = RunConfig.model_fields[str(first["loc"][0])].description or ""
-    return f"{name} cannot be {first['input']!r}: {allowed} ({meaning.split('.')[0]})"
+    mend = f"give another with -o {name}=VALUE" if len(first["loc"]) == 1 else "mend the entry"
+    return f"{name} cannot be {first['input']!r}: {allowed} ({meaning.split('.')[0]}); {mend}"
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -130,7 +130,7 @@ def deliver(
         input=first,
         more_inputs=more,
         engine_config=final["engine_config"],
-        stages_s=dict(display.stages_s),
+        stages_s=display.seconds(),
         sha256=digests(run.path, [*files, plan_file]),
     )
     write_text(run.path / MANIFEST, manifest.model_dump_json(indent=1))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from search.pareto import front_indices, hypervolume
+from search.pareto import Points, front_indices, hypervolume
 from search.store import STAGES, Store
 from spaces.plan import Plan, PruningGroup
 from trainables.task import Measurement, TrialResult
@@ -58,9 +58,7 @@ class Ledger:
         name = f"{record.number:06d}"
         result = record.result
         number = {"number": record.number}
-        self.store.write(
-            "measurements", name, [{**number, **vars(m)} for m in result.measurements]
-        )
+        self.store.write("measurements", name, [{**number, **vars(m)} for m in result.measurements])
         self.store.write("latency", name, [{**number, **reading} for reading in result.readings])
         self.store.write("ratios", name, self._ratio_rows(record))
         self.store.write("trials", name, [self._trial_row(record)])
@@ -157,7 +155,7 @@ class Ledger:
         """Return the trials that keep the budget at full fidelity, by number."""
         return [r for r in self.complete() if is_feasible(r.result, self.budget)]
 
-    def _points(self, records: Sequence[TrialRecord]) -> np.ndarray:
+    def _points(self, records: Sequence[TrialRecord]) -> Points:
         values = [(r.result.metric_loss, r.result.latency_ratio) for r in records]
         return np.array(values, dtype=float).reshape(-1, 2)
 

@@ -112,6 +112,5 @@ def installed_versions() -> dict[str, str]:
 def digests(root: Path, files: list[Path]) -> dict[str, str]:
     """Return the sha256 of each file under its path below `root`."""
     return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }

@@ -59,6 +59,7 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
         self.stages_s: dict[str, float] = {}
+        self._running: tuple[str, float] | None = None
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
@@ -67,12 +68,20 @@ class Display:
     def stage(self, name: str, text: str) -> Iterator[None]:
         """Announce a stage and time it, whether it ends well or not."""
         self.say(f"{name:<12} {text}")
-        start = time.monotonic()
+        self._running = (name, time.monotonic())
         try:
             yield
         finally:
-            spent = time.monotonic() - start
-            self.stages_s[name] = self.stages_s.get(name, 0.0) + spent
+            self.stages_s = self.seconds()
+            self._running = None
+
+    def seconds(self) -> dict[str, float]:
+        """Return the wall seconds of every stage, the one that is going on among them."""
+        spent = dict(self.stages_s)
+        if self._running is not None:
+            name, start = self._running
+            spent[name] = spent.get(name, 0.0) + time.monotonic() - start
+        return spent
 
     @contextmanager
     def trials(self, ledger: Ledger, planned: int) -> Iterator[None]:

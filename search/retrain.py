@@ -23,9 +23,14 @@ def train_on_workers(
     record: TrialRecord,
     cluster: Cluster,
 ) -> dict[str, Any]:
-    """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job."""
-    from ray.train import FailureConfig, RunConfig as TrainRunConfig, ScalingConfig
+    """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job.
+
+    A training that fails, twice, leaves `failed`, the reason, in place of figures.
+    """
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as TrainRunConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
 
     from clusters.paddle_backend import PaddleConfig
     from trainables.retrain import OUTCOME, retrain_loop
@@ -50,9 +55,13 @@ def train_on_workers(
             failure_config=FailureConfig(max_failures=1),
         ),
     )
-    trainer.fit()
-    outcome: dict[str, Any] = json.loads((folder / OUTCOME).read_text())
-    return {**outcome, "folder": str(folder), "trial": record.number}
+    found = {"trial": record.number, "folder": str(folder)}
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return {**found, "failed": lines[-1][:300]}
+    return {**found, **json.loads((folder / OUTCOME).read_text())}
 
 
 def keeps_budget(outcome: dict[str, Any], config: RunConfig) -> bool:
@@ -91,6 +100,9 @@ def retrain_winner(
         if outcome is None:
             outcome = train_on_workers(config, run, settings, baseline, record, cluster)
             run.finish_stage(stage, outcome)
+        if "failed" in outcome:
+            display.say(f"{'':<12} trial {record.number}: failed ({outcome['failed']})")
+            continue
         accepted = keeps_budget(outcome, config)
         margin = config.confidence_z * outcome["standard_error"]
         display.say(
@@ -104,7 +116,7 @@ def retrain_winner(
             run.finish_stage("retrain", winner)
             return winner
     raise StudyError(
-        f"none of the {len(tried)} fastest candidates kept a loss of {config.budget:g} on "
+        f"none of the {len(candidates)} fastest candidates kept a loss of {config.budget:g} on "
         "validation with its margin after the retrain; give more -o retrain_samples, "
         "more -o retrain_candidates, or a larger --budget"
     )

@@ -28,7 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m search.run", description=DESCRIPTION)
     parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
     parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
-    parser.add_argument("--weights", help="file for the task's weights: .safetensors, .npz, .pdparams")
+    parser.add_argument(
+        "--weights", help="file for the task's weights: .safetensors, .npz, .pdparams"
+    )
     parser.add_argument("--trials", help="plans to try")
     parser.add_argument("--seed", help="of the plans and of the training")
     parser.add_argument("--concurrency", help="trials at a time")
@@ -97,6 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
         folder = RunFolder.create(config)
     try:
         model = run_study(config, folder, display)
+    except UserError:
+        folder.discard()
+        raise
+    except KeyboardInterrupt:
+        display.say(f"interrupted; carry on with --resume {folder.path}")
+        return 130
     finally:
         folder.release()
     display.say(f"model: {model}")

@@ -25,6 +25,11 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def read_config(path: Path) -> RunConfig:
+    """Return the configuration of the run in this folder."""
+    return build_config(yaml.safe_load((path / CONFIG).read_text()), [], {})
+
+
 class RunFolder:
     """One study's folder. Open it with `create` or `resume`; both take its lock."""
 
@@ -81,7 +86,7 @@ class RunFolder:
                 "start another with --budget"
             )
         folder._acquire()
-        return folder, build_config(yaml.safe_load((path / CONFIG).read_text()), [], {})
+        return folder, read_config(path)
 
     def _acquire(self) -> None:
         try:
@@ -96,8 +101,19 @@ class RunFolder:
                 "name a folder you may write to with --out"
             ) from error
 
+    def discard(self) -> None:
+        """Forget a run that ended before it had anything: the folder can then be used again."""
+        if self.stage("baseline") is None:
+            (self.path / CONFIG).unlink(missing_ok=True)
+
     def release(self) -> None:
         self._lock.release()
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest of a finished run, None of another."""
+        path = self.path / MANIFEST
+        return json.loads(path.read_text()) if path.is_file() else None
 
     @property
     def finished(self) -> bool:

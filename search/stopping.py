@@ -42,9 +42,7 @@ def attainable_loss(measurement: Measurement, ledger: Ledger) -> float | None:
     return SLACK * min(shares) * measurement.metric_loss
 
 
-def reason_to_stop(
-    result: TrialResult, ledger: Ledger, max_latency_ratio: float
-) -> str | None:
+def reason_to_stop(result: TrialResult, ledger: Ledger, max_latency_ratio: float) -> str | None:
     """Return why a running trial should end now, None if it should go on."""
     ratio = result.latency_ratio
     if ratio is None or result.state != "RUNNING":

@@ -129,4 +129,6 @@ class Store:
 
     def frame(self, table: str) -> pd.DataFrame:
         """Return a table as a frame with the schema's columns, also when it is empty."""
-        return pd.DataFrame(self.read(table), columns=SCHEMAS[table].names)
+        columns: list[str] = SCHEMAS[table].names
+        frame: pd.DataFrame = pd.DataFrame(self.read(table), columns=columns)
+        return frame

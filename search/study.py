@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from search.run_folder import RunFolder
 from search.searcher import PlanSearcher
 from search.stopping import BudgetScheduler
 from search.store import Store
-from spaces.errors import StudyError
+from spaces.errors import SearchError, StudyError, TaskError
 from spaces.heuristics import Sensitivities, warm_starts
 from spaces.plan import PruningGroup, QuantizationChoice
 from spaces.space import Space, thinned
@@ -75,7 +76,35 @@ def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:
 
 def call_worker(function: Callable[..., Any], *arguments: Any, gpus: float = 0) -> Any:
     """Return what the function returns on a worker of the cluster."""
-    return ray.get(ray.remote(num_cpus=1, num_gpus=gpus)(function).remote(*arguments))
+    return fetch(ray.remote(num_cpus=1, num_gpus=gpus)(function).remote(*arguments))
+
+
+def fetch(reference: ray.ObjectRef) -> Any:
+    """Return a task's result. What it raised on purpose is raised here, as itself.
+
+    Whatever else it raised came out of the user's task: TaskError.
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SearchError):
+            raise error.cause from None
+        first = (str(error.cause).strip().splitlines() or ["no message"])[0]
+        raise TaskError(
+            f"the task raises {type(error.cause).__name__}: {first}; "
+            "try it with --check-task, which says more"
+        ) from error
+    except ray.exceptions.RayError as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        raise StudyError(f"a worker died: {first}") from error
+
+
+@contextmanager
+def timed(run: RunFolder, display: Display, stage: str, text: str) -> Iterator[None]:
+    """Announce a stage, and keep its wall seconds also beyond a crash."""
+    with display.stage(stage, text):
+        yield
+    run.finish_stage("seconds", display.stages_s)
 
 
 def study_baseline(
@@ -147,13 +176,11 @@ def study_sensitivity(
         while waiting:
             done, _ = ray.wait(list(waiting), num_returns=1)
             group = waiting.pop(done[0])
-            rows, cached = ray.get(done[0])
+            rows, cached = fetch(done[0])
             from_cache += cached
             store.write("sensitivity", group.replace("/", "_"), rows)
             curves[group] = [
-                (row["ratio"], row["metric_loss"])
-                for row in rows
-                if row["metric_loss"] is not None
+                (row["ratio"], row["metric_loss"]) for row in rows if row["metric_loss"] is not None
             ]
         display.say(f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache")
         return {group.name: curves[group.name] for group in space.groups}
@@ -235,13 +262,14 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
     settings = trial_settings(config, run)
     store = Store(run.path)
     store.create()
-    with connected(config.address, config.threads) as cluster:
+    display.stages_s.update(run.stage("seconds") or {})
+    with connected(config.address, config.threads, display.say) as cluster:
         display.say(
             f"{'ray':<12} {cluster.cpus} cores, {cluster.gpus} GPUs, "
             f"dashboard http://{cluster.dashboard} (token: ray get-auth-token)"
         )
         display.say(f"{'run':<12} {run.path}")
-        with display.stage("baseline", f"{config.task}: evaluate, export, time"):
+        with timed(run, display, "baseline", f"{config.task}: evaluate, export, time"):
             baseline = study_baseline(run, settings, store, config.gpus_per_trial)
         display.say(
             f"{'':<12} {baseline['metric_name']} {baseline['metric']:.4f} on val, "
@@ -252,11 +280,13 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
             display.say(f"{'':<12} left out: {left_out['name']}: {left_out['reason']}")
         space = build_space(config, baseline)
         ledger = Ledger.load(store, config.budget, space.groups)
-        with display.stage("sensitivity", "each group alone, at each ratio"):
+        with timed(run, display, "sensitivity", "each group alone, at each ratio"):
             sensitivities = study_sensitivity(
                 config, run, settings, baseline, space, store, display
             )
-        with display.stage("search", f"{config.trials} plans within a loss of {config.budget:g}"):
+        with timed(
+            run, display, "search", f"{config.trials} plans within a loss of {config.budget:g}"
+        ):
             repeats = study_search(
                 config,
                 run,
@@ -268,9 +298,13 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
                 cluster,
                 display,
             )
-        with display.stage("retrain", "the fastest feasible plans in full, until one keeps it"):
+        with timed(
+            run, display, "retrain", "the fastest feasible plans in full, until one keeps it"
+        ):
             winner = retrain_winner(config, run, settings, baseline, ledger, cluster, display)
-        with display.stage("deliver", "time both, read the test split once, write the manifest"):
+        with timed(
+            run, display, "deliver", "time both, read the test split once, write the manifest"
+        ):
             manifest = deliver(
                 config, run, settings, baseline, ledger, store, winner, repeats, display
             )

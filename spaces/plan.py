@@ -27,9 +27,9 @@ class QuantizationChoice(str, Enum):
     @property
     def precision(self) -> Precision:
         """Return what the engine computes in."""
-        if self in (QuantizationChoice.FLOAT, QuantizationChoice.BFLOAT16):
-            return self.value  # type: ignore[return-value]
-        return "int8"
+        if self is QuantizationChoice.FLOAT:
+            return "float"
+        return "bfloat16" if self is QuantizationChoice.BFLOAT16 else "int8"
 
     @property
     def is_trained(self) -> bool:

@@ -88,9 +88,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     model = task.build_model()
     weights = fingerprint(model_weights(model))
     try:
-        engine, _ = export_candidate(
-            model, QuantizationChoice.FLOAT, None, task, settings, folder
-        )
+        engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
         statistics = evaluate(engine.run, task, "val", settings.eval_batch)
     except TrialError as error:
         raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error

@@ -65,9 +65,7 @@ class TrialContext:
 
         Raises TrialError if the outputs or the metric are not finite numbers.
         """
-        statistics = evaluate(
-            run, self.task, "val", self.settings.eval_batch, self.lease.shared
-        )
+        statistics = evaluate(run, self.task, "val", self.settings.eval_batch, self.lease.shared)
         metric = self.task.metric.aggregate(statistics)
         if not np.isfinite(metric):
             raise TrialError(f"{self.task.metric.name} on val is {metric}")

@@ -38,9 +38,7 @@ def sensitivity_job(
     return [row.to_json() for row in rows], cached
 
 
-def final_job(
-    settings: TrialSettings, plan: dict[str, Any], winner_folder: str
-) -> dict[str, Any]:
+def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str) -> dict[str, Any]:
     """Return the delivered model's figures beside the baseline's.
 
     The only place where the test split is read, and each model reads it once.

@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from trainables.engine import Engine
+if TYPE_CHECKING:
+    from trainables.engine import Engine
 
 WARMUP_RUNS = 2
 BASELINE_RUNS = 1

@@ -59,8 +59,7 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise TaskError(
-            f"task {spec!r}: importing {module_name} fails with "
-            f"{type(error).__name__}: {error}"
+            f"task {spec!r}: importing {module_name} fails with {type(error).__name__}: {error}"
         ) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):

@@ -20,11 +20,11 @@ class TrialSettings:
     seed: int = 0
     rungs: tuple[float, ...] = (0.5,)
     """Shares of the fine-tuning after which a trial is measured, ascending, below 1."""
-    finetune_samples: int = 4_000
+    finetune_samples: int = 3_200
     """Training samples a trial sees in float."""
     qat_samples: int = 1_500
     """Training samples a trial sees under quantization-aware training, beyond the float ones."""
-    retrain_samples: int = 40_000
+    retrain_samples: int = 32_000
     """Training samples the winner sees in float, over all workers."""
     retrain_qat_samples: int = 10_000
     calibration_samples: int = 256

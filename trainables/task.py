@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
@@ -60,8 +60,11 @@ class TrainingRecipe:
 class Metric(Protocol):
     """How good outputs are. Sampling errors come from resampling the per-sample statistics."""
 
-    name: str
-    maximize: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def maximize(self) -> bool: ...
 
     def sample_statistics(
         self, outputs: Sequence[np.ndarray], targets: Any
@@ -74,16 +77,25 @@ class Metric(Protocol):
         ...
 
 
-@runtime_checkable
 class Task(Protocol):
-    """A trained model, its data and its metric."""
+    """A trained model, its data and its metric. Plain attributes serve as the properties."""
 
-    name: str
-    inputs: Sequence[ModelInput]
-    metric: Metric
-    recipe: TrainingRecipe
-    protected_layers: Sequence[str]
-    """Structured names of layers never to be pruned, for example ("head.conv",)."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> Sequence[ModelInput]: ...
+
+    @property
+    def metric(self) -> Metric: ...
+
+    @property
+    def recipe(self) -> TrainingRecipe: ...
+
+    @property
+    def protected_layers(self) -> Sequence[str]:
+        """Structured names of layers never to be pruned, for example ("head.conv",)."""
+        ...
 
     def build_model(self) -> paddle.nn.Layer:
         """Return a new model with its trained weights. Same structured names every time."""

@@ -55,7 +55,7 @@ def trainer_for(
 def _shape_engine(
     model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path
 ) -> Engine:
-    """Return an engine of the plan's shape, before any training; its scales are not the final ones."""
+    """Return an engine of the plan's shape before any training. Its scales are not final."""
     choice, task = plan.quantization, context.task
     quantization = None
     if choice.is_trained:
@@ -84,9 +84,7 @@ def _note_latency(
     result.latency_ratio = reading.ratio
 
 
-def run_trial(
-    number: int, plan: Plan, context: TrialContext
-) -> Iterator[TrialResult]:
+def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialResult]:
     """Yield what is known after each stage; the last one is COMPLETE, at full fidelity.
 
     First the latency of the plan's shape, then a measurement a rung, then the whole
@@ -101,17 +99,16 @@ def run_trial(
 
     with watch("prune"), context.lease.shared():
         model = pruned_model(task, plan)
-    with watch("latency"):
-        # Shape and precision fix the latency, so a plan that is too slow costs no training.
-        with tempfile.TemporaryDirectory() as shape:
-            _note_latency(
-                result,
-                "shape",
-                context,
-                plan,
-                QUICK_ROUNDS,
-                lambda: _shape_engine(model, plan, context, Path(shape)),
-            )
+    # Shape and precision fix the latency, so a plan that is too slow costs no training.
+    with watch("latency"), tempfile.TemporaryDirectory() as shape:
+        _note_latency(
+            result,
+            "shape",
+            context,
+            plan,
+            QUICK_ROUNDS,
+            lambda: _shape_engine(model, plan, context, Path(shape)),
+        )
     yield result
 
     trained_share = _trained_share(plan, context)

@@ -77,9 +77,9 @@ def read_weights(path: Path) -> Arrays:
             with path.open("rb") as file:
                 arrays = _read_pdparams(file)
         else:
-            raise WeightsError(f"weights {path}: {allowed}, not {path.suffix or 'a bare name'}")
+            raise WeightsError(f"{allowed}, not {path.suffix or 'a bare name'}")
     except WeightsError as error:
-        raise WeightsError(str(error) if str(path) in str(error) else f"weights {path}: {error}")
+        raise WeightsError(f"weights {path}: {error}") from error
     except (
         SafetensorError,
         zipfile.BadZipFile,

@@ -20,9 +20,7 @@ import paddle.base.dygraph.base
 
 # PaddleSlim 2.6 still calls this by the name it had before Paddle 3.
 if not hasattr(paddle.base.dygraph.base, "_to_static_mode_guard_"):
-    paddle.base.dygraph.base._to_static_mode_guard_ = (
-        paddle.base.dygraph.base.to_static_mode_guard
-    )
+    paddle.base.dygraph.base._to_static_mode_guard_ = paddle.base.dygraph.base.to_static_mode_guard
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -83,9 +83,7 @@ class FashionMnist:
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         images, labels = self._splits[split]
         for start in range(0, len(images), batch_size):
-            yield Batch(
-                (images[start : start + batch_size],), labels[start : start + batch_size]
-            )
+            yield Batch((images[start : start + batch_size],), labels[start : start + batch_size])
 
     def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
         import paddle.nn.functional as F

@@ -1,0 +1,33 @@
+# Every target sets up all it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BUDGET ?= 0.1
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: run test test-fast check setup clean
+
+run: $(READY)
+	$(BIN)/python -m search.run --budget $(BUDGET)
+
+test: check
+	$(BIN)/python -m pytest
+
+test-fast: check
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,30 @@
+"""python -m search.run --task mypkg.mine:make_task --check-task"""
+
+from __future__ import annotations
+
+import tempfile
+
+from clusters.connect import connected
+from search.config import RunConfig
+from search.progress import Display
+from search.study import call_worker
+from trainables.jobs import check_task_job
+from trainables.settings import TrialSettings
+
+
+def report_check(config: RunConfig, display: Display) -> int:
+    """Say how the task meets each demand of the contract; return 0 if all are met, else 2."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        connected(config.address, config.threads, display.say),
+    ):
+        settings = TrialSettings(config.task, folder, folder, task_options=config.task_options)
+        demands = call_worker(check_task_job, settings)
+    for demand in demands:
+        display.say(f"{'ok' if demand['met'] else 'NOT MET':<8} {demand['name']}: {demand['said']}")
+    unmet = sum(not demand["met"] for demand in demands)
+    if unmet:
+        display.say(f"{unmet} of {len(demands)} demands are not met")
+        return 2
+    display.say("the task meets the contract")
+    return 0

@@ -1,0 +1,133 @@
+"""A user's own task, as a user would write it: a small network on small pictures.
+
+Pictures are Fashion-MNIST's at 14x14, so that a training takes a second. `make_task`
+takes the file of trained weights; tests train it once a session.
+"""
+
+import os
+import signal
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from trainables.metrics import TopOneAccuracy
+from trainables.task import Batch, ModelInput, TrainingRecipe
+from trainables.tasks.fashion_mnist.task import FashionMnist
+from trainables.weights import load_weights
+
+SIZES = {"train": 1600, "val": 400, "test": 400}
+
+
+class Network(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2D(1, 16, 3, padding=1, bias_attr=False)
+        self.bn1 = nn.BatchNorm2D(16)
+        self.conv2 = nn.Conv2D(16, 32, 3, stride=2, padding=1, bias_attr=False)
+        self.bn2 = nn.BatchNorm2D(32)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Mine:
+    name = "mine"
+    inputs = (ModelInput("image", (1, 14, 14), scale=1 / 255, mean=(0.286,), std=(0.353,)),)
+    metric = TopOneAccuracy()
+    recipe = TrainingRecipe(batch_size=32, learning_rate=0.02)
+    protected_layers = ()
+
+    def __init__(self, weights=None):
+        self.weights = weights
+        self.splits = {
+            split: tuple(array[: SIZES[split]] for array in arrays)
+            for split, arrays in FashionMnist()._splits.items()
+        }
+        for split, (images, labels) in self.splits.items():
+            small = images.reshape(-1, 1, 14, 2, 14, 2).mean((3, 5))
+            self.splits[split] = (small.astype("float32"), labels)
+
+    def build_model(self):
+        model = Network()
+        if self.weights is not None:
+            from pathlib import Path
+
+            load_weights(model, Path(self.weights))
+        return model
+
+    def train_batches(self, batch_size, seed):
+        images, labels = self.splits["train"]
+        order = np.random.default_rng(seed).permutation(len(images))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            index = order[start : start + batch_size]
+            yield Batch((images[index],), labels[index])
+
+    def eval_batches(self, split, batch_size):
+        images, labels = self.splits[split]
+        for start in range(0, len(images), batch_size):
+            yield Batch((images[start : start + batch_size],), labels[start : start + batch_size])
+
+    def loss(self, outputs, targets):
+        return F.cross_entropy(outputs, targets)
+
+
+def make_task(weights=None):
+    return Mine(weights)
+
+
+class Fragile(Mine):
+    """Fails in training, in a way that depends on how wide the network still is."""
+
+    def __init__(self, weights=None, always=False):
+        super().__init__(weights)
+        self.always = always
+
+    def loss(self, outputs, targets):
+        loss = super().loss(outputs, targets)
+        way = os.environ.get("FRAGILE") or "raise"
+        if self.always or way == "raise":
+            raise RuntimeError("the training data is gone")
+        return loss
+
+
+def make_fragile(weights=None, always=False):
+    return Fragile(weights, always)
+
+
+class Broken(Mine):
+    """Breaks the contract in three ways."""
+
+    inputs = (ModelInput("image", (1, 28, 28)),)
+    protected_layers = ("nowhere",)
+
+    def train_batches(self, batch_size, seed):
+        return super().train_batches(batch_size, 0)
+
+
+def make_broken(weights=None):
+    return Broken(weights)
+
+
+class Deadly(Mine):
+    """Every trial meets another end: an error, NaN, too much memory, a worker killed."""
+
+    ends = ("raise", "nan", "memory", "kill", "none")
+
+    def loss(self, outputs, targets):
+        loss = super().loss(outputs, targets)
+        # The number of trained weights tells the plans apart, and workers agree on it.
+        end = self.ends[int(np.prod(outputs.shape)) % 1] if False else self._end
+        if end == "raise":
+            raise RuntimeError("the training data is gone")
+        if end == "nan":
+            return loss * float("nan")
+        if end == "memory":
+            np.ones(1 << 62, dtype="float64")
+        if end == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss

@@ -1,0 +1,207 @@
+"""A task tried against every demand of the contract, with what is wrong in words."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spaces.errors import SearchError
+from spaces.plan import QuantizationChoice
+from trainables.compression.groups import survey_groups
+from trainables.compression.quantization import export_candidate
+from trainables.evaluation import eager, evaluate
+from trainables.loading import load_task
+from trainables.settings import TrialSettings
+from trainables.task import SPLITS, Batch, Split, Task
+from trainables.training import Trainer
+from trainables.weights import fingerprint, model_weights
+
+SAMPLES = 8
+BATCHES = 3
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One demand of the contract, and how the task meets it."""
+
+    name: str
+    met: bool
+    said: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class _UnmetError(Exception):
+    """A demand is not met; the message says how, in words."""
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise _UnmetError(message)
+
+
+def _check_batch(batch: Any, task: Task, where: str) -> None:
+    _need(isinstance(batch, Batch), f"{where} yields {type(batch).__name__}, not task.Batch")
+    _need(
+        len(batch.inputs) == len(task.inputs),
+        f"{where} yields {len(batch.inputs)} inputs, `inputs` names {len(task.inputs)}",
+    )
+    for array, spec in zip(batch.inputs, task.inputs, strict=True):
+        _need(
+            isinstance(array, np.ndarray) and str(array.dtype) == spec.dtype,
+            f"{where}: input {spec.name} is {getattr(array, 'dtype', type(array).__name__)}, "
+            f"`inputs` says {spec.dtype}",
+        )
+        _need(
+            tuple(array.shape[1:]) == tuple(spec.shape),
+            f"{where}: input {spec.name} has shape {tuple(array.shape[1:])} after the batch axis, "
+            f"`inputs` says {tuple(spec.shape)}",
+        )
+        _need(bool(np.isfinite(array).all()), f"{where}: input {spec.name} is not finite")
+
+
+def _small_batches(task: Task, split: Split) -> list[Batch]:
+    return list(islice(task.eval_batches(split, SAMPLES), BATCHES))
+
+
+def _check_inputs(task: Task) -> str:
+    _need(len(task.inputs) > 0, "`inputs` is empty; name at least one")
+    for spec in task.inputs:
+        _need(len(spec.mean) == len(spec.std), f"input {spec.name}: mean and std differ in length")
+    return ", ".join(f"{spec.name} {tuple(spec.shape)} {spec.dtype}" for spec in task.inputs)
+
+
+def _check_eval(task: Task) -> str:
+    for split in SPLITS:
+        batches = _small_batches(task, split)
+        _need(bool(batches), f"eval_batches({split!r}, {SAMPLES}) yields nothing")
+        for batch in batches:
+            _check_batch(batch, task, f"eval_batches({split!r}, {SAMPLES})")
+        again = _small_batches(task, split)
+        same = all(
+            np.array_equal(a, b)
+            for x, y in zip(batches, again, strict=True)
+            for a, b in zip(x.inputs, y.inputs, strict=True)
+        )
+        _need(same, f"eval_batches({split!r}, ...) yields another order the second time")
+    return "train, val and test, in the same order every time"
+
+
+def _check_train(task: Task) -> str:
+    size = task.recipe.batch_size
+    first = next(iter(task.train_batches(size, 0)), None)
+    _need(first is not None, f"train_batches({size}, seed) yields nothing")
+    assert first is not None
+    _check_batch(first, task, f"train_batches({size}, 0)")
+    _need(len(first.inputs[0]) == size, f"a batch holds {len(first.inputs[0])} samples, not {size}")
+    again = next(iter(task.train_batches(size, 0)))
+    _need(
+        np.array_equal(first.inputs[0], again.inputs[0]),
+        "train_batches gives another batch for the same seed",
+    )
+    other = next(iter(task.train_batches(size, 1)))
+    _need(
+        not np.array_equal(first.inputs[0], other.inputs[0]),
+        "train_batches gives the same batch for another seed; shuffle by the seed",
+    )
+    return f"batches of {size}, by the seed"
+
+
+def _check_model(task: Task) -> str:
+    first, second = (model_weights(task.build_model()) for _ in range(2))
+    _need(
+        fingerprint(first) == fingerprint(second),
+        "build_model() gives other names or weights the second time; load trained weights",
+    )
+    return f"{sum(a.size for a in first.values()):,} trained numbers, the same every time"
+
+
+def _check_metric(task: Task) -> str:
+    model, metric = task.build_model(), task.metric
+    batch = _small_batches(task, "val")[0]
+    run = eager(model)
+    statistics = np.asarray(metric.sample_statistics(run(batch.inputs), batch.targets))
+    _need(
+        len(statistics) == len(batch.inputs[0]),
+        f"sample_statistics gives {len(statistics)} entries for {len(batch.inputs[0])} samples",
+    )
+    value = metric.aggregate(statistics)
+    _need(
+        isinstance(value, float) and bool(np.isfinite(value)),
+        f"aggregate gives {value!r}, a finite float is expected",
+    )
+    whole = metric.aggregate(evaluate(run, task, "val", 250))
+    _need(whole != 0, f"{metric.name} of the trained model on val is 0: no loss is relative to it")
+    direction = "higher" if metric.maximize else "lower"
+    return f"{metric.name} {whole:.4f} on val, {direction} is better"
+
+
+def _check_loss(task: Task) -> str:
+    recipe = replace(task.recipe, batch_size=min(SAMPLES, task.recipe.batch_size))
+    trainer = Trainer(
+        task.build_model(),
+        task,
+        steps=2,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        seed=0,
+    )
+    return f"{trainer.run(2):.4f} over two steps of training"
+
+
+def _check_groups(task: Task) -> str:
+    model = task.build_model()
+    layers = {name for name, _ in model.named_sublayers()}
+    layers |= {name for name, _ in model.named_parameters()}
+    for name in task.protected_layers:
+        _need(name in layers, f"protected layer {name!r} is not in the model")
+    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
+    left_out = "".join(f"; left out {item.name}: {item.reason}" for item in survey.left_out)
+    _need(bool(survey.groups), f"no group can be pruned{left_out}")
+    return f"{len(survey.groups)} groups can be pruned{left_out}"
+
+
+def _check_export(task: Task) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrialSettings(task.name, folder, folder)
+        _, difference = export_candidate(
+            task.build_model(), QuantizationChoice.FLOAT, None, task, settings, Path(folder)
+        )
+    return f"the engine's outputs differ from the model's by {difference:.1e} of their spread"
+
+
+CHECKS: tuple[tuple[str, Callable[[Task], str]], ...] = (
+    ("inputs", _check_inputs),
+    ("eval_batches", _check_eval),
+    ("train_batches", _check_train),
+    ("build_model", _check_model),
+    ("metric", _check_metric),
+    ("loss", _check_loss),
+    ("pruning groups", _check_groups),
+    ("export", _check_export),
+)
+
+
+def check_task(spec: str, options: Mapping[str, Any]) -> list[Demand]:
+    """Return every demand of the contract, met or not, each with a sentence."""
+    try:
+        task = load_task(spec, options)
+    except SearchError as error:
+        return [Demand("loading", False, str(error))]
+    demands = [Demand("loading", True, f"{type(task).__name__} {task.name!r}")]
+    for name, check in CHECKS:
+        try:
+            demands.append(Demand(name, True, check(task)))
+        except _UnmetError as unmet:
+            demands.append(Demand(name, False, str(unmet)))
+        except Exception as error:  # The task's own code may raise anything.
+            lines = str(error).strip().splitlines() or ["no message"]
+            demands.append(Demand(name, False, f"raises {type(error).__name__}: {lines[0]}"))
+    return demands
