@@ -102,6 +102,7 @@ class Ledger:
             "export_difference": result.export_difference,
             "started_at": record.started_at,
             "wall_s": record.wall_s,
+            "worker": result.worker,
             **{f"{stage}_s": result.seconds.get(stage) for stage in STAGES},
         }
 
@@ -127,6 +128,7 @@ class Ledger:
                 latency_ratio=row["latency_ratio"],
                 size_bytes=row["size_bytes"],
                 export_difference=row["export_difference"],
+                worker=row["worker"],
                 measurements=measured.get(row["number"], []),
                 seconds={stage: value for stage, value in stages.items() if value is not None},
             )

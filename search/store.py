@@ -45,6 +45,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         export_difference=pa.float64(),
         started_at=pa.timestamp("ms", tz="UTC"),
         wall_s=pa.float64(),
+        worker=pa.string(),
         **{f"{stage}_s": pa.float64() for stage in STAGES},
         schema_version=pa.int64(),
     ),

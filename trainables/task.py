@@ -151,6 +151,8 @@ class TrialResult:
     measurements: list[Measurement] = field(default_factory=list)
     readings: list[dict[str, Any]] = field(default_factory=list)
     """Latency probes in order: a LatencyReading's fields, `stage` and `reused`."""
+    worker: str | None = None
+    """"host:pid" of the process that ran it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds by stage."""
 

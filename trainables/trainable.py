@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +63,7 @@ class CompressionTrainable(tune.Trainable):
                 seconds=self._last.seconds,
             )
             self._keep_traceback()
+        self._last.worker = f"{platform.node()}:{os.getpid()}"
         return {
             RESULT: json.dumps(self._last.to_json()),
             "latency_ratio": self._last.latency_ratio,

@@ -1,0 +1,296 @@
+"""Whole runs: real Ray, real Paddle, the command line, on the tiny task."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from search.manifest import Manifest
+
+pytestmark = pytest.mark.slow
+
+TABLES = ("trials", "measurements", "ratios", "sensitivity", "latency")
+
+
+@pytest.fixture(scope="module")
+def finished(workplace):
+    """A run of a user's own task, from a package outside the repository, to its end."""
+    run = workplace.folder / "finished"
+    ended = workplace.run("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return run, ended
+
+
+def manifest_of(run):
+    return Manifest.model_validate_json((run / "manifest.json").read_text())
+
+
+def test_it_says_what_it_does_and_ends_with_the_winner(finished):
+    _, ended = finished
+    for stage in ("baseline", "sensitivity", "search", "retrain", "deliver", "Pareto", "winner:"):
+        assert stage in ended.stdout
+    assert "Warning" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert len(ended.stdout.splitlines()) < 60
+
+
+def test_manifest_is_complete_and_its_digests_are_the_files_own(finished):
+    run, _ = finished
+    manifest = manifest_of(run)
+    assert manifest.trials.finished == 9
+    assert manifest.metric.within_budget_on_test == (manifest.metric.loss_test <= manifest.budget)
+    assert manifest.metric.loss_val <= manifest.budget
+    assert set(manifest.stages_s) == {"baseline", "sensitivity", "search", "retrain", "deliver"}
+    assert manifest.size_bytes.winner == sum(
+        (run / "model" / f"inference.{kind}").stat().st_size for kind in ("pdmodel", "pdiparams")
+    )
+    assert len(manifest.sha256) == 5
+    for name, digest in manifest.sha256.items():
+        assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_metric_is_what_anyone_gets_from_the_delivered_files(finished):
+    """With paddle.inference, numpy and the manifest alone; raw pixels in."""
+    import paddle.inference
+
+    from tests.tiny.mine import SIZES
+    from trainables.tasks.fashion_mnist.task import DATA
+
+    run, _ = finished
+    manifest = json.loads((run / "manifest.json").read_text())
+    rows = pd.read_parquet(DATA / "fashion_mnist.parquet").query("split == 'test'")
+    rows = rows.iloc[: SIZES["test"]]
+    pixels = np.frombuffer(b"".join(rows["image"]), np.uint8).reshape(-1, 1, 14, 2, 14, 2)
+    spec = manifest["input"]
+    raw = pixels.mean((3, 5)).astype("float32")
+    images = (raw * spec["scale"] - spec["mean"][0]) / spec["std"][0]
+    for part, switches in (("model", manifest["engine_config"]), ("baseline", {})):
+        config = paddle.inference.Config(
+            str(run / part / "inference.pdmodel"), str(run / part / "inference.pdiparams")
+        )
+        config.disable_gpu()
+        config.enable_mkldnn()
+        for name, on in switches.items():
+            if on:
+                getattr(config, name)()
+        predictor = paddle.inference.create_predictor(config)
+        handle = predictor.get_input_handle(spec["name"])
+        scores = []
+        for start in range(0, len(images), 250):
+            handle.copy_from_cpu(np.ascontiguousarray(images[start : start + 250], "float32"))
+            predictor.run()
+            output = predictor.get_output_handle(predictor.get_output_names()[0])
+            scores.append(output.copy_to_cpu())
+        right = np.concatenate(scores).argmax(1) == rows["label"].to_numpy()
+        name = "winner_test" if part == "model" else "baseline_test"
+        # Averaging pixels rounds elsewhere than the task does: a tie may fall otherwise.
+        assert right.mean() == pytest.approx(manifest["metric"][name], abs=0.005)
+
+
+def test_tables_are_readable_and_agree(finished):
+    run, _ = finished
+    frames = {table: pd.read_parquet(run / table) for table in TABLES}
+    trials = frames["trials"]
+    assert len(trials) == 9
+    assert trials["number"].is_unique
+    assert trials["plan_key"].is_unique
+    assert (frames["ratios"].groupby("number").size() == 2).all()
+    assert set(frames["sensitivity"]["group"]) == {"conv1.weight", "conv2.weight"}
+    complete = trials[trials["state"] == "COMPLETE"]
+    assert (complete["feasible"] == (complete["metric_loss"] <= 0.1)).all()
+    final = frames["measurements"].query("fidelity == 1.0").set_index("number")["metric"]
+    assert (complete.set_index("number")["metric"] == final.loc[complete["number"]]).all()
+    assert {"shape", "export", "final", "baseline"} == set(frames["latency"]["stage"])
+
+
+def test_search_begins_with_the_warm_starts(finished):
+    run, _ = finished
+    trials = pd.read_parquet(run / "trials").sort_values("number")
+    assert (trials["origin"] == "warm_start").iloc[:5].all()
+    ratios = pd.read_parquet(run / "ratios").groupby("number")["ratio"].max()
+    unpruned = trials[trials["number"].map(ratios) == 0]
+    assert set(unpruned["quantization"]) == set(trials["quantization"])
+
+
+def test_actors_are_reused_between_trials(finished):
+    run, _ = finished
+    workers = pd.read_parquet(run / "trials")["worker"]
+    assert workers.nunique() <= os.cpu_count() + 1 < len(workers)
+
+
+def test_the_journal_opens_in_optuna_with_constraints_and_states(finished):
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    run, _ = finished
+    storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
+    study = optuna.load_study(study_name="search", storage=storage)
+    trials = pd.read_parquet(run / "trials").set_index("number")
+    complete = [t for t in study.trials if t.state.name == "COMPLETE"]
+    assert complete
+    for trial in complete:
+        row = trials.loc[trial.user_attrs.get("repeats_trial", trial.number)]
+        assert trial.values == [row["metric_loss"], row["latency_ratio"]]
+        assert list(trial.constraints.values()) == [pytest.approx(row["metric_loss"] - 0.1)]
+
+
+def test_finished_run_is_not_resumed(finished, workplace):
+    run, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
+    ended = workplace.run("--resume", str(run))
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "finished" in ended.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
+
+
+def read_all(run):
+    """Return the tables' rows; raises if any is not readable at this moment."""
+    return {t: pd.read_parquet(run / t) for t in TABLES if any((run / t).glob("[!.]*.parquet"))}
+
+
+def rows_of(run, table):
+    return len(list((run / table).glob("[!.]*.parquet")))
+
+
+def killed_when(workplace, arguments, run, condition):
+    """Start the command and kill -9 it once the condition holds, reading the tables all along."""
+    process = subprocess.Popen(
+        workplace.command(*arguments),
+        cwd=workplace.folder,
+        env=workplace.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if run.is_dir():
+            read_all(run)
+            if condition():
+                break
+        time.sleep(0.05)
+    assert process.poll() is None, "it ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_same_seed_gives_the_same_plans_one_at_a_time(finished, workplace):
+    """Latencies are known from the first run's cache, and trainings are seeded."""
+    plans = []
+    for name in ("once", "twice"):
+        run = workplace.folder / name
+        arguments = (
+            *("--budget", "0.1", *workplace.task(), "--trials", "14", "--seed", "5"),
+            *("--concurrency", "1", "--out", str(run)),
+        )
+        # Nothing after the search matters here.
+        killed_when(workplace, arguments, run, lambda run=run: rows_of(run, "trials") >= 12)
+        trials = pd.read_parquet(run / "trials").sort_values("number")
+        plans.append(trials["plan"].tolist()[:12])
+        assert (trials["origin"].iloc[:12] == "sampled").sum() >= 3
+    assert plans[0] == plans[1]
+
+
+def test_killed_at_any_moment_it_carries_on(workplace):
+    run = workplace.folder / "killed"
+
+    start = ("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run))
+    resume = ("--resume", str(run))
+    moments = [
+        (start, lambda: rows_of(run, "sensitivity") >= 1),
+        # Just begun, in the middle of a trial's rows, then while retraining.
+        (resume, lambda: rows_of(run, "trials") >= 2),
+        (resume, lambda: rows_of(run, "measurements") >= 6),
+        (resume, lambda: any((run / "retrained").glob("*"))),
+    ]
+    kept = pd.DataFrame({"number": [], "plan": []})
+    for arguments, condition in moments:
+        killed_when(workplace, arguments, run, condition)
+        tables = read_all(run)
+        if "trials" in tables:
+            now = tables["trials"]
+            assert set(kept["number"]) <= set(now["number"]), "a finished trial was lost"
+            kept = now
+    ended = workplace.run(*resume)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    trials = pd.read_parquet(run / "trials")
+    assert len(trials) == 9
+    assert trials["number"].is_unique
+    assert trials["plan_key"].is_unique, "a plan was tried twice"
+    merged = trials.merge(kept, on="number", suffixes=("", "_kept"))
+    assert len(merged) == len(kept)
+    assert (merged["plan"] == merged["plan_kept"]).all()
+    assert manifest_of(run).trials.finished == 9
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
+    study = optuna.load_study(study_name="search", storage=storage)
+    assert not [t for t in study.trials if t.state.name == "RUNNING"]
+
+
+def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace):
+    run = workplace.folder / "deadly"
+    ended = workplace.run(
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "14"),
+        *("--out", str(run)),
+        choices="[float, int8_ptq, int8_qat]",
+        retrain_candidates=20,
+    )
+    trials = pd.read_parquet(run / "trials")
+    assert len(trials) == 14, ended.stdout + ended.stderr
+    failed = trials[trials["state"] == "FAILED"]
+    reasons = " | ".join(failed["reason"])
+    assert failed["reason"].notna().all()
+    assert "the training data is gone" in reasons
+    assert "nan at step 0" in reasons
+    assert "MemoryError" in reasons
+    assert "died" in reasons
+    assert (trials["state"] == "COMPLETE").any()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert manifest_of(run).trials.failed == len(failed)
+
+
+def test_if_all_trials_fail_the_reason_is_said(workplace):
+    run = workplace.folder / "hopeless"
+    ended = workplace.run(
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
+        *("--out", str(run)),
+        choices="[int8_ptq]",
+        task_options=f"{{always: error, weights: {workplace.weights}}}",
+    )
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "all 3 trials failed" in ended.stderr
+    assert "the training data is gone" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_bad_weights_are_one_line(workplace, tmp_path):
+    """Found on a worker, said by the driver."""
+    weights = tmp_path / "weights.safetensors"
+    shutil.copy(workplace.weights, weights)
+    weights.write_bytes(weights.read_bytes()[:1000])
+    ended = workplace.run(
+        *("--budget", "0.1", "--task", "mypkg.mine:make_task", "--weights", str(weights)),
+        *("--out", str(tmp_path / "run")),
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert str(weights) in ended.stderr
+    # The folder can be used again once the mistake is mended.
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_check_task_says_what_is_wrong(workplace):
+    bad = workplace.run("--check-task", *workplace.task("make_broken"))
+    assert bad.returncode == 2
+    assert "'nowhere' is not in the model" in bad.stdout

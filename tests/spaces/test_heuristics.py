@@ -1,0 +1,97 @@
+import pytest
+
+from spaces.heuristics import (
+    THRESHOLDS,
+    equal_loss_threshold,
+    threshold_ratio,
+    uniform,
+    warm_starts,
+)
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.space import Space
+
+FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+GROUPS = (PruningGroup("robust", 64), PruningGroup("fragile", 64))
+CURVES = {
+    "robust": [(0.25, 0.0), (0.5, 0.01), (0.75, 0.03), (0.875, 0.5)],
+    "fragile": [(0.25, 0.2), (0.5, 0.4), (0.75, 0.6)],
+}
+
+
+def test_uniform_gives_every_group_the_same_ratio():
+    assert uniform(Space(GROUPS), 0.5, PTQ) == Plan.of({"robust": 0.5, "fragile": 0.5}, PTQ)
+
+
+def test_uniform_stays_in_the_space():
+    # 0.3 of 64 leaves 44.8 channels, and the wider level is 48.
+    assert uniform(Space(GROUPS), 0.3, FLOAT).ratio("robust") == 0.25
+
+
+@pytest.mark.parametrize(
+    ("threshold", "ratio"),
+    [
+        (0.01, 0.5),  # on a measured point
+        (0.02, 0.625),  # half way between two of them
+        (0.03, 0.75),
+        (1.0, 0.875),  # no loss is beyond it: the last ratio measured
+        (0.0, 0.25),
+        (-0.1, 0.0),  # the first is beyond it
+    ],
+)
+def test_threshold_ratio(threshold, ratio):
+    assert threshold_ratio(CURVES["robust"], threshold) == pytest.approx(ratio)
+
+
+def test_threshold_ratio_is_0_where_the_first_loss_is_beyond():
+    """No line is drawn from nothing to the first point."""
+    assert threshold_ratio(CURVES["fragile"], 0.1) == 0.0
+
+
+def test_threshold_ratio_ends_at_the_first_crossing():
+    """A curve that comes back below by chance is not followed."""
+    assert threshold_ratio([(0.25, 0.0), (0.5, 0.4), (0.75, 0.1)], 0.2) == pytest.approx(0.375)
+
+
+def test_threshold_ratio_of_no_curve_is_0():
+    assert threshold_ratio([], 0.5) == 0.0
+
+
+def test_equal_loss_threshold_spares_the_fragile_group():
+    plan = equal_loss_threshold(Space(GROUPS), CURVES, 0.03, PTQ)
+    assert plan == Plan.of({"robust": 0.75}, PTQ)
+
+
+def test_equal_loss_threshold_leaves_a_group_whole_that_was_not_measured():
+    plan = equal_loss_threshold(Space(GROUPS), {"fragile": CURVES["fragile"]}, 0.4, FLOAT)
+    assert plan == Plan.of({"fragile": 0.5}, FLOAT)
+
+
+def test_warm_starts_are_the_unpruned_model_in_every_precision_and_thresholds_in_int8():
+    space = Space(GROUPS, (FLOAT, BF16, PTQ, QAT))
+    plans = warm_starts(space, CURVES, 0.03)
+    assert plans[:4] == [Plan.of({}, choice) for choice in space.choices]
+    expected = [equal_loss_threshold(space, CURVES, share * 0.03, PTQ) for share in THRESHOLDS]
+    assert plans[4:] == list(dict.fromkeys(expected))
+    assert Plan.of({"robust": 0.75}, PTQ) in plans
+
+
+@pytest.mark.parametrize(
+    ("choices", "preferred"),
+    [((FLOAT, QAT, PACT), QAT), ((FLOAT, BF16), FLOAT), ((QAT, PTQ), PTQ)],
+)
+def test_thresholds_are_tried_in_the_precision_preferred(choices, preferred):
+    pruned = [p for p in warm_starts(Space(GROUPS, choices), CURVES, 0.03) if p.is_pruned]
+    assert {plan.quantization for plan in pruned} == {preferred}
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.001, 0.03, 0.1, 0.9])
+def test_warm_starts_are_plans_of_the_space_and_none_comes_twice(budget):
+    space = Space(GROUPS, (FLOAT, PTQ))
+    plans = warm_starts(space, CURVES, budget)
+    assert len(set(plans)) == len(plans)
+    assert all(space.snap(plan) == plan for plan in plans)
+
+
+def test_without_curves_only_the_unpruned_models_are_left():
+    space = Space(GROUPS, (FLOAT, PTQ))
+    assert warm_starts(space, {}, 0.1) == [Plan.of({}, FLOAT), Plan.of({}, PTQ)]

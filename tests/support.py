@@ -1,0 +1,67 @@
+"""What whole-run tests share: the tiny task as a package of its own, and the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TINY = Path(__file__).parent / "tiny" / "mine.py"
+
+# Enough for the tiny task to keep a budget of 0.1, and little enough for a test.
+QUICK = {
+    "finetune_samples": 640,
+    "qat_samples": 160,
+    "retrain_samples": 1600,
+    "retrain_qat_samples": 320,
+    "sensitivity_points": 2,
+    "latency_batch": 32,
+}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder outside the repository with a user's package `mypkg` and a cache of its own."""
+
+    folder: Path
+    weights: Path
+
+    def command(self, *arguments: str, **settings: object) -> list[str]:
+        """Return a command line with small settings; `settings` are further ones."""
+        chosen = {**QUICK, "cache": self.folder / "cache", **settings}
+        overrides = [part for k, v in chosen.items() for part in ("-o", f"{k}={v}")]
+        if "--resume" in arguments:
+            overrides = []
+        return [sys.executable, "-m", "search.run", *arguments, *overrides]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
+
+    def run(
+        self, *arguments: str, timeout: float = 400, **settings: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the main command to its end."""
+        return subprocess.run(
+            self.command(*arguments, **settings),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def task(self, factory: str = "make_task") -> tuple[str, ...]:
+        """Return the arguments that name the user's task and its weights."""
+        return ("--task", f"mypkg.mine:{factory}", "--weights", str(self.weights))
+
+
+def make_workplace(folder: Path, weights: Path) -> Workplace:
+    package = folder / "mypkg"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").touch()
+    shutil.copy(TINY, package / "mine.py")
+    return Workplace(folder, weights)

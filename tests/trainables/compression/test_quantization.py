@@ -1,0 +1,109 @@
+"""Every quantization choice, on the real engine."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import pytest
+
+from spaces.plan import Plan, QuantizationChoice
+from tests.tiny.mine import Mine
+from trainables.compression.pruning import pruned_model
+from trainables.compression.quantization import (
+    calibration_feeds,
+    export_candidate,
+    first_samples,
+    prepare_quantization,
+)
+from trainables.engine import Engine, size_bytes, supports_bfloat16
+from trainables.settings import TrialSettings
+from trainables.training import Trainer
+
+HALF = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.FLOAT)
+
+
+def exported(task, choice, folder, plan=HALF):
+    model = pruned_model(task, plan)
+    quantization = prepare_quantization(model, choice)
+    if choice.is_trained:
+        Trainer(model, task, steps=5, learning_rate=1e-3, batch_size=32, seed=0).run(5)
+    settings = TrialSettings("mine", str(folder), str(folder))
+    return export_candidate(model, choice, quantization, task, settings, folder / choice.value)
+
+
+@pytest.mark.parametrize("choice", QuantizationChoice)
+def test_pruned_model_is_exported_and_the_engine_agrees_with_it(choice, tiny_weights, tmp_path):
+    if choice is QuantizationChoice.BFLOAT16 and not supports_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    task = Mine(tiny_weights)
+    engine, difference = exported(task, choice, tmp_path)
+    outputs = engine.run(next(task.eval_batches("val", 50)).inputs)
+    assert outputs[0].shape == (50, 10)
+    assert np.isfinite(outputs[0]).all()
+    assert difference < 0.3
+    assert paddle.in_dynamic_mode()
+
+
+def test_int8_weights_take_a_byte_each(tiny_weights, tmp_path):
+    task = Mine(tiny_weights)
+    plan = Plan.of({}, QuantizationChoice.FLOAT)
+    for choice in (QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ):
+        exported(task, choice, tmp_path, plan)
+    weights = {
+        choice: (tmp_path / choice / "inference.pdiparams").stat().st_size
+        for choice in ("float", "int8_ptq")
+    }
+    assert weights["int8_ptq"] < 0.5 * weights["float"]
+    assert size_bytes(tmp_path / "float") > weights["float"]
+
+
+def test_calibration_reads_the_training_data_only(tiny_weights):
+    task = Mine(tiny_weights)
+    task.eval_batches = None  # would raise
+    feeds = calibration_feeds(task, TrialSettings("mine", "", "", calibration_samples=70))
+    assert [feed["image"].shape[0] for feed in feeds] == [32, 32, 32]
+
+
+def test_first_samples_repeat_where_the_split_is_too_small(tiny_weights):
+    task = Mine(tiny_weights)
+    (images,) = first_samples(task, 500)
+    assert images.shape == (500, 1, 14, 14)
+    assert (images[0] == images[400]).all()
+
+
+@pytest.mark.parametrize("precision, expected", [("int8", "s8"), ("float", "f32")])
+def test_the_engine_computes_in_the_precision_asked_for(
+    precision, expected, tiny_weights, tmp_path
+):
+    """What oneDNN says it ran, not what was switched on."""
+    choice = {"int8": QuantizationChoice.INT8_PTQ, "float": QuantizationChoice.FLOAT}[precision]
+    exported(Mine(tiny_weights), choice, tmp_path)
+    script = (
+        "import trainables, numpy as np; from pathlib import Path;"
+        "from trainables.engine import Engine;"
+        f"e = Engine(Path({str(tmp_path / choice.value)!r}), {precision!r}, 1);"
+        "e.run([np.zeros((4, 1, 14, 14), 'float32')])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    convolutions = [
+        line for line in said.splitlines() if ",convolution," in line and "exec" in line
+    ]
+    assert convolutions
+    assert all((":s8" in line) == (expected == "s8") for line in convolutions)
+
+
+def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path):
+    task = Mine(tiny_weights)
+    engine, _ = exported(task, QuantizationChoice.INT8_PTQ, tmp_path)
+    inputs = next(task.eval_batches("val", 50)).inputs
+    plain = Engine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
+    agreement = np.mean(plain.argmax(1) == engine.run(inputs)[0].argmax(1))
+    assert agreement > 0.9

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from spaces.errors import TrialError
+from tests.tiny.mine import Mine
+from trainables.engine import Engine
+from trainables.evaluation import eager
+from trainables.export import check_outputs, export_float, output_difference
+
+
+def test_export_computes_what_the_model_computes_at_any_batch_size(tiny_weights, tmp_path):
+    task = Mine(tiny_weights)
+    model = task.build_model()
+    export_float(model, task.inputs, tmp_path)
+    engine = Engine(tmp_path, "float", 1)
+    for size in (1, 7, 64):
+        inputs = next(task.eval_batches("val", size)).inputs
+        assert output_difference(engine.run(inputs), eager(model)(inputs)) < 1e-4
+
+
+def test_export_of_other_weights_is_caught(tiny_weights, tmp_path):
+    task, untrained = Mine(tiny_weights), Mine()
+    export_float(untrained.build_model(), task.inputs, tmp_path)
+    inputs = next(task.eval_batches("val", 64)).inputs
+    outputs = Engine(tmp_path, "float", 1).run(inputs)
+    with pytest.raises(TrialError, match="differ"):
+        check_outputs(outputs, eager(task.build_model())(inputs), "int8")
+
+
+def test_difference_is_a_share_of_the_spread():
+    reference = [np.array([[0.0, 2.0], [4.0, 6.0]])]
+    shifted = [reference[0] + np.std(reference[0])]
+    assert output_difference(shifted, reference) == pytest.approx(1.0)
+    assert output_difference(reference, reference) == 0.0
+
+
+def test_nan_is_never_close_enough():
+    with pytest.raises(TrialError):
+        check_outputs([np.array([np.nan, 1.0])], [np.array([0.0, 1.0])], "int8")
+
+
+def test_other_shapes_are_named():
+    with pytest.raises(TrialError, match=r"\(2, 3\)"):
+        output_difference([np.zeros((2, 3))], [np.zeros((2, 4))])
