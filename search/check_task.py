@@ -7,7 +7,7 @@ import tempfile
 from clusters.connect import connected
 from search.config import RunConfig
 from search.progress import Display
-from search.study import call_worker
+from search.workers import call_worker
 from trainables.jobs import check_task_job
 from trainables.settings import TrialSettings
 

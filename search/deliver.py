@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from search.config import RunConfig
 from search.ledger import Ledger
 from search.manifest import (
@@ -25,6 +23,7 @@ from search.manifest import (
 from search.progress import Display
 from search.run_folder import MANIFEST, RunFolder, write_text
 from search.store import Store
+from search.workers import call_worker
 from trainables.jobs import final_job
 from trainables.settings import TrialSettings
 
@@ -73,8 +72,7 @@ def deliver(
     write_text(plan_file, json.dumps(winner["plan"], indent=1))
     final = run.stage("final")
     if final is None:
-        remote = ray.remote(num_cpus=settings.threads)(final_job)
-        final = ray.get(remote.remote(settings, winner["plan"], str(model)))
+        final = call_worker(final_job, settings, winner["plan"], str(model))
         # At once: the test split is not read again, whatever happens after this.
         run.finish_stage("final", final)
     reading = final["latency"]

@@ -62,7 +62,7 @@ class Display:
         self._running: tuple[str, float] | None = None
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:

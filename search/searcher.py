@@ -49,11 +49,24 @@ class RunningTrial:
     started_at: datetime
 
 
+def _mend(journal: Path) -> None:
+    """Remove what a killed process may have left; the run folder's own lock says it is gone.
+
+    Its lock, and half a line at the end: Optuna reads past that, but would write on
+    behind it and then find a line that makes no sense.
+    """
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    if journal.exists():
+        whole = journal.read_bytes().rpartition(b"\n")
+        if whole[2]:
+            with journal.open("rb+") as file:
+                file.truncate(len(whole[0]) + len(whole[1]))
+
+
 def open_study(journal: Path, seed: int) -> optuna.Study:
     """Return the study kept in the journal file, a new one if there is none."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # The lock of a process that was killed; the run folder's own lock says it is gone.
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    _mend(journal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8)
@@ -87,8 +100,6 @@ class PlanSearcher(Searcher):
         self._seen = {record.plan.key: record for record in ledger.records.values()}
         self._running: dict[str, RunningTrial] = {}
         self._distributions = self._optuna_distributions()
-        self.repeats = 0
-        """Suggestions that repeated a plan and were answered from the ledger."""
         known = journal.exists()
         # A seed of its own after every resume, or the sampler would repeat itself.
         self._study = open_study(journal, seed + 1_000_003 * len(ledger.records))
@@ -130,10 +141,10 @@ class PlanSearcher(Searcher):
             if record is not None:
                 self._tell(trial, record.result)
                 continue
-            self._study.tell(trial, state=TrialState.FAIL)
             if set(frozen.params) == set(self._distributions):
                 plan = self._space.decode(frozen.params)
                 self._enqueue(plan, frozen.user_attrs.get(ORIGIN, "sampled"))
+            self._study.tell(trial, state=TrialState.FAIL)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the configuration of a plan nobody has tried, or FINISHED if there is none."""
@@ -146,7 +157,6 @@ class PlanSearcher(Searcher):
             if record is not None:
                 trial.set_user_attr(REPEATS, record.number)
                 self._tell(trial, record.result)
-                self.repeats += 1
             elif any(plan == running.plan for running in self._running.values()):
                 # Its twin is being measured and will be told.
                 self._study.tell(trial, state=TrialState.FAIL)
@@ -228,6 +238,11 @@ class PlanSearcher(Searcher):
             self._study.tell(trial, [result.metric_loss, result.latency_ratio])
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
+
+    @property
+    def repeats(self) -> int:
+        """Suggestions, since the run began, that repeated a plan and were answered at once."""
+        return sum(REPEATS in trial.user_attrs for trial in self.optuna_trials)
 
     @property
     def optuna_trials(self) -> list[FrozenTrial]:

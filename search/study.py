@@ -14,27 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
-from ray.tune.utils.log import Verbosity
 
-from clusters.connect import Cluster, connected
-from clusters.lease import FileLease
+from clusters.connect import connected
 from search.config import RunConfig
 from search.deliver import deliver
 from search.ledger import Ledger
-from search.progress import Display, FailureCallback, percent, ratio_text, trial_table
+from search.progress import Display, percent, ratio_text, trial_table
 from search.retrain import retrain_winner
 from search.run_folder import RunFolder
-from search.searcher import PlanSearcher
-from search.stopping import BudgetScheduler
 from search.store import Store
-from spaces.errors import SearchError, StudyError, TaskError
-from spaces.heuristics import Sensitivities, warm_starts
+from search.tuning import search_plans
+from search.workers import call_worker, fetch
+from spaces.errors import StudyError
+from spaces.heuristics import Sensitivities
 from spaces.plan import PruningGroup, QuantizationChoice
 from spaces.space import Space, thinned
 from trainables.jobs import baseline_job, sensitivity_job
 from trainables.settings import TrialSettings
-from trainables.trainable import CompressionTrainable
 
 
 def cache_folder(config: RunConfig) -> Path:
@@ -72,31 +68,6 @@ def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:
         known = compute()
         run.finish_stage(stage, known)
     return known
-
-
-def call_worker(function: Callable[..., Any], *arguments: Any, gpus: float = 0) -> Any:
-    """Return what the function returns on a worker of the cluster."""
-    return fetch(ray.remote(num_cpus=1, num_gpus=gpus)(function).remote(*arguments))
-
-
-def fetch(reference: ray.ObjectRef) -> Any:
-    """Return a task's result. What it raised on purpose is raised here, as itself.
-
-    Whatever else it raised came out of the user's task: TaskError.
-    """
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, SearchError):
-            raise error.cause from None
-        first = (str(error.cause).strip().splitlines() or ["no message"])[0]
-        raise TaskError(
-            f"the task raises {type(error.cause).__name__}: {first}; "
-            "try it with --check-task, which says more"
-        ) from error
-    except ray.exceptions.RayError as error:
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        raise StudyError(f"a worker died: {first}") from error
 
 
 @contextmanager
@@ -189,74 +160,6 @@ def study_sensitivity(
     return {group: [(ratio, loss) for ratio, loss in curve] for group, curve in curves.items()}
 
 
-def study_search(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    space: Space,
-    sensitivities: Sensitivities,
-    ledger: Ledger,
-    cluster: Cluster,
-    display: Display,
-) -> int:
-    """Try plans until `config.trials` are finished; return how many suggestions were repeats.
-
-    Raises StudyError if every trial failed.
-    """
-    scheduler = BudgetScheduler(ledger, config.max_latency_ratio)
-    searcher = PlanSearcher(
-        space,
-        ledger,
-        run.path / "optuna.journal",
-        config.seed,
-        warm_starts(space, sensitivities, config.budget),
-        scheduler.reasons,
-    )
-    room = max(1, cluster.cpus // config.threads)
-    if config.gpus_per_trial:
-        room = min(room, max(1, int(cluster.gpus / config.gpus_per_trial)))
-    left = config.trials - len(ledger.records)
-    if left > 0:
-        trainable = tune.with_parameters(
-            CompressionTrainable,
-            settings=settings,
-            baseline=baseline,
-            lease=FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock"),
-        )
-        resources = {"cpu": config.threads, "gpu": config.gpus_per_trial}
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, resources),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=scheduler,
-                num_samples=left,
-                max_concurrent_trials=min(config.concurrency or room, room),
-                reuse_actors=True,
-                trial_name_creator=lambda trial: f"plan-{trial.config['number']:06d}",
-                trial_dirname_creator=lambda trial: f"plan-{trial.trial_id}",
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(run.path / "ray"),
-                callbacks=[FailureCallback(searcher)],
-                verbose=Verbosity.V0_MINIMAL,
-                failure_config=tune.FailureConfig(max_failures=0),
-                # Doing a trial again costs less than checkpointing all of them.
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
-        )
-        with display.trials(ledger, config.trials):
-            tuner.fit()
-    failed = ledger.failed()
-    if failed and len(failed) == len(ledger.records):
-        raise StudyError(
-            f"all {len(failed)} trials failed; trial {failed[-1].number}: "
-            f"{failed[-1].result.reason}"
-        )
-    return searcher.repeats
-
-
 def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
     """Return the folder of the delivered model. Raises SearchError where there is none."""
     settings = trial_settings(config, run)
@@ -287,7 +190,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
         with timed(
             run, display, "search", f"{config.trials} plans within a loss of {config.budget:g}"
         ):
-            repeats = study_search(
+            repeats = search_plans(
                 config,
                 run,
                 settings,

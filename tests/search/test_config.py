@@ -67,6 +67,8 @@ def test_an_unknown_setting_is_refused_and_the_known_ones_are_named():
         ("max_ratio", 0),
         ("max_ratio", 1),
         ("max_latency_ratio", 0),
+        ("max_latency_ratio", float("inf")),
+        ("confidence_z", float("inf")),
         ("sensitivity_points", 1),
         ("finetune_samples", 0),
         ("choices", []),

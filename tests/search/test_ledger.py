@@ -166,6 +166,11 @@ def test_trials_by_state(mixed):
     assert numbers(mixed.feasible()) == [0, 1, 2, 3]
 
 
+def test_the_rows_say_which_trials_are_feasible(mixed):
+    found = {row["number"] for row in mixed.store.read("trials") if row["feasible"]}
+    assert found == {0, 1, 2, 3}
+
+
 def test_the_front_is_of_feasible_trials_the_fastest_first(mixed):
     assert numbers(mixed.front()) == [1, 2, 0]
 

@@ -59,7 +59,7 @@ def test_rows_may_come_from_a_generator(store):
 
 
 def test_a_column_that_the_schema_lacks_is_our_mistake(store):
-    with pytest.raises(AssertionError, match="trials has no column .*'nubmer'"):
+    with pytest.raises(AssertionError, match=r"trials has no column .*'nubmer'"):
         store.write("trials", "000001", [{"number": 1}, {"nubmer": 2}])
     assert store.read("trials") == []
 

@@ -205,9 +205,8 @@ def test_killed_at_any_moment_it_carries_on(workplace):
     start = ("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run))
     resume = ("--resume", str(run))
     moments = [
-        (start, lambda: rows_of(run, "sensitivity") >= 1),
         # Just begun, in the middle of a trial's rows, then while retraining.
-        (resume, lambda: rows_of(run, "trials") >= 2),
+        (start, lambda: rows_of(run, "trials") >= 2),
         (resume, lambda: rows_of(run, "measurements") >= 6),
         (resume, lambda: any((run / "retrained").glob("*"))),
     ]
@@ -252,7 +251,7 @@ def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace
     reasons = " | ".join(failed["reason"])
     assert failed["reason"].notna().all()
     assert "the training data is gone" in reasons
-    assert "nan at step 0" in reasons
+    assert "loss became nan" in reasons
     assert "MemoryError" in reasons
     assert "died" in reasons
     assert (trials["state"] == "COMPLETE").any()

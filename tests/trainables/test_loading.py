@@ -145,13 +145,13 @@ def test_errors_of_weights_pass_through(module):
         "from spaces.errors import WeightsError\n"
         "def make_task():\n    raise WeightsError('weights w.npz: no such file')\n"
     )
-    with pytest.raises(WeightsError, match="w.npz"):
+    with pytest.raises(WeightsError, match=r"w\.npz"):
         load_task(f"{module(source)}:make_task")
 
 
 def test_the_built_in_task_takes_weights_from_a_file(tmp_path):
     missing = tmp_path / "none.npz"
-    with pytest.raises(WeightsError, match="none.npz"):
+    with pytest.raises(WeightsError, match=r"none\.npz"):
         load_task("fashion_mnist", {"weights": str(missing)}).build_model()
 
 

@@ -1,0 +1,35 @@
+"""Calls from the driver to functions that run on the cluster's workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from spaces.errors import SearchError, StudyError, TaskError
+
+
+def call_worker(function: Callable[..., Any], *arguments: Any, gpus: float = 0) -> Any:
+    """Return what the function returns on a worker of the cluster."""
+    return fetch(ray.remote(num_cpus=1, num_gpus=gpus)(function).remote(*arguments))
+
+
+def fetch(reference: ray.ObjectRef) -> Any:
+    """Return a task's result. What it raised on purpose is raised here, as itself.
+
+    Whatever else it raised came out of the user's task: TaskError.
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SearchError):
+            raise error.cause from None
+        first = (str(error.cause).strip().splitlines() or ["no message"])[0]
+        raise TaskError(
+            f"the task raises {type(error.cause).__name__}: {first}; "
+            "try it with --check-task, which says more"
+        ) from error
+    except ray.exceptions.RayError as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        raise StudyError(f"a worker died: {first}") from error
