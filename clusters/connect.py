@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import ray
 
-from spaces.errors import ConfigError
+from spaces.errors import ConfigError, one_line
 
 # Ray prints advice about itself to the driver; none of it is about the study.
 QUIET = {
@@ -72,9 +72,8 @@ def connected(
             configure_logging=True,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
-            f"cluster {address or 'local'}: cannot connect ({first}); start Ray there, "
+            f"cluster {address or 'local'}: cannot connect ({one_line(error)}); start Ray there, "
             "or leave --address out for a local one"
         ) from error
     try:

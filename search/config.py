@@ -111,7 +111,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"-o {text!r} is not key=value; write for example -o trials=40")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"-o {text!r}: the value is not YAML; quote it") from error
 
 
@@ -123,7 +123,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"configuration {path}: {error.strerror}; name a readable YAML file"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise ConfigError(f"configuration {path}: not YAML ({line}); write key: value") from error
     if loaded is None:
@@ -140,7 +140,8 @@ def build_config(
 
     Raises ConfigError, in one line, for what is unknown, missing or out of bounds.
     """
-    settings = {**file, **dict(overrides), **flags}
+    # YAML reads a key like `on` as a boolean.
+    settings = {str(key): value for key, value in {**file, **dict(overrides), **flags}.items()}
     try:
         return RunConfig.model_validate(settings)
     except ValidationError as error:

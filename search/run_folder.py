@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from search.config import RunConfig, build_config
-from spaces.errors import RunFolderError
+from search.config import RunConfig, build_config, read_config_file
+from spaces.errors import ConfigError, RunFolderError
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
@@ -27,7 +27,12 @@ def write_text(path: Path, text: str) -> None:
 
 def read_config(path: Path) -> RunConfig:
     """Return the configuration of the run in this folder."""
-    return build_config(yaml.safe_load((path / CONFIG).read_text()), [], {})
+    try:
+        return build_config(read_config_file(path / CONFIG), [], {})
+    except ConfigError as error:
+        raise RunFolderError(
+            f"run folder {path}: its {CONFIG} cannot be used ({error}); restore it"
+        ) from error
 
 
 class RunFolder:

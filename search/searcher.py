@@ -102,7 +102,7 @@ class PlanSearcher(Searcher):
         self._distributions = self._optuna_distributions()
         known = journal.exists()
         # A seed of its own after every resume, or the sampler would repeat itself.
-        self._study = open_study(journal, seed + 1_000_003 * len(ledger.records))
+        self._study = open_study(journal, (seed + 1_000_003 * len(ledger.records)) % 2**31)
         self._random = random.Random(seed + len(ledger.records))
         if known:
             self._replay()
@@ -141,9 +141,11 @@ class PlanSearcher(Searcher):
             if record is not None:
                 self._tell(trial, record.result)
                 continue
-            if set(frozen.params) == set(self._distributions):
-                plan = self._space.decode(frozen.params)
-                self._enqueue(plan, frozen.user_attrs.get(ORIGIN, "sampled"))
+            # Killed while it was being asked for, it has a part of its parameters only;
+            # a warm start's are also where they waited.
+            flat = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
+            if set(flat) == set(self._distributions):
+                self._enqueue(self._space.decode(flat), frozen.user_attrs.get(ORIGIN, "sampled"))
             self._study.tell(trial, state=TrialState.FAIL)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:

@@ -113,9 +113,10 @@ class Store:
         complete = [{**row, "schema_version": SCHEMA_VERSION} for row in rows]
         unknown = {key for row in complete for key in row} - set(schema.names)
         assert not unknown, f"{table} has no column {sorted(unknown)}"
-        if not complete:
-            return
         target = self.folder / table / f"{name}.parquet"
+        if not complete:
+            target.unlink(missing_ok=True)
+            return
         # Readers of parquet folders pass over names that begin with a dot.
         temporary = target.with_name(f".{name}.tmp")
         pq.write_table(pa.Table.from_pylist(complete, schema=schema), temporary)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from spaces.errors import SearchError, StudyError, TaskError
+from spaces.errors import SearchError, StudyError, TaskError, one_line
 
 
 def call_worker(function: Callable[..., Any], *arguments: Any, gpus: float = 0) -> Any:
@@ -25,11 +25,8 @@ def fetch(reference: ray.ObjectRef) -> Any:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, SearchError):
             raise error.cause from None
-        first = (str(error.cause).strip().splitlines() or ["no message"])[0]
         raise TaskError(
-            f"the task raises {type(error.cause).__name__}: {first}; "
-            "try it with --check-task, which says more"
+            f"the task raises {one_line(error.cause)}; try it with --check-task, which says more"
         ) from error
     except ray.exceptions.RayError as error:
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        raise StudyError(f"a worker died: {first}") from error
+        raise StudyError(f"a worker died: {one_line(error)}") from error

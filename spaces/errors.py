@@ -13,6 +13,17 @@ They live here because every other package may depend on `spaces`.
 """
 
 
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """Return what an exception says as one line of at most `limit` characters.
+
+    Paddle puts a traceback of its own before the message; the first line that speaks
+    of an error is the telling one.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower()] or lines or ["no message"]
+    return f"{type(error).__name__}: {telling[0]}"[:limit]
+
+
 class SearchError(Exception):
     """Base of all exceptions raised on purpose."""
 

@@ -67,8 +67,8 @@ class Plan:
     @classmethod
     def of(cls, ratios: Mapping[str, float], quantization: QuantizationChoice) -> Plan:
         """Return the plan with these ratios; a group at 0 is left out of it."""
-        kept = tuple(sorted((group, round(ratio, 6)) for group, ratio in ratios.items() if ratio))
-        return cls(kept, quantization)
+        rounded = sorted((group, round(ratio, 6)) for group, ratio in ratios.items())
+        return cls(tuple(item for item in rounded if item[1] != 0), quantization)
 
     @property
     def is_pruned(self) -> bool:

@@ -83,7 +83,9 @@ class Space:
         for group in self.groups:
             kept = self._kept_range(group)
             wanted = group.channels * (1 - plan.ratio(group.name))
-            aligned = math.ceil(round(wanted / self.alignment, 4)) * self.alignment
+            # Plans keep ratios to six digits.
+            steps = math.ceil((wanted - 1e-6 * group.channels) / self.alignment)
+            aligned = steps * self.alignment
             flat[CHANNELS + group.name] = min(max(aligned, kept.low), kept.high)
         flat[QUANTIZATION] = plan.quantization.value
         return flat

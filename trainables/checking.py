@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spaces.errors import SearchError
+from spaces.errors import SearchError, one_line
 from spaces.plan import QuantizationChoice
 from trainables.compression.groups import survey_groups
 from trainables.compression.quantization import export_candidate
@@ -202,6 +202,5 @@ def check_task(spec: str, options: Mapping[str, Any]) -> list[Demand]:
         except _UnmetError as unmet:
             demands.append(Demand(name, False, str(unmet)))
         except Exception as error:  # The task's own code may raise anything.
-            lines = str(error).strip().splitlines() or ["no message"]
-            demands.append(Demand(name, False, f"raises {type(error).__name__}: {lines[0]}"))
+            demands.append(Demand(name, False, f"raises {one_line(error)}"))
     return demands

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from spaces.errors import TaskError
+from spaces.errors import SearchError, TaskError, one_line
 from trainables.task import Task
 
 BUILT_IN = {"fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task"}
@@ -37,9 +38,14 @@ def resolve(spec: str) -> tuple[str, str]:
             'or your own as "module:attribute"'
         )
     try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
+        found = None if module.startswith(".") else importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
         found = None
+    except Exception as error:
+        raise TaskError(
+            f"task {spec!r}: importing the package of {module} fails with "
+            f"{one_line(error)}; mend it"
+        ) from error
     if found is None:
         raise TaskError(
             f"task {spec!r}: there is no module {module!r}; run from the folder that holds it, "
@@ -59,7 +65,7 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise TaskError(
-            f"task {spec!r}: importing {module_name} fails with {type(error).__name__}: {error}"
+            f"task {spec!r}: importing {module_name} fails with {one_line(error)}; mend it"
         ) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
@@ -68,10 +74,16 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
             "name one that returns the task"
         )
     try:
-        task = factory(**(options or {}))
+        inspect.signature(factory).bind(**(options or {}))
     except TypeError as error:
         given = ", ".join(options or {}) or "no options"
         raise TaskError(f"task {spec!r}: {attribute}() does not take {given} ({error})") from error
+    try:
+        task = factory(**(options or {}))
+    except SearchError:
+        raise
+    except Exception as error:
+        raise TaskError(f"task {spec!r}: {attribute}() fails with {one_line(error)}") from error
     missing = [demand for demand in DEMANDS if not hasattr(task, demand)]
     if missing:
         raise TaskError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 
+from spaces.errors import one_line
 from spaces.plan import Plan
 from trainables.latency import DeviceLease
 from trainables.settings import TrialSettings
@@ -57,7 +58,7 @@ class CompressionTrainable(tune.Trainable):
         except Exception as error:
             self._last = TrialResult(
                 "FAILED",
-                reason=failure_reason(error),
+                reason=one_line(error),
                 measurements=self._last.measurements,
                 readings=self._last.readings,
                 seconds=self._last.seconds,
@@ -78,11 +79,3 @@ class CompressionTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         self._stages.close()  # type: ignore[attr-defined]
-
-
-def failure_reason(error: BaseException) -> str:
-    """Return one line that says why a trial failed, at most 300 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Paddle puts a traceback of C++ frames first and the message after "Error:".
-    telling = [line for line in lines if "Error" in line or "error" in line] or lines
-    return f"{type(error).__name__}: {telling[0] if telling else 'no message'}"[:300]

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from spaces.errors import WeightsError
+from spaces.errors import WeightsError, one_line
 
 if TYPE_CHECKING:
     import paddle
@@ -80,22 +78,9 @@ def read_weights(path: Path) -> Arrays:
             raise WeightsError(f"{allowed}, not {path.suffix or 'a bare name'}")
     except WeightsError as error:
         raise WeightsError(f"weights {path}: {error}") from error
-    except (
-        SafetensorError,
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # Each format's reader has a dozen ways to say that.
         raise WeightsError(
-            f"weights {path}: damaged or cut short ({error or type(error).__name__}); "
-            "copy or save it again"
+            f"weights {path}: damaged or cut short ({one_line(error)}); copy or save it again"
         ) from error
     if not arrays:
         raise WeightsError(f"weights {path}: holds no arrays; save a state dict")
@@ -132,6 +117,11 @@ def set_weights(model: paddle.nn.Layer, arrays: Arrays, source: str = "weights")
             raise WeightsError(
                 f"{source}: {name} has shape {arrays[name].shape}, the model's is {value.shape}; "
                 "these are another model's weights"
+            )
+        if arrays[name].dtype != value.dtype:
+            raise WeightsError(
+                f"{source}: {name} is {arrays[name].dtype}, the model's is {value.dtype}; "
+                "save it as that"
             )
     model.set_state_dict({name: arrays[name] for name in wanted})
 

@@ -185,11 +185,6 @@ def test_a_run_that_has_its_baseline_is_kept(config, folder, path):
     assert read_config(path) == config
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="search/run_folder.py, read_config: what yaml.safe_load raises or returns for a "
-    "config.yaml that was edited by hand is not turned into a UserError",
-)
 @pytest.mark.parametrize("content", ["budget: [\n", "", "- budget\n"])
 def test_a_configuration_that_was_spoilt_is_refused(folder, path, content):
     (path / CONFIG).write_text(content)

@@ -131,11 +131,6 @@ def test_no_rows_make_no_file(store, tmp_path):
     assert store.read("measurements") == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Store.write returns early for no rows and leaves the file's old rows, "
-    "though it promises to write 'in place of what it held'",
-)
 def test_writing_no_rows_replaces_what_was_there(store):
     store.write("measurements", "000001", measured(1, 0.5))
     store.write("measurements", "000001", [])

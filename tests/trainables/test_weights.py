@@ -209,11 +209,6 @@ def test_a_pickle_without_arrays_is_refused(tmp_path, content):
     assert str(path) in refusal(read_weights, path)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="trainables/weights.py, read_weights: zlib.error and NotImplementedError of zipfile "
-    "are not among the exceptions of a damaged file",
-)
 @pytest.mark.parametrize("damage", ["data", "method"])
 def test_a_damaged_npz_is_refused(tmp_path, model, damage):
     path = tmp_path / "weights.npz"
@@ -231,11 +226,6 @@ def test_a_damaged_npz_is_refused(tmp_path, model, damage):
     assert str(path) in refusal(read_weights, path)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="trainables/weights.py, read_weights: OverflowError of the unpickler is not among "
-    "the exceptions of a damaged file, and pickle's message on persistent ids has two lines",
-)
 @pytest.mark.parametrize(
     "content", [b"\x80\x04\x95" + b"\xff" * 8 + b"}.", b"\x80\x02Pstorage\n."], ids=["size", "id"]
 )
@@ -267,11 +257,6 @@ def test_a_missing_parameter_or_buffer_is_refused(tmp_path, model, name):
     assert name in text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="trainables/weights.py, set_weights: only shapes are compared; paddle raises "
-    "AssertionError for another dtype and ValueError for one it does not know",
-)
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int64", "object", "str"])
 def test_another_dtype_is_refused(tmp_path, dtype):
     """One that can be converted might be, of course; then this test has to change."""

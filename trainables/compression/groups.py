@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import paddle
 
+from spaces.errors import one_line
 from spaces.plan import PruningGroup
 from trainables.compression.slim import ChannelPruner, quietly
 from trainables.task import ModelInput
@@ -30,12 +31,6 @@ class GroupSurvey:
     left_out: tuple[LeftOut, ...]
 
 
-def _one_line(error: BaseException) -> str:
-    """Return the first telling line of an error, at most 200 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:200]
-
-
 def _fresh(
     build_model: Callable[[], paddle.nn.Layer], inputs: Sequence[ModelInput]
 ) -> ChannelPruner:
@@ -51,7 +46,7 @@ def _failure_of(
         with quietly():
             outputs = predict(pruner.model, probe)
     except Exception as error:  # PaddleSlim and paddle raise every kind here.
-        return f"pruned alone the model fails ({_one_line(error)})"
+        return f"pruned alone the model fails ({one_line(error)})"
     if [output.shape for output in outputs] != shapes:
         return "pruning it changes the shape of the model's outputs"
     return None
@@ -71,7 +66,7 @@ def survey_groups(
     try:
         pruner = _fresh(build_model, inputs)
     except Exception as error:
-        return GroupSurvey((), (LeftOut("model", f"cannot be traced ({_one_line(error)})"),))
+        return GroupSurvey((), (LeftOut("model", f"cannot be traced ({one_line(error)})"),))
     rng = np.random.default_rng(0)
     # Two samples: a batch axis that has been pruned by mistake then shows.
     probe = [

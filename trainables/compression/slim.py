@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import paddle
 import paddle.base.dygraph.base
+from paddle.jit.dy2static.program_translator import ProgramTranslator
 
 # PaddleSlim 2.6 still calls this by the name it had before Paddle 3.
 if not hasattr(paddle.base.dygraph.base, "_to_static_mode_guard_"):
@@ -47,6 +48,17 @@ def _let_this_thread_leave_dynamic_mode() -> None:
         paddle.disable_static()
 
 
+def _forget_traced_parameters() -> None:
+    """Drop the parameters that paddle noted while PaddleSlim traced a model.
+
+    They are kept under the id of the traced program, and only an export takes them
+    out again. A later export whose program is given the same id would find another
+    model's parameters among its own: KeyError, now and then. It also keeps every
+    traced model in memory.
+    """
+    ProgramTranslator.get_instance()._params_recorder.params_dict.clear()
+
+
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Leave dynamic mode on afterwards, and print nothing.
@@ -68,6 +80,7 @@ def quietly() -> Iterator[None]:
     finally:
         logging.disable(disabled)
         paddle.disable_static()
+        _forget_traced_parameters()
 
 
 class ChannelPruner:

@@ -3,6 +3,7 @@ import threading
 import paddle
 import pytest
 from paddle import nn
+from paddle.jit.dy2static.program_translator import ProgramTranslator
 
 from tests.tiny.mine import Mine
 from trainables.compression.slim import ChannelPruner, QuantizationAware, drop_backups
@@ -22,6 +23,13 @@ def test_failed_trace_leaves_the_process_in_dynamic_mode():
     with pytest.raises(ValueError):
         ChannelPruner(Fails(), (ModelInput("x", (1, 8, 8)),))
     assert paddle.in_dynamic_mode()
+
+
+def test_a_trace_leaves_no_parameters_for_a_later_export_to_find(tiny_weights):
+    """Paddle notes them under the id of a program that is soon gone, and ids come again."""
+    task = Mine(tiny_weights)
+    ChannelPruner(task.build_model(), task.inputs)
+    assert ProgramTranslator.get_instance()._params_recorder.params_dict == {}
 
 
 def test_names_are_structured_and_survive_a_second_model(tiny_weights):
