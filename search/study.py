@@ -25,7 +25,7 @@ from search.run_folder import RunFolder
 from search.store import Store
 from search.tuning import search_plans
 from search.workers import call_worker, fetch
-from spaces.errors import StudyError
+from spaces.errors import ConfigError
 from spaces.heuristics import Sensitivities
 from spaces.plan import PruningGroup, QuantizationChoice
 from spaces.space import Space, thinned
@@ -106,7 +106,10 @@ def build_space(config: RunConfig, baseline: dict[str, Any]) -> Space:
     offered = [QuantizationChoice(choice) for choice in baseline["choices"]]
     choices = tuple(c for c in offered if config.choices is None or c in config.choices)
     if not choices:
-        raise StudyError("this machine's engine offers none of the quantization choices asked for")
+        raise ConfigError(
+            f"choices {[choice.value for choice in config.choices or []]}: this machine's engine "
+            f"offers only {', '.join(choice.value for choice in offered)}; give one of those"
+        )
     groups = tuple(
         PruningGroup(item["name"], item["channels"], tuple(item["members"]))
         for item in baseline["groups"]

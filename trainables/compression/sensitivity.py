@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from spaces.errors import TrialError
 from trainables.cache import JsonCache, fingerprint_of
 from trainables.compression.slim import ChannelPruner
 from trainables.engine import Engine
@@ -54,22 +53,29 @@ def group_sensitivity(
     """
     pruner = ChannelPruner(task.build_model(), task.inputs)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for ratio in ratios:
-            pruner.prune({group: ratio})
-            target = Path(folder) / f"{ratio:.6f}"
-            export_float(pruner.model, task.inputs, target)
-            pruner.restore()
-            engine = Engine(target, "float", threads)
-            try:
-                statistics = evaluate(engine.run, task, "val", eval_batch)
-            except TrialError:
-                rows.append(Sensitivity(group, ratio, None, None))
-                continue
-            metric = task.metric.aggregate(statistics)
-            loss = relative_loss(task.metric, baseline_metric, metric)
-            rows.append(Sensitivity(group, ratio, metric, loss))
+    for ratio in ratios:
+        try:
+            metric = _metric_pruned(pruner, task, group, ratio, eval_batch, threads)
+        except Exception:  # One ratio that cannot be had does not end the study.
+            rows.append(Sensitivity(group, ratio, None, None))
+            # The failure may have left the model half-way.
+            pruner = ChannelPruner(task.build_model(), task.inputs)
+            continue
+        loss = relative_loss(task.metric, baseline_metric, metric)
+        rows.append(Sensitivity(group, ratio, metric, loss))
     return rows
+
+
+def _metric_pruned(
+    pruner: ChannelPruner, task: Task, group: str, ratio: float, eval_batch: int, threads: int
+) -> float:
+    """Return the metric with this group pruned; the pruner's model is whole again afterwards."""
+    pruner.prune({group: ratio})
+    with tempfile.TemporaryDirectory() as folder:
+        export_float(pruner.model, task.inputs, Path(folder))
+        pruner.restore()
+        engine = Engine(Path(folder), "float", threads)
+        return task.metric.aggregate(evaluate(engine.run, task, "val", eval_batch))
 
 
 def cached_group_sensitivity(

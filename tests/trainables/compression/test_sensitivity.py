@@ -1,6 +1,7 @@
 from tests.tiny.mine import Mine
 from trainables.cache import JsonCache
 from trainables.compression.sensitivity import cached_group_sensitivity, group_sensitivity
+from trainables.compression.slim import ChannelPruner
 from trainables.evaluation import eager, evaluate
 
 
@@ -22,6 +23,23 @@ def test_ratios_do_not_depend_on_those_measured_before_them(tiny_weights):
     alone = group_sensitivity(task, "conv1.weight", [0.25], base, 100, 1)
     after = group_sensitivity(task, "conv1.weight", [0.75, 0.25], base, 100, 1)
     assert alone[0] == after[1]
+
+
+def test_a_ratio_that_fails_is_missing_and_the_others_are_measured(tiny_weights, monkeypatch):
+    task = Mine(tiny_weights)
+    base = baseline_metric(task)
+    whole = group_sensitivity(task, "conv1.weight", [0.25, 0.75], base, 100, 1)
+    prune = ChannelPruner.prune
+
+    def fragile(self, ratios):
+        prune(self, ratios)
+        if 0.5 in ratios.values():
+            raise RuntimeError("half-way")
+
+    monkeypatch.setattr(ChannelPruner, "prune", fragile)
+    rows = group_sensitivity(task, "conv1.weight", [0.25, 0.5, 0.75], base, 100, 1)
+    assert rows[1].metric is rows[1].metric_loss is None
+    assert [rows[0], rows[2]] == whole
 
 
 def test_known_curve_is_not_computed_again(tiny_weights, tmp_path):
