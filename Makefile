@@ -10,11 +10,12 @@ READY = $(VENV)/.ready
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
 
+# Two files at a time: whole runs wait much for Ray to start.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: check
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .

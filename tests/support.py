@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,3 +67,36 @@ def make_workplace(folder: Path, weights: Path) -> Workplace:
     (package / "__init__.py").touch()
     shutil.copy(TINY, package / "mine.py")
     return Workplace(folder, weights)
+
+
+TABLES = ("trials", "measurements", "ratios", "sensitivity", "latency")
+
+
+def rows_of(run, table):
+    return len(list((run / table).glob("[!.]*.parquet")))
+
+
+def read_all(run):
+    """Return the tables' rows; raises if any is not readable at this moment."""
+    return {t: pd.read_parquet(run / t) for t in TABLES if any((run / t).glob("[!.]*.parquet"))}
+
+
+def killed_when(workplace, arguments, run, condition):
+    """Start the command and kill -9 it once the condition holds, reading the tables all along."""
+    process = subprocess.Popen(
+        workplace.command(*arguments),
+        cwd=workplace.folder,
+        env=workplace.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if run.is_dir():
+            read_all(run)
+            if condition():
+                break
+        time.sleep(0.05)
+    assert process.poll() is None, "it ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()

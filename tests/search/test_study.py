@@ -4,19 +4,15 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from search.manifest import Manifest
+from tests.support import TABLES, killed_when, rows_of
 
 pytestmark = pytest.mark.slow
-
-TABLES = ("trials", "measurements", "ratios", "sensitivity", "latency")
 
 
 @pytest.fixture(scope="module")
@@ -152,36 +148,6 @@ def test_finished_run_is_not_resumed(finished, workplace):
     assert before == {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
 
 
-def read_all(run):
-    """Return the tables' rows; raises if any is not readable at this moment."""
-    return {t: pd.read_parquet(run / t) for t in TABLES if any((run / t).glob("[!.]*.parquet"))}
-
-
-def rows_of(run, table):
-    return len(list((run / table).glob("[!.]*.parquet")))
-
-
-def killed_when(workplace, arguments, run, condition):
-    """Start the command and kill -9 it once the condition holds, reading the tables all along."""
-    process = subprocess.Popen(
-        workplace.command(*arguments),
-        cwd=workplace.folder,
-        env=workplace.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if run.is_dir():
-            read_all(run)
-            if condition():
-                break
-        time.sleep(0.05)
-    assert process.poll() is None, "it ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
 def test_same_seed_gives_the_same_plans_one_at_a_time(finished, workplace):
     """Latencies are known from the first run's cache, and trainings are seeded."""
     plans = []
@@ -197,66 +163,6 @@ def test_same_seed_gives_the_same_plans_one_at_a_time(finished, workplace):
         plans.append(trials["plan"].tolist()[:12])
         assert (trials["origin"].iloc[:12] == "sampled").sum() >= 3
     assert plans[0] == plans[1]
-
-
-def test_killed_at_any_moment_it_carries_on(workplace):
-    run = workplace.folder / "killed"
-
-    start = ("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run))
-    resume = ("--resume", str(run))
-    moments = [
-        # Just begun, in the middle of a trial's rows, then while retraining.
-        (start, lambda: rows_of(run, "trials") >= 2),
-        (resume, lambda: rows_of(run, "measurements") >= 6),
-        (resume, lambda: any((run / "retrained").glob("*"))),
-    ]
-    kept = pd.DataFrame({"number": [], "plan": []})
-    for arguments, condition in moments:
-        killed_when(workplace, arguments, run, condition)
-        tables = read_all(run)
-        if "trials" in tables:
-            now = tables["trials"]
-            assert set(kept["number"]) <= set(now["number"]), "a finished trial was lost"
-            kept = now
-    ended = workplace.run(*resume)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    trials = pd.read_parquet(run / "trials")
-    assert len(trials) == 9
-    assert trials["number"].is_unique
-    assert trials["plan_key"].is_unique, "a plan was tried twice"
-    merged = trials.merge(kept, on="number", suffixes=("", "_kept"))
-    assert len(merged) == len(kept)
-    assert (merged["plan"] == merged["plan_kept"]).all()
-    assert manifest_of(run).trials.finished == 9
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
-    study = optuna.load_study(study_name="search", storage=storage)
-    assert not [t for t in study.trials if t.state.name == "RUNNING"]
-
-
-def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace):
-    run = workplace.folder / "deadly"
-    ended = workplace.run(
-        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "14"),
-        *("--out", str(run)),
-        choices="[float, int8_ptq, int8_qat]",
-        retrain_candidates=20,
-    )
-    trials = pd.read_parquet(run / "trials")
-    assert len(trials) == 14, ended.stdout + ended.stderr
-    failed = trials[trials["state"] == "FAILED"]
-    reasons = " | ".join(failed["reason"])
-    assert failed["reason"].notna().all()
-    assert "the training data is gone" in reasons
-    assert "loss became nan" in reasons
-    assert "MemoryError" in reasons
-    assert "died" in reasons
-    assert (trials["state"] == "COMPLETE").any()
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert manifest_of(run).trials.failed == len(failed)
 
 
 def test_if_all_trials_fail_the_reason_is_said(workplace):

@@ -1,0 +1,71 @@
+"""Whole runs that are killed, and whole runs whose trials fail, on the tiny task."""
+
+import pandas as pd
+import pytest
+
+from search.manifest import Manifest
+from tests.support import killed_when, read_all, rows_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_at_any_moment_it_carries_on(workplace):
+    run = workplace.folder / "killed"
+
+    start = ("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run))
+    resume = ("--resume", str(run))
+    moments = [
+        # Just begun, in the middle of a trial's rows, then while retraining.
+        (start, lambda: rows_of(run, "trials") >= 2),
+        (resume, lambda: rows_of(run, "measurements") >= 6),
+        (resume, lambda: any((run / "retrained").glob("*"))),
+    ]
+    kept = pd.DataFrame({"number": [], "plan": []})
+    for arguments, condition in moments:
+        killed_when(workplace, arguments, run, condition)
+        tables = read_all(run)
+        if "trials" in tables:
+            now = tables["trials"]
+            assert set(kept["number"]) <= set(now["number"]), "a finished trial was lost"
+            kept = now
+    ended = workplace.run(*resume)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    trials = pd.read_parquet(run / "trials")
+    assert len(trials) == 9
+    assert trials["number"].is_unique
+    assert trials["plan_key"].is_unique, "a plan was tried twice"
+    merged = trials.merge(kept, on="number", suffixes=("", "_kept"))
+    assert len(merged) == len(kept)
+    assert (merged["plan"] == merged["plan_kept"]).all()
+    assert Manifest.model_validate_json((run / "manifest.json").read_text()).trials.finished == 9
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
+    study = optuna.load_study(study_name="search", storage=storage)
+    assert not [t for t in study.trials if t.state.name == "RUNNING"]
+
+
+def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace):
+    run = workplace.folder / "deadly"
+    ended = workplace.run(
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "14"),
+        *("--out", str(run)),
+        choices="[float, int8_ptq, int8_qat]",
+        retrain_candidates=20,
+    )
+    trials = pd.read_parquet(run / "trials")
+    assert len(trials) == 14, ended.stdout + ended.stderr
+    failed = trials[trials["state"] == "FAILED"]
+    reasons = " | ".join(failed["reason"])
+    assert failed["reason"].notna().all()
+    assert "the training data is gone" in reasons
+    assert "loss became nan" in reasons
+    assert "MemoryError" in reasons
+    assert "died" in reasons
+    assert (trials["state"] == "COMPLETE").any()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert Manifest.model_validate_json((run / "manifest.json").read_text()).trials.failed == len(
+        failed
+    )
