@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 TINY = Path(__file__).parent / "tiny" / "mine.py"
 
 # Enough for the tiny task to keep a budget of 0.1, and little enough for a test.
