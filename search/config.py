@@ -50,8 +50,9 @@ class RunConfig(BaseModel):
     """Training samples a trial sees under quantization-aware training, beyond those."""
     rungs: list[float] = [0.5]
     """Shares of the fine-tuning after which a trial is measured and may be stopped, below 1."""
-    max_latency_ratio: float = Field(default=1.0, gt=0)
-    """A plan whose shape is slower than this share of the baseline is not trained."""
+    max_latency_ratio: float = Field(default=1.25, gt=0)
+    """A plan whose shape takes more than this share of the baseline's time is not trained. The
+    default leaves room for noise: the unpruned model itself must never be stopped by it."""
     retrain_samples: int = Field(default=32_000, ge=1)
     """Training samples the winner sees in float, over all workers."""
     retrain_qat_samples: int = Field(default=10_000, ge=1)

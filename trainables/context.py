@@ -91,7 +91,7 @@ class TrialContext:
         no clock would. `engine` is called only if there is something to time.
         """
         key = fingerprint_of(
-            "latency-1",
+            "latency-2",
             stage,
             self.baseline.fingerprint,
             plan.to_json(),
