@@ -9,7 +9,6 @@ import numpy as np
 import paddle
 
 from spaces.errors import TrialError
-from trainables.engine import Engine
 from trainables.task import Split, Task
 from trainables.training import StepGuard, predict
 
@@ -20,11 +19,6 @@ def eager(model: paddle.nn.Layer) -> Predict:
     """Return a function from input arrays to output arrays of a model in the framework."""
     model.eval()
     return lambda inputs: predict(model, [paddle.to_tensor(array) for array in inputs])
-
-
-def on_engine(engine: Engine) -> Predict:
-    """Return the same of an exported model."""
-    return engine.run
 
 
 def evaluate(

@@ -39,10 +39,6 @@ class TrialSettings:
     def baseline_folder(self) -> Path:
         return Path(self.run_folder) / "baseline"
 
-    @property
-    def stages_folder(self) -> Path:
-        return Path(self.run_folder) / "stages"
-
     def candidate_folder(self, number: int) -> Path:
         """Return where trial `number` leaves its export and its weights."""
         return Path(self.run_folder) / "candidates" / f"{number:06d}"

@@ -5,9 +5,11 @@ from datetime import datetime, timezone
 import pytest
 
 from search.ledger import Ledger, TrialRecord
+from search.searcher import PlanSearcher
 from search.store import Store
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
+from tests.search.tabulated import BUDGET, JOURNAL
 from trainables.task import Measurement, TrialResult
 
 
@@ -66,5 +68,17 @@ def open_ledger(tmp_path, space):
         store = Store(folder)
         store.create()
         return Ledger.load(store, budget, space.groups)
+
+    return make
+
+
+@pytest.fixture
+def open_searcher(tmp_path, space, open_ledger):
+    """Open the searcher of a folder, as a driver does that starts or carries on."""
+
+    def make(seed=0, warm_starts=(), budget=BUDGET, folder=tmp_path, space=space, reasons=None):
+        folder.mkdir(exist_ok=True)
+        ledger = open_ledger(budget, folder)
+        return PlanSearcher(space, ledger, folder / JOURNAL, seed, warm_starts, reasons)
 
     return make
