@@ -5,7 +5,7 @@ BUDGET ?= 0.1
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test test-fast check setup clean
+.PHONY: run test test-fast check bench setup clean
 
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
@@ -23,12 +23,16 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Hours, on a machine that does nothing else; what has been evaluated is kept in bench/work.
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks.summary
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench]"
 	@touch $(READY)
 
 clean:

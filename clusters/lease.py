@@ -44,3 +44,8 @@ class FileLease:
             pass
         with _locked(self.path, fcntl.LOCK_SH):
             yield
+
+
+def device_lease() -> FileLease:
+    """Return the lease of this node's device; the same one for every run of the user."""
+    return FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -35,6 +35,9 @@ class RunConfig(BaseModel):
     concurrency: int | None = Field(default=None, ge=1)
     """Trials at a time; by default as many as the cluster has room for."""
 
+    sampler: Literal["knapsack", "layers"] = "knapsack"
+    """What Optuna samples. `knapsack`: a few numbers that a knapsack turns into a plan; `layers`:
+    the channels of every group one by one."""
     choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
     """Quantization choices to search; by default all that the machine's engine offers."""
     alignment: int = Field(default=8, ge=1)
@@ -43,6 +46,9 @@ class RunConfig(BaseModel):
     """At most this share of a group is removed."""
     sensitivity_points: int = Field(default=6, ge=2)
     """Ratios at which a group's sensitivity is measured, spread over its levels."""
+
+    latency_points: int = Field(default=12, ge=4)
+    """Plans whose shapes are timed before the search, to predict the latency of all others."""
 
     finetune_samples: int = Field(default=3_200, ge=1)
     """Training samples a trial sees in float."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from search.pareto import Points, front_indices, hypervolume
 from search.store import STAGES, Store
+from spaces.pareto import Points, front_indices, hypervolume
 from spaces.plan import Plan, PruningGroup
 from trainables.task import Measurement, TrialResult
 

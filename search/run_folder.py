@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,12 @@ class RunFolder:
         """Keep what a stage found: a resumed run does not repeat it."""
         (self.path / "stages").mkdir(exist_ok=True)
         write_text(self.path / "stages" / f"{name}.json", json.dumps(outcome, indent=1))
+
+
+def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:
+    """Return a stage's outcome: what it left if it has finished before, else what it finds."""
+    known = run.stage(stage)
+    if known is None:
+        known = compute()
+        run.finish_stage(stage, known)
+    return known

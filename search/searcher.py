@@ -1,4 +1,4 @@
-"""The Ray Tune Searcher over Optuna's ask and tell. Sole importer of optuna.
+"""The Ray Tune Searcher over Optuna's ask and tell.
 
 Ray's own OptunaSearch cannot do this job: it sets no constraints, tells a trial that
 was stopped early COMPLETE, and leaves one without metrics RUNNING.
@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from search.ledger import Ledger, TrialRecord
+from search.sampling import RecentTPESampler, optuna_distributions
+from spaces.encoding import Encoding, Known
 from spaces.plan import Plan
-from spaces.space import CategoricalParameter, Space
+from spaces.space import Value
 from trainables.task import TrialResult
 from trainables.trainable import NUMBER, PLAN, RESULT
 
@@ -31,6 +34,7 @@ STUDY_NAME = "search"
 OBJECTIVES = ("metric_loss", "latency_ratio")
 CONSTRAINT = "metric_loss_within_budget"
 ORIGIN = "origin"
+PLANNED = "plan"
 REPEATS = "repeats_trial"
 
 # Asks in a row that may give plans already seen, before a plan is drawn at random, and
@@ -63,17 +67,18 @@ def _mend(journal: Path) -> None:
                 file.truncate(len(whole[0]) + len(whole[1]))
 
 
-def open_study(journal: Path, seed: int) -> optuna.Study:
+def open_study(
+    journal: Path, distributions: Mapping[str, BaseDistribution], seed: int
+) -> optuna.Study:
     """Return the study kept in the journal file, a new one if there is none."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     _mend(journal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8)
         study = optuna.create_study(
             study_name=STUDY_NAME,
             storage=JournalStorage(JournalFileBackend(str(journal))),
-            sampler=sampler,
+            sampler=RecentTPESampler(distributions, seed),
             directions=["minimize", "minimize"],
             load_if_exists=True,
         )
@@ -81,12 +86,17 @@ def open_study(journal: Path, seed: int) -> optuna.Study:
     return study
 
 
+def _text(plan: Plan) -> str:
+    """Return a plan as one line of JSON, equal for equal plans."""
+    return json.dumps(plan.to_json(), sort_keys=True)
+
+
 class PlanSearcher(Searcher):
     """Suggests plans, and tells Optuna how they did once the ledger has them on disk."""
 
     def __init__(
         self,
-        space: Space,
+        encoding: Encoding,
         ledger: Ledger,
         journal: Path,
         seed: int,
@@ -94,39 +104,42 @@ class PlanSearcher(Searcher):
         stop_reasons: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self._space = space
+        self._encoding = encoding
         self._ledger = ledger
         self._stop_reasons = stop_reasons if stop_reasons is not None else {}
-        self._seen = {record.plan.key: record for record in ledger.records.values()}
+        self._seen = {record.plan: record for record in ledger.records.values()}
         self._running: dict[str, RunningTrial] = {}
-        self._distributions = self._optuna_distributions()
+        self._distributions = optuna_distributions(encoding.parameters())
+        self._learn(ledger.complete())
         known = journal.exists()
         # A seed of its own after every resume, or the sampler would repeat itself.
-        self._study = open_study(journal, (seed + 1_000_003 * len(ledger.records)) % 2**31)
+        self._study = open_study(
+            journal, self._distributions, (seed + 1_000_003 * len(ledger.records)) % 2**31
+        )
         self._random = random.Random(seed + len(ledger.records))
+        self._turn = len(ledger.records)
         if known:
             self._replay()
-        asked = {trial.user_attrs.get("plan") for trial in self._study.trials}
+        asked = {trial.user_attrs.get(PLANNED) for trial in self._study.trials}
         for plan in warm_starts:
-            if plan.key not in self._seen and plan.key not in asked:
+            if plan not in self._seen and _text(plan) not in asked:
                 self._enqueue(plan, "warm_start")
+        self._waiting = sum(t.state is TrialState.WAITING for t in self.optuna_trials)
 
-    def _optuna_distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
-        distributions: dict[str, optuna.distributions.BaseDistribution] = {}
-        for name, parameter in self._space.parameters().items():
-            if isinstance(parameter, CategoricalParameter):
-                distributions[name] = optuna.distributions.CategoricalDistribution(
-                    parameter.choices
-                )
-            else:
-                distributions[name] = optuna.distributions.IntDistribution(
-                    parameter.low, parameter.high, step=parameter.step
-                )
-        return distributions
+    def _learn(self, records: Sequence[TrialRecord]) -> None:
+        """Let the encoding take in finished trials of full fidelity."""
+        known = []
+        for record in records:
+            loss, ratio = record.result.metric_loss, record.result.latency_ratio
+            if record.result.state == "COMPLETE" and loss is not None and ratio is not None:
+                known.append(Known(record.plan, loss, ratio))
+        self._encoding.learn(known)
 
-    def _enqueue(self, plan: Plan, origin: str) -> None:
+    def _enqueue(self, plan: Plan, origin: str, flat: Mapping[str, Value] | None = None) -> None:
+        """Have the next `ask` give this plan, under the numbers it is nearest to."""
         self._study.enqueue_trial(
-            dict(self._space.encode(plan)), user_attrs={ORIGIN: origin, "plan": plan.key}
+            dict(flat if flat is not None else self._encoding.encode(plan)),
+            user_attrs={ORIGIN: origin, PLANNED: _text(plan)},
         )
 
     def _replay(self) -> None:
@@ -141,47 +154,65 @@ class PlanSearcher(Searcher):
             if record is not None:
                 self._tell(trial, record.result)
                 continue
-            # Killed while it was being asked for, it has a part of its parameters only;
-            # a warm start's are also where they waited.
-            flat = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
-            if set(flat) == set(self._distributions):
-                self._enqueue(self._space.decode(flat), frozen.user_attrs.get(ORIGIN, "sampled"))
+            # Killed while it was being asked for, it may have no plan yet: nothing is lost.
+            text = frozen.user_attrs.get(PLANNED)
+            if text is not None:
+                flat = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
+                whole = set(flat) == set(self._distributions)
+                plan = Plan.from_json(json.loads(text))
+                origin = frozen.user_attrs.get(ORIGIN, "sampled")
+                self._enqueue(plan, origin, flat if whole else None)
             self._study.tell(trial, state=TrialState.FAIL)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the configuration of a plan nobody has tried, or FINISHED if there is none."""
+        if self._waiting:
+            self._waiting -= 1
+        else:
+            self._enqueue_proposal()
         for attempt in range(EXHAUSTED):
             if attempt >= PATIENCE:
                 self._enqueue_at_random()
             trial = self._study.ask(self._distributions)
-            plan = self._space.decode(trial.params)
-            record = self._seen.get(plan.key)
+            plan = self._plan_of(trial)
+            record = self._seen.get(plan)
             if record is not None:
                 trial.set_user_attr(REPEATS, record.number)
                 self._tell(trial, record.result)
-            elif any(plan == running.plan for running in self._running.values()):
+            elif self._is_tried(plan):
                 # Its twin is being measured and will be told.
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 return self._start(trial_id, trial, plan)
         return Searcher.FINISHED
 
+    def _is_tried(self, plan: Plan) -> bool:
+        running = self._running.values()
+        return plan in self._seen or any(plan == trial.plan for trial in running)
+
+    def _plan_of(self, trial: optuna.Trial) -> Plan:
+        """Return the plan a trial was enqueued with, or what its numbers mean today."""
+        text = trial.user_attrs.get(PLANNED)
+        if text is not None:
+            return Plan.from_json(json.loads(text))
+        plan = self._encoding.decode(trial.params)
+        trial.set_user_attr(PLANNED, _text(plan))
+        return plan
+
     def _start(self, trial_id: str, trial: optuna.Trial, plan: Plan) -> dict[str, Any]:
         origin = trial.user_attrs.get(ORIGIN, "sampled")
-        trial.set_user_attr("plan", plan.key)
         now = datetime.now(timezone.utc)
         self._running[trial_id] = RunningTrial(trial, plan, origin, now)
-        return {NUMBER: trial.number, PLAN: json.dumps(plan.to_json(), sort_keys=True)}
+        return {NUMBER: trial.number, PLAN: _text(plan)}
+
+    def _enqueue_proposal(self) -> None:
+        self._turn += 1
+        plan = self._encoding.propose(self._turn, self._is_tried, self._random)
+        if plan is not None:
+            self._enqueue(plan, "proposed")
 
     def _enqueue_at_random(self) -> None:
-        flat: dict[str, Any] = {}
-        for name, parameter in self._space.parameters().items():
-            if isinstance(parameter, CategoricalParameter):
-                flat[name] = self._random.choice(parameter.choices)
-            else:
-                steps = range(parameter.low, parameter.high + 1, parameter.step)
-                flat[name] = self._random.choice(steps)
-        self._study.enqueue_trial(flat, user_attrs={ORIGIN: "sampled"})
+        self._enqueue(self._encoding.space.random(self._random), "sampled")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: a multi-objective study takes no intermediate values."""
@@ -225,8 +256,9 @@ class PlanSearcher(Searcher):
         )
         # On disk before Optuna knows: a crash in between is replayed, not lost.
         self._ledger.record(record)
-        self._seen[record.plan.key] = record
+        self._seen[record.plan] = record
         self._tell(running.optuna_trial, result)
+        self._learn([record])
 
     def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
         """Give Optuna a result: COMPLETE is for full fidelity alone."""

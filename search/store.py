@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
 
@@ -78,11 +78,13 @@ SCHEMAS: dict[str, pa.Schema] = {
     "latency": _schema(
         number=pa.int64(),
         stage=pa.string(),
+        plan=pa.string(),
         latency_ms=pa.float64(),
         baseline_latency_ms=pa.float64(),
         ratio=pa.float64(),
         ratio_spread=pa.float64(),
         rounds=pa.int64(),
+        undisturbed=pa.int64(),
         batch_size=pa.int64(),
         threads=pa.int64(),
         reused=pa.bool_(),

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import ray
 
 from clusters.connect import connected
 from search.config import RunConfig
@@ -21,15 +19,19 @@ from search.deliver import deliver
 from search.ledger import Ledger
 from search.progress import Display, percent, ratio_text, trial_table
 from search.retrain import retrain_winner
-from search.run_folder import RunFolder
+from search.run_folder import RunFolder, run_once
 from search.store import Store
+from search.surveys import study_latency, study_sensitivity
 from search.tuning import search_plans
-from search.workers import call_worker, fetch
+from search.workers import call_worker
+from spaces.encoding import Encoding, LayerEncoding
 from spaces.errors import ConfigError
-from spaces.heuristics import Sensitivities
+from spaces.heuristics import warm_starts
+from spaces.layers import Layer
 from spaces.plan import PruningGroup, QuantizationChoice
-from spaces.space import Space, thinned
-from trainables.jobs import baseline_job, sensitivity_job
+from spaces.planner import Planner
+from spaces.space import Space
+from trainables.jobs import baseline_job
 from trainables.settings import TrialSettings
 
 
@@ -59,15 +61,6 @@ def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
         latency_batch=config.latency_batch,
         threads=config.threads,
     )
-
-
-def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:
-    """Return a stage's outcome: what it left if it has finished before, else what it finds."""
-    known = run.stage(stage)
-    if known is None:
-        known = compute()
-        run.finish_stage(stage, known)
-    return known
 
 
 @contextmanager
@@ -117,52 +110,6 @@ def build_space(config: RunConfig, baseline: dict[str, Any]) -> Space:
     return Space(groups, choices, config.alignment, config.max_ratio)
 
 
-def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[float]:
-    """Return the ratios at which a group is measured: its own levels, ascending, thinned."""
-    kept = [count for count in space.levels(group) if count < group.channels]
-    return [round(1 - count / group.channels, 6) for count in thinned(kept[::-1], points)]
-
-
-def study_sensitivity(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    space: Space,
-    store: Store,
-    display: Display,
-) -> Sensitivities:
-    """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
-
-    def compute() -> dict[str, list[tuple[float, float]]]:
-        remote = ray.remote(num_cpus=1, num_gpus=config.gpus_per_trial)(sensitivity_job)
-        waiting = {
-            remote.remote(
-                settings,
-                baseline,
-                group.name,
-                sensitivity_ratios(space, group, config.sensitivity_points),
-            ): group.name
-            for group in space.groups
-        }
-        curves: dict[str, list[tuple[float, float]]] = {}
-        from_cache = 0
-        while waiting:
-            done, _ = ray.wait(list(waiting), num_returns=1)
-            group = waiting.pop(done[0])
-            rows, cached = fetch(done[0])
-            from_cache += cached
-            store.write("sensitivity", group.replace("/", "_"), rows)
-            curves[group] = [
-                (row["ratio"], row["metric_loss"]) for row in rows if row["metric_loss"] is not None
-            ]
-        display.say(f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache")
-        return {group.name: curves[group.name] for group in space.groups}
-
-    curves = run_once(run, "sensitivity", compute)
-    return {group: [(ratio, loss) for ratio, loss in curve] for group, curve in curves.items()}
-
-
 def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
     """Return the folder of the delivered model. Raises SearchError where there is none."""
     settings = trial_settings(config, run)
@@ -190,6 +137,16 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
             sensitivities = study_sensitivity(
                 config, run, settings, baseline, space, store, display
             )
+        layers = tuple(Layer(**item) for item in baseline["layers"])
+        if config.sampler == "knapsack" and space.groups:
+            with timed(run, display, "latency", "shapes of plans, to predict all others"):
+                timings = study_latency(config, run, settings, baseline, space, store, display)
+            planner = Planner(space, layers, sensitivities, timings, config.budget)
+            encoding: Encoding = planner
+            first = planner.warm_starts()
+        else:
+            encoding = LayerEncoding(space)
+            first = warm_starts(space, sensitivities, config.budget)
         with timed(
             run, display, "search", f"{config.trials} plans within a loss of {config.budget:g}"
         ):
@@ -198,8 +155,8 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
                 run,
                 settings,
                 baseline,
-                space,
-                sensitivities,
+                encoding,
+                first,
                 ledger,
                 cluster,
                 display,

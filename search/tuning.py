@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
 from ray.tune.utils.log import Verbosity
 
 from clusters.connect import Cluster
-from clusters.lease import FileLease
+from clusters.lease import device_lease
 from search.config import RunConfig
 from search.ledger import Ledger
 from search.progress import Display, FailureCallback
 from search.run_folder import RunFolder
 from search.searcher import PlanSearcher
 from search.stopping import BudgetScheduler
+from spaces.encoding import Encoding
 from spaces.errors import StudyError
-from spaces.heuristics import Sensitivities, warm_starts
-from spaces.space import Space
+from spaces.plan import Plan
 from trainables.settings import TrialSettings
 from trainables.trainable import CompressionTrainable
 
@@ -28,8 +28,8 @@ def search_plans(
     run: RunFolder,
     settings: TrialSettings,
     baseline: dict[str, Any],
-    space: Space,
-    sensitivities: Sensitivities,
+    encoding: Encoding,
+    warm_starts: Sequence[Plan],
     ledger: Ledger,
     cluster: Cluster,
     display: Display,
@@ -40,11 +40,11 @@ def search_plans(
     """
     scheduler = BudgetScheduler(ledger, config.max_latency_ratio)
     searcher = PlanSearcher(
-        space,
+        encoding,
         ledger,
         run.path / "optuna.journal",
         config.seed,
-        warm_starts(space, sensitivities, config.budget),
+        warm_starts,
         scheduler.reasons,
     )
     room = max(1, cluster.cpus // config.threads)
@@ -56,7 +56,7 @@ def search_plans(
             CompressionTrainable,
             settings=settings,
             baseline=baseline,
-            lease=FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock"),
+            lease=device_lease(),
         )
         resources = {"cpu": config.threads, "gpu": config.gpus_per_trial}
         tuner = tune.Tuner(

@@ -36,6 +36,15 @@ class QuantizationChoice(str, Enum):
         """Return whether the quantized model is trained, not only calibrated."""
         return self in (QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT)
 
+    @property
+    def graph(self) -> QuantizationChoice:
+        """Return the choice whose exported graph this one's is like, so that it runs as fast.
+
+        Clipping is gone from an export, but training leaves more quantize steps in the graph than
+        calibration does.
+        """
+        return QuantizationChoice.INT8_QAT if self.is_trained else self
+
 
 @dataclass(frozen=True)
 class PruningGroup:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 
 QUANTIZATION = "quantization"
 CHANNELS = "channels/"
 
-Value = int | str
+Value = int | float | str
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,19 @@ class IntegerParameter:
 
 
 @dataclass(frozen=True)
+class RealParameter:
+    """A number from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class CategoricalParameter:
     choices: tuple[str, ...]
 
 
-Parameter = IntegerParameter | CategoricalParameter
+Parameter = IntegerParameter | RealParameter | CategoricalParameter
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,13 @@ class Space:
         steps = range(kept.low, kept.high + 1, kept.step)
         return sorted({min(count, group.channels) for count in steps})
 
+    def random(self, rng: Random) -> Plan:
+        """Return a plan with every group's level and the quantization drawn evenly."""
+        ratios = {
+            group.name: 1 - rng.choice(self.levels(group)) / group.channels for group in self.groups
+        }
+        return Plan.of(ratios, rng.choice(self.choices))
+
     def decode(self, flat: Mapping[str, Value]) -> Plan:
         """Return the plan of flat parameters."""
         ratios = {}
@@ -80,9 +96,10 @@ class Space:
         than the plan says. `decode(encode(plan))` is the plan for every plan of the space.
         """
         flat: dict[str, Value] = {}
+        ratios = dict(plan.ratios)
         for group in self.groups:
             kept = self._kept_range(group)
-            wanted = group.channels * (1 - plan.ratio(group.name))
+            wanted = group.channels * (1 - ratios.get(group.name, 0.0))
             # Plans keep ratios to six digits.
             steps = math.ceil((wanted - 1e-6 * group.channels) / self.alignment)
             aligned = steps * self.alignment

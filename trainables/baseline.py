@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from spaces.errors import TaskError, TrialError
+from spaces.layers import Layer
 from spaces.plan import PruningGroup, QuantizationChoice
 from trainables.compression.groups import LeftOut, survey_groups
 from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
 from trainables.evaluation import evaluate
-from trainables.latency import NoLease, time_in_turn
+from trainables.floor import BaselineFloor
+from trainables.latency import NoLease, time_undisturbed
 from trainables.settings import TrialSettings
 from trainables.task import ModelInput, Split, Task
 from trainables.weights import fingerprint, model_weights
@@ -33,11 +35,13 @@ class Baseline:
     metric: float
     """On validation, from the exported float model."""
     latency_ms: float
+    """Undisturbed: what probes know it by."""
     size_bytes: int
     fingerprint: str
     """Of weights and validation data: what sensitivities and latencies depend on."""
     groups: tuple[PruningGroup, ...]
     left_out: tuple[LeftOut, ...]
+    layers: tuple[Layer, ...]
     choices: tuple[QuantizationChoice, ...]
     """What this machine's engine offers."""
     inputs: tuple[ModelInput, ...]
@@ -55,6 +59,7 @@ class Baseline:
                 **value,
                 "groups": tuple(PruningGroup(**pairs(item)) for item in value["groups"]),
                 "left_out": tuple(LeftOut(**item) for item in value["left_out"]),
+                "layers": tuple(Layer(**item) for item in value["layers"]),
                 "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
                 "inputs": tuple(ModelInput(**pairs(item)) for item in value["inputs"]),
             }
@@ -100,18 +105,21 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         )
     np.save(folder / STATISTICS_FILE, statistics)
     inputs = first_samples(task, settings.latency_batch)
-    reading = time_in_turn(engine, engine, inputs, NoLease(), threads=settings.threads)
     survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
     data = data_fingerprint(task, "val", settings.eval_batch)
+    identity = hashlib.sha256((weights + data).encode()).hexdigest()
+    floor = BaselineFloor(settings, identity)
+    latency_ms = floor.lower(time_undisturbed(engine, inputs, NoLease()))
     return Baseline(
         metric_name=task.metric.name,
         maximize=task.metric.maximize,
         metric=metric,
-        latency_ms=reading.baseline_latency_ms,
+        latency_ms=latency_ms,
         size_bytes=size_bytes(folder),
-        fingerprint=hashlib.sha256((weights + data).encode()).hexdigest(),
+        fingerprint=identity,
         groups=survey.groups,
         left_out=survey.left_out,
+        layers=survey.layers,
         choices=available_choices(),
         inputs=tuple(task.inputs),
     )

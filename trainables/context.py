@@ -16,7 +16,8 @@ from trainables.cache import JsonCache, fingerprint_of, processor
 from trainables.compression.quantization import first_samples
 from trainables.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
-from trainables.latency import DeviceLease, LatencyReading, time_in_turn
+from trainables.floor import BaselineFloor
+from trainables.latency import DeviceLease, Effort, LatencyReading, time_in_turn
 from trainables.loading import load_task
 from trainables.metrics import loss_standard_error, relative_loss
 from trainables.settings import TrialSettings
@@ -52,6 +53,7 @@ class TrialContext:
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
         self._readings = JsonCache(Path(settings.cache_folder) / "latency")
         self._processor = processor()
+        self._floor = BaselineFloor(settings, baseline.fingerprint)
 
     def measure(
         self,
@@ -82,7 +84,7 @@ class TrialContext:
         )
 
     def probe(
-        self, stage: str, plan: Plan, rounds: int, engine: Callable[[], Engine]
+        self, stage: str, plan: Plan, effort: Effort, engine: Callable[[], Engine]
     ) -> tuple[LatencyReading, bool]:
         """Return the plan's latency, and whether it was known.
 
@@ -91,11 +93,11 @@ class TrialContext:
         no clock would. `engine` is called only if there is something to time.
         """
         key = fingerprint_of(
-            "latency-2",
+            "latency-4",
             stage,
             self.baseline.fingerprint,
             plan.to_json(),
-            rounds,
+            effort.rounds,
             self.settings.latency_batch,
             self.settings.threads,
             describe(plan.quantization.precision),
@@ -110,7 +112,9 @@ class TrialContext:
             self.latency_inputs,
             self.lease,
             threads=self.settings.threads,
-            rounds=rounds,
+            effort=effort,
+            baseline_ms=min(self._floor.known_ms or np.inf, self.baseline.latency_ms),
         )
+        self._floor.lower(reading.baseline_latency_ms)
         self._readings.put(key, reading.to_json())
         return reading, False

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from trainables.latency import DeviceLease
 from trainables.settings import TrialSettings
 
 
@@ -38,7 +39,34 @@ def sensitivity_job(
     return [row.to_json() for row in rows], cached
 
 
-def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str) -> dict[str, Any]:
+def latency_job(
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    lease: DeviceLease,
+    plans: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return a reading for every plan's shape, untrained, or the `reason` why there is none."""
+    from spaces.errors import one_line
+    from spaces.plan import Plan
+    from trainables.baseline import Baseline
+    from trainables.context import TrialContext
+    from trainables.trial import time_shape
+
+    context = TrialContext(settings, Baseline.from_json(baseline), lease)
+    rows: list[dict[str, Any]] = []
+    for item in plans:
+        try:
+            reading, reused = time_shape(Plan.from_json(item), context)
+        except Exception as error:  # A shape that cannot be had does not end the study.
+            rows.append({"plan": item, "reason": one_line(error)})
+        else:
+            rows.append({"plan": item, "reused": reused, **reading.to_json()})
+    return rows
+
+
+def final_job(
+    settings: TrialSettings, baseline_ms: float, plan: dict[str, Any], winner_folder: str
+) -> dict[str, Any]:
     """Return the delivered model's figures beside the baseline's.
 
     The only place where the test split is read, and each model reads it once.
@@ -48,7 +76,7 @@ def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str)
     from trainables.compression.quantization import first_samples
     from trainables.engine import ENGINE, Engine, size_bytes, switches
     from trainables.evaluation import evaluate
-    from trainables.latency import FULL_ROUNDS, NoLease, time_in_turn
+    from trainables.latency import FINAL, NoLease, time_in_turn
     from trainables.loading import load_task
     from trainables.metrics import loss_standard_error, relative_loss
 
@@ -62,7 +90,8 @@ def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str)
         first_samples(task, settings.latency_batch),
         NoLease(),
         threads=settings.threads,
-        rounds=2 * FULL_ROUNDS,
+        effort=FINAL,
+        baseline_ms=baseline_ms,
     )
     before = evaluate(baseline.run, task, "test", settings.eval_batch)
     after = evaluate(winner.run, task, "test", settings.eval_batch)

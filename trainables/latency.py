@@ -1,7 +1,10 @@
 """The latency probe: a candidate and the baseline timed in turn, in one process.
 
-Absolute milliseconds drift with whatever else the machine does. Each round times
-both models back to back, so the drift is in both and their ratio holds.
+Absolute milliseconds drift with whatever else the machine does, so each round times both
+models back to back. That is not enough where others share the processor: it slows models
+down by factors of their own (here, when a neighbour is busy, float takes 1.4 times as long
+and unpruned INT8 twice). So only rounds count in which the baseline ran as fast as it
+does undisturbed, before the candidate and after it, and the probe waits for such rounds a while.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from trainables.engine import Engine
 
 WARMUP_RUNS = 2
-# The same number for both: the best of more runs is faster by that alone.
-RUNS = 2
-QUICK_ROUNDS = 5
-FULL_ROUNDS = 16
+# How far above its undisturbed time the baseline may be in a round that counts.
+TOLERANCE = 1.2
+# Which part of the baseline's runs counts as undisturbed if nobody knows better.
+FASTEST_SHARE = 0.1
+# With fewer rounds undisturbed than this, the least disturbed quarter of all has to serve.
+ENOUGH = 3
 
 
 class DeviceLease(Protocol):
@@ -43,8 +48,21 @@ class NoLease:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How long a probe goes on: until so many undisturbed rounds, or seconds, are over."""
+
+    rounds: int
+    seconds: float
+
+
+QUICK = Effort(rounds=4, seconds=2.0)
+FULL = Effort(rounds=8, seconds=6.0)
+FINAL = Effort(rounds=20, seconds=20.0)
+
+
+@dataclass(frozen=True)
 class LatencyReading:
-    """One probe: medians over its rounds."""
+    """One probe: medians over its undisturbed rounds."""
 
     latency_ms: float
     baseline_latency_ms: float
@@ -53,6 +71,8 @@ class LatencyReading:
     ratio_spread: float
     """Half the distance between the quartiles of the rounds' ratios."""
     rounds: int
+    undisturbed: int
+    """Rounds that counted; 0 if there were too few, and the least disturbed had to serve."""
     batch_size: int
     threads: int
 
@@ -60,14 +80,32 @@ class LatencyReading:
         return asdict(self)
 
 
-def _best_ms(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> float:
-    """Return the fastest of some runs: interference only ever adds time."""
-    best = float("inf")
-    for _ in range(runs):
-        start = time.perf_counter()
-        engine.run(inputs)
-        best = min(best, time.perf_counter() - start)
-    return best * 1e3
+def _run_ms(engine: Engine, inputs: Sequence[np.ndarray]) -> float:
+    start = time.perf_counter()
+    engine.run(inputs)
+    return (time.perf_counter() - start) * 1e3
+
+
+def undisturbed_ms(runs_ms: np.ndarray) -> float:
+    """Return what a model takes when nothing slows it down, from many of its runs."""
+    return float(np.quantile(runs_ms, FASTEST_SHARE))
+
+
+def _slowness(rounds: np.ndarray, baseline_ms: float | None) -> np.ndarray:
+    """Return how much longer than undisturbed each round's slowest run took, shape (rounds,).
+
+    The candidate counts as the baseline does: to choose rounds by the luck of one of them alone
+    would make the other look slower than it is.
+    """
+    baseline, candidate = rounds[:, :2], rounds[:, 2:]
+    fastest = undisturbed_ms(baseline)
+    if baseline_ms is not None:
+        fastest = min(fastest, baseline_ms)
+    of_baseline = baseline.max(axis=1) / fastest
+    calm = of_baseline <= max(TOLERANCE, float(of_baseline.min()))
+    of_candidate = candidate.max(axis=1) / undisturbed_ms(candidate[calm])
+    slowest: np.ndarray = np.maximum(of_baseline, of_candidate)
+    return slowest
 
 
 def time_in_turn(
@@ -77,30 +115,57 @@ def time_in_turn(
     lease: DeviceLease,
     *,
     threads: int,
-    rounds: int = FULL_ROUNDS,
+    effort: Effort = FULL,
+    baseline_ms: float | None = None,
 ) -> LatencyReading:
     """Return the latency of `candidate` and of `baseline` on the same batch.
 
+    `baseline_ms` is what the baseline takes undisturbed, None if this probe has to find out.
     The device is leased round by round, so that others wait for milliseconds only.
     """
     for engine in (baseline, candidate):
         for _ in range(WARMUP_RUNS):
             engine.run(inputs)
-    pairs = []
-    for turn in range(rounds):
-        # Each goes first in every other round, whatever going first may be worth.
-        order = (candidate, baseline) if turn % 2 else (baseline, candidate)
+    started = time.perf_counter()
+    rounds: list[tuple[float, float, float, float]] = []
+    # The same number of runs each, and each as early as the other.
+    order = (baseline, candidate, candidate, baseline)
+    while True:
         with lease.exclusive():
-            best = {id(engine): _best_ms(engine, inputs, RUNS) for engine in order}
-        pairs.append((best[id(candidate)], best[id(baseline)]))
-    candidate_ms, baseline_ms = np.array(pairs).T
-    quartiles = np.percentile(candidate_ms / baseline_ms, [25, 50, 75])
+            before, first, second, after = (_run_ms(engine, inputs) for engine in order)
+        rounds.append((before, after, first, second))
+        slowness = _slowness(np.array(rounds), baseline_ms)
+        counts = slowness <= TOLERANCE
+        if counts.sum() >= effort.rounds or time.perf_counter() - started > effort.seconds:
+            break
+    undisturbed = int(counts.sum())
+    if undisturbed < min(ENOUGH, effort.rounds):
+        undisturbed = 0
+        counts = slowness <= np.quantile(slowness, 0.25)
+    kept = np.array(rounds)[counts]
+    ratios = kept[:, 2:].sum(axis=1) / kept[:, :2].sum(axis=1)
+    quartiles = np.percentile(ratios, [25, 50, 75])
     return LatencyReading(
-        latency_ms=float(np.median(candidate_ms)),
-        baseline_latency_ms=float(np.median(baseline_ms)),
+        latency_ms=float(np.median(kept[:, 2:])),
+        baseline_latency_ms=float(np.median(kept[:, :2])),
         ratio=float(quartiles[1]),
         ratio_spread=float(quartiles[2] - quartiles[0]) / 2,
-        rounds=rounds,
+        rounds=len(rounds),
+        undisturbed=undisturbed,
         batch_size=len(inputs[0]),
         threads=threads,
     )
+
+
+def time_undisturbed(
+    engine: Engine, inputs: Sequence[np.ndarray], lease: DeviceLease, seconds: float = 3.0
+) -> float:
+    """Return the milliseconds a model takes when nothing slows it down."""
+    for _ in range(WARMUP_RUNS):
+        engine.run(inputs)
+    started = time.perf_counter()
+    runs: list[float] = []
+    while not runs or time.perf_counter() - started < seconds:
+        with lease.exclusive():
+            runs.append(_run_ms(engine, inputs))
+    return undisturbed_ms(np.array(runs))

@@ -26,6 +26,39 @@ class TopOneAccuracy:
         return float(statistics.mean())
 
 
+class MeanIoU:
+    """Intersection over union of the highest scores and the labels, mean over the classes.
+
+    A class's pixels are counted over all samples before its ratio is taken, so
+    samples without the class do no harm.
+    """
+
+    name = "mean_iou"
+    maximize = True
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def sample_statistics(self, outputs: Sequence[np.ndarray], targets: Any) -> np.ndarray:
+        """Return the pixels in intersection and in union by class, shape (n, 2, classes).
+
+        `outputs[0]` has shape (n, classes, h, w), `targets` (n, h, w).
+        """
+        predicted, labels = np.argmax(outputs[0], axis=1), np.asarray(targets)
+        counts = np.empty((len(labels), 2, self.classes))
+        for label in range(self.classes):
+            found, wanted = predicted == label, labels == label
+            counts[:, 0, label] = (found & wanted).sum((1, 2))
+            counts[:, 1, label] = (found | wanted).sum((1, 2))
+        return counts
+
+    def aggregate(self, statistics: np.ndarray) -> float:
+        """Return the mean over the classes that occur, in the labels or the outputs."""
+        intersection, union = statistics.sum(0)
+        occurs = union > 0
+        return float((intersection[occurs] / union[occurs]).mean())
+
+
 def relative_loss(metric: Metric, baseline: float, candidate: float) -> float:
     """Return the relative metric loss, what the budget bounds; below 0 is a gain.
 

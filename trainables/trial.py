@@ -14,7 +14,7 @@ from trainables.compression.quantization import export_candidate, prepare_quanti
 from trainables.context import Stopwatch, TrialContext
 from trainables.engine import Engine, size_bytes
 from trainables.evaluation import eager
-from trainables.latency import FULL_ROUNDS, QUICK_ROUNDS
+from trainables.latency import FULL, QUICK, Effort, LatencyReading
 from trainables.task import TrialResult
 from trainables.training import Trainer
 from trainables.weights import model_weights, write_weights
@@ -52,9 +52,7 @@ def trainer_for(
     )
 
 
-def _shape_engine(
-    model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path
-) -> Engine:
+def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
     """Return an engine of the plan's shape before any training. Its scales are not final."""
     choice, task = plan.quantization, context.task
     quantization = None
@@ -69,15 +67,26 @@ def _shape_engine(
     return engine
 
 
+def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]:
+    """Return the latency of a plan's shape, untrained, and whether it was known."""
+    with tempfile.TemporaryDirectory() as folder:
+        return context.probe(
+            "shape",
+            plan,
+            QUICK,
+            lambda: shape_engine(pruned_model(context.task, plan), plan, context, Path(folder)),
+        )
+
+
 def _note_latency(
     result: TrialResult,
     stage: str,
     context: TrialContext,
     plan: Plan,
-    rounds: int,
+    effort: Effort,
     engine: Callable[[], Engine],
 ) -> None:
-    reading, reused = context.probe(stage, plan, rounds, engine)
+    reading, reused = context.probe(stage, plan, effort, engine)
     result.readings.append({"stage": stage, "reused": reused, **reading.to_json()})
     result.latency_ms = reading.latency_ms
     result.baseline_latency_ms = reading.baseline_latency_ms
@@ -106,8 +115,8 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
             "shape",
             context,
             plan,
-            QUICK_ROUNDS,
-            lambda: _shape_engine(model, plan, context, Path(shape)),
+            QUICK,
+            lambda: shape_engine(model, plan, context, Path(shape)),
         )
     yield result
 
@@ -158,7 +167,7 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     result.metric_loss = final.metric_loss
     result.standard_error = final.standard_error
     with watch("latency"):
-        _note_latency(result, "export", context, plan, FULL_ROUNDS, lambda: engine)
+        _note_latency(result, "export", context, plan, FULL, lambda: engine)
     result.size_bytes = size_bytes(folder)
     result.state = "COMPLETE"
     yield result

@@ -1,12 +1,14 @@
 """The lease between real processes: each is told over its input what to do."""
 
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from clusters.lease import FileLease
+from clusters.lease import FileLease, device_lease
 
 # Takes the lease as the second argument says whenever a line comes in, holds it until
 # the next one, and says when it has it and when it has given it back.
@@ -186,3 +188,30 @@ def test_the_lease_is_given_back_after_an_error(start, path, kind):
     prober = start(HOLDER, "exclusive")
     prober.take()
     assert prober.says("taken")
+
+
+def test_all_runs_of_a_user_share_the_lease_of_the_device():
+    """Whatever the folder and the environment they run in."""
+    code = "from clusters.lease import device_lease; print(device_lease().path)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd="/",
+        env={**os.environ, "TMPDIR": "/nowhere", "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == device_lease().path
+    assert device_lease() == device_lease()
+
+
+def test_users_do_not_share_the_lease_of_the_device(monkeypatch):
+    """One could not open the file of the other."""
+    mine = device_lease()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert device_lease() != mine
+
+
+def test_the_lease_of_the_device_can_be_taken():
+    with device_lease().exclusive():
+        assert os.access(device_lease().path, os.W_OK)

@@ -7,6 +7,7 @@ import pytest
 from search.ledger import Ledger, TrialRecord
 from search.searcher import PlanSearcher
 from search.store import Store
+from spaces.encoding import LayerEncoding
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from tests.search.tabulated import BUDGET, JOURNAL
@@ -76,9 +77,18 @@ def open_ledger(tmp_path, space):
 def open_searcher(tmp_path, space, open_ledger):
     """Open the searcher of a folder, as a driver does that starts or carries on."""
 
-    def make(seed=0, warm_starts=(), budget=BUDGET, folder=tmp_path, space=space, reasons=None):
+    def make(
+        seed=0,
+        warm_starts=(),
+        budget=BUDGET,
+        folder=tmp_path,
+        space=space,
+        reasons=None,
+        encoding=None,
+    ):
         folder.mkdir(exist_ok=True)
         ledger = open_ledger(budget, folder)
-        return PlanSearcher(space, ledger, folder / JOURNAL, seed, warm_starts, reasons)
+        encoding = encoding or LayerEncoding(space)
+        return PlanSearcher(encoding, ledger, folder / JOURNAL, seed, warm_starts, reasons)
 
     return make

@@ -37,6 +37,11 @@ def plan_of(suggestion):
     return Plan.from_json(json.loads(suggestion[PLAN]))
 
 
+def text_of(plan):
+    """Return a plan the way Optuna's trials carry it."""
+    return json.dumps(plan.to_json(), sort_keys=True)
+
+
 def drive(searcher, trials, evaluate=tabulated):
     """Run this many trials one after the other; return their plans."""
     plans = []

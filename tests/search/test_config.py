@@ -70,6 +70,8 @@ def test_an_unknown_setting_is_refused_and_the_known_ones_are_named():
         ("max_latency_ratio", float("inf")),
         ("confidence_z", float("inf")),
         ("sensitivity_points", 1),
+        ("latency_points", 3),
+        ("sampler", "random"),
         ("finetune_samples", 0),
         ("choices", []),
         ("rungs", [0.5, 0.25]),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from search.ledger import is_feasible
-from search.pareto import hypervolume
 from search.store import STAGES
+from spaces.pareto import hypervolume
 from spaces.plan import Plan, QuantizationChoice
 
 BUDGET = 0.1
@@ -22,6 +22,7 @@ def full_result(result, measurement):
         "ratio": 0.5,
         "ratio_spread": 0.01,
         "rounds": 20,
+        "undisturbed": 12,
         "batch_size": 64,
         "threads": 1,
     }

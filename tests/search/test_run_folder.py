@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from search.config import RunConfig
-from search.run_folder import CONFIG, MANIFEST, RunFolder, read_config, write_text
+from search.run_folder import CONFIG, MANIFEST, RunFolder, read_config, run_once, write_text
 from spaces.errors import RunFolderError
 from spaces.plan import QuantizationChoice
 
@@ -157,6 +157,35 @@ def test_a_stage_that_finishes_again_replaces_its_outcome(folder):
     folder.finish_stage("seconds", {"baseline": 1.0})
     folder.finish_stage("seconds", {"baseline": 2.0})
     assert folder.stage("seconds") == {"baseline": 2.0}
+
+
+def test_a_stage_runs_once_and_a_resumed_run_has_what_it_left(folder, path):
+    calls = []
+
+    def compute():
+        calls.append("computed")
+        return {"curve": [[0.5, 0.1]]}
+
+    assert run_once(folder, "sensitivity", compute) == {"curve": [[0.5, 0.1]]}
+    resumed, _ = RunFolder.resume(path)
+    assert run_once(resumed, "sensitivity", compute) == {"curve": [[0.5, 0.1]]}
+    resumed.release()
+    assert calls == ["computed"]
+
+
+@pytest.mark.parametrize("outcome", [[], {}, 0])
+def test_a_stage_that_found_nothing_is_not_repeated(folder, outcome):
+    run_once(folder, "latency", lambda: outcome)
+    assert run_once(folder, "latency", lambda: "again") == outcome
+
+
+def test_a_stage_that_failed_is_tried_again(folder):
+    def fail():
+        raise RuntimeError("the cluster is gone")
+
+    with pytest.raises(RuntimeError):
+        run_once(folder, "latency", fail)
+    assert run_once(folder, "latency", lambda: [1]) == [1]
 
 
 def test_an_outcome_that_cannot_be_written_leaves_the_stage_unfinished(folder):

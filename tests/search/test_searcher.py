@@ -1,11 +1,14 @@
 """The searcher on a tabulated problem: a pure function from a plan to its figures, no Ray."""
 
+import json
+
 import pytest
 from optuna.samplers import PartialFixedSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.searcher import CONSTRAINT, PATIENCE, REPEATS, open_study
+from spaces.plan import Plan
 from tests.search.tabulated import (
     BUDGET,
     JOURNAL,
@@ -17,6 +20,7 @@ from tests.search.tabulated import (
     record_of,
     reported,
     tabulated,
+    text_of,
 )
 from trainables.task import TrialResult
 from trainables.trainable import NUMBER
@@ -29,7 +33,7 @@ def test_a_suggestion_is_a_number_and_a_plan_of_the_space(open_searcher, space):
         plan = plan_of(suggestion)
         assert space.snap(plan) == plan
         # What the row is found by after a crash.
-        assert optuna_trial(searcher, suggestion[NUMBER]).user_attrs["plan"] == plan.key
+        assert optuna_trial(searcher, suggestion[NUMBER]).user_attrs["plan"] == text_of(plan)
 
 
 def test_the_same_seed_gives_the_same_plans(open_searcher, tmp_path):
@@ -64,12 +68,12 @@ def test_optuna_knows_how_far_each_trial_is_from_the_budget(open_searcher, tmp_p
     searcher = open_searcher(warm_starts=WARM_STARTS)
     plans = drive(searcher, 12)
     # From the journal, for that is what a resumed search learns from.
-    trials = open_study(tmp_path / JOURNAL, 0).get_trials(states=(TrialState.COMPLETE,))
-    told = {trial.user_attrs["plan"]: trial for trial in trials}
-    assert set(told) == {plan.key for plan in plans}
+    trials = open_study(tmp_path / JOURNAL, {}, 0).get_trials(states=(TrialState.COMPLETE,))
+    told = {Plan.from_json(json.loads(trial.user_attrs["plan"])): trial for trial in trials}
+    assert set(told) == set(plans)
     for plan in plans:
         expected = tabulated(plan)
-        trial = told[plan.key]
+        trial = told[plan]
         assert trial.values == [expected.metric_loss, expected.latency_ratio]
         assert trial.constraints == {CONSTRAINT: expected.metric_loss - BUDGET}
     violated = [trial.constraints[CONSTRAINT] > 0 for trial in trials]

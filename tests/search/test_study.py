@@ -10,6 +10,11 @@ import pandas as pd
 import pytest
 
 from search.manifest import Manifest
+from search.run_folder import read_config
+from search.study import build_space
+from spaces.layers import Layer
+from spaces.plan import Plan
+from spaces.planner import Planner
 from tests.support import TABLES, killed_when, rows_of
 
 pytestmark = pytest.mark.slow
@@ -24,14 +29,20 @@ def finished(workplace):
     return run, ended
 
 
+def stage_of(run, name):
+    """Return what a stage left."""
+    return json.loads((run / "stages" / f"{name}.json").read_text())
+
+
 def manifest_of(run):
     return Manifest.model_validate_json((run / "manifest.json").read_text())
 
 
 def test_it_says_what_it_does_and_ends_with_the_winner(finished):
     _, ended = finished
-    for stage in ("baseline", "sensitivity", "search", "retrain", "deliver", "Pareto", "winner:"):
-        assert stage in ended.stdout
+    said = ("baseline", "sensitivity", "shapes of plans", "search", "retrain", "deliver")
+    for text in (*said, "Pareto", "winner:"):
+        assert text in ended.stdout
     assert "Warning" not in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert len(ended.stdout.splitlines()) < 60
@@ -43,7 +54,8 @@ def test_manifest_is_complete_and_its_digests_are_the_files_own(finished):
     assert manifest.trials.finished == 9
     assert manifest.metric.within_budget_on_test == (manifest.metric.loss_test <= manifest.budget)
     assert manifest.metric.loss_val <= manifest.budget
-    assert set(manifest.stages_s) == {"baseline", "sensitivity", "search", "retrain", "deliver"}
+    stages = {"baseline", "sensitivity", "latency", "search", "retrain", "deliver"}
+    assert set(manifest.stages_s) == stages
     assert manifest.size_bytes.winner == sum(
         (run / "model" / f"inference.{kind}").stat().st_size for kind in ("pdmodel", "pdiparams")
     )
@@ -103,16 +115,43 @@ def test_tables_are_readable_and_agree(finished):
     assert (complete["feasible"] == (complete["metric_loss"] <= 0.1)).all()
     final = frames["measurements"].query("fidelity == 1.0").set_index("number")["metric"]
     assert (complete.set_index("number")["metric"] == final.loc[complete["number"]]).all()
-    assert {"shape", "export", "final", "baseline"} == set(frames["latency"]["stage"])
+    latency = frames["latency"]
+    assert {"shape", "export", "final", "baseline", "table"} == set(latency["stage"])
+    assert (latency["undisturbed"].dropna() <= latency["rounds"].dropna()).all()
+
+
+def test_shapes_are_timed_whole_and_pruned_in_every_graph(finished):
+    run, _ = finished
+    timed = pd.read_parquet(run / "latency").query("stage == 'table'")
+    plans = [Plan.from_json(json.loads(text)) for text in timed["plan"]]
+    space = build_space(read_config(run), stage_of(run, "baseline"))
+    assert all(space.snap(plan) == plan for plan in plans)
+    graphs = {choice.graph for choice in space.choices}
+    assert {plan.quantization for plan in plans if plan.is_pruned} == graphs
+    assert {plan.quantization for plan in plans if not plan.is_pruned} == graphs
+    assert (timed["ratio"] > 0).all()
+    kept = [(Plan.from_json(plan), ratio) for plan, ratio in stage_of(run, "latency")]
+    assert set(kept) == set(zip(plans, timed["ratio"], strict=True))
 
 
 def test_search_begins_with_the_warm_starts(finished):
+    """Those that the planner makes of what the stages before found."""
     run, _ = finished
+    baseline = stage_of(run, "baseline")
+    planner = Planner(
+        build_space(read_config(run), baseline),
+        [Layer(**item) for item in baseline["layers"]],
+        stage_of(run, "sensitivity"),
+        [(Plan.from_json(plan), ratio) for plan, ratio in stage_of(run, "latency")],
+        0.1,
+    )
+    first = planner.warm_starts()
     trials = pd.read_parquet(run / "trials").sort_values("number")
-    assert (trials["origin"] == "warm_start").iloc[:5].all()
-    ratios = pd.read_parquet(run / "ratios").groupby("number")["ratio"].max()
-    unpruned = trials[trials["number"].map(ratios) == 0]
-    assert set(unpruned["quantization"]) == set(trials["quantization"])
+    plans = [Plan.from_json(json.loads(text)) for text in trials["plan"]]
+    assert plans[: len(first)] == first
+    assert (trials["origin"].iloc[: len(first)] == "warm_start").all()
+    assert set(trials["origin"].iloc[len(first) :]) <= {"sampled", "proposed"}
+    assert len(first) < len(trials)
 
 
 def test_actors_are_reused_between_trials(finished):
@@ -135,6 +174,7 @@ def test_the_journal_opens_in_optuna_with_constraints_and_states(finished):
     for trial in complete:
         row = trials.loc[trial.user_attrs.get("repeats_trial", trial.number)]
         assert trial.values == [row["metric_loss"], row["latency_ratio"]]
+        assert json.loads(trial.user_attrs["plan"]) == json.loads(row["plan"])
         assert list(trial.constraints.values()) == [pytest.approx(row["metric_loss"] - 0.1)]
 
 
@@ -161,7 +201,7 @@ def test_same_seed_gives_the_same_plans_one_at_a_time(finished, workplace):
         killed_when(workplace, arguments, run, lambda run=run: rows_of(run, "trials") >= 12)
         trials = pd.read_parquet(run / "trials").sort_values("number")
         plans.append(trials["plan"].tolist()[:12])
-        assert (trials["origin"].iloc[:12] == "sampled").sum() >= 3
+        assert (trials["origin"].iloc[:12] != "warm_start").sum() >= 3
     assert plans[0] == plans[1]
 
 

@@ -91,3 +91,17 @@ def test_what_the_engine_computes_in_and_what_is_trained():
         "int8_qat": ("int8", True),
         "int8_qat_pact": ("int8", True),
     }
+
+
+def test_choices_whose_exports_run_alike_share_a_graph():
+    graphs = {choice.value: choice.graph.value for choice in QuantizationChoice}
+    assert graphs == {
+        "float": "float",
+        "bfloat16": "bfloat16",
+        "int8_ptq": "int8_ptq",
+        "int8_qat": "int8_qat",
+        "int8_qat_pact": "int8_qat",
+    }
+    # What stands for others stands for itself.
+    assert all(choice.graph.graph is choice.graph for choice in QuantizationChoice)
+    assert all(choice.graph.precision == choice.precision for choice in QuantizationChoice)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainables.metrics import TopOneAccuracy, loss_standard_error, relative_loss
+from trainables.metrics import MeanIoU, TopOneAccuracy, loss_standard_error, relative_loss
 
 
 class MeanError:
@@ -32,6 +32,46 @@ def test_accuracy_is_the_share_of_highest_scores_that_are_the_label(targets):
 def test_accuracy_looks_at_the_first_output_alone():
     statistics = ACCURACY.sample_statistics([SCORES, -SCORES], [1, 0, 1, 0])
     assert statistics.tolist() == [1.0, 1.0, 1.0, 1.0]
+
+
+def scores_of(labels, classes=3):
+    """Return scores, shape (n, classes, h, w), that are highest at these labels."""
+    return np.moveaxis(np.eye(classes)[np.asarray(labels)], -1, 1)
+
+
+def test_mean_iou_counts_pixels_over_all_samples():
+    targets = np.array([[[0, 0], [1, 1]], [[0, 0], [0, 1]]])
+    predicted = [[[0, 1], [1, 1]], [[0, 0], [1, 0]]]
+    metric = MeanIoU(2)
+    statistics = metric.sample_statistics([scores_of(predicted, 2)], targets)
+    assert statistics.tolist() == [[[1, 2], [2, 3]], [[2, 0], [4, 2]]]
+    assert metric.aggregate(statistics) == pytest.approx((3 / 6 + 2 / 5) / 2)
+    assert metric.aggregate(statistics[:1]) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert isinstance(metric.aggregate(statistics), float)
+    assert (metric.name, metric.maximize) == ("mean_iou", True)
+
+
+def test_mean_iou_leaves_out_a_class_that_does_not_occur():
+    targets = np.array([[[0, 0], [1, 1]]])
+    metric = MeanIoU(3)
+    right = metric.sample_statistics([scores_of(targets)], targets)
+    assert metric.aggregate(right) == 1.0
+    # Found where it is not, it counts as missed entirely.
+    wrong = metric.sample_statistics([scores_of([[[0, 0], [1, 2]]])], targets)
+    assert metric.aggregate(wrong) == pytest.approx((1 + 1 / 2 + 0) / 3)
+
+
+def test_mean_iou_has_a_standard_error():
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, (50, 4, 4))
+    baseline, candidate = (
+        MeanIoU(2).sample_statistics(
+            [scores_of(np.where(rng.random(targets.shape) < share, 1 - targets, targets), 2)],
+            targets,
+        )
+        for share in (0.1, 0.2)
+    )
+    assert 0 < loss_standard_error(MeanIoU(2), baseline, candidate) < 0.1
 
 
 @pytest.mark.parametrize(

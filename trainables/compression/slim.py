@@ -132,6 +132,10 @@ class ChannelPruner:
                 axis=OUTPUT_CHANNELS,
             )
 
+    def width(self, group: str) -> int:
+        """Return how many channels a group has now."""
+        return int(dict(self.model.named_parameters())[group].shape[OUTPUT_CHANNELS])
+
     def restore(self) -> None:
         """Undo the last `prune`."""
         if self._plan is not None:
@@ -165,7 +169,9 @@ def quantize_post_training(
             save_model_filename=MODEL_FILE,
             save_params_filename=WEIGHTS_FILE,
             batch_nums=batches,
-            algo="avg",
+            # The range is the largest value seen: clipping to an average of the batches'
+            # largest, PaddleSlim's example, loses 1.2 to 1.9 points more (LOG.md).
+            algo="abs_max",
             # Otherwise the file stays as large as in float.
             onnx_format=True,
         )

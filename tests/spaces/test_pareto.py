@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from search.pareto import front_indices, hypervolume
+from spaces.pareto import front_indices, hypervolume
 
 REFERENCE = (0.1, 1.0)
 

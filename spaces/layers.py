@@ -1,0 +1,118 @@
+"""What a model's layers cost, and which pruning groups make them cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.plan import Plan, PruningGroup
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or a linear layer, as its weight sees the groups.
+
+    `outputs` and `inputs` name the groups that shrink that side, each with the share of
+    the side's channels that would go with all of the group. Behind a concatenation
+    of a group of 32 channels and one of 64, `inputs` is `{first: 1/3, second: 2/3}`.
+    """
+
+    name: str
+    multiply_adds: int
+    """Per sample, unpruned."""
+    values: int
+    """Outputs per sample, unpruned: what the layer writes."""
+    out_channels: int
+    in_channels: int
+    outputs: Mapping[str, float]
+    inputs: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "outputs": dict(self.outputs), "inputs": dict(self.inputs)}
+
+
+def ratio_matrix(groups: Sequence[PruningGroup], plans: Sequence[Plan]) -> Array:
+    """Return every plan's ratio of every group, shape (plans, groups)."""
+    index = {group.name: column for column, group in enumerate(groups)}
+    matrix = np.zeros((len(plans), len(groups)))
+    for row, plan in enumerate(plans):
+        for name, ratio in plan.ratios:
+            if name in index:
+                matrix[row, index[name]] = ratio
+    return matrix
+
+
+class LayerCosts:
+    """The layers of one model, as arrays."""
+
+    def __init__(self, layers: Sequence[Layer], groups: Sequence[PruningGroup]) -> None:
+        self.layers = tuple(layers)
+        self.groups = len(groups)
+        names = [group.name for group in groups]
+        self._outputs = self._shares([layer.outputs for layer in layers], names)
+        self._inputs = self._shares([layer.inputs for layer in layers], names)
+        self._out = np.array([layer.out_channels for layer in layers], float)
+        self._in = np.array([layer.in_channels for layer in layers], float)
+        total = sum(layer.multiply_adds for layer in layers)
+        self.compute = np.array([layer.multiply_adds / total for layer in layers])
+        """Each layer's share of the model's multiply-adds."""
+        written = sum(layer.values for layer in layers)
+        self.traffic = np.array([layer.values / written for layer in layers])
+        """Each layer's share of all values written."""
+
+    @staticmethod
+    def _shares(sides: Sequence[Mapping[str, float]], names: Sequence[str]) -> Array:
+        return np.array([[side.get(name, 0.0) for side in sides] for name in names]).reshape(
+            len(names), len(sides)
+        )
+
+    def left(self, ratios: Array, block: int = 1) -> tuple[Array, Array]:
+        """Return the shares of multiply-adds and of written values that each layer keeps.
+
+        `ratios` has shape (plans, groups), both results (plans, layers). Channels count half
+        by themselves and half in whole blocks: vector hardware computes a part of a block as
+        if it were all, but not everywhere, and not every kernel has blocks of one size.
+        """
+        out = self._kept(1 - ratios @ self._outputs, self._out, block)
+        into = self._kept(1 - ratios @ self._inputs, self._in, block)
+        return out * into, out
+
+    def layers_of(self, group: int) -> NDArray[np.int64]:
+        """Return the indices of the layers that a group, by its column, makes narrower."""
+        return np.flatnonzero((self._outputs[group] > 0) | (self._inputs[group] > 0))
+
+    def left_with(
+        self, ratios: Array, group: int, levels: Array, layers: NDArray[np.int64], block: int = 1
+    ) -> tuple[Array, Array]:
+        """Return what `left` would of some layers, with one group at each of several ratios.
+
+        Both results have shape (plans, levels, layers).
+        """
+
+        def side(shares: Array, channels: Array) -> Array:
+            own = shares[group, layers]
+            others = 1 - ratios @ shares[:, layers] + np.outer(ratios[:, group], own)
+            return self._kept(others[:, None, :] - levels[:, None] * own, channels[layers], block)
+
+        out = side(self._outputs, self._out)
+        return out * side(self._inputs, self._in), out
+
+    @staticmethod
+    def _kept(share: Array, channels: Array, block: int) -> Array:
+        if block == 1:
+            return np.maximum(share, 0.0)
+        # Ratios carry six digits.
+        blocks: Array = np.maximum(1, np.ceil(share * channels / block - 1e-4))
+        kept: Array = 0.5 * (share + blocks / np.ceil(channels / block))
+        return kept
+
+    def multiply_adds(self, ratios: Array) -> Array:
+        """Return the share of the model's multiply-adds that plans keep, shape (plans,)."""
+        kept: Array = self.left(ratios)[0] @ self.compute
+        return kept

@@ -1,0 +1,181 @@
+"""What a method is given, and real problems made ready for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clusters.lease import device_lease
+from search.surveys import ENDS, sensitivity_ratios, shapes_to_time
+from spaces.heuristics import uniform
+from spaces.layers import Layer
+from spaces.plan import Plan, QuantizationChoice
+from spaces.space import Space
+from trainables.cache import JsonCache, fingerprint_of
+from trainables.engine import MODEL_FILE
+from trainables.jobs import baseline_job, latency_job, sensitivity_job
+from trainables.settings import TrialSettings
+from trainables.task import TrialResult
+
+SENSITIVITY_POINTS = 6
+LATENCY_POINTS = 12
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A problem as a method sees it: everything but the evaluations."""
+
+    name: str
+    space: Space
+    layers: Sequence[Layer]
+    sensitivities: Mapping[str, Sequence[tuple[float, float]]]
+    timings: Sequence[tuple[Plan, float]]
+    budget: float
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RealProblem:
+    """A task, and how much of everything its trials get."""
+
+    name: str
+    task: str
+    budget: float
+    finetune_samples: int
+    qat_samples: int
+    latency_batch: int = 64
+    trained: str | None = None
+    """The problem under tests/benchmarks/problems that the baseline is trained for first."""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self, work: Path, seed: int) -> TrialSettings:
+        options = dict(self.options)
+        if self.trained is not None:
+            options["weights"] = str(work / f"{self.name}.safetensors")
+        return TrialSettings(
+            task=self.task,
+            task_options=options,
+            run_folder=str(work / self.name / f"worker-{os.getpid()}"),
+            cache_folder=str(work / "cache"),
+            seed=seed,
+            rungs=(),
+            finetune_samples=self.finetune_samples,
+            qat_samples=self.qat_samples,
+            latency_batch=self.latency_batch,
+        )
+
+
+PROBLEMS = (
+    RealProblem("fashion_mnist", "fashion_mnist", 0.1, 1600, 500),
+    RealProblem(
+        "digits", "tests.benchmarks.problems.digits:make_task", 0.03, 1600, 500, 64, "digits"
+    ),
+    RealProblem(
+        "nuclei", "tests.benchmarks.problems.nuclei:make_task", 0.05, 480, 160, 16, "nuclei"
+    ),
+)
+
+
+class Prepared:
+    """A real problem with its baseline, sensitivities and shape timings, kept in a folder."""
+
+    def __init__(self, problem: RealProblem, work: Path, seed: int) -> None:
+        self.problem, self.work, self.seed = problem, work, seed
+        self.settings = problem.settings(work, seed)
+        self._kept = JsonCache(work / problem.name)
+        if (
+            problem.trained is not None
+            and not Path(self.settings.task_options["weights"]).is_file()
+        ):
+            from tests.benchmarks.problems.baselines import train_baseline
+
+            train_baseline(problem.trained, Path(self.settings.task_options["weights"]))
+        self.baseline = self._baseline()
+        self._context = None
+
+    def _baseline(self) -> dict:
+        """Return the baseline, measured once; every process has an export of its own."""
+        known = self._kept.get("baseline")
+        if known is not None and (self.settings.baseline_folder / MODEL_FILE).is_file():
+            return known
+        mine = baseline_job(self.settings)
+        if known is None:
+            self._kept.put("baseline", mine)
+        return known or mine
+
+    def _once(self, name: str, compute: Callable[[], object]):
+        known = self._kept.get(name)
+        if known is None:
+            known = compute()
+            self._kept.put(name, known)
+        return known
+
+    def setup(self) -> Setup:
+        from search.config import RunConfig
+        from search.study import build_space
+
+        config = RunConfig(budget=self.problem.budget)
+        space = build_space(config, self.baseline)
+
+        def sensitivities() -> dict:
+            curves = {}
+            for group in space.groups:
+                ratios = sensitivity_ratios(space, group, SENSITIVITY_POINTS)
+                rows, _ = sensitivity_job(self.settings, self.baseline, group.name, ratios)
+                curves[group.name] = [
+                    (row["ratio"], row["metric_loss"])
+                    for row in rows
+                    if row["metric_loss"] is not None
+                ]
+            return curves
+
+        def timings() -> list:
+            graphs = dict.fromkeys(choice.graph for choice in space.choices)
+            rows = self._timed([uniform(space, ratio, g) for g in graphs for ratio in ENDS])
+            best = min(rows, key=lambda row: row["ratio"])
+            fastest = QuantizationChoice(best["plan"]["quantization"])
+            rows += self._timed(shapes_to_time(space, fastest, LATENCY_POINTS, 0))
+            return [(row["plan"], row["ratio"]) for row in rows]
+
+        curves = self._once("sensitivity", sensitivities)
+        pairs = self._once("timings", timings)
+        return Setup(
+            self.problem.name,
+            space,
+            tuple(Layer(**item) for item in self.baseline["layers"]),
+            {name: [tuple(point) for point in curve] for name, curve in curves.items()},
+            [(Plan.from_json(plan), ratio) for plan, ratio in pairs],
+            self.problem.budget,
+            self.seed,
+        )
+
+    def _timed(self, plans: Iterable[Plan]) -> list[dict]:
+        wanted = [plan.to_json() for plan in dict.fromkeys(plans)]
+        rows = latency_job(self.settings, self.baseline, device_lease(), wanted)
+        return [row for row in rows if "reason" not in row]
+
+    def evaluate(self, plan: Plan) -> TrialResult:
+        """Return the result of a full trial; the same plan and seed are trained once ever."""
+        from spaces.errors import one_line
+        from trainables.baseline import Baseline
+        from trainables.context import TrialContext
+        from trainables.trial import run_trial
+
+        key = fingerprint_of(plan.to_json(), self.seed, self.problem.finetune_samples)
+        kept = JsonCache(self.work / self.problem.name / "trials")
+        known = kept.get(key)
+        if known is not None:
+            return TrialResult.from_json(known)
+        if self._context is None:
+            self._context = TrialContext(
+                self.settings, Baseline.from_json(self.baseline), device_lease()
+            )
+        try:
+            *_, result = run_trial(0, plan, self._context)
+        except Exception as error:
+            result = TrialResult("FAILED", reason=one_line(error))
+        kept.put(key, result.to_json())
+        return TrialResult.from_json(json.loads(json.dumps(result.to_json())))

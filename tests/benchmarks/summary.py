@@ -1,0 +1,143 @@
+"""The figures of all benchmarks in one file, with what stands behind each.
+
+    python -m tests.benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
+
+writes bench/summary.json, bench/table.md and the parquet files behind them. Figures of parts that
+are not run again stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tests.benchmarks import growth, overhead, probe, sensitivity_speed
+from tests.benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
+
+THRESHOLD, OPTUNA, OURS = "threshold sweep, INT8", "plain Optuna", "ours"
+
+
+def compared(found: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """Return ours against the threshold sweep and against plain Optuna, problem by problem."""
+
+    def mean(problem: str, method: str, column: str) -> float:
+        chosen = found[(found["problem"] == problem) & (found["method"] == method)]
+        return float(np.exp(np.log(chosen[column]).mean()))
+
+    latency, volume, needed = {}, {}, {}
+    for problem in found["problem"].unique():
+        latency[problem] = mean(problem, OURS, "best_latency_ratio") / mean(
+            problem, THRESHOLD, "best_latency_ratio"
+        )
+        volume[problem] = mean(problem, OURS, "hypervolume") / mean(
+            problem, THRESHOLD, "hypervolume"
+        )
+        rows = found[found["problem"] == problem]
+        goal = rows.loc[rows["method"] == OPTUNA, "hypervolume"].mean()
+        spent = rows.loc[rows["method"] == OPTUNA, "evaluations"].mean()
+        shares = []
+        for grown in rows.loc[rows["method"] == OURS, "grown"]:
+            reached = [count for count, value in enumerate(grown, 1) if value >= goal]
+            # Never reached counts as twice what was spent.
+            shares.append((reached[0] if reached else 2 * spent) / spent)
+        needed[problem] = float(np.mean(shares))
+
+    def over_all(values: dict[str, float]) -> float:
+        return float(np.exp(np.mean(np.log(list(values.values())))))
+
+    return {
+        "latency_vs_threshold_int8": {"value": over_all(latency), "by_problem": latency},
+        "hypervolume_vs_threshold_int8": {"value": over_all(volume), "by_problem": volume},
+        "evaluations_vs_optuna": {"value": over_all(needed), "by_problem": needed},
+    }
+
+
+def machine() -> dict[str, object]:
+    from trainables.cache import processor
+
+    return {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A benchmark, its figures, and what they are measured on."""
+
+    measure: Callable[[], dict[str, float]]
+    figures: tuple[str, ...]
+    problems: str
+    seeds: int = 1
+
+
+PARTS = {
+    "sensitivity": Part(
+        sensitivity_speed.measure,
+        ("sensitivity_speedup", "sensitivity_rank_correlation"),
+        "fashion_mnist, 9 groups at 9 ratios",
+    ),
+    "probe": Part(
+        probe.measure,
+        ("probe_cv", "probe_order"),
+        "fashion_mnist, 12 models, 10 readings each beside a process that loads the machine",
+    ),
+    "overhead": Part(overhead.measure, ("overhead_share",), "fashion_mnist, 24 trials"),
+    "growth": Part(
+        growth.measure,
+        ("suggest_p95_ms", "simulated_busy"),
+        "tabulated, 60 groups, 10,000 finished trials, 512 workers",
+    ),
+}
+
+
+def main() -> None:
+    from tests.benchmarks.methods import METHODS
+    from tests.benchmarks.setup import PROBLEMS
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
+    parser.add_argument("--work", type=Path, default=Path("bench/work"))
+    parser.add_argument("--only", nargs="*", default=["compare", *PARTS])
+    chosen = parser.parse_args()
+    folder = Path("bench")
+    folder.mkdir(exist_ok=True)
+    target = folder / "summary.json"
+    summary = json.loads(target.read_text()) if target.is_file() else {}
+    stamp = {"machine": machine(), "date": datetime.now(timezone.utc).date().isoformat()}
+    if "compare" in chosen.only:
+        problems = [problem.name for problem in PROBLEMS]
+        rows = compare(
+            problems, list(METHODS), chosen.seeds, chosen.evaluations, chosen.work.absolute()
+        )
+        rows.to_parquet(folder / "evaluations.parquet", index=False)
+        found = figures(rows)
+        (folder / "table.md").write_text(table(found) + "\n")
+        behind = {
+            "problems": problems,
+            "budgets": {problem.name: problem.budget for problem in PROBLEMS},
+            "seeds": chosen.seeds,
+            "evaluations": chosen.evaluations,
+            **stamp,
+        }
+        summary |= {name: {**value, **behind} for name, value in compared(found).items()}
+        target.write_text(json.dumps(summary, indent=1) + "\n")
+    for name, part in PARTS.items():
+        if name in chosen.only:
+            measured = part.measure()
+            behind = {"problems": part.problems, "seeds": part.seeds, "measured": measured, **stamp}
+            for figure in part.figures:
+                summary[figure] = {"value": measured[figure], **behind}
+            target.write_text(json.dumps(summary, indent=1) + "\n")
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()

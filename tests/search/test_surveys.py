@@ -1,0 +1,97 @@
+"""What of the surveys needs no cluster: which ratios and shapes are measured, and resuming."""
+
+import pytest
+
+from search.config import RunConfig
+from search.run_folder import RunFolder
+from search.surveys import sensitivity_ratios, shapes_to_time, study_latency, study_sensitivity
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.space import Space
+
+FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
+GROUPS = (PruningGroup("a", 64), PruningGroup("b", 32), PruningGroup("c", 20))
+SPACE = Space(GROUPS, (FLOAT, PTQ))
+
+
+@pytest.mark.parametrize(
+    ("channels", "points", "ratios"),
+    [
+        (32, 6, [0.25, 0.5, 0.75]),
+        (64, 7, [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875]),
+        (64, 3, [0.125, 0.5, 0.875]),
+        (64, 2, [0.125, 0.875]),
+        # 16 and 8 of 20 are kept.
+        (20, 6, [0.2, 0.6]),
+        # A group that cannot be pruned has nothing to measure.
+        (8, 6, []),
+    ],
+)
+def test_sensitivity_is_measured_at_levels_of_the_group_ascending(channels, points, ratios):
+    group = PruningGroup("g", channels)
+    assert sensitivity_ratios(Space((group,)), group, points) == pytest.approx(ratios)
+
+
+def test_no_ratio_is_beyond_the_spaces_greatest():
+    group = PruningGroup("g", 64)
+    assert sensitivity_ratios(Space((group,), max_ratio=0.5), group, 9) == [0.125, 0.25, 0.375, 0.5]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shapes_are_plans_of_the_space_in_one_graph_and_none_comes_twice(seed):
+    shapes = shapes_to_time(SPACE, PTQ, 12, seed)
+    assert len(set(shapes)) == len(shapes) <= 12
+    assert len(shapes) > 8
+    assert all(SPACE.snap(plan) == plan for plan in shapes)
+    assert {plan.quantization for plan in shapes} == {PTQ}
+    assert shapes[0] == Plan.of({}, PTQ)
+
+
+def test_shapes_show_every_group_wide_and_narrow_and_apart_from_the_others():
+    shapes = shapes_to_time(SPACE, FLOAT, 12, 0)
+    for group in GROUPS:
+        ratios = [plan.ratio(group.name) for plan in shapes]
+        assert min(ratios) == 0
+        assert max(ratios) >= 0.6
+    assert len({round(plan.ratio("a") - plan.ratio("b"), 3) for plan in shapes}) > 3
+
+
+def test_shapes_go_with_the_seed():
+    assert shapes_to_time(SPACE, FLOAT, 12, 0) == shapes_to_time(SPACE, FLOAT, 12, 0)
+    assert shapes_to_time(SPACE, FLOAT, 12, 0) != shapes_to_time(SPACE, FLOAT, 12, 1)
+
+
+def test_a_space_of_few_plans_has_few_shapes():
+    narrow = Space((PruningGroup("a", 16),), (FLOAT,))
+    assert set(shapes_to_time(narrow, FLOAT, 12, 0)) == {
+        Plan.of({}, FLOAT),
+        Plan.of({"a": 0.5}, FLOAT),
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder.create(RunConfig(budget=0.1, out=str(tmp_path / "run")))
+    yield folder
+    folder.release()
+
+
+def survey(study, run):
+    """Run a survey that has been done: nothing is given to it that it could do it with."""
+    return study(RunConfig(budget=0.1), run, None, {}, SPACE, None, None)
+
+
+def test_a_resumed_run_has_the_timings_it_found(run):
+    plans = [Plan.of({}, FLOAT), Plan.of({"a": 0.5, "b": 0.25}, PTQ)]
+    outcome = [(plan.to_json(), ratio) for plan, ratio in zip(plans, (1.0, 0.25), strict=True)]
+    run.finish_stage("latency", outcome)
+    assert survey(study_latency, run) == [(plans[0], 1.0), (plans[1], 0.25)]
+
+
+def test_a_resumed_run_that_could_time_nothing_does_not_try_again(run):
+    run.finish_stage("latency", [])
+    assert survey(study_latency, run) == []
+
+
+def test_a_resumed_run_has_the_curves_it_found(run):
+    run.finish_stage("sensitivity", {"a": [[0.5, 0.1], [0.75, 0.4]], "b": []})
+    assert survey(study_sensitivity, run) == {"a": [(0.5, 0.1), (0.75, 0.4)], "b": []}

@@ -1,0 +1,262 @@
+"""Layers of small networks: what each computes and writes, and what each group takes from it."""
+
+import paddle
+import pytest
+from paddle import nn
+
+from spaces.layers import LayerCosts, ratio_matrix
+from spaces.plan import Plan, QuantizationChoice
+from trainables.compression.groups import survey_groups
+from trainables.compression.layers import LayerTable
+from trainables.compression.slim import ChannelPruner, drop_backups
+from trainables.task import ModelInput
+
+IMAGE = (ModelInput("image", (3, 16, 16)),)
+PLACES = 16 * 16
+
+
+def conv(inputs, outputs, **options):
+    return nn.Conv2D(inputs, outputs, 3, padding=1, bias_attr=False, **options)
+
+
+class Pooled(nn.Layer):
+    """Ends in a linear classifier; `body` comes before it."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2D(1)
+        self.head = nn.Linear(channels, 4)
+
+    def forward(self, x):
+        return self.head(self.pool(self.body(x)).flatten(1))
+
+
+class Chain(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.last = conv(3, 8), conv(8, 6, stride=2)
+
+    def body(self, x):
+        return self.last(self.first(x))
+
+
+class Depthwise(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.depthwise = conv(3, 8), conv(8, 8, groups=8)
+        self.last = nn.Conv2D(8, 6, 1, bias_attr=False)
+
+    def body(self, x):
+        return self.last(self.depthwise(self.first(x)))
+
+
+class Grouped(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.grouped, self.last = conv(3, 8), conv(8, 12, groups=2), conv(12, 6)
+
+    def body(self, x):
+        return self.last(self.grouped(self.first(x)))
+
+
+class Transposed(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first = conv(3, 8)
+        self.up = nn.Conv2DTranspose(8, 12, 2, stride=2)
+        self.last = conv(12, 6)
+
+    def body(self, x):
+        return self.last(self.up(self.first(x)))
+
+
+class Flattened(nn.Layer):
+    """Every channel is 4 x 4 inputs of the linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.pool = conv(3, 8), nn.MaxPool2D(4)
+        self.hidden, self.head = nn.Linear(8 * 16, 10), nn.Linear(10, 4)
+
+    def forward(self, x):
+        return self.head(self.hidden(self.pool(self.first(x)).flatten(1)))
+
+
+class Concat(Pooled):
+    def __init__(self, left=4, right=8):
+        super().__init__(6)
+        self.left, self.right, self.last = conv(3, left), conv(3, right), conv(left + right, 6)
+
+    def body(self, x):
+        return self.last(paddle.concat([self.left(x), self.right(x)], axis=1))
+
+
+class Residual(Pooled):
+    def __init__(self):
+        super().__init__(8)
+        self.first, self.inner, self.outer = conv(3, 8), conv(8, 6), conv(6, 8)
+
+    def body(self, x):
+        x = self.first(x)
+        return x + self.outer(nn.functional.relu(self.inner(x)))
+
+
+class Shared(Pooled):
+    """One convolution at two resolutions."""
+
+    def __init__(self):
+        super().__init__(8)
+        self.first, self.shared = conv(3, 8), conv(8, 8)
+
+    def body(self, x):
+        x = self.shared(self.first(x))
+        return self.shared(nn.functional.avg_pool2d(x, 2))
+
+
+NETWORKS = (Chain, Depthwise, Grouped, Transposed, Flattened, Concat, Residual)
+
+
+def traced(network):
+    return {layer.name: layer for layer in survey_groups(network, IMAGE).layers}
+
+
+def sizes(layer):
+    return (layer.multiply_adds, layer.values, layer.out_channels, layer.in_channels)
+
+
+def test_a_convolution_applies_its_weight_at_every_place_of_its_output():
+    layers = traced(Chain)
+    assert list(layers) == ["first", "last", "head"]
+    assert sizes(layers["first"]) == (PLACES * 9 * 3 * 8, PLACES * 8, 8, 3)
+    # Its stride leaves a quarter of the places.
+    assert sizes(layers["last"]) == (PLACES // 4 * 9 * 8 * 6, PLACES // 4 * 6, 6, 8)
+    assert sizes(layers["head"]) == (6 * 4, 4, 4, 6)
+
+
+def test_a_group_is_the_output_of_its_layer_and_the_input_of_the_next():
+    layers = traced(Chain)
+    sides = {name: (dict(layer.outputs), dict(layer.inputs)) for name, layer in layers.items()}
+    assert sides == {
+        "first": ({"first.weight": 1.0}, {}),
+        "last": ({"last.weight": 1.0}, {"first.weight": 1.0}),
+        "head": ({}, {"last.weight": 1.0}),
+    }
+
+
+def test_a_depthwise_convolution_goes_with_its_outputs_alone():
+    """It sees one input channel, pruned or not, so what it keeps is not squared."""
+    layers = traced(Depthwise)
+    assert sizes(layers["depthwise"]) == (PLACES * 9 * 8, PLACES * 8, 8, 1)
+    assert layers["depthwise"].inputs == {}
+    assert len(layers["depthwise"].outputs) == 1
+    assert set(layers["depthwise"].outputs.values()) == {1.0}
+    assert layers["last"].inputs == layers["depthwise"].outputs
+
+
+def test_a_grouped_convolution_sees_a_part_of_the_inputs():
+    layers = traced(Grouped)
+    assert sizes(layers["grouped"]) == (PLACES * 9 * 4 * 12, PLACES * 12, 12, 4)
+
+
+def test_a_transposed_convolution_applies_its_weight_at_every_place_of_its_input():
+    layers = traced(Transposed)
+    assert sizes(layers["up"]) == (PLACES * 4 * 8 * 12, 4 * PLACES * 12, 12, 8)
+    assert layers["up"].inputs.get("first.weight") == 1.0
+    assert sizes(layers["last"]) == (4 * PLACES * 9 * 12 * 6, 4 * PLACES * 6, 6, 12)
+
+
+def test_a_linear_layer_behind_a_flatten_loses_all_places_of_a_channel():
+    layers = traced(Flattened)
+    assert sizes(layers["hidden"]) == (128 * 10, 10, 10, 128)
+    assert layers["hidden"].inputs == {"first.weight": pytest.approx(1.0)}
+    assert layers["hidden"].outputs == {}
+    assert sizes(layers["head"]) == (40, 4, 4, 10)
+
+
+def test_behind_a_concatenation_each_group_has_its_share():
+    """PaddleSlim finds no group before a concatenation here, so they are narrowed by hand."""
+    model = Concat()
+    model.eval()
+    table = LayerTable(model, [paddle.rand([2, 3, 16, 16])])
+    table.note_pruned(Concat(left=3), "left.weight", 0.25)
+    table.note_pruned(Concat(right=2), "right.weight", 0.75)
+    layers = {layer.name: layer for layer in table.layers()}
+    assert layers["last"].in_channels == 12
+    assert layers["last"].inputs == {
+        "left.weight": pytest.approx(4 / 12),
+        "right.weight": pytest.approx(8 / 12),
+    }
+    assert layers["left"].outputs == {"left.weight": 1.0}
+    assert layers["right"].outputs == {"right.weight": 1.0}
+    assert layers["last"].outputs == layers["left"].inputs == layers["head"].inputs == {}
+
+
+def test_a_residual_connection_narrows_all_that_it_joins():
+    layers = traced(Residual)
+    sides = {name: (dict(layer.outputs), dict(layer.inputs)) for name, layer in layers.items()}
+    assert sides == {
+        "first": ({"first.weight": 1.0}, {}),
+        "inner": ({"inner.weight": 1.0}, {"first.weight": 1.0}),
+        "outer": ({"first.weight": 1.0}, {"inner.weight": 1.0}),
+        "head": ({}, {"first.weight": 1.0}),
+    }
+
+
+def test_a_layer_that_is_applied_twice_counts_at_both_places():
+    model = Shared()
+    model.eval()
+    table = LayerTable(model, [paddle.rand([2, 3, 16, 16])])
+    layers = {layer.name: layer for layer in table.layers()}
+    places = PLACES + PLACES // 4
+    assert sizes(layers["shared"]) == (places * 9 * 8 * 8, places * 8, 8, 8)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_figures_are_per_sample(samples):
+    model = Chain()
+    model.eval()
+    table = LayerTable(model, [paddle.rand([samples, 3, 16, 16])])
+    assert [layer.multiply_adds for layer in table.layers()] == [
+        PLACES * 9 * 3 * 8,
+        PLACES // 4 * 9 * 8 * 6,
+        24,
+    ]
+
+
+def test_the_model_runs_unwatched_afterwards():
+    model = Chain()
+    model.eval()
+    table = LayerTable(model, [paddle.rand([1, 3, 16, 16])])
+    before = table.layers()
+    model(paddle.rand([1, 3, 32, 32]))
+    assert table.layers() == before
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_groups_leave_is_what_the_pruned_model_has(network):
+    """Counted on the pruned network itself, each group alone."""
+    survey = survey_groups(network, IMAGE)
+    assert survey.groups
+    costs = LayerCosts(survey.layers, survey.groups)
+    total = sum(layer.multiply_adds for layer in survey.layers)
+    for group in survey.groups:
+        model = network()
+        model.eval()
+        pruner = ChannelPruner(model, IMAGE)
+        pruner.prune({group.name: 0.5})
+        kept = pruner.width(group.name)
+        drop_backups(model)
+        table = LayerTable(model, [paddle.rand([2, 3, 16, 16])])
+        counted = sum(layer.multiply_adds for layer in table.layers())
+        plan = Plan.of({group.name: 1 - kept / group.channels}, QuantizationChoice.FLOAT)
+        predicted = costs.multiply_adds(ratio_matrix(survey.groups, [plan]))[0]
+        assert counted < total
+        assert predicted == pytest.approx(counted / total, abs=1e-5)
+
+
+def test_shares_name_groups_that_were_found_alone():
+    for network in NETWORKS:
+        survey = survey_groups(network, IMAGE)
+        found = {group.name for group in survey.groups}
+        named = {name for layer in survey.layers for name in (*layer.outputs, *layer.inputs)}
+        assert named == found
