@@ -23,6 +23,7 @@ QUICK = {
     "retrain_qat_samples": 320,
     "sensitivity_points": 2,
     "latency_batch": 32,
+    "latency_points": 4,
 }
 
 
