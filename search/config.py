@@ -28,7 +28,7 @@ class RunConfig(BaseModel):
     task_options: dict[str, Any] = {}
     """Keyword arguments of the task's factory, for example weights=FILE."""
 
-    trials: int = Field(default=26, ge=1)
+    trials: int = Field(default=24, ge=1)
     """How many plans are tried."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Equal seeds give equal plans when trials run one at a time."""

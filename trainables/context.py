@@ -97,7 +97,6 @@ class TrialContext:
             stage,
             self.baseline.fingerprint,
             plan.to_json(),
-            effort.rounds,
             self.settings.latency_batch,
             self.settings.threads,
             describe(plan.quantization.precision),

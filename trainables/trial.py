@@ -73,7 +73,7 @@ def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]
         return context.probe(
             "shape",
             plan,
-            QUICK,
+            FULL,
             lambda: shape_engine(pruned_model(context.task, plan), plan, context, Path(folder)),
         )
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusters.lease import device_lease
-from search.surveys import ENDS, sensitivity_ratios, shapes_to_time
+from search.surveys import ENDS, close_graphs, sensitivity_ratios, shapes_to_time
 from spaces.heuristics import uniform
 from spaces.layers import Layer
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan
 from spaces.space import Space
 from trainables.cache import JsonCache, fingerprint_of
 from trainables.engine import MODEL_FILE
@@ -135,9 +135,11 @@ class Prepared:
         def timings() -> list:
             graphs = dict.fromkeys(choice.graph for choice in space.choices)
             rows = self._timed([uniform(space, ratio, g) for g in graphs for ratio in ENDS])
-            best = min(rows, key=lambda row: row["ratio"])
-            fastest = QuantizationChoice(best["plan"]["quantization"])
-            rows += self._timed(shapes_to_time(space, fastest, LATENCY_POINTS, 0))
+            pairs = [(Plan.from_json(row["plan"]), row["ratio"]) for row in rows]
+            close = close_graphs(pairs)
+            for graph in close:
+                shapes = shapes_to_time(space, graph, LATENCY_POINTS // len(close), 0)
+                rows += self._timed([plan for plan in shapes if plan not in dict(pairs)])
             return [(row["plan"], row["ratio"]) for row in rows]
 
         curves = self._once("sensitivity", sensitivities)

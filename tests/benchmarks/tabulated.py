@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.surveys import ENDS, shapes_to_time
+from search.surveys import ENDS, close_graphs, shapes_to_time
 from spaces.heuristics import uniform
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -149,8 +149,9 @@ class Tabulated:
         """Return what a method is given of this problem."""
         graphs = dict.fromkeys(choice.graph for choice in self.space.choices)
         shapes = [uniform(self.space, ratio, graph) for graph in graphs for ratio in ENDS]
-        fastest = min(graphs, key=lambda graph: self.timing(uniform(self.space, ENDS[-1], graph)))
-        shapes += shapes_to_time(self.space, fastest, LATENCY_POINTS, seed)
+        close = close_graphs([(plan, self.timing(plan)) for plan in shapes])
+        for graph in close:
+            shapes += shapes_to_time(self.space, graph, LATENCY_POINTS // len(close), seed)
         return Setup(
             name=f"tabulated-{self.seed}",
             space=self.space,

@@ -4,7 +4,13 @@ import pytest
 
 from search.config import RunConfig
 from search.run_folder import RunFolder
-from search.surveys import sensitivity_ratios, shapes_to_time, study_latency, study_sensitivity
+from search.surveys import (
+    close_graphs,
+    sensitivity_ratios,
+    shapes_to_time,
+    study_latency,
+    study_sensitivity,
+)
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 
@@ -95,3 +101,17 @@ def test_a_resumed_run_that_could_time_nothing_does_not_try_again(run):
 def test_a_resumed_run_has_the_curves_it_found(run):
     run.finish_stage("sensitivity", {"a": [[0.5, 0.1], [0.75, 0.4]], "b": []})
     assert survey(study_sensitivity, run) == {"a": [(0.5, 0.1), (0.75, 0.4)], "b": []}
+
+
+def test_graphs_nearly_as_fast_as_the_fastest_are_close():
+    choice = QuantizationChoice
+    timings = [
+        (Plan.of({}, choice.FLOAT), 1.0),
+        (Plan.of({"a": 0.5}, choice.FLOAT), 0.4),
+        (Plan.of({}, choice.BFLOAT16), 0.3),
+        (Plan.of({"a": 0.5}, choice.BFLOAT16), 0.125),
+        (Plan.of({}, choice.INT8_PTQ), 0.2),
+        (Plan.of({"a": 0.5}, choice.INT8_PTQ), 0.1),
+    ]
+    assert close_graphs(timings) == [choice.INT8_PTQ, choice.BFLOAT16]
+    assert close_graphs(timings[:2]) == [choice.FLOAT]

@@ -107,7 +107,7 @@ def test_a_model_is_as_fast_as_itself_where_runs_differ_much(clock):
     rng = np.random.default_rng(0)
     clock.slowness = lambda: float(rng.lognormal(0.0, 0.2))
     ratios = [read(TimedEngine(clock, 0.002), TimedEngine(clock, 0.002)).ratio for _ in range(20)]
-    assert np.mean(ratios) == pytest.approx(1.0, abs=0.03)
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
