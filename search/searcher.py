@@ -120,7 +120,7 @@ class PlanSearcher(Searcher):
         self._turn = len(ledger.records)
         if known:
             self._replay()
-        asked = {trial.user_attrs.get(PLANNED) for trial in self._study.trials}
+        asked = {trial.user_attrs.get(PLANNED) for trial in self.optuna_trials}
         for plan in warm_starts:
             if plan not in self._seen and _text(plan) not in asked:
                 self._enqueue(plan, "warm_start")

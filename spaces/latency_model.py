@@ -76,7 +76,7 @@ def _fit_robustly(features: Array, latencies: Array, prior: Array, spread: Array
     noise = NOISE * latencies
     widened = noise
     for _ in range(REWEIGHTED):
-        found = fit_near(features, latencies, widened, prior, spread).mean
+        found = fit_near(features, latencies, widened, prior, spread)
         error = (latencies - features @ found) / (TAIL * noise)
         widened = noise * np.sqrt(1 + error**2)
     return found

@@ -93,7 +93,7 @@ class LossModel:
             noise,
             np.concatenate([[PRIOR], offsets]),
             np.concatenate([[PRIOR], wide]),
-        ).mean[0]
+        )[0]
         groups = features.shape[1]
         prior = np.concatenate([np.full(groups, max(common, 0.1 * PRIOR)), offsets])
         found = fit_near(
@@ -102,7 +102,7 @@ class LossModel:
             noise,
             prior,
             np.concatenate([SPREAD * prior[:groups], wide]),
-        ).mean
+        )
         return cls(curves, found[:groups], dict(zip(choices, found[groups:], strict=True)))
 
     def predict(self, ratios: Array, chosen: Sequence[QuantizationChoice]) -> Array:

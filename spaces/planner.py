@@ -130,17 +130,15 @@ class Planner:
         Along the predicted front in the choice that is fastest there, then the unpruned
         model in it, then the front's plan in every other graph that is nearly as fast.
         """
-        aims = {STAGE + name: 0.0 for name in self.stages}
         at_budget = {
-            choice: self.decode({LOSS: 1 / TOP, QUANTIZATION: choice.value, **aims})
+            choice: self.decode({LOSS: 1 / TOP, QUANTIZATION: choice.value})
             for choice in self.space.choices
         }
         _, ratios = self.predict(list(at_budget.values()))
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
         fastest = order[0]
         plans = [
-            self.decode({LOSS: share / TOP, QUANTIZATION: fastest.value, **aims})
-            for share in WARM_SHARES
+            self.decode({LOSS: share / TOP, QUANTIZATION: fastest.value}) for share in WARM_SHARES
         ]
         plans.append(Plan.of({}, fastest))
         near = {
@@ -204,10 +202,11 @@ class Planner:
     def filling(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
         """Return the untried plan of the knapsack's fronts that promises the most hypervolume."""
         self._refresh()
+        before = self._dominated(self._front)
         found: list[tuple[float, Array, QuantizationChoice]] = []
         for choice in self.space.choices:
             if choice not in self._fronts:
-                self._fronts[choice] = self._front_of(choice)
+                self._fronts[choice] = self._knapsack(choice, self._loss.multipliers, PRICES)
             ratios = self._fronts[choice]
             points = zip(
                 self._loss.predict(ratios, [choice] * len(ratios)),
@@ -215,7 +214,10 @@ class Planner:
                 ratios,
                 strict=True,
             )
-            found += [(self._gain(loss, ratio), row, choice) for loss, ratio, row in points]
+            for loss, ratio, row in points:
+                # A loss predicted below 0 promises no more than none.
+                with_it = np.vstack([self._front, [max(loss, 0.0), ratio]])
+                found.append((self._dominated(with_it) - before, row, choice))
         for gain, row, choice in sorted(found, key=lambda item: -item[0]):
             if gain <= 0:
                 return None
@@ -224,19 +226,12 @@ class Planner:
                 return plan
         return None
 
-    def _front_of(self, choice: QuantizationChoice) -> Array:
-        losses = [
-            weight * feature
-            for weight, feature in zip(self._loss.multipliers, self._features, strict=True)
-        ]
-        return knapsack_front(self._latency[choice.graph], self._levels, losses, PRICES)
+    def _knapsack(self, choice: QuantizationChoice, weights: Array, prices: Array) -> Array:
+        losses = [weight * feature for weight, feature in zip(weights, self._features, strict=True)]
+        return knapsack_front(self._latency[choice.graph], self._levels, losses, prices)
 
-    def _gain(self, loss: float, ratio: float) -> float:
-        """Return the area that a point would add to what the front dominates within the budget."""
-        point = np.array([[max(loss, 0.0), ratio]])
-        reference = (self.budget, 1.0)
-        more = hypervolume(np.vstack([self._front, point]), reference)
-        return more - hypervolume(self._front, reference)
+    def _dominated(self, points: Points) -> float:
+        return hypervolume(points, (self.budget, 1.0))
 
     def neighbour(self, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
         """Return an untried plan near one of the fastest within the budget, None if there is none.
@@ -275,12 +270,11 @@ class Planner:
 
     def _fastest(self, choice: QuantizationChoice, target: float, weights: Array) -> Plan:
         """Return the fastest plan whose predicted loss keeps to the target, stages weighted."""
-        losses = [weight * feature for weight, feature in zip(weights, self._features, strict=True)]
         latency = self._latency[choice.graph]
         prices = PRICES
         # A second pass over prices between the two that bracket the target.
         for _ in range(2):
-            ratios = knapsack_front(latency, self._levels, losses, prices)
+            ratios = self._knapsack(choice, weights, prices)
             predicted = self._loss.predict(ratios, [choice] * len(ratios))
             within = np.flatnonzero(predicted <= target)
             if not len(within):

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from spaces.layers import Array
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """What is known of the coefficients: their means, shape (n,), and covariance, (n, n)."""
-
-    mean: Array
-    covariance: Array
-
-    def sample(self, rng: np.random.Generator, scale: float = 1.0) -> Array:
-        """Return coefficients drawn from the posterior, `scale` times as wide, none negative."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        spread = vectors * np.sqrt(np.maximum(values, 0.0))
-        drawn = self.mean + scale * (spread @ rng.standard_normal(len(self.mean)))
-        result: Array = np.maximum(drawn, 0.0)
-        return result
-
-
 def fit_near(
     features: Array, targets: Array, noise: Array, prior: Array, prior_spread: Array
-) -> Posterior:
+) -> Array:
     """Return coefficients for `features @ c ~ targets`, near `prior` where little is known.
 
     Bayesian linear regression with independent normal priors (Bishop, 2006, 3.3):
@@ -39,11 +21,10 @@ def fit_near(
     precision = np.diag(1 / prior_spread**2)
     gram = weighted.T @ weighted + precision
     moment = weighted.T @ (targets / noise) + prior / prior_spread**2
-    covariance = np.linalg.inv(gram)
-    mean = covariance @ moment
+    mean: Array = np.linalg.solve(gram, moment)
     free = np.ones(len(prior), bool)
     while (mean[free] < 0).any():
         free &= mean >= 0
         mean = np.zeros(len(prior))
         mean[free] = np.linalg.solve(gram[np.ix_(free, free)], moment[free])
-    return Posterior(mean, covariance)
+    return mean

@@ -142,11 +142,6 @@ def _planner(setup: Setup, kind: type[Planner] = Planner) -> Planner:
     return kind(setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget)
 
 
-def ours(setup: Setup, count: int) -> Evaluations:
-    planner = _planner(setup)
-    return _searched(planner, planner.warm_starts(), setup, count)
-
-
 class _WithoutNeighbours(Planner):
     def neighbour(self, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
         return None
@@ -158,6 +153,8 @@ class _WithoutFilling(Planner):
 
 
 class _WithoutSampling(Planner):
+    """Nothing is left to Optuna."""
+
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
         return super().propose(1 + turn % 2, is_tried, rng)
 
@@ -167,25 +164,14 @@ class _WithoutLearning(Planner):
         pass
 
 
-def without_neighbours(setup: Setup, count: int) -> Evaluations:
-    planner = _planner(setup, _WithoutNeighbours)
-    return _searched(planner, planner.warm_starts(), setup, count)
+def _ours_with(kind: type[Planner]) -> Method:
+    """Return our search with another planner."""
 
+    def method(setup: Setup, count: int) -> Evaluations:
+        planner = _planner(setup, kind)
+        return _searched(planner, planner.warm_starts(), setup, count)
 
-def without_filling(setup: Setup, count: int) -> Evaluations:
-    planner = _planner(setup, _WithoutFilling)
-    return _searched(planner, planner.warm_starts(), setup, count)
-
-
-def without_sampling(setup: Setup, count: int) -> Evaluations:
-    """Nothing is left to Optuna."""
-    planner = _planner(setup, _WithoutSampling)
-    return _searched(planner, planner.warm_starts(), setup, count)
-
-
-def without_learning(setup: Setup, count: int) -> Evaluations:
-    planner = _planner(setup, _WithoutLearning)
-    return _searched(planner, planner.warm_starts(), setup, count)
+    return method
 
 
 def without_stages(setup: Setup, count: int) -> Evaluations:
@@ -227,14 +213,14 @@ METHODS: dict[str, Method] = {
     "INT8 alone": int8_alone,
     "plain Optuna": plain_optuna,
     "random": random_search,
-    "ours": ours,
+    "ours": _ours_with(Planner),
 }
 
 ABLATIONS: dict[str, Method] = {
-    "without neighbours": without_neighbours,
-    "without filling": without_filling,
-    "without sampling": without_sampling,
-    "without learning": without_learning,
+    "without neighbours": _ours_with(_WithoutNeighbours),
+    "without filling": _ours_with(_WithoutFilling),
+    "without sampling": _ours_with(_WithoutSampling),
+    "without learning": _ours_with(_WithoutLearning),
     "without stage multipliers": without_stages,
     "without latency table": without_latency_table,
     "without warm starts": without_warm_starts,

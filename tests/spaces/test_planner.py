@@ -1,56 +1,28 @@
 """The planner on tabulated problems: realistic, and nothing is trained."""
 
-from random import Random
-
 import numpy as np
 import pytest
 
 from spaces.encoding import Known
 from spaces.layers import ratio_matrix
-from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
-from spaces.planner import LOSS, PARENTS, STAGE, TOP, Planner
+from spaces.planner import LOSS, STAGE, TOP, Planner
 from spaces.space import QUANTIZATION, CategoricalParameter, RealParameter, Space
-from tests.benchmarks.tabulated import Tabulated
 from tests.spaces.networks import chain
-
-FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
-PROBLEMS = [Tabulated(seed) for seed in range(3)]
-TARGETS = np.linspace(0, 1, 6)
-
-each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"problem{p.seed}")
-each_choice = pytest.mark.parametrize("choice", [FLOAT, PTQ, QAT])
-
-
-def planner_of(problem, timings=None):
-    given = problem.setup(0)
-    timings = given.timings if timings is None else timings
-    return Planner(given.space, given.layers, given.sensitivities, timings, given.budget)
-
-
-def tried(problem, plans):
-    """Return the plans as finished trials."""
-    results = [problem.evaluate(plan) for plan in plans]
-    return [
-        Known(plan, result.metric_loss, result.latency_ratio)
-        for plan, result in zip(plans, results, strict=True)
-    ]
-
-
-def at(target, choice=PTQ, **stages):
-    """Return numbers; `s1` is the multiplier of stage 1."""
-    numbers = {STAGE + name.removeprefix("s"): value for name, value in stages.items()}
-    return {LOSS: float(target), QUANTIZATION: choice.value, **numbers}
-
-
-def experienced(problem):
-    """Return a planner that has seen its own first plans, and these."""
-    planner = planner_of(problem)
-    plans = planner.warm_starts()
-    plans += [planner.decode(at(target, choice)) for target in (0.2, 0.4) for choice in (PTQ, BF16)]
-    known = tried(problem, list(dict.fromkeys(plans)))
-    planner.learn(known)
-    return planner, known
+from tests.spaces.planning import (
+    FLOAT,
+    PACT,
+    PROBLEMS,
+    PTQ,
+    QAT,
+    TARGETS,
+    at,
+    each_choice,
+    each_problem,
+    experienced,
+    planner_of,
+    tried,
+)
 
 
 def kept(planner, plans):
@@ -318,97 +290,3 @@ def test_among_many_trials_one_more_is_learnt_from_with_the_next_ones():
     assert (lost(planner, plans) == before).all()
     planner.learn([Known(plans[1], 0.5, 0.1)] * 10)
     assert lost(planner, plans)[1] > before[1]
-
-
-# Proposals
-
-
-@each_problem
-def test_a_neighbour_is_untried_and_promises_to_be_faster_within_the_budget(problem):
-    planner, known = experienced(problem)
-    seen = {trial.plan for trial in known}
-    feasible = [trial for trial in known if trial.metric_loss <= problem.budget]
-    parents = sorted(feasible, key=lambda trial: trial.latency_ratio)[:PARENTS]
-    assert len(parents) == PARENTS
-    for seed in range(10):
-        plan = planner.neighbour(seen.__contains__, Random(seed))
-        assert plan not in seen
-        assert problem.space.snap(plan) == plan
-        seen.add(plan)
-        promises = []
-        for parent in parents:
-            if parent.plan.quantization is not plan.quantization:
-                continue
-            (start, loss), (slow, fast) = planner.predict([parent.plan, plan])
-            names = {name for p in (parent.plan, plan) for name, _ in p.ratios}
-            moved = [name for name in names if plan.ratio(name) != parent.plan.ratio(name)]
-            promises.append(
-                parent.metric_loss + loss - start <= problem.budget
-                and fast < slow
-                and len(moved) <= 3
-            )
-        assert any(promises)
-
-
-def test_a_neighbour_moves_groups_by_a_level_or_two():
-    problem = PROBLEMS[0]
-    planner, known = experienced(problem)
-    start = planner._row(known[0].plan)
-    levels = planner._levels
-    for seed in range(30):
-        moved = planner._moved(start, Random(seed))
-        steps = [
-            abs(int(np.argmin(abs(level - moved[g]))) - int(np.argmin(abs(level - start[g]))))
-            for g, level in enumerate(levels)
-        ]
-        assert max(steps) <= 2
-        assert sum(step > 0 for step in steps) <= 3
-
-
-def test_without_a_trial_within_the_budget_there_is_no_neighbour():
-    problem = PROBLEMS[0]
-    planner = planner_of(problem)
-    assert planner.neighbour(lambda plan: False, Random(0)) is None
-    planner.learn([Known(planner.decode(at(0.5)), 2 * problem.budget, 0.1)])
-    assert planner.neighbour(lambda plan: False, Random(0)) is None
-
-
-@each_problem
-def test_filling_adds_predicted_hypervolume_the_most_first(problem):
-    planner, known = experienced(problem)
-    reference = (problem.budget, 1.0)
-    feasible = [t for t in known if t.metric_loss <= problem.budget]
-    front = np.array([[t.metric_loss, t.latency_ratio] for t in feasible])
-
-    def gain(plan):
-        (loss,), (latency,) = planner.predict([plan])
-        more = np.vstack([front, [[max(loss, 0), latency]]])
-        return hypervolume(more, reference) - hypervolume(front, reference)
-
-    seen = {trial.plan for trial in known}
-    plan = planner.filling(seen.__contains__)
-    assert plan not in seen
-    assert problem.space.snap(plan) == plan
-    assert gain(plan) > 0
-    following = planner.filling({*seen, plan}.__contains__)
-    assert following != plan
-    assert gain(following) <= gain(plan) + 1e-12
-
-
-def test_filling_ends_where_nothing_promises_more():
-    problem = PROBLEMS[0]
-    planner = planner_of(problem)
-    assert planner.filling(lambda plan: False) is not None
-    assert planner.filling(lambda plan: True) is None
-    planner.learn([Known(Plan.of({}, PTQ), -0.5, 0.0001)])
-    assert planner.filling(lambda plan: False) is None
-
-
-def test_proposals_take_turns_a_neighbour_a_filling_and_none():
-    planner, known = experienced(PROBLEMS[0])
-    seen = {trial.plan for trial in known}.__contains__
-    assert planner.propose(3, seen, Random(0)) is None
-    assert planner.propose(4, seen, Random(0)) == planner.neighbour(seen, Random(0))
-    assert planner.propose(5, seen, Random(0)) == planner.filling(seen)
-    assert planner.propose(4, seen, Random(0)) != planner.propose(5, seen, Random(0))
-    assert planner.propose(6, seen, Random(0)) is None
