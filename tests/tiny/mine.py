@@ -6,6 +6,7 @@ takes the file of trained weights; tests train it once a session.
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import paddle.nn.functional as F
@@ -54,8 +55,6 @@ class Mine:
     def build_model(self):
         model = Network()
         if self.weights is not None:
-            from pathlib import Path
-
             load_weights(model, Path(self.weights))
         return model
 
@@ -94,20 +93,32 @@ def make_broken(weights=None):
 
 
 class Deadly(Mine):
-    """Trainings end badly: by an error, by NaN, for want of memory, by a kill.
+    """The first trainings end badly: by an error, by NaN, for want of memory, by a kill.
 
-    A training's seed follows from its plan, so each plan always meets the same end.
+    Each in its own way, whichever plans they are of: an end that has been is a file in `ended`.
     """
 
     ends = ("error", "nan", "memory", "kill")
 
-    def __init__(self, weights=None, always=None):
+    def __init__(self, weights=None, ended=None, always=None):
         super().__init__(weights)
+        self.ended = ended and Path(ended)
         self.always = always
 
-    def train_batches(self, batch_size, seed):
+    def _end(self, seed):
         # Calibration draws its batches with the study's own small seed.
-        end = self.always or ("none" if seed < 1000 else self.ends[seed % len(self.ends)])
+        if self.always or seed < 1000:
+            return self.always
+        for end in self.ends:
+            try:
+                (self.ended / end).touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            return end
+        return None
+
+    def train_batches(self, batch_size, seed):
+        end = self._end(seed)
         if end == "error":
             raise RuntimeError("the training data is gone")
         if end == "memory":
@@ -118,5 +129,5 @@ class Deadly(Mine):
             yield batch._replace(inputs=(batch.inputs[0] * np.nan,)) if end == "nan" else batch
 
 
-def make_deadly(weights=None, always=None):
-    return Deadly(weights, always)
+def make_deadly(weights=None, ended=None, always=None):
+    return Deadly(weights, ended, always)

@@ -1,0 +1,66 @@
+"""Which candidate wins, from what each one's retrain left in the run folder."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from search.config import RunConfig
+from search.progress import Display
+from search.retrain import retrain_winner
+from search.run_folder import RunFolder
+from spaces.errors import StudyError
+
+
+@pytest.fixture
+def retrained(tmp_path, open_ledger, record, result):
+    """Return a function: the winner, and what is printed, if retrains ended like this."""
+
+    def run(*outcomes):
+        config = RunConfig(budget=0.1, out=str(tmp_path / "run"), retrain_candidates=len(outcomes))
+        folder = RunFolder.create(config)
+        ledger = open_ledger()
+        for number in range(len(outcomes)):
+            # The faster, the more it lost: all are on the front.
+            found = result("COMPLETE", loss=0.09 - 0.01 * number, ratio=0.1 + 0.1 * number)
+            ledger.record(record(number, found))
+        for trial, outcome in zip(ledger.front(), outcomes, strict=True):
+            folder.finish_stage(f"retrain-{trial.number:06d}", {"trial": trial.number, **outcome})
+        printed = io.StringIO()
+        display = Display(Console(file=printed))
+        try:
+            winner = retrain_winner(config, folder, None, {}, ledger, None, display)
+        finally:
+            folder.release()
+        assert folder.stage("retrain") == winner
+        return winner, printed.getvalue()
+
+    return run
+
+
+def ended(loss, error=0.001):
+    return {"metric_loss": loss, "standard_error": error}
+
+
+def test_the_fastest_that_keeps_the_budget_wins(retrained):
+    winner, _ = retrained(ended(0.05), ended(0.01))
+    assert winner["trial"] == 0
+    assert [one["accepted"] for one in winner["tried"]] == [True]
+
+
+def test_a_retrain_that_fails_is_said_and_the_next_one_tried(retrained):
+    winner, printed = retrained({"failed": "the worker was killed"}, ended(0.05))
+    assert winner["trial"] == 1
+    assert "trial 0: failed (the worker was killed)" in printed
+
+
+def test_the_margin_counts(retrained):
+    winner, printed = retrained(ended(0.09, error=0.02), ended(0.05))
+    assert winner["trial"] == 1
+    assert [one["accepted"] for one in winner["tried"]] == [False, True]
+    assert "missed, on to the next" in printed
+
+
+def test_if_none_keeps_the_budget_what_to_change_is_said(retrained):
+    with pytest.raises(StudyError, match=r"none of the 2 .* retrain_samples"):
+        retrained(ended(0.2), {"failed": "out of memory"})
