@@ -72,7 +72,7 @@ def deliver(
     write_text(plan_file, json.dumps(winner["plan"], indent=1))
     final = run.stage("final")
     if final is None:
-        final = call_worker(final_job, settings, baseline["latency_ms"], winner["plan"], str(model))
+        final = call_worker(final_job, settings, winner["plan"], str(model))
         # At once: the test split is not read again, whatever happens after this.
         run.finish_stage("final", final)
     reading = final["latency"]

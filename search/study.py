@@ -21,7 +21,7 @@ from search.progress import Display, percent, ratio_text, trial_table
 from search.retrain import retrain_winner
 from search.run_folder import RunFolder, run_once
 from search.store import Store
-from search.surveys import study_latency, study_sensitivity
+from search.surveys import study_latency, study_references, study_sensitivity
 from search.tuning import search_plans
 from search.workers import call_worker
 from spaces.encoding import Encoding, LayerEncoding
@@ -137,6 +137,8 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> Path:
             sensitivities = study_sensitivity(
                 config, run, settings, baseline, space, store, display
             )
+        with timed(run, display, "references", "models that all others are timed beside"):
+            baseline = study_references(config, run, settings, baseline, space, store, display)
         layers = tuple(Layer(**item) for item in baseline["layers"])
         if config.sampler == "knapsack" and space.groups:
             with timed(run, display, "latency", "shapes of plans, to predict all others"):

@@ -13,17 +13,17 @@ from search.config import RunConfig
 from search.progress import Display
 from search.run_folder import RunFolder, run_once
 from search.store import Store
-from search.workers import fetch
+from search.workers import call_worker, fetch
 from spaces.heuristics import Sensitivities, uniform
 from spaces.latency_model import plans_to_time
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space, thinned
-from trainables.jobs import latency_job, sensitivity_job
+from trainables.jobs import latency_job, reference_job, sensitivity_job
 from trainables.settings import TrialSettings
 
 # A task times some shapes one after the other: loading what it needs takes seconds.
 TASKS = 4
-# Every graph is timed at these ratios in all groups, which shows what it gains by pruning.
+# The references' ratios, in all groups: they show what each graph gains by pruning.
 ENDS = (0.0, 0.5)
 # Graphs at most so much slower than the fastest, pruned, share the other timings.
 CLOSE = 1.3
@@ -91,13 +91,70 @@ def shapes_to_time(space: Space, graph: QuantizationChoice, points: int, seed: i
 
 
 def close_graphs(timings: Timings) -> list[QuantizationChoice]:
-    """Return the graphs that are nearly as fast as the fastest, by their fastest plan, in order."""
+    """Return the graphs that are nearly as fast as the fastest, by their fastest plan, in order.
+
+    None if nothing was timed.
+    """
     fastest: dict[QuantizationChoice, float] = {}
     for plan, ratio in timings:
         graph = plan.quantization.graph
         fastest[graph] = min(ratio, fastest.get(graph, ratio))
-    least = min(fastest.values())
+    least = min(fastest.values(), default=0.0)
     return sorted((g for g, r in fastest.items() if r <= CLOSE * least), key=fastest.__getitem__)
+
+
+def reference_plans(space: Space) -> list[Plan]:
+    """Return the plans that all others are timed beside: in every graph the ends of a range."""
+    graphs = dict.fromkeys(choice.graph for choice in space.choices)
+    plans = [uniform(space, ratio, graph) for graph in graphs for ratio in ENDS]
+    # The unpruned model in float is the baseline itself.
+    return [plan for plan in dict.fromkeys(plans) if plan != Plan()]
+
+
+def study_references(
+    config: RunConfig,
+    run: RunFolder,
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    space: Space,
+    store: Store,
+    display: Display,
+) -> dict[str, Any]:
+    """Return the baseline with its `references`, the models that all others are timed beside."""
+
+    def compute() -> list[dict[str, Any]]:
+        plans = [plan.to_json() for plan in reference_plans(space)]
+        rows = call_worker(
+            reference_job, settings, baseline, device_lease(), plans, gpus=config.gpus_per_trial
+        )
+        for row in rows:
+            if "reason" in row:
+                display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
+        found = [row for row in rows if "reason" not in row]
+        table = [
+            {
+                "stage": "reference",
+                "plan": json.dumps(row["plan"]),
+                "ratio": row["latency_ratio"],
+                "latency_ms": row["latency_ratio"] * baseline["latency_ms"],
+                "baseline_latency_ms": baseline["latency_ms"],
+                "batch_size": settings.latency_batch,
+                "threads": settings.threads,
+            }
+            for row in found
+        ]
+        store.write("latency", "references", table)
+        return found
+
+    return {**baseline, "references": run_once(run, "references", compute)}
+
+
+def reference_timings(baseline: dict[str, Any], space: Space) -> Timings:
+    """Return the latency ratios that are known from the references."""
+    found = [(Plan.from_json(row["plan"]), row["latency_ratio"]) for row in baseline["references"]]
+    if QuantizationChoice.FLOAT in space.choices:
+        found.append((Plan(), 1.0))
+    return found
 
 
 def study_latency(
@@ -109,14 +166,22 @@ def study_latency(
     store: Store,
     display: Display,
 ) -> Timings:
-    """Return the latency ratios of some plans, two or more in every graph, most in the fastest."""
+    """Return the latency ratios of some plans: the references, and shapes of the fast graphs."""
 
-    def timed(plans: list[Plan], part: str) -> list[dict[str, Any]]:
+    def compute() -> list[tuple[dict[str, Any], float]]:
+        known = reference_timings(baseline, space)
+        close = close_graphs(known)
+        plans = [
+            plan.to_json()
+            for graph in close
+            for plan in shapes_to_time(
+                space, graph, max(2, config.latency_points // len(close)), config.seed
+            )
+            if plan not in dict(known)
+        ]
         remote = ray.remote(num_cpus=config.threads, num_gpus=config.gpus_per_trial)(latency_job)
         waiting = [
-            remote.remote(
-                settings, baseline, device_lease(), [plan.to_json() for plan in plans[start::TASKS]]
-            )
+            remote.remote(settings, baseline, device_lease(), plans[start::TASKS])
             for start in range(min(TASKS, len(plans)))
         ]
         found = [row for reference in waiting for row in fetch(reference)]
@@ -124,31 +189,16 @@ def study_latency(
             if "reason" in row:
                 display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
         rows = [row for row in found if "reason" not in row]
-        written = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
-        store.write("latency", f"table-{part}", written)
-        return rows
-
-    def compute() -> list[tuple[dict[str, Any], float]]:
-        graphs = list(dict.fromkeys(choice.graph for choice in space.choices))
-        ends = [uniform(space, ratio, graph) for graph in graphs for ratio in ENDS]
-        rows = timed(list(dict.fromkeys(ends)), "ends")
-        if not rows:
-            return []
-        pairs = [(Plan.from_json(row["plan"]), float(row["ratio"])) for row in rows]
-        close = close_graphs(pairs)
-        shapes = [
-            plan
-            for graph in close
-            for plan in shapes_to_time(
-                space, graph, max(2, config.latency_points // len(close)), config.seed
-            )
-        ]
-        rows += timed([plan for plan in shapes if plan not in dict(pairs)], "shapes")
+        table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
+        store.write("latency", "table", table)
         display.say(
             f"{'':<12} {len(rows)} shapes, {sum(row['reused'] for row in rows)} of them known, "
             f"fastest {', '.join(graph.value for graph in close)}"
         )
-        return [(row["plan"], row["ratio"]) for row in rows]
+        return [
+            *((plan.to_json(), ratio) for plan, ratio in known),
+            *((row["plan"], row["ratio"]) for row in rows),
+        ]
 
     timings = run_once(run, "latency", compute)
     return [(Plan.from_json(plan), ratio) for plan, ratio in timings]

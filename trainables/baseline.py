@@ -17,8 +17,8 @@ from trainables.compression.groups import LeftOut, survey_groups
 from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
 from trainables.evaluation import evaluate
-from trainables.floor import BaselineFloor
-from trainables.latency import NoLease, time_undisturbed
+from trainables.latency import FULL, NoLease, time_in_turn
+from trainables.references import Reference
 from trainables.settings import TrialSettings
 from trainables.task import ModelInput, Split, Task
 from trainables.weights import fingerprint, model_weights
@@ -35,7 +35,7 @@ class Baseline:
     metric: float
     """On validation, from the exported float model."""
     latency_ms: float
-    """Undisturbed: what probes know it by."""
+    """The median of a few seconds' runs."""
     size_bytes: int
     fingerprint: str
     """Of weights and validation data: what sensitivities and latencies depend on."""
@@ -45,9 +45,11 @@ class Baseline:
     choices: tuple[QuantizationChoice, ...]
     """What this machine's engine offers."""
     inputs: tuple[ModelInput, ...]
+    references: tuple[Reference, ...] = ()
+    """What candidates are timed beside; measured after the rest."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "references": [item.to_json() for item in self.references]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Baseline:
@@ -62,6 +64,7 @@ class Baseline:
                 "layers": tuple(Layer(**item) for item in value["layers"]),
                 "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
                 "inputs": tuple(ModelInput(**pairs(item)) for item in value["inputs"]),
+                "references": tuple(Reference.from_json(item) for item in value["references"]),
             }
         )
 
@@ -108,8 +111,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
     data = data_fingerprint(task, "val", settings.eval_batch)
     identity = hashlib.sha256((weights + data).encode()).hexdigest()
-    floor = BaselineFloor(settings, identity)
-    latency_ms = floor.lower(time_undisturbed(engine, inputs, NoLease()))
+    latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), FULL)))
     return Baseline(
         metric_name=task.metric.name,
         maximize=task.metric.maximize,

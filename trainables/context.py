@@ -8,20 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import paddle
 
 from spaces.errors import TrialError
-from spaces.plan import Plan
+from spaces.plan import Plan, QuantizationChoice
 from trainables.baseline import Baseline, load_engine, load_statistics
 from trainables.cache import JsonCache, fingerprint_of, processor
 from trainables.compression.quantization import first_samples
 from trainables.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
-from trainables.floor import BaselineFloor
-from trainables.latency import DeviceLease, Effort, LatencyReading, time_in_turn
+from trainables.latency import DeviceLease, Effort, LatencyReading, read_latency, time_in_turn
 from trainables.loading import load_task
 from trainables.metrics import loss_standard_error, relative_loss
 from trainables.settings import TrialSettings
 from trainables.task import Measurement
+from trainables.training import Trainer
 
 
 class Stopwatch:
@@ -53,7 +54,7 @@ class TrialContext:
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
         self._readings = JsonCache(Path(settings.cache_folder) / "latency")
         self._processor = processor()
-        self._floor = BaselineFloor(settings, baseline.fingerprint)
+        self._references: dict[QuantizationChoice, list[tuple[Engine, float]]] = {}
 
     def measure(
         self,
@@ -83,6 +84,64 @@ class TrialContext:
             train_loss=train_loss,
         )
 
+    def trainer(
+        self,
+        model: paddle.nn.Layer,
+        *,
+        samples: int,
+        learning_rate_share: float = 1.0,
+        seed: int,
+        workers: int = 1,
+    ) -> Trainer:
+        """Return a trainer that sees `samples`, spread over data-parallel workers."""
+        recipe = self.task.recipe
+        return Trainer(
+            model,
+            self.task,
+            steps=max(1, round(samples / recipe.batch_size)),
+            learning_rate=learning_rate_share * recipe.learning_rate,
+            batch_size=max(1, recipe.batch_size // workers),
+            seed=seed,
+            guard=self.lease.shared,
+        )
+
+    def references(self, graph: QuantizationChoice) -> list[tuple[Engine, float]]:
+        """Return the engines that models of one graph are timed beside, and their ratios.
+
+        In float the baseline is one of them, and where a graph has none it is the only one.
+        """
+        if graph not in self._references:
+            found = [
+                (
+                    Engine(
+                        self.settings.reference_folder(reference.plan),
+                        graph.precision,
+                        self.settings.threads,
+                    ),
+                    reference.latency_ratio,
+                )
+                for reference in self.baseline.references
+                if reference.plan.quantization.graph is graph
+            ]
+            if graph is QuantizationChoice.FLOAT or not found:
+                found.append((self.baseline_engine, 1.0))
+            self._references[graph] = found
+        return self._references[graph]
+
+    def time(self, engine: Engine, graph: QuantizationChoice, effort: Effort) -> LatencyReading:
+        """Return a model's latency, timed in turn with the references of its graph."""
+        references = self.references(graph)
+        runs_ms = time_in_turn(
+            [engine, *(other for other, _ in references)], self.latency_inputs, self.lease, effort
+        )
+        return read_latency(
+            runs_ms,
+            [ratio for _, ratio in references],
+            baseline_ms=self.baseline.latency_ms,
+            batch_size=self.settings.latency_batch,
+            threads=self.settings.threads,
+        )
+
     def probe(
         self, stage: str, plan: Plan, effort: Effort, engine: Callable[[], Engine]
     ) -> tuple[LatencyReading, bool]:
@@ -92,11 +151,15 @@ class TrialContext:
         kind of machine reuses it; that also makes a seeded search repeatable, which
         no clock would. `engine` is called only if there is something to time.
         """
+        graph = plan.quantization.graph
         key = fingerprint_of(
-            "latency-4",
+            "latency-5",
             stage,
             self.baseline.fingerprint,
             plan.to_json(),
+            # What was timed beside other models, or before these were timed anew, is on another
+            # scale.
+            [ratio for _, ratio in self.references(graph)],
             self.settings.latency_batch,
             self.settings.threads,
             describe(plan.quantization.precision),
@@ -105,15 +168,6 @@ class TrialContext:
         known = self._readings.get(key)
         if known is not None:
             return LatencyReading(**known), True
-        reading = time_in_turn(
-            engine(),
-            self.baseline_engine,
-            self.latency_inputs,
-            self.lease,
-            threads=self.settings.threads,
-            effort=effort,
-            baseline_ms=min(self._floor.known_ms or np.inf, self.baseline.latency_ms),
-        )
-        self._floor.lower(reading.baseline_latency_ms)
+        reading = self.time(engine(), graph, effort)
         self._readings.put(key, reading.to_json())
         return reading, False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import paddle
 
 from spaces.errors import TrialError
 from spaces.plan import Precision
-from trainables.engine import MODEL_FILE
+from trainables.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.task import ModelInput
 
 # Largest root mean square difference between the engine's outputs and the model's, as
@@ -35,6 +36,49 @@ def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: P
     """Write the model in float for the engine, which also runs it in bfloat16."""
     model.eval()
     paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
+
+
+class Reweighted:
+    """One export of a model, written again and again with other weights: a trace takes longer."""
+
+    def __init__(self, model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
+        export_float(model, inputs, folder)
+        self.folder = folder
+        self._names = {name: parameter.name for name, parameter in model.named_parameters()}
+        # A scope of its own: the global one is every model's.
+        self._scope = paddle.static.Scope()
+        with self._static():
+            self._executor = paddle.static.Executor(paddle.CPUPlace())
+            self._program, self._feeds, self._fetches = paddle.static.load_inference_model(
+                str(folder),
+                self._executor,
+                model_filename=MODEL_FILE,
+                params_filename=WEIGHTS_FILE,
+            )
+
+    @contextmanager
+    def _static(self) -> Iterator[None]:
+        with paddle.static.scope_guard(self._scope):
+            paddle.enable_static()
+            try:
+                yield
+            finally:
+                paddle.disable_static()
+
+    def write(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Write the file of weights anew: these by structured name, all others as they were."""
+        place = paddle.CPUPlace()
+        tensors = {name: self._scope.find_var(self._names[name]).get_tensor() for name in weights}
+        original = {name: np.array(tensor) for name, tensor in tensors.items()}
+        for name, tensor in tensors.items():
+            tensor.set(np.ascontiguousarray(weights[name]), place)
+        with self._static():
+            data = paddle.static.serialize_persistables(
+                self._feeds, self._fetches, self._executor, program=self._program
+            )
+        (self.folder / WEIGHTS_FILE).write_bytes(data)
+        for name, tensor in tensors.items():
+            tensor.set(original[name], place)
 
 
 def output_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:

@@ -39,6 +39,22 @@ def sensitivity_job(
     return [row.to_json() for row in rows], cached
 
 
+def reference_job(
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    lease: DeviceLease,
+    plans: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return the rows of `time_references`; the exports stay in the run folder."""
+    from spaces.plan import Plan
+    from trainables.baseline import Baseline
+    from trainables.context import TrialContext
+    from trainables.shapes import time_references
+
+    context = TrialContext(settings, Baseline.from_json(baseline), lease)
+    return time_references([Plan.from_json(item) for item in plans], context)
+
+
 def latency_job(
     settings: TrialSettings,
     baseline: dict[str, Any],
@@ -50,7 +66,7 @@ def latency_job(
     from spaces.plan import Plan
     from trainables.baseline import Baseline
     from trainables.context import TrialContext
-    from trainables.trial import time_shape
+    from trainables.shapes import time_shape
 
     context = TrialContext(settings, Baseline.from_json(baseline), lease)
     rows: list[dict[str, Any]] = []
@@ -64,19 +80,19 @@ def latency_job(
     return rows
 
 
-def final_job(
-    settings: TrialSettings, baseline_ms: float, plan: dict[str, Any], winner_folder: str
-) -> dict[str, Any]:
+def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str) -> dict[str, Any]:
     """Return the delivered model's figures beside the baseline's.
 
     The only place where the test split is read, and each model reads it once.
     """
+    import numpy as np
+
     from spaces.plan import Plan
     from trainables.baseline import load_engine
     from trainables.compression.quantization import first_samples
     from trainables.engine import ENGINE, Engine, size_bytes, switches
     from trainables.evaluation import evaluate
-    from trainables.latency import FINAL, NoLease, time_in_turn
+    from trainables.latency import FINAL, NoLease, read_latency, time_in_turn
     from trainables.loading import load_task
     from trainables.metrics import loss_standard_error, relative_loss
 
@@ -84,14 +100,16 @@ def final_job(
     precision = Plan.from_json(plan).quantization.precision
     winner = Engine(Path(winner_folder), precision, settings.threads)
     baseline = load_engine(settings)
-    reading = time_in_turn(
-        winner,
-        baseline,
-        first_samples(task, settings.latency_batch),
-        NoLease(),
+    # No reference between them: this is how many times faster the one is than the other.
+    runs_ms = time_in_turn(
+        [winner, baseline], first_samples(task, settings.latency_batch), NoLease(), FINAL
+    )
+    reading = read_latency(
+        runs_ms,
+        [1.0],
+        baseline_ms=float(np.median(runs_ms[:, 1])),
+        batch_size=settings.latency_batch,
         threads=settings.threads,
-        effort=FINAL,
-        baseline_ms=baseline_ms,
     )
     before = evaluate(baseline.run, task, "test", settings.eval_batch)
     after = evaluate(winner.run, task, "test", settings.eval_batch)

@@ -1,10 +1,10 @@
-"""The latency probe: a candidate and the baseline timed in turn, in one process.
+"""The latency probe: a candidate timed in turn with models of known latency, in one process.
 
-Absolute milliseconds drift with whatever else the machine does, so each round times both
-models back to back. That is not enough where others share the processor: it slows models
-down by factors of their own (here, when a neighbour is busy, float takes 1.4 times as long
-and unpruned INT8 twice). So only rounds count in which the baseline ran as fast as it
-does undisturbed, before the candidate and after it, and the probe waits for such rounds a while.
+Absolute milliseconds drift with whatever else the machine does, so models run back to back,
+round by round. That alone is not enough where others share the processor: they slow each model
+down by a factor of its own (here, while a neighbour is busy, float 1.5 times and INT8 up to 2.5
+times, the more arithmetic the more). So a candidate is timed beside models of its own precision,
+one wide and one narrow, whose ratios to the baseline are known: what slows it slows them as much.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from trainables.engine import Engine
 
+Array = NDArray[np.float64]
+
 WARMUP_RUNS = 2
-# How far above its undisturbed time the baseline may be in a round that counts.
-TOLERANCE = 1.2
-# Which part of the baseline's runs counts as undisturbed if nobody knows better.
-FASTEST_SHARE = 0.1
-# With fewer rounds undisturbed than this, the least disturbed quarter of all has to serve.
-ENOUGH = 3
+# A probe of models that run in no time still goes on for this share of its seconds.
+LEAST_SHARE = 0.25
 
 
 class DeviceLease(Protocol):
@@ -49,31 +48,33 @@ class NoLease:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a probe goes on: until so many undisturbed rounds, or seconds, are over."""
+    """How long a probe goes on: until so many rounds, or so many seconds, are over."""
 
     rounds: int
     seconds: float
 
 
 # Before the training only to see what is hopelessly slow; the export is timed again.
-QUICK = Effort(rounds=3, seconds=1.0)
-FULL = Effort(rounds=8, seconds=4.0)
-FINAL = Effort(rounds=20, seconds=20.0)
+QUICK = Effort(rounds=12, seconds=1.0)
+FULL = Effort(rounds=50, seconds=4.0)
+# What all other figures rest on.
+FINAL = Effort(rounds=200, seconds=20.0)
 
 
 @dataclass(frozen=True)
 class LatencyReading:
-    """One probe: medians over its undisturbed rounds."""
+    """What one probe found."""
 
     latency_ms: float
+    """What the candidate takes where the baseline takes `baseline_latency_ms`."""
     baseline_latency_ms: float
     ratio: float
     """Median over rounds of candidate to baseline, below 1 is faster."""
     ratio_spread: float
     """Half the distance between the quartiles of the rounds' ratios."""
+    run_ms: float
+    """The candidate's median run as the clock had it."""
     rounds: int
-    undisturbed: int
-    """Rounds that counted; 0 if there were too few, and the least disturbed had to serve."""
     batch_size: int
     threads: int
 
@@ -81,92 +82,74 @@ class LatencyReading:
         return asdict(self)
 
 
-def _run_ms(engine: Engine, inputs: Sequence[np.ndarray]) -> float:
-    start = time.perf_counter()
-    engine.run(inputs)
-    return (time.perf_counter() - start) * 1e3
-
-
-def undisturbed_ms(runs_ms: np.ndarray) -> float:
-    """Return what a model takes when nothing slows it down, from many of its runs."""
-    return float(np.quantile(runs_ms, FASTEST_SHARE))
-
-
-def _slowness(rounds: np.ndarray, baseline_ms: float | None) -> np.ndarray:
-    """Return how much longer than undisturbed each round's slowest run took, shape (rounds,).
-
-    The candidate counts as the baseline does: to choose rounds by the luck of one of them alone
-    would make the other look slower than it is.
-    """
-    baseline, candidate = rounds[:, :2], rounds[:, 2:]
-    fastest = undisturbed_ms(baseline)
-    if baseline_ms is not None:
-        fastest = min(fastest, baseline_ms)
-    of_baseline = baseline.max(axis=1) / fastest
-    calm = of_baseline <= max(TOLERANCE, float(of_baseline.min()))
-    of_candidate = candidate.max(axis=1) / undisturbed_ms(candidate[calm])
-    slowest: np.ndarray = np.maximum(of_baseline, of_candidate)
-    return slowest
-
-
 def time_in_turn(
-    candidate: Engine,
-    baseline: Engine,
+    engines: Sequence[Engine],
     inputs: Sequence[np.ndarray],
     lease: DeviceLease,
-    *,
-    threads: int,
-    effort: Effort = FULL,
-    baseline_ms: float | None = None,
-) -> LatencyReading:
-    """Return the latency of `candidate` and of `baseline` on the same batch.
+    effort: Effort,
+) -> Array:
+    """Return the milliseconds of every run, shape (rounds, engines).
 
-    `baseline_ms` is what the baseline takes undisturbed, None if this probe has to find out.
-    The device is leased round by round, so that others wait for milliseconds only.
+    Each round runs every engine once, forwards and backwards in turn, so that none always
+    follows the same other. The device is leased round by round: others wait for milliseconds.
     """
-    for engine in (baseline, candidate):
+    for engine in engines:
         for _ in range(WARMUP_RUNS):
             engine.run(inputs)
     started = time.perf_counter()
-    rounds: list[tuple[float, float, float, float]] = []
-    # The same number of runs each, and each as early as the other.
-    order = (baseline, candidate, candidate, baseline)
+    rounds: list[list[float]] = []
+    order = list(range(len(engines)))
     while True:
+        row = [0.0] * len(engines)
         with lease.exclusive():
-            before, first, second, after = (_run_ms(engine, inputs) for engine in order)
-        rounds.append((before, after, first, second))
-        slowness = _slowness(np.array(rounds), baseline_ms)
-        counts = slowness <= TOLERANCE
-        if counts.sum() >= effort.rounds or time.perf_counter() - started > effort.seconds:
-            break
-    undisturbed = int(counts.sum())
-    if undisturbed < min(ENOUGH, effort.rounds):
-        undisturbed = 0
-        counts = slowness <= np.quantile(slowness, 0.25)
-    kept = np.array(rounds)[counts]
-    ratios = kept[:, 2:].sum(axis=1) / kept[:, :2].sum(axis=1)
-    quartiles = np.percentile(ratios, [25, 50, 75])
+            for index in order:
+                begun = time.perf_counter()
+                engines[index].run(inputs)
+                row[index] = (time.perf_counter() - begun) * 1e3
+        rounds.append(row)
+        order.reverse()
+        spent = time.perf_counter() - started
+        enough = len(rounds) >= effort.rounds and spent >= LEAST_SHARE * effort.seconds
+        if enough or spent > effort.seconds:
+            return np.array(rounds)
+
+
+def ratios_between(candidate: Array, references: Array, ratios: Sequence[float]) -> Array:
+    """Return the candidate's ratio to the baseline in every round, shape (rounds,).
+
+    `candidate` are milliseconds (rounds,), `references` (rounds, references), `ratios` the
+    references' own. Each reference gives an estimate, as if the candidate were slowed down as
+    much; the two nearest to it count, the nearer the more.
+    """
+    middles = np.median(references, axis=0)
+    order = np.argsort(middles)
+    places = np.arange(len(order))
+    place = np.interp(np.log(np.median(candidate)), np.log(middles[order]), places)
+    weights = np.zeros(len(order))
+    weights[order] = np.maximum(0.0, 1 - np.abs(place - places))
+    logs = np.log(candidate)[:, None] - np.log(references) + np.log(ratios)
+    found: Array = np.exp(logs @ weights)
+    return found
+
+
+def read_latency(
+    runs_ms: Array,
+    ratios: Sequence[float],
+    *,
+    baseline_ms: float,
+    batch_size: int,
+    threads: int,
+) -> LatencyReading:
+    """Return what runs say: the candidate's in the first column, then its references'."""
+    found = ratios_between(runs_ms[:, 0], runs_ms[:, 1:], ratios)
+    low, ratio, high = (float(value) for value in np.percentile(found, [25, 50, 75]))
     return LatencyReading(
-        latency_ms=float(np.median(kept[:, 2:])),
-        baseline_latency_ms=float(np.median(kept[:, :2])),
-        ratio=float(quartiles[1]),
-        ratio_spread=float(quartiles[2] - quartiles[0]) / 2,
-        rounds=len(rounds),
-        undisturbed=undisturbed,
-        batch_size=len(inputs[0]),
+        latency_ms=ratio * baseline_ms,
+        baseline_latency_ms=baseline_ms,
+        ratio=ratio,
+        ratio_spread=(high - low) / 2,
+        run_ms=float(np.median(runs_ms[:, 0])),
+        rounds=len(runs_ms),
+        batch_size=batch_size,
         threads=threads,
     )
-
-
-def time_undisturbed(
-    engine: Engine, inputs: Sequence[np.ndarray], lease: DeviceLease, seconds: float = 3.0
-) -> float:
-    """Return the milliseconds a model takes when nothing slows it down."""
-    for _ in range(WARMUP_RUNS):
-        engine.run(inputs)
-    started = time.perf_counter()
-    runs: list[float] = []
-    while not runs or time.perf_counter() - started < seconds:
-        with lease.exclusive():
-            runs.append(_run_ms(engine, inputs))
-    return undisturbed_ms(np.array(runs))

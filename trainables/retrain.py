@@ -31,7 +31,6 @@ def retrain_loop(config: dict[str, Any]) -> None:
     from trainables.trial import (
         QAT_SHARE,
         WEIGHTS,
-        trainer_for,
         training_seed,
     )
     from trainables.weights import load_weights, model_weights, write_weights
@@ -53,9 +52,8 @@ def retrain_loop(config: dict[str, Any]) -> None:
 
     def train(samples: int, share: float) -> float:
         wrapped = paddle.DataParallel(model) if workers > 1 else model
-        trainer = trainer_for(
+        trainer = context.trainer(
             wrapped,
-            context,
             samples=samples,
             learning_rate_share=share,
             seed=seed % 2**31,

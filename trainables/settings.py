@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spaces.plan import Plan
+
 
 @dataclass(frozen=True)
 class TrialSettings:
@@ -38,6 +40,10 @@ class TrialSettings:
     @property
     def baseline_folder(self) -> Path:
         return Path(self.run_folder) / "baseline"
+
+    def reference_folder(self, plan: Plan) -> Path:
+        """Return where the export of a model lies that others are timed beside."""
+        return Path(self.run_folder) / "references" / plan.key
 
     def candidate_folder(self, number: int) -> Path:
         """Return where trial `number` leaves its export and its weights."""

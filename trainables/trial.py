@@ -14,9 +14,9 @@ from trainables.compression.quantization import export_candidate, prepare_quanti
 from trainables.context import Stopwatch, TrialContext
 from trainables.engine import Engine, size_bytes
 from trainables.evaluation import eager
-from trainables.latency import FULL, QUICK, Effort, LatencyReading
+from trainables.latency import FULL, QUICK, Effort
+from trainables.shapes import shape_engine
 from trainables.task import TrialResult
-from trainables.training import Trainer
 from trainables.weights import model_weights, write_weights
 
 WEIGHTS = "weights.safetensors"
@@ -28,54 +28,6 @@ QAT_SHARE = 0.33
 def training_seed(seed: int, plan: Plan) -> int:
     """Return a seed for a plan's training, the same whichever trial runs it."""
     return (int(plan.key[:8], 16) ^ seed) % 2**31
-
-
-def trainer_for(
-    model: paddle.nn.Layer,
-    context: TrialContext,
-    *,
-    samples: int,
-    learning_rate_share: float = 1.0,
-    seed: int,
-    workers: int = 1,
-) -> Trainer:
-    """Return a trainer that sees `samples`, spread over data-parallel workers."""
-    recipe = context.task.recipe
-    return Trainer(
-        model,
-        context.task,
-        steps=max(1, round(samples / recipe.batch_size)),
-        learning_rate=learning_rate_share * recipe.learning_rate,
-        batch_size=max(1, recipe.batch_size // workers),
-        seed=seed,
-        guard=context.lease.shared,
-    )
-
-
-def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
-    """Return an engine of the plan's shape before any training. Its scales are not final."""
-    choice, task = plan.quantization, context.task
-    quantization = None
-    if choice.is_trained:
-        # Fake quantization stays in a model once it is there, so it goes into another
-        # one; a training step gives it scales to export.
-        model = pruned_model(task, plan)
-        quantization = prepare_quantization(model, choice)
-        trainer_for(model, context, samples=1, learning_rate_share=0.0, seed=0).run(1)
-    with context.lease.shared():
-        engine, _ = export_candidate(model, choice, quantization, task, context.settings, folder)
-    return engine
-
-
-def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]:
-    """Return the latency of a plan's shape, untrained, and whether it was known."""
-    with tempfile.TemporaryDirectory() as folder:
-        return context.probe(
-            "shape",
-            plan,
-            FULL,
-            lambda: shape_engine(pruned_model(context.task, plan), plan, context, Path(folder)),
-        )
 
 
 def _note_latency(
@@ -122,9 +74,8 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
 
     trained_share = _trained_share(plan, context)
     if plan.is_pruned:
-        trainer = trainer_for(
+        trainer = context.trainer(
             model,
-            context,
             samples=settings.finetune_samples,
             seed=seed,
         )
@@ -147,9 +98,8 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     loss_under_quantization = None
     if quantization is not None:
         with watch("finetune"):
-            trainer = trainer_for(
+            trainer = context.trainer(
                 model,
-                context,
                 samples=settings.qat_samples,
                 learning_rate_share=QAT_SHARE,
                 seed=seed + 1,

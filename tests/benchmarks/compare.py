@@ -26,7 +26,7 @@ def trial_rows(problem: str, method: str, seed: int, count: int, work: Path) -> 
     """Return a row for every evaluation of one method on one problem."""
     # A worker's threads are its own: two of them share two cores.
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
-    from tests.benchmarks.methods import ABLATIONS, METHODS
+    from tests.benchmarks.methods import METHODS, VARIANTS
     from tests.benchmarks.setup import PROBLEMS, Prepared
     from tests.benchmarks.tabulated import Tabulated
 
@@ -38,7 +38,7 @@ def trial_rows(problem: str, method: str, seed: int, count: int, work: Path) -> 
         prepared = Prepared(chosen, work, seed)
         setup, evaluate = prepared.setup(), prepared.evaluate
     rows = []
-    evaluations = {**METHODS, **ABLATIONS}[method](setup, count)
+    evaluations = {**METHODS, **VARIANTS}[method](setup, count)
     started = time.monotonic()
     plan = next(evaluations)
     while len(rows) < count:
@@ -170,13 +170,13 @@ def table(found: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    from tests.benchmarks.methods import ABLATIONS, METHODS
+    from tests.benchmarks.methods import METHODS, VARIANTS
     from tests.benchmarks.setup import PROBLEMS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", nargs="*", default=[item.name for item in PROBLEMS])
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--ablations", action="store_true", help="the parts taken away too")
+    parser.add_argument("--variants", action="store_true", help="with parts taken away too")
     parser.add_argument("--tabulated", type=int, default=0, help="so many tabulated problems")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/evaluations.parquet"))
     chosen = parser.parse_args()
     problems = [*chosen.problems, *(f"tabulated-{i}" for i in range(chosen.tabulated))]
-    methods = [*chosen.methods, *(ABLATIONS if chosen.ablations else ())]
+    methods = [*chosen.methods, *(VARIANTS if chosen.variants else ())]
     rows = compare(problems, methods, chosen.seeds, chosen.evaluations, chosen.work.absolute())
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(chosen.out, index=False)

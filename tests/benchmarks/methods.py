@@ -208,7 +208,6 @@ def layers_after_knapsack(setup: Setup, count: int) -> Evaluations:
 
 METHODS: dict[str, Method] = {
     "threshold sweep, INT8": threshold_sweep,
-    "aligned threshold sweep, INT8": aligned_threshold_sweep,
     "uniform sweep, INT8": uniform_sweep,
     "INT8 alone": int8_alone,
     "plain Optuna": plain_optuna,
@@ -216,7 +215,8 @@ METHODS: dict[str, Method] = {
     "ours": _ours_with(Planner),
 }
 
-ABLATIONS: dict[str, Method] = {
+VARIANTS: dict[str, Method] = {
+    "aligned threshold sweep, INT8": aligned_threshold_sweep,
     "without neighbours": _ours_with(_WithoutNeighbours),
     "without filling": _ours_with(_WithoutFilling),
     "without sampling": _ours_with(_WithoutSampling),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,46 +30,39 @@ def measure() -> dict[str, float]:
     """
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from clusters.lease import device_lease
+    from search.surveys import reference_plans
     from spaces.heuristics import uniform
-    from spaces.plan import QuantizationChoice
+    from spaces.plan import QuantizationChoice as Choice
     from spaces.space import Space
     from trainables.baseline import measure_baseline
     from trainables.compression.pruning import pruned_model
     from trainables.context import TrialContext
-    from trainables.latency import FULL, time_in_turn
+    from trainables.latency import FULL
     from trainables.loading import load_task
+    from trainables.references import Reference
     from trainables.settings import TrialSettings
-    from trainables.trial import shape_engine
+    from trainables.shapes import shape_engine, time_references
 
     with tempfile.TemporaryDirectory() as folder:
         settings = TrialSettings("fashion_mnist", folder, str(Path(folder) / "cache"))
         baseline = measure_baseline(load_task(settings.task, {}), settings)
         context = TrialContext(settings, baseline, device_lease())
         space = Space(baseline.groups)
+        rows = time_references(reference_plans(space), context)
+        references = tuple(Reference.from_json(row) for row in rows)
+        context = TrialContext(settings, replace(baseline, references=references), device_lease())
         engines = []
-        for choice in ("float", "bfloat16", "int8_ptq"):
+        for choice in (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ):
             for ratio in (0.0, 0.25, 0.5, 0.75):
-                plan = uniform(space, ratio, QuantizationChoice(choice))
-                target = Path(folder) / f"{choice}-{ratio}"
-                engines.append(
-                    shape_engine(pruned_model(context.task, plan), plan, context, target)
-                )
+                plan = uniform(space, ratio, choice)
+                target = Path(folder) / f"{choice.value}-{ratio}"
+                model = pruned_model(context.task, plan)
+                engines.append((shape_engine(model, plan, context, target), choice))
         load = subprocess.Popen([sys.executable, "-c", LOAD], env={**os.environ})
         try:
             readings = np.array(
                 [
-                    [
-                        time_in_turn(
-                            engine,
-                            context.baseline_engine,
-                            context.latency_inputs,
-                            context.lease,
-                            threads=1,
-                            effort=FULL,
-                            baseline_ms=baseline.latency_ms,
-                        ).ratio
-                        for engine in engines
-                    ]
+                    [context.time(engine, choice, FULL).ratio for engine, choice in engines]
                     for _ in range(REPEATS)
                 ]
             )

@@ -9,14 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusters.lease import device_lease
-from search.surveys import ENDS, close_graphs, sensitivity_ratios, shapes_to_time
-from spaces.heuristics import uniform
+from search.surveys import (
+    close_graphs,
+    reference_plans,
+    reference_timings,
+    sensitivity_ratios,
+    shapes_to_time,
+)
 from spaces.layers import Layer
 from spaces.plan import Plan
 from spaces.space import Space
 from trainables.cache import JsonCache, fingerprint_of
 from trainables.engine import MODEL_FILE
-from trainables.jobs import baseline_job, latency_job, sensitivity_job
+from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job
 from trainables.settings import TrialSettings
 from trainables.task import TrialResult
 
@@ -97,14 +102,24 @@ class Prepared:
         self._context = None
 
     def _baseline(self) -> dict:
-        """Return the baseline, measured once; every process has an export of its own."""
+        """Return the baseline, measured once; every process has exports of its own."""
+        folder = self.settings.baseline_folder
         known = self._kept.get("baseline")
-        if known is not None and (self.settings.baseline_folder / MODEL_FILE).is_file():
-            return known
-        mine = baseline_job(self.settings)
-        if known is None:
-            self._kept.put("baseline", mine)
-        return known or mine
+        if known is None or not (folder / MODEL_FILE).is_file():
+            mine = baseline_job(self.settings)
+            if known is None:
+                self._kept.put("baseline", mine)
+                known = mine
+        bare = {**known, "references": []}
+        plans = [plan.to_json() for plan in reference_plans(self._space(bare))]
+        rows = reference_job(self.settings, bare, device_lease(), plans)
+        return {**bare, "references": [row for row in rows if "reason" not in row]}
+
+    def _space(self, baseline: dict) -> Space:
+        from search.config import RunConfig
+        from search.study import build_space
+
+        return build_space(RunConfig(budget=self.problem.budget), baseline)
 
     def _once(self, name: str, compute: Callable[[], object]):
         known = self._kept.get(name)
@@ -114,11 +129,7 @@ class Prepared:
         return known
 
     def setup(self) -> Setup:
-        from search.config import RunConfig
-        from search.study import build_space
-
-        config = RunConfig(budget=self.problem.budget)
-        space = build_space(config, self.baseline)
+        space = self._space(self.baseline)
 
         def sensitivities() -> dict:
             curves = {}
@@ -133,14 +144,18 @@ class Prepared:
             return curves
 
         def timings() -> list:
-            graphs = dict.fromkeys(choice.graph for choice in space.choices)
-            rows = self._timed([uniform(space, ratio, g) for g in graphs for ratio in ENDS])
-            pairs = [(Plan.from_json(row["plan"]), row["ratio"]) for row in rows]
+            pairs = reference_timings(self.baseline, space)
             close = close_graphs(pairs)
-            for graph in close:
-                shapes = shapes_to_time(space, graph, LATENCY_POINTS // len(close), 0)
-                rows += self._timed([plan for plan in shapes if plan not in dict(pairs)])
-            return [(row["plan"], row["ratio"]) for row in rows]
+            shapes = [
+                plan
+                for graph in close
+                for plan in shapes_to_time(space, graph, LATENCY_POINTS // len(close), 0)
+                if plan not in dict(pairs)
+            ]
+            return [
+                *((plan.to_json(), ratio) for plan, ratio in pairs),
+                *((row["plan"], row["ratio"]) for row in self._timed(shapes)),
+            ]
 
         curves = self._once("sensitivity", sensitivities)
         pairs = self._once("timings", timings)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.surveys import ENDS, close_graphs, shapes_to_time
-from spaces.heuristics import uniform
+from search.surveys import close_graphs, reference_plans, shapes_to_time
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
@@ -147,8 +146,7 @@ class Tabulated:
 
     def setup(self, seed: int) -> Setup:
         """Return what a method is given of this problem."""
-        graphs = dict.fromkeys(choice.graph for choice in self.space.choices)
-        shapes = [uniform(self.space, ratio, graph) for graph in graphs for ratio in ENDS]
+        shapes = [Plan(), *reference_plans(self.space)]
         close = close_graphs([(plan, self.timing(plan)) for plan in shapes])
         for graph in close:
             shapes += shapes_to_time(self.space, graph, LATENCY_POINTS // len(close), seed)

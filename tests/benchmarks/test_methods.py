@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spaces.pareto import hypervolume
-from tests.benchmarks.methods import ABLATIONS, METHODS
+from tests.benchmarks.methods import METHODS, VARIANTS
 from tests.benchmarks.tabulated import Tabulated
 
 PROBLEMS = (0, 1)
@@ -14,7 +14,7 @@ COUNT = 16
 def run(method, problem, count=COUNT):
     """Return the plans of a method and their results, `count` at most."""
     table = Tabulated(problem)
-    evaluations = {**METHODS, **ABLATIONS}[method](table.setup(0), count)
+    evaluations = {**METHODS, **VARIANTS}[method](table.setup(0), count)
     done = []
     plan = next(evaluations)
     while True:
@@ -33,7 +33,7 @@ def figures(done, budget):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("method", [*METHODS, *ABLATIONS])
+@pytest.mark.parametrize("method", [*METHODS, *VARIANTS])
 def test_a_method_yields_plans_of_its_groups_and_ends_within_the_count(method, problem):
     table = Tabulated(problem)
     names = {group.name for group in table.space.groups}
@@ -45,7 +45,7 @@ def test_a_method_yields_plans_of_its_groups_and_ends_within_the_count(method, p
         assert all(ratio <= 0.9 for _, ratio in plan.ratios)
 
 
-@pytest.mark.parametrize("method", ["ours", "random", *ABLATIONS])
+@pytest.mark.parametrize("method", ["ours", "random", *VARIANTS])
 def test_a_search_uses_its_whole_count_on_different_plans_of_the_space(method):
     space = Tabulated(0).space
     plans = [plan for plan, _ in run(method, 0)]
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_plans(method):
     assert run(method, 0) == run(method, 0)
 
 
-@pytest.mark.parametrize("method", ABLATIONS)
+@pytest.mark.parametrize("method", VARIANTS)
 def test_what_is_taken_away_is_missed(method):
     """An ablation is not the whole under another name."""
     assert run(method, 0) != run("ours", 0)

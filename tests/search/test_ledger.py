@@ -21,8 +21,8 @@ def full_result(result, measurement):
         "baseline_latency_ms": 4.0,
         "ratio": 0.5,
         "ratio_spread": 0.01,
+        "run_ms": 2.1,
         "rounds": 20,
-        "undisturbed": 12,
         "batch_size": 64,
         "threads": 1,
     }

@@ -13,7 +13,7 @@ from search.manifest import Manifest
 from search.run_folder import read_config
 from search.study import build_space
 from spaces.layers import Layer
-from spaces.plan import Plan
+from spaces.plan import Plan, QuantizationChoice
 from spaces.planner import Planner
 from tests.support import TABLES, killed_when, rows_of
 
@@ -54,7 +54,7 @@ def test_manifest_is_complete_and_its_digests_are_the_files_own(finished):
     assert manifest.trials.finished == 9
     assert manifest.metric.within_budget_on_test == (manifest.metric.loss_test <= manifest.budget)
     assert manifest.metric.loss_val <= manifest.budget
-    stages = {"baseline", "sensitivity", "latency", "search", "retrain", "deliver"}
+    stages = {"baseline", "sensitivity", "references", "latency", "search", "retrain", "deliver"}
     assert set(manifest.stages_s) == stages
     assert manifest.size_bytes.winner == sum(
         (run / "model" / f"inference.{kind}").stat().st_size for kind in ("pdmodel", "pdiparams")
@@ -116,22 +116,24 @@ def test_tables_are_readable_and_agree(finished):
     final = frames["measurements"].query("fidelity == 1.0").set_index("number")["metric"]
     assert (complete.set_index("number")["metric"] == final.loc[complete["number"]]).all()
     latency = frames["latency"]
-    assert {"shape", "export", "final", "baseline", "table"} == set(latency["stage"])
-    assert (latency["undisturbed"].dropna() <= latency["rounds"].dropna()).all()
+    assert {"shape", "export", "final", "baseline", "reference", "table"} == set(latency["stage"])
+    assert (latency["run_ms"].dropna() > 0).all()
 
 
 def test_shapes_are_timed_whole_and_pruned_in_every_graph(finished):
     run, _ = finished
-    timed = pd.read_parquet(run / "latency").query("stage == 'table'")
+    timed = pd.read_parquet(run / "latency").query("stage in ('table', 'reference')")
     plans = [Plan.from_json(json.loads(text)) for text in timed["plan"]]
     space = build_space(read_config(run), stage_of(run, "baseline"))
     assert all(space.snap(plan) == plan for plan in plans)
     graphs = {choice.graph for choice in space.choices}
     assert {plan.quantization for plan in plans if plan.is_pruned} == graphs
-    assert {plan.quantization for plan in plans if not plan.is_pruned} == graphs
+    unpruned = {plan.quantization for plan in plans if not plan.is_pruned}
+    # The unpruned model in float is the baseline.
+    assert unpruned == graphs - {QuantizationChoice.FLOAT}
     assert (timed["ratio"] > 0).all()
     kept = [(Plan.from_json(plan), ratio) for plan, ratio in stage_of(run, "latency")]
-    assert set(kept) == set(zip(plans, timed["ratio"], strict=True))
+    assert set(kept) == {*zip(plans, timed["ratio"], strict=True), (Plan(), 1.0)}
 
 
 def test_search_begins_with_the_warm_starts(finished):

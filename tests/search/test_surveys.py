@@ -6,9 +6,12 @@ from search.config import RunConfig
 from search.run_folder import RunFolder
 from search.surveys import (
     close_graphs,
+    reference_plans,
+    reference_timings,
     sensitivity_ratios,
     shapes_to_time,
     study_latency,
+    study_references,
     study_sensitivity,
 )
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -96,6 +99,35 @@ def test_a_resumed_run_has_the_timings_it_found(run):
 def test_a_resumed_run_that_could_time_nothing_does_not_try_again(run):
     run.finish_stage("latency", [])
     assert survey(study_latency, run) == []
+
+
+def test_a_resumed_run_has_the_references_it_found(run):
+    found = [{"plan": Plan.of({"a": 0.5}, PTQ).to_json(), "latency_ratio": 0.25}]
+    run.finish_stage("references", found)
+    assert survey(study_references, run) == {"references": found}
+
+
+def test_references_are_the_ends_of_every_graph_but_the_baseline():
+    choice = QuantizationChoice
+    space = Space(GROUPS, (FLOAT, PTQ, choice.INT8_QAT, choice.INT8_QAT_PACT))
+    plans = reference_plans(space)
+    # Both ways of training give one graph.
+    assert [(p.quantization, p.is_pruned) for p in plans] == [
+        (FLOAT, True),
+        (PTQ, False),
+        (PTQ, True),
+        (choice.INT8_QAT, False),
+        (choice.INT8_QAT, True),
+    ]
+    assert all(space.snap(plan) == plan for plan in plans)
+
+
+def test_what_references_take_is_known_without_timing():
+    half = Plan.of({"a": 0.5}, PTQ)
+    baseline = {"references": [{"plan": half.to_json(), "latency_ratio": 0.25}]}
+    assert reference_timings(baseline, SPACE) == [(half, 0.25), (Plan(), 1.0)]
+    assert reference_timings(baseline, Space(GROUPS, (PTQ,))) == [(half, 0.25)]
+    assert close_graphs([]) == []
 
 
 def test_a_resumed_run_has_the_curves_it_found(run):

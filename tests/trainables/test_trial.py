@@ -1,45 +1,15 @@
 """One trial on the tiny task, without Ray."""
 
-import json
-from dataclasses import replace
-
 import pytest
 
 from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
-from tests.support import QUICK
-from tests.tiny.mine import Mine
-from trainables.baseline import Baseline, measure_baseline
-from trainables.context import TrialContext
 from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
-from trainables.jobs import latency_job
-from trainables.latency import QUICK as QUICK_EFFORT
-from trainables.latency import LatencyReading, NoLease
-from trainables.settings import TrialSettings
-from trainables.trial import WEIGHTS, run_trial, time_shape
+from trainables.trial import WEIGHTS, run_trial
 from trainables.weights import read_weights
 
 HALF = {"conv1.weight": 0.5, "conv2.weight": 0.5}
-FLOAT = QuantizationChoice.FLOAT
-TASK = "tests.tiny.mine:make_task"
-
-
-@pytest.fixture(scope="module")
-def context(tiny_weights, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    settings = TrialSettings(
-        TASK,
-        str(folder),
-        str(folder / "cache"),
-        task_options={"weights": str(tiny_weights)},
-        finetune_samples=QUICK["finetune_samples"],
-        qat_samples=QUICK["qat_samples"],
-        latency_batch=32,
-    )
-    baseline = measure_baseline(Mine(tiny_weights), settings)
-    assert Baseline.from_json(baseline.to_json()) == baseline
-    return TrialContext(settings, baseline, NoLease())
 
 
 @pytest.mark.parametrize("choice", QuantizationChoice)
@@ -96,58 +66,6 @@ def test_nothing_is_trained_before_the_shape_is_timed(context, monkeypatch):
     monkeypatch.setattr("trainables.training.Trainer.run", never)
     first = next(run_trial(50, Plan.of(HALF, QuantizationChoice.FLOAT), context))
     assert first.latency_ratio is not None
-
-
-def test_a_shape_that_was_timed_before_the_search_is_known_to_the_trial(context):
-    plan = Plan.of({"conv2.weight": 0.25}, QuantizationChoice.INT8_PTQ)
-    reading, reused = time_shape(plan, context)
-    assert not reused
-    assert reading.ratio > 0
-    assert reading.batch_size == context.settings.latency_batch
-    first = next(run_trial(60, plan, context))
-    assert first.readings == [{"stage": "shape", "reused": True, **reading.to_json()}]
-    assert first.latency_ratio == reading.ratio
-    assert time_shape(plan, context) == (reading, True)
-
-
-def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(context):
-    plans = [
-        Plan.of({"conv1.weight": 0.5}, QuantizationChoice.FLOAT),
-        Plan.of({"conv9.weight": 0.5}, QuantizationChoice.FLOAT),
-        Plan.of({"conv1.weight": 0.5}, QuantizationChoice.INT8_PTQ),
-    ]
-    rows = latency_job(
-        context.settings,
-        json.loads(json.dumps(context.baseline.to_json())),
-        NoLease(),
-        [plan.to_json() for plan in plans],
-    )
-    assert [Plan.from_json(row["plan"]) for row in rows] == plans
-    assert ["reason" in row for row in rows] == [False, True, False]
-    assert "conv9.weight" in rows[1]["reason"]
-    assert "\n" not in rows[1]["reason"]
-    assert all(rows[index]["ratio"] > 0 and not rows[index]["reused"] for index in (0, 2))
-    again = latency_job(
-        context.settings, context.baseline.to_json(), NoLease(), [plans[0].to_json()]
-    )
-    assert again == [{**rows[0], "reused": True}]
-
-
-def test_a_baseline_seen_faster_than_known_is_known_to_all_probes_after(context, monkeypatch):
-    asked = []
-
-    def timed(candidate, baseline, inputs, lease, *, threads, effort, baseline_ms):
-        asked.append(baseline_ms)
-        seen = context.baseline.latency_ms / 2
-        return LatencyReading(1.0, seen, 1.0 / seen, 0.0, 5, 5, len(inputs[0]), threads)
-
-    monkeypatch.setattr("trainables.context.time_in_turn", timed)
-    # A folder of its own: the floor would stay halved for the tests after this.
-    settings = replace(context.settings, cache_folder=f"{context.settings.cache_folder}-faster")
-    fresh = TrialContext(settings, context.baseline, NoLease())
-    for ratio in (0.25, 0.5):
-        fresh.probe("shape", Plan.of({"conv2.weight": ratio}, FLOAT), QUICK_EFFORT, lambda: None)
-    assert asked == [context.baseline.latency_ms, context.baseline.latency_ms / 2]
 
 
 def test_the_baseline_knows_its_layers_and_what_narrows_them(context):

@@ -12,12 +12,12 @@ from trainables.cache import JsonCache, fingerprint_of
 from trainables.compression.slim import ChannelPruner
 from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
-from trainables.export import export_float
+from trainables.export import Reweighted
 from trainables.metrics import relative_loss
 from trainables.task import Task
 
 # Raise it when the same question would get another answer.
-ALGORITHM = "l1-exported-val-2"
+ALGORITHM = "l1-masked-val-3"
 
 
 @dataclass(frozen=True)
@@ -49,36 +49,27 @@ def group_sensitivity(
 ) -> list[Sensitivity]:
     """Return the group's sensitivity at every ratio, on the validation split.
 
-    The pruned model is exported and run on the engine, which evaluates several times
-    faster than the framework does, in bfloat16 faster again where the processor has it: its
-    losses rank as float's do (rank correlation 0.9996 on the built-in problem).
+    One export serves all ratios: what a prune would remove is set to 0 in its weights, which
+    computes the same. The engine evaluates several times faster than the framework does,
+    in bfloat16 faster again where the processor has it: its losses rank as float's do (rank
+    correlation 0.9996 on the built-in problem).
     """
     pruner = ChannelPruner(task.build_model(), task.inputs)
+    precision: Precision = "bfloat16" if supports_bfloat16() else "float"
     rows = []
-    for ratio in ratios:
-        try:
-            metric = _metric_pruned(pruner, task, group, ratio, eval_batch, threads)
-        except Exception:  # One ratio that cannot be had does not end the study.
-            rows.append(Sensitivity(group, ratio, None, None))
-            # The failure may have left the model half-way.
-            pruner = ChannelPruner(task.build_model(), task.inputs)
-            continue
-        loss = relative_loss(task.metric, baseline_metric, metric)
-        rows.append(Sensitivity(group, ratio, metric, loss))
-    return rows
-
-
-def _metric_pruned(
-    pruner: ChannelPruner, task: Task, group: str, ratio: float, eval_batch: int, threads: int
-) -> float:
-    """Return the metric with this group pruned; the pruner's model is whole again afterwards."""
-    pruner.prune({group: ratio})
     with tempfile.TemporaryDirectory() as folder:
-        export_float(pruner.model, task.inputs, Path(folder))
-        pruner.restore()
-        precision: Precision = "bfloat16" if supports_bfloat16() else "float"
-        engine = Engine(Path(folder), precision, threads)
-        return task.metric.aggregate(evaluate(engine.run, task, "val", eval_batch))
+        export = Reweighted(pruner.model, task.inputs, Path(folder))
+        for ratio in ratios:
+            try:
+                export.write(pruner.masked({group: ratio}))
+                engine = Engine(Path(folder), precision, threads)
+                metric = task.metric.aggregate(evaluate(engine.run, task, "val", eval_batch))
+            except Exception:  # One ratio that cannot be had does not end the study.
+                rows.append(Sensitivity(group, ratio, None, None))
+            else:
+                loss = relative_loss(task.metric, baseline_metric, metric)
+                rows.append(Sensitivity(group, ratio, metric, loss))
+    return rows
 
 
 def cached_group_sensitivity(

@@ -132,6 +132,30 @@ class ChannelPruner:
                 axis=OUTPUT_CHANNELS,
             )
 
+    def masked(self, ratios: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """Return the weights that a prune would change, whole, with 0 for what it would remove.
+
+        A model with them computes what the pruned model does: nothing arrives from a channel
+        whose consumers have 0 for it. The model itself stays as it is.
+        """
+        with quietly():
+            plan = self._pruner.prune_vars(
+                {self._names[group]: ratio for group, ratio in ratios.items()},
+                axis=OUTPUT_CHANNELS,
+                apply=None,
+            )
+        parameters = dict(self.model.named_parameters())
+        found: dict[str, np.ndarray] = {}
+        for slim_name, masks in plan.masks.items():
+            name = self._structured[slim_name]
+            found[name] = parameters[name].numpy()
+            for mask in masks:
+                kept = np.asarray(mask.mask, dtype=found[name].dtype)
+                along = [1] * found[name].ndim
+                along[mask.dims] = len(kept)
+                found[name] = found[name] * kept.reshape(along)
+        return found
+
     def width(self, group: str) -> int:
         """Return how many channels a group has now."""
         return int(dict(self.model.named_parameters())[group].shape[OUTPUT_CHANNELS])

@@ -77,6 +77,19 @@ class Transposed(Small):
         return self.last(self.up(self.first(x)))
 
 
+class Squashed(Small):
+    """Its activations make something of nothing."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.inner, self.last = conv(3, 8), conv(8, 8), conv(8, 6)
+
+    def body(self, x):
+        for layer in (self.first, self.inner):
+            x = nn.functional.sigmoid(layer(x))
+        return self.last(x)
+
+
 class TwoInputs(nn.Layer):
     def __init__(self):
         super().__init__()
@@ -128,6 +141,25 @@ def test_every_group_found_can_be_pruned_and_every_convolution_is_accounted_for(
     mentioned |= {member for group in survey.groups for member in group.members}
     convolutions = {n for n, p in build().named_parameters() if len(p.shape) == 4}
     assert convolutions <= mentioned
+
+
+@pytest.mark.parametrize("network", [Residual, Concat, Depthwise, Grouped, Transposed, Squashed])
+def test_masked_weights_compute_what_the_pruned_model_does(network):
+    x = paddle.rand([2, 3, 16, 16])
+    groups = survey_groups(network, IMAGE).groups
+    assert groups
+    for group in groups:
+        model = network()
+        pruner = ChannelPruner(model, IMAGE)
+        whole = {name: p.numpy() for name, p in model.named_parameters()}
+        masked = pruner.masked({group.name: 0.5})
+        after = {name: p.numpy() for name, p in model.named_parameters()}
+        assert all((whole[name] == after[name]).all() for name in whole), "the model was changed"
+        pruner.prune({group.name: 0.5})
+        pruned = model(x).numpy()
+        pruner.restore()
+        model.set_state_dict(masked)
+        assert model(x).numpy() == pytest.approx(pruned, abs=1e-5)
 
 
 def test_depthwise_convolution_with_a_multiplier_is_left_out_with_a_reason():

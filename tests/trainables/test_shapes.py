@@ -1,0 +1,133 @@
+"""What is timed before anything is trained, on the tiny task."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from spaces.plan import Plan, QuantizationChoice
+from trainables.baseline import Baseline
+from trainables.context import TrialContext
+from trainables.jobs import latency_job, reference_job
+from trainables.latency import Effort, NoLease
+from trainables.references import Reference
+from trainables.shapes import time_references, time_shape
+from trainables.trial import run_trial
+
+HALF = {"conv1.weight": 0.5, "conv2.weight": 0.5}
+FLOAT, PTQ, QAT = (
+    QuantizationChoice.FLOAT,
+    QuantizationChoice.INT8_PTQ,
+    QuantizationChoice.INT8_QAT,
+)
+
+
+@pytest.fixture
+def fresh(context, tmp_path):
+    """A context with folders of its own, whose trial models can be timed beside references."""
+    settings = replace(context.settings, cache_folder=str(tmp_path / "cache"))
+    return TrialContext(settings, context.baseline, NoLease())
+
+
+def with_references(fresh, *references):
+    baseline = replace(fresh.baseline, references=references)
+    assert Baseline.from_json(json.loads(json.dumps(baseline.to_json()))) == baseline
+    return TrialContext(fresh.settings, baseline, NoLease())
+
+
+def test_references_are_timed_together_and_their_exports_stay(fresh):
+    plans = [Plan.of(HALF, FLOAT), Plan.of({}, PTQ), Plan.of(HALF, QAT)]
+    rows = time_references(plans, fresh)
+    references = [Reference.from_json(json.loads(json.dumps(row))) for row in rows]
+    assert [reference.plan for reference in references] == plans
+    assert all(0 < reference.latency_ratio < 2 for reference in references)
+    able = with_references(fresh, *references)
+    for choice in (FLOAT, PTQ, QAT):
+        found = able.references(choice)
+        assert [ratio for _, ratio in found][: len(found) - (choice is FLOAT)] == [
+            r.latency_ratio for r in references if r.plan.quantization is choice
+        ]
+        # The same engines the next time.
+        assert able.references(choice) is found
+    (_, half), (baseline, one) = able.references(FLOAT)
+    assert baseline is able.baseline_engine
+    assert one == 1.0
+    assert half == references[0].latency_ratio
+
+
+def test_a_later_study_has_the_same_ratios_and_exports_of_its_own(fresh, tmp_path):
+    plans = [Plan.of(HALF, FLOAT).to_json()]
+    arguments = fresh.baseline.to_json(), NoLease(), plans
+    first = reference_job(fresh.settings, *arguments)
+    again = replace(fresh.settings, run_folder=str(tmp_path / "later"))
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "baseline").symlink_to(fresh.settings.baseline_folder)
+    assert reference_job(again, *arguments) == first
+    plan = Plan.from_json(plans[0])
+    assert any(again.reference_folder(plan).iterdir())
+    # Another batch is another question.
+    (other,) = reference_job(replace(again, latency_batch=8), *arguments)
+    assert other["latency_ratio"] != first[0]["latency_ratio"]
+
+
+def test_a_reference_that_cannot_be_had_has_a_reason_and_the_others_serve(fresh):
+    wrong = Plan.of({"conv9.weight": 0.5}, FLOAT)
+    rows = time_references([wrong, Plan.of(HALF, FLOAT)], fresh)
+    assert "conv9.weight" in rows[0]["reason"]
+    assert "latency_ratio" not in rows[0]
+    assert rows[1]["latency_ratio"] > 0
+
+
+def test_a_graph_without_references_is_timed_beside_the_baseline(fresh):
+    assert fresh.references(PTQ) == [(fresh.baseline_engine, 1.0)]
+
+
+def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
+    plan = Plan.of(HALF, PTQ)
+    able = with_references(fresh, *map(Reference.from_json, time_references([plan], fresh)))
+    ((engine, ratio),) = able.references(PTQ)
+    reading = able.time(engine, PTQ, Effort(200, 4.0))
+    assert reading.ratio == pytest.approx(ratio, rel=0.1)
+    assert reading.latency_ms == pytest.approx(reading.ratio * able.baseline.latency_ms)
+
+
+def test_what_was_timed_beside_other_models_is_timed_again(fresh):
+    plan = Plan.of(HALF, PTQ)
+    _, reused = time_shape(plan, fresh)
+    assert not reused
+    able = with_references(fresh, *map(Reference.from_json, time_references([plan], fresh)))
+    _, reused = time_shape(plan, able)
+    assert not reused
+
+
+def test_a_shape_that_was_timed_before_the_search_is_known_to_the_trial(fresh):
+    plan = Plan.of({"conv2.weight": 0.25}, QuantizationChoice.INT8_PTQ)
+    reading, reused = time_shape(plan, fresh)
+    assert not reused
+    assert reading.ratio > 0
+    assert reading.batch_size == fresh.settings.latency_batch
+    first = next(run_trial(60, plan, fresh))
+    assert first.readings == [{"stage": "shape", "reused": True, **reading.to_json()}]
+    assert first.latency_ratio == reading.ratio
+    assert time_shape(plan, fresh) == (reading, True)
+
+
+def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(fresh):
+    plans = [
+        Plan.of({"conv1.weight": 0.5}, QuantizationChoice.FLOAT),
+        Plan.of({"conv9.weight": 0.5}, QuantizationChoice.FLOAT),
+        Plan.of({"conv1.weight": 0.5}, QuantizationChoice.INT8_PTQ),
+    ]
+    rows = latency_job(
+        fresh.settings,
+        json.loads(json.dumps(fresh.baseline.to_json())),
+        NoLease(),
+        [plan.to_json() for plan in plans],
+    )
+    assert [Plan.from_json(row["plan"]) for row in rows] == plans
+    assert ["reason" in row for row in rows] == [False, True, False]
+    assert "conv9.weight" in rows[1]["reason"]
+    assert "\n" not in rows[1]["reason"]
+    assert all(rows[index]["ratio"] > 0 and not rows[index]["reused"] for index in (0, 2))
+    again = latency_job(fresh.settings, fresh.baseline.to_json(), NoLease(), [plans[0].to_json()])
+    assert again == [{**rows[0], "reused": True}]

@@ -1,0 +1,91 @@
+"""Shapes of plans, untrained: channels and precision fix the latency, weights do not."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from spaces.errors import one_line
+from spaces.plan import Plan
+from trainables.cache import JsonCache, fingerprint_of, processor
+from trainables.compression.pruning import pruned_model
+from trainables.compression.quantization import export_candidate, prepare_quantization
+from trainables.context import TrialContext
+from trainables.engine import Engine, describe
+from trainables.latency import FINAL, FULL, LatencyReading, time_in_turn
+
+
+def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
+    """Return an engine of the plan's shape before any training. Its scales are not final."""
+    choice, task = plan.quantization, context.task
+    quantization = None
+    if choice.is_trained:
+        # Fake quantization stays in a model once it is there, so it goes into another
+        # one; a training step gives it scales to export.
+        model = pruned_model(task, plan)
+        quantization = prepare_quantization(model, choice)
+        context.trainer(model, samples=1, learning_rate_share=0.0, seed=0).run(1)
+    with context.lease.shared():
+        engine, _ = export_candidate(model, choice, quantization, task, context.settings, folder)
+    return engine
+
+
+def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]:
+    """Return the latency of a plan's shape, and whether it was known."""
+    with tempfile.TemporaryDirectory() as folder:
+        return context.probe(
+            "shape",
+            plan,
+            FULL,
+            lambda: shape_engine(pruned_model(context.task, plan), plan, context, Path(folder)),
+        )
+
+
+def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[str, Any]]:
+    """Return a row for every plan: its `latency_ratio` to the baseline, or the `reason` for none.
+
+    Their exports stay in the run folder. All are timed in turn, once on a kind of machine:
+    later studies of the same model take the ratios from the cache.
+    """
+    settings = context.settings
+    rows: list[dict[str, Any]] = []
+    engines = {}
+    for plan in plans:
+        folder = settings.reference_folder(plan)
+        row: dict[str, Any] = {"plan": plan.to_json()}
+        try:
+            engines[plan] = shape_engine(pruned_model(context.task, plan), plan, context, folder)
+        except Exception as error:  # A shape that cannot be had does not end the study.
+            row["reason"] = one_line(error)
+        rows.append(row)
+    cache = JsonCache(Path(settings.cache_folder) / "references")
+    key = fingerprint_of(
+        "references-1",
+        context.baseline.fingerprint,
+        [plan.to_json() for plan in engines],
+        settings.latency_batch,
+        settings.threads,
+        [describe(plan.quantization.precision) for plan in engines],
+        processor(),
+    )
+    ratios = cache.get(key)
+    if ratios is None:
+        runs_ms = time_in_turn(
+            [context.baseline_engine, *engines.values()],
+            context.latency_inputs,
+            context.lease,
+            FINAL,
+        )
+        ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0).tolist()
+        cache.put(key, ratios)
+    known = dict(zip(engines, ratios, strict=True))
+    for row in rows:
+        plan = Plan.from_json(row["plan"])
+        if plan in known:
+            row["latency_ratio"] = known[plan]
+    return rows
