@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import erf
 from random import Random
 
 import numpy as np
 
 from spaces.encoding import Known
-from spaces.knapsack import knapsack_front
+from spaces.knapsack import improved, knapsack_front
 from spaces.latency_model import LatencyModel
 from spaces.layers import Array, Layer, LayerCosts, ratio_matrix
 from spaces.loss_model import Curve, Curves, LossModel
@@ -17,18 +18,22 @@ from spaces.plan import Plan, QuantizationChoice
 from spaces.space import QUANTIZATION, CategoricalParameter, Parameter, RealParameter, Space, Value
 
 LOSS = "loss_target"
-STAGE = "stage_multiplier/"
 
 # A target of 1 is this share of the budget: the model may predict too much.
 TOP = 2.0
-# A stage's losses count up to this factor more or less than the model has it.
-STAGE_FACTOR = 2.0
-MAX_STAGES = 5
 # Shares of the budget that the first plans are predicted to lose.
 WARM_SHARES = (1.0, 0.2)
 # Another choice is tried at once if it is predicted to be at most so much slower at the budget.
 WORTH_A_TRIAL = 1.5
 PRICES = np.geomspace(0.02, 200.0, 32)
+
+# Shares of the budget that an optimum is predicted to lose.
+OPTIMUM_SHARES = (0.7, 0.8, 0.9, 1.0, 1.1)
+# The predicted loss is off by this share of the budget at least, and by this one as long as
+# nothing is known; of a neighbour, whose parent has been measured, by half as much.
+LEAST_ERROR, FIRST_ERROR = 0.1, 0.3
+# Trials that lose more, in budgets, say little about that.
+NEAR = 2.5
 
 # The models are fitted again when there are so many times more trials: from each of the
 # first ones there is much to learn, from one in a thousand little.
@@ -45,9 +50,8 @@ PARENTS = 2
 class Planner:
     """Turns a few numbers into a plan, and learns from finished trials what plans do.
 
-    The numbers are a predicted loss to aim at, a multiplier on the losses of each stage (the groups
-    at one resolution), and the quantization choice. The plan is the fastest one
-    predicted to lose no more; every group has its own ratio.
+    The numbers are a predicted loss to aim at and the quantization choice. The plan is the fastest
+    one predicted to lose no more; every group has its own ratio.
     """
 
     def __init__(
@@ -69,13 +73,13 @@ class Planner:
         self._features = [
             self._curves.feature(index, level) for index, level in enumerate(self._levels)
         ]
-        self.stages = _stages(space, layers)
         self._timings = [(plan.quantization.graph, self._row(plan), r) for plan, r in timings]
         self._known: list[tuple[Known, Array]] = []
         self._best: list[Known] = []
         self._front: Points = np.zeros((0, 2))
         self._fitted: int | None = None
         self._fronts: dict[QuantizationChoice, Array] = {}
+        self._optima: list[Plan] = []
 
     def learn(self, known: Sequence[Known]) -> None:
         """Take in trials that have finished since the last call."""
@@ -123,6 +127,29 @@ class Planner:
         }
         self._fitted = len(self._known)
         self._fronts.clear()
+        self._optima.clear()
+        self._error = self._loss_error(recent)
+
+    def _loss_error(self, recent: Sequence[tuple[Known, Array]]) -> float:
+        """Return the standard deviation of measured losses from predicted ones, near the budget."""
+        near = [(t, row) for t, row in recent if t.metric_loss <= NEAR * self.budget]
+        if not near:
+            return FIRST_ERROR * self.budget
+        predicted = self._loss.predict(
+            np.array([row for _, row in near]), [trial.plan.quantization for trial, _ in near]
+        )
+        errors = predicted - np.array([trial.metric_loss for trial, _ in near])
+        # The one that is not there, as long as there are few.
+        spread = (np.sum(errors**2) + (FIRST_ERROR * self.budget) ** 2) / (len(near) + 1)
+        return max(float(np.sqrt(spread)), LEAST_ERROR * self.budget)
+
+    def _promise(self, losses: Array, latencies: Array, error: float) -> Array:
+        """Return what plans promise: how much faster than the fastest within the budget, times
+        the chance to be within it (constrained expected improvement; Gardner et al., 2014)."""
+        fastest = self._best[0].latency_ratio if self._best else 1.0
+        chance = np.array([0.5 * (1 + erf(z)) for z in (self.budget - losses) / (error * 2**0.5)])
+        promise: Array = chance * np.maximum(0.0, fastest - latencies)
+        return promise
 
     def warm_starts(self) -> list[Plan]:
         """Return the plans a search begins with, none twice, the most telling first.
@@ -164,39 +191,51 @@ class Planner:
 
     def parameters(self) -> dict[str, Parameter]:
         """Return the numbers that make a plan."""
-        numbers: dict[str, Parameter] = {LOSS: RealParameter(0.0, 1.0)}
-        if len(self.stages) > 1:
-            numbers |= {STAGE + name: RealParameter(-1.0, 1.0) for name in self.stages}
-        numbers[QUANTIZATION] = CategoricalParameter(tuple(c.value for c in self.space.choices))
-        return numbers
+        choices = tuple(choice.value for choice in self.space.choices)
+        return {LOSS: RealParameter(0.0, 1.0), QUANTIZATION: CategoricalParameter(choices)}
 
     def decode(self, flat: Mapping[str, Value]) -> Plan:
         """Return the fastest plan predicted to lose no more than the numbers say."""
         self._refresh()
-        choice = QuantizationChoice(flat[QUANTIZATION])
         target = float(flat[LOSS]) * TOP * self.budget
-        weights = self._loss.multipliers.copy()
-        for name, members in self.stages.items():
-            weights[members] *= STAGE_FACTOR ** float(flat.get(STAGE + name, 0.0))
-        return self._fastest(choice, target, weights)
+        return self._fastest(QuantizationChoice(flat[QUANTIZATION]), target)
 
     def encode(self, plan: Plan) -> dict[str, Value]:
         """Return numbers whose plan is near to this one: its own predicted loss as the target."""
         loss = float(self.predict([plan])[0][0])
-        flat: dict[str, Value] = {
+        return {
             LOSS: float(np.clip(loss / (TOP * self.budget), 0.0, 1.0)),
             QUANTIZATION: plan.quantization.value,
         }
-        if len(self.stages) > 1:
-            flat |= {STAGE + name: 0.0 for name in self.stages}
-        return flat
 
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
-        """Return a neighbour, a plan that fills the front, and None, in turn."""
-        if turn % 3 == 1:
+        """Return an optimum, a neighbour, a plan that fills the front, and None, in turn."""
+        if turn % 4 == 1:
+            return self.optimum(is_tried)
+        if turn % 4 == 2:
             return self.neighbour(is_tried, rng)
-        if turn % 3 == 2:
+        if turn % 4 == 3:
             return self.filling(is_tried)
+        return None
+
+    def optimum(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
+        """Return the untried plan that promises most, of the fastest ones in every choice."""
+        self._refresh()
+        if not self._optima:
+            plans = (
+                self._fastest(choice, share * self.budget)
+                for choice in self.space.choices
+                for share in OPTIMUM_SHARES
+            )
+            self._optima = list(dict.fromkeys(plans))
+        losses, latencies = self.predict(self._optima)
+        promise = self._promise(losses, latencies, self._error)
+        for index in np.argsort(-promise, kind="stable"):
+            if promise[index] <= 0:
+                break
+            plan: Plan = self._optima[index]
+            if not is_tried(plan):
+                return plan
         return None
 
     def filling(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
@@ -205,9 +244,7 @@ class Planner:
         before = self._dominated(self._front)
         found: list[tuple[float, Array, QuantizationChoice]] = []
         for choice in self.space.choices:
-            if choice not in self._fronts:
-                self._fronts[choice] = self._knapsack(choice, self._loss.multipliers, PRICES)
-            ratios = self._fronts[choice]
+            ratios = self._corners(choice)
             points = zip(
                 self._loss.predict(ratios, [choice] * len(ratios)),
                 self._latency[choice.graph].predict(ratios),
@@ -226,9 +263,19 @@ class Planner:
                 return plan
         return None
 
-    def _knapsack(self, choice: QuantizationChoice, weights: Array, prices: Array) -> Array:
-        losses = [weight * feature for weight, feature in zip(weights, self._features, strict=True)]
-        return knapsack_front(self._latency[choice.graph], self._levels, losses, prices)
+    def _losses(self) -> list[Array]:
+        """Return what every group is predicted to lose at each of its levels."""
+        pairs = zip(self._loss.multipliers, self._features, strict=True)
+        return [multiplier * feature for multiplier, feature in pairs]
+
+    def _corners(self, choice: QuantizationChoice) -> Array:
+        """Return the plans of the knapsack's front, shape (prices, groups)."""
+        graph = choice.graph
+        if graph not in self._fronts:
+            self._fronts[graph] = knapsack_front(
+                self._latency[graph], self._levels, self._losses(), PRICES
+            )
+        return self._fronts[graph]
 
     def _dominated(self, points: Points) -> float:
         return hypervolume(points, (self.budget, 1.0))
@@ -236,9 +283,8 @@ class Planner:
     def neighbour(self, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
         """Return an untried plan near one of the fastest within the budget, None if there is none.
 
-        Of many that move a few groups by a level or two, the one that promises to be the fastest
-        within the budget. The models say only what the step changes; where it starts from
-        has been measured.
+        Of many that move a few groups by a level or two, the one that promises most. The models say
+        only what the step changes; where it starts from has been measured.
         """
         if not self._best:
             return None
@@ -251,8 +297,10 @@ class Planner:
         latencies = self._latency[choice.graph].predict(both)
         losses = parent.metric_loss + losses[1:] - losses[0]
         latencies = parent.latency_ratio * latencies[1:] / latencies[0]
-        promising = np.flatnonzero((losses <= self.budget) & (latencies < parent.latency_ratio))
-        for index in promising[np.argsort(latencies[promising])]:
+        promise = self._promise(losses, latencies, 0.5 * self._error)
+        for index in np.argsort(-promise, kind="stable"):
+            if promise[index] <= 0:
+                break
             plan = self._plan(moved[index], choice)
             if not is_tried(plan):
                 return plan
@@ -268,38 +316,17 @@ class Planner:
             row[group] = levels[min(max(there, 0), len(levels) - 1)]
         return row
 
-    def _fastest(self, choice: QuantizationChoice, target: float, weights: Array) -> Plan:
-        """Return the fastest plan whose predicted loss keeps to the target, stages weighted."""
+    def _fastest(self, choice: QuantizationChoice, target: float) -> Plan:
+        """Return the fastest plan whose predicted loss keeps to the target."""
         latency = self._latency[choice.graph]
-        prices = PRICES
-        # A second pass over prices between the two that bracket the target.
-        for _ in range(2):
-            ratios = self._knapsack(choice, weights, prices)
-            predicted = self._loss.predict(ratios, [choice] * len(ratios))
-            within = np.flatnonzero(predicted <= target)
-            if not len(within):
-                return Plan.of({}, choice)
-            best = within[np.argmin(latency.predict(ratios[within]))]
-            chosen = ratios[best]
-            prices = np.geomspace(prices[max(0, best - 1)], prices[best], 8)
-        return self._plan(chosen, choice)
+        ratios = self._corners(choice)
+        within = ratios[self._loss.predict(ratios, [choice] * len(ratios)) <= target]
+        if not len(within):
+            return Plan.of({}, choice)
+        start = within[np.argmin(latency.predict(within))]
+        limit = target - self._loss.offsets[choice]
+        return self._plan(improved(latency, self._levels, self._losses(), start, limit), choice)
 
     def _plan(self, ratios: Array, choice: QuantizationChoice) -> Plan:
         named = {group.name: float(r) for group, r in zip(self.space.groups, ratios, strict=True)}
         return self.space.snap(Plan.of(named, choice))
-
-
-def _stages(space: Space, layers: Sequence[Layer]) -> dict[str, list[int]]:
-    """Return the columns of the groups that work at one resolution, the first stage first."""
-    positions: dict[str, int] = {}
-    for layer in layers:
-        for name in layer.outputs:
-            positions.setdefault(name, layer.values // layer.out_channels)
-    found: dict[int, list[int]] = {}
-    for column, group in enumerate(space.groups):
-        found.setdefault(positions.get(group.name, 0), []).append(column)
-    ordered = [found[size] for size in sorted(found, reverse=True)]
-    while len(ordered) > MAX_STAGES:
-        smallest = min(range(len(ordered) - 1), key=lambda i: len(ordered[i]) + len(ordered[i + 1]))
-        ordered[smallest : smallest + 2] = [ordered[smallest] + ordered[smallest + 1]]
-    return {str(index): members for index, members in enumerate(ordered)}

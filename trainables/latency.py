@@ -56,7 +56,7 @@ class Effort:
 
 # Before the training only to see what is hopelessly slow; the export is timed again.
 QUICK = Effort(rounds=12, seconds=1.0)
-FULL = Effort(rounds=50, seconds=4.0)
+FULL = Effort(rounds=40, seconds=3.0)
 # What all other figures rest on.
 FINAL = Effort(rounds=200, seconds=20.0)
 

@@ -36,6 +36,8 @@ class TrialSettings:
     """Samples in a timed run."""
     threads: int = 1
     """Threads of a timed run, and of a trial."""
+    shape_first: bool = True
+    """Whether a trial times its shape before any training, so that it can be stopped there."""
 
     @property
     def baseline_folder(self) -> Path:

@@ -61,16 +61,17 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     with watch("prune"), context.lease.shared():
         model = pruned_model(task, plan)
     # Shape and precision fix the latency, so a plan that is too slow costs no training.
-    with watch("latency"), tempfile.TemporaryDirectory() as shape:
-        _note_latency(
-            result,
-            "shape",
-            context,
-            plan,
-            QUICK,
-            lambda: shape_engine(model, plan, context, Path(shape)),
-        )
-    yield result
+    if settings.shape_first:
+        with watch("latency"), tempfile.TemporaryDirectory() as shape:
+            _note_latency(
+                result,
+                "shape",
+                context,
+                plan,
+                QUICK,
+                lambda: shape_engine(model, plan, context, Path(shape)),
+            )
+        yield result
 
     trained_share = _trained_share(plan, context)
     if plan.is_pruned:

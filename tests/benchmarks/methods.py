@@ -152,11 +152,16 @@ class _WithoutFilling(Planner):
         return None
 
 
+class _WithoutOptimum(Planner):
+    def optimum(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
+        return None
+
+
 class _WithoutSampling(Planner):
     """Nothing is left to Optuna."""
 
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
-        return super().propose(1 + turn % 2, is_tried, rng)
+        return super().propose(1 + turn % 3, is_tried, rng)
 
 
 class _WithoutLearning(Planner):
@@ -172,12 +177,6 @@ def _ours_with(kind: type[Planner]) -> Method:
         return _searched(planner, planner.warm_starts(), setup, count)
 
     return method
-
-
-def without_stages(setup: Setup, count: int) -> Evaluations:
-    planner = _planner(setup)
-    planner.stages = {}
-    return _searched(planner, planner.warm_starts(), setup, count)
 
 
 def without_latency_table(setup: Setup, count: int) -> Evaluations:
@@ -217,11 +216,11 @@ METHODS: dict[str, Method] = {
 
 VARIANTS: dict[str, Method] = {
     "aligned threshold sweep, INT8": aligned_threshold_sweep,
+    "without optimum": _ours_with(_WithoutOptimum),
     "without neighbours": _ours_with(_WithoutNeighbours),
     "without filling": _ours_with(_WithoutFilling),
     "without sampling": _ours_with(_WithoutSampling),
     "without learning": _ours_with(_WithoutLearning),
-    "without stage multipliers": without_stages,
     "without latency table": without_latency_table,
     "without warm starts": without_warm_starts,
     "threshold warm starts": threshold_warm_starts,

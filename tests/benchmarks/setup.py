@@ -70,16 +70,20 @@ class RealProblem:
             finetune_samples=self.finetune_samples,
             qat_samples=self.qat_samples,
             latency_batch=self.latency_batch,
+            # Nothing is stopped here.
+            shape_first=False,
         )
 
 
+# Budgets that bind: with twice as much the most pruned plan of all is within it, in digits and
+# nuclei, and there is nothing to choose.
 PROBLEMS = (
     RealProblem("fashion_mnist", "fashion_mnist", 0.1, 1600, 500),
     RealProblem(
-        "digits", "tests.benchmarks.problems.digits:make_task", 0.03, 1600, 500, 64, "digits"
+        "digits", "tests.benchmarks.problems.digits:make_task", 0.02, 1600, 500, 64, "digits"
     ),
     RealProblem(
-        "nuclei", "tests.benchmarks.problems.nuclei:make_task", 0.05, 480, 160, 16, "nuclei"
+        "nuclei", "tests.benchmarks.problems.nuclei:make_task", 0.025, 480, 160, 16, "nuclei"
     ),
 )
 

@@ -5,7 +5,7 @@ import pytest
 
 from spaces.encoding import Known
 from spaces.plan import QuantizationChoice
-from spaces.planner import LOSS, STAGE, Planner
+from spaces.planner import LOSS, Planner
 from spaces.space import QUANTIZATION
 from tests.benchmarks.tabulated import Tabulated
 
@@ -32,10 +32,9 @@ def tried(problem, plans):
     ]
 
 
-def at(target, choice=PTQ, **stages):
-    """Return numbers; `s1` is the multiplier of stage 1."""
-    numbers = {STAGE + name.removeprefix("s"): value for name, value in stages.items()}
-    return {LOSS: float(target), QUANTIZATION: choice.value, **numbers}
+def at(target, choice=PTQ):
+    """Return the numbers of a plan."""
+    return {LOSS: float(target), QUANTIZATION: choice.value}
 
 
 def experienced(problem):

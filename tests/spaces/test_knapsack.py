@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from spaces.knapsack import knapsack_front
+from spaces.knapsack import improved, knapsack_front
 from spaces.latency_model import LatencyModel
 from spaces.layers import LayerCosts
 from tests.spaces.networks import apart, chain
@@ -105,3 +105,42 @@ def test_a_group_with_one_level_stays_whole():
     ratios = knapsack_front(latency, levels, losses, PRICES)
     assert (ratios[:, 1] == 0).all()
     assert (ratios[0, [0, 2]] > 0).all()
+
+
+def fastest(latency, levels, losses, limit):
+    """Return the least latency there is within a limit."""
+    ratios = np.array(list(product(*levels)))
+    return latency.predict(ratios)[loss_of(levels, losses, ratios) <= limit + 1e-12].min()
+
+
+@pytest.mark.parametrize("network", [UNCOUPLED, COUPLED])
+def test_what_a_front_leaves_over_is_made_use_of(network):
+    """Prices find the corners of the trade-off only; steps from there nearly all of the rest."""
+    at_corner, after = [], []
+    for seed in range(10):
+        latency, levels, losses = problem(network, seed)
+        front = knapsack_front(latency, levels, losses, PRICES)
+        lost = loss_of(levels, losses, front)
+        for limit in np.linspace(0.02, 0.5, 15):
+            within = front[lost <= limit]
+            corner = within[np.argmin(latency.predict(within))]
+            ratios = improved(latency, levels, losses, corner, limit)
+            assert loss_of(levels, losses, ratios[None])[0] <= limit + 1e-12
+            best = fastest(latency, levels, losses, limit)
+            at_corner.append(latency.predict(corner[None])[0] / best)
+            after.append(latency.predict(ratios[None])[0] / best)
+    assert (np.array(after) <= np.array(at_corner) + 1e-12).all()
+    assert np.mean(after) - 1 < 0.2 * (np.mean(at_corner) - 1)
+    assert np.mean(np.array(after) < 1 + 1e-9) > 0.8
+
+
+def test_a_start_beyond_the_limit_stays_as_it_is():
+    latency, levels, losses = problem(COUPLED, 0)
+    start = np.array([level[-1] for level in levels])
+    assert (improved(latency, levels, losses, start, 0.0) == start).all()
+
+
+def test_where_nothing_can_move_nothing_does():
+    latency, levels, losses = problem(COUPLED, 0)
+    levels, losses = [np.zeros(1)] * 3, [np.zeros(1)] * 3
+    assert (improved(latency, levels, losses, np.zeros(3), 1.0) == 0).all()

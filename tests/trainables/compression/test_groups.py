@@ -2,111 +2,21 @@
 
 import paddle
 import pytest
-from paddle import nn
 
+from tests.trainables.compression.networks import (
+    IMAGE,
+    Concat,
+    Depthwise,
+    Grouped,
+    Residual,
+    Squashed,
+    Transposed,
+    TwoInputs,
+    Untraceable,
+)
 from trainables.compression.groups import survey_groups
 from trainables.compression.slim import ChannelPruner, drop_backups
 from trainables.task import ModelInput
-
-IMAGE = (ModelInput("image", (3, 16, 16)),)
-
-
-def conv(inputs, outputs, **options):
-    return nn.Conv2D(inputs, outputs, 3, padding=1, bias_attr=False, **options)
-
-
-class Small(nn.Layer):
-    """Ends in a linear classifier; `body` comes before it."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2D(1)
-        self.head = nn.Linear(channels, 4)
-
-    def forward(self, x):
-        return self.head(self.pool(self.body(x)).flatten(1))
-
-
-class Residual(Small):
-    def __init__(self):
-        super().__init__(8)
-        self.first, self.inner, self.outer = conv(3, 8), conv(8, 6), conv(6, 8)
-
-    def body(self, x):
-        x = self.first(x)
-        return x + self.outer(nn.functional.relu(self.inner(x)))
-
-
-class Concat(Small):
-    def __init__(self):
-        super().__init__(6)
-        self.left, self.right, self.last = conv(3, 4), conv(3, 8), conv(12, 6)
-
-    def body(self, x):
-        return self.last(paddle.concat([self.left(x), self.right(x)], axis=1))
-
-
-class Depthwise(Small):
-    def __init__(self, multiplier=1):
-        super().__init__(6)
-        self.first = conv(3, 8)
-        self.depthwise = conv(8, 8 * multiplier, groups=8)
-        self.last = conv(8 * multiplier, 6)
-
-    def body(self, x):
-        return self.last(self.depthwise(self.first(x)))
-
-
-class Grouped(Small):
-    def __init__(self):
-        super().__init__(6)
-        self.first, self.grouped, self.last = conv(3, 8), conv(8, 8, groups=2), conv(8, 6)
-
-    def body(self, x):
-        return self.last(self.grouped(self.first(x)))
-
-
-class Transposed(Small):
-    def __init__(self):
-        super().__init__(6)
-        self.first = conv(3, 8)
-        self.up = nn.Conv2DTranspose(8, 8, 2, stride=2)
-        self.last = conv(8, 6)
-
-    def body(self, x):
-        return self.last(self.up(self.first(x)))
-
-
-class Squashed(Small):
-    """Its activations make something of nothing."""
-
-    def __init__(self):
-        super().__init__(6)
-        self.first, self.inner, self.last = conv(3, 8), conv(8, 8), conv(8, 6)
-
-    def body(self, x):
-        for layer in (self.first, self.inner):
-            x = nn.functional.sigmoid(layer(x))
-        return self.last(x)
-
-
-class TwoInputs(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.left, self.right = conv(3, 8), conv(1, 8)
-        self.head = nn.Linear(8, 4)
-
-    def forward(self, a, b):
-        return self.head((self.left(a) + self.right(b)).mean([2, 3]))
-
-
-class Untraceable(Small):
-    def __init__(self):
-        super().__init__(8)
-        self.first = conv(3, 8)
-
-    def body(self, x):
-        raise ValueError("a branch that depends on the data")
 
 
 def names(items):
