@@ -49,12 +49,10 @@ class Reweighted:
         self._scope = paddle.static.Scope()
         with self._static():
             self._executor = paddle.static.Executor(paddle.CPUPlace())
-            self._program, self._feeds, self._fetches = paddle.static.load_inference_model(
-                str(folder),
-                self._executor,
-                model_filename=MODEL_FILE,
-                params_filename=WEIGHTS_FILE,
+            self._program, feeds, self._fetches = paddle.static.load_inference_model(
+                path_prefix(folder), self._executor
             )
+            self._feeds = [self._program.global_block().var(name) for name in feeds]
 
     @contextmanager
     def _static(self) -> Iterator[None]:

@@ -147,7 +147,10 @@ class ChannelPruner:
         parameters = dict(self.model.named_parameters())
         found: dict[str, np.ndarray] = {}
         for slim_name, masks in plan.masks.items():
-            name = self._structured[slim_name]
+            name = self._structured.get(slim_name)
+            # The plan masks what layers hand on as well.
+            if name is None:
+                continue
             found[name] = parameters[name].numpy()
             for mask in masks:
                 kept = np.asarray(mask.mask, dtype=found[name].dtype)
