@@ -111,6 +111,14 @@ def reference_plans(space: Space) -> list[Plan]:
     return [plan for plan in dict.fromkeys(plans) if plan != Plan()]
 
 
+def _those_timed(rows: list[dict[str, Any]], display: Display) -> list[dict[str, Any]]:
+    """Return the rows of shapes that could be timed; of the others, say why not."""
+    for row in rows:
+        if "reason" in row:
+            display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
+    return [row for row in rows if "reason" not in row]
+
+
 def study_references(
     config: RunConfig,
     run: RunFolder,
@@ -127,10 +135,7 @@ def study_references(
         rows = call_worker(
             reference_job, settings, baseline, device_lease(), plans, gpus=config.gpus_per_trial
         )
-        for row in rows:
-            if "reason" in row:
-                display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
-        found = [row for row in rows if "reason" not in row]
+        found = _those_timed(rows, display)
         table = [
             {
                 "stage": "reference",
@@ -185,10 +190,7 @@ def study_latency(
             for start in range(min(TASKS, len(plans)))
         ]
         found = [row for reference in waiting for row in fetch(reference)]
-        for row in found:
-            if "reason" in row:
-                display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
-        rows = [row for row in found if "reason" not in row]
+        rows = _those_timed(found, display)
         table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
         store.write("latency", "table", table)
         display.say(

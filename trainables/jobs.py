@@ -4,10 +4,13 @@ needs paddle is imported inside, on the worker. Arguments and results are plain 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainables.latency import DeviceLease
 from trainables.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from trainables.context import TrialContext
 
 
 def baseline_job(settings: TrialSettings) -> dict[str, Any]:
@@ -39,6 +42,13 @@ def sensitivity_job(
     return [row.to_json() for row in rows], cached
 
 
+def _context(settings: TrialSettings, baseline: dict[str, Any], lease: DeviceLease) -> TrialContext:
+    from trainables.baseline import Baseline
+    from trainables.context import TrialContext
+
+    return TrialContext(settings, Baseline.from_json(baseline), lease)
+
+
 def reference_job(
     settings: TrialSettings,
     baseline: dict[str, Any],
@@ -47,11 +57,9 @@ def reference_job(
 ) -> list[dict[str, Any]]:
     """Return the rows of `time_references`; the exports stay in the run folder."""
     from spaces.plan import Plan
-    from trainables.baseline import Baseline
-    from trainables.context import TrialContext
     from trainables.shapes import time_references
 
-    context = TrialContext(settings, Baseline.from_json(baseline), lease)
+    context = _context(settings, baseline, lease)
     return time_references([Plan.from_json(item) for item in plans], context)
 
 
@@ -64,11 +72,9 @@ def latency_job(
     """Return a reading for every plan's shape, untrained, or the `reason` why there is none."""
     from spaces.errors import one_line
     from spaces.plan import Plan
-    from trainables.baseline import Baseline
-    from trainables.context import TrialContext
     from trainables.shapes import time_shape
 
-    context = TrialContext(settings, Baseline.from_json(baseline), lease)
+    context = _context(settings, baseline, lease)
     rows: list[dict[str, Any]] = []
     for item in plans:
         try:

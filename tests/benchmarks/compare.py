@@ -125,8 +125,6 @@ def compare(
     workers: int = 2,
 ) -> pd.DataFrame:
     """Return every evaluation's row. What has been evaluated before is read from `work`."""
-    from concurrent.futures.process import BrokenProcessPool
-
     work.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     real = [name for name in problems if not name.startswith("tabulated")]
@@ -139,10 +137,7 @@ def compare(
             for problem, method, seed in jobs(problems, methods, seeds)
         }
         for done, job in enumerate(as_completed(waiting), 1):
-            try:
-                rows += job.result()
-            except BrokenProcessPool:
-                raise
+            rows += job.result()
             print(f"{done}/{len(waiting)} {waiting[job]}", flush=True)
     return pd.DataFrame(rows)
 
