@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -22,6 +22,8 @@ from spaces.space import CategoricalParameter, IntegerParameter, Parameter
 STARTUP = 8
 # Trials that TPE is shown, and up to twice as many: with 10,000 it takes half a second.
 WINDOW = 200
+# What there is to learn from.
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def optuna_distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseDistribution]:
@@ -45,9 +47,12 @@ class RecentTPESampler(BaseSampler):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
+        self._recent: list[FrozenTrial] | None = None
+        """The last trials to have finished, None as long as nobody has asked."""
+        self._new: list[FrozenTrial] = []
+        """Those of them that TPE has not been shown."""
         self._shown: optuna.Study | None = None
         """What TPE is shown: a study in memory, begun anew with the last trials when it grows."""
-        self._added: set[int] = set()
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -60,21 +65,38 @@ class RecentTPESampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        states = (TrialState.COMPLETE, TrialState.PRUNED)
-        finished = study.get_trials(deepcopy=False, states=states)
-        new = [known for known in finished if known.number not in self._added]
-        if (
-            self._shown is None
-            or len(self._shown.get_trials(deepcopy=False)) + len(new) > 2 * WINDOW
-        ):
+        if self._recent is None:
+            # Once only: to list 10,000 trials takes as long as to sample.
+            self._recent = study.get_trials(deepcopy=False, states=ENDED)
+            self._new = self._recent
+        shown = len(self._shown.get_trials(deepcopy=False)) if self._shown is not None else 0
+        if self._shown is None or shown + len(self._new) > 2 * WINDOW:
             self._shown = optuna.create_study(directions=study.directions, sampler=self._sampler)
-            self._added = {known.number for known in finished}
-            new = finished[-WINDOW:]
-        self._shown.add_trials(new)
-        self._added.update(known.number for known in new)
+            self._new = self._recent = self._recent[-WINDOW:]
+        self._shown.add_trials(self._new)
+        self._new = []
         asked = self._shown.ask(search_space)
         self._shown.tell(asked, state=TrialState.FAIL)
         return asked.params
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Note a trial that ends; one told before the first sample is found in the study."""
+        if self._recent is not None and state in ENDED:
+            ended = optuna.trial.create_trial(
+                state=state,
+                values=values,
+                params=trial.params,
+                distributions=trial.distributions,
+                system_attrs=trial.system_attrs,
+            )
+            self._recent.append(ended)
+            self._new.append(ended)
 
     def sample_independent(
         self,

@@ -37,8 +37,9 @@ ORIGIN = "origin"
 PLANNED = "plan"
 REPEATS = "repeats_trial"
 
-# Asks in a row that may give plans already seen, before a plan is drawn at random, and
-# before the space counts as exhausted.
+# Asks in a row that may give plans already seen, before it is a proposal's turn (the first there
+# is in so many turns), before a plan is drawn at random, and before the space counts as exhausted.
+HESITATION, TURNS = 3, 4
 PATIENCE = 20
 EXHAUSTED = 200
 
@@ -173,6 +174,8 @@ class PlanSearcher(Searcher):
         for attempt in range(EXHAUSTED):
             if attempt >= PATIENCE:
                 self._enqueue_at_random()
+            elif attempt and attempt % HESITATION == 0:
+                self._enqueue_proposal(TURNS)
             trial = self._study.ask(self._distributions)
             plan = self._plan_of(trial)
             record = self._seen.get(plan)
@@ -205,11 +208,14 @@ class PlanSearcher(Searcher):
         self._running[trial_id] = RunningTrial(trial, plan, origin, now)
         return {NUMBER: trial.number, PLAN: _text(plan)}
 
-    def _enqueue_proposal(self) -> None:
-        self._turn += 1
-        plan = self._encoding.propose(self._turn, self._is_tried, self._random)
-        if plan is not None:
-            self._enqueue(plan, "proposed")
+    def _enqueue_proposal(self, turns: int = 1) -> None:
+        """Have the next `ask` give a proposal, if there is one in so many turns."""
+        for _ in range(turns):
+            self._turn += 1
+            plan = self._encoding.propose(self._turn, self._is_tried, self._random)
+            if plan is not None:
+                self._enqueue(plan, "proposed")
+                return
 
     def _enqueue_at_random(self) -> None:
         self._enqueue(self._encoding.space.random(self._random), "sampled")
