@@ -68,7 +68,7 @@ def test_runs_are_milliseconds_by_round_and_engine(clock):
     engines = [TimedEngine(clock, 0.002), TimedEngine(clock, 0.008), TimedEngine(clock, 0.1)]
     runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 0.0))
     assert runs_ms == pytest.approx(np.array([[2.0, 8.0, 100.0]]))
-    runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 1.0))
+    runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 0.8))
     assert runs_ms.shape == (3, 3)
     assert [engine.runs for engine in engines] == [2 * WARMUP_RUNS + 4] * 3
 
