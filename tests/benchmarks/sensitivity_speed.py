@@ -19,7 +19,7 @@ def _theirs(groups: list[str]) -> tuple[dict[str, list[float]], float]:
     """Return PaddleSlim's losses by group, and the seconds it took."""
     import paddleslim.dygraph
 
-    from trainables.compression.slim import quietly
+    from trainables.compression.modes import quietly
     from trainables.evaluation import eager, evaluate
     from trainables.loading import load_task
 
@@ -66,16 +66,20 @@ def _groups() -> tuple[list[str], float]:
 
 
 def measure() -> dict[str, float]:
-    """Return how many times faster ours is on both cores, and on one, and the rank correlation.
+    """Return how many times faster ours is on all cores, and the rank correlation.
 
-    Starting processes and importing paddle is left out on both sides.
+    Theirs is one process: it gets one thread, then as many as there are cores, and the faster
+    counts. Starting processes and importing paddle is left out on both sides.
     """
     from scipy.stats import spearmanr
 
-    os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+    os.environ.update(OMP_NUM_THREADS=str(WORKERS), FLAGS_enable_pir_api="0")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
         groups, metric = pool.submit(_groups).result()
+        threaded_s = pool.submit(_theirs, groups).result()[1]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
         # One ratio each, so that both processes have paddle and the task loaded.
         list(pool.map(_ours, groups[:WORKERS], [metric] * WORKERS))
         theirs, theirs_s = pool.submit(_theirs, groups).result()
@@ -90,9 +94,10 @@ def measure() -> dict[str, float]:
     ]
     return {
         "points": len(pairs),
-        "theirs_s": theirs_s,
-        "ours_s": ours_s,
-        "sensitivity_speedup": theirs_s / ours_s,
+        "theirs_one_thread_s": theirs_s,
+        "theirs_two_threads_s": threaded_s,
+        "ours_two_processes_s": ours_s,
+        "sensitivity_speedup": min(theirs_s, threaded_s) / ours_s,
         "sensitivity_rank_correlation": float(spearmanr(pairs).statistic),
     }
 

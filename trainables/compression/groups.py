@@ -12,7 +12,8 @@ from spaces.errors import one_line
 from spaces.layers import Layer
 from spaces.plan import PruningGroup
 from trainables.compression.layers import LayerTable
-from trainables.compression.slim import ChannelPruner, quietly
+from trainables.compression.modes import quietly
+from trainables.compression.slim import ChannelPruner
 from trainables.task import ModelInput
 from trainables.training import predict
 

@@ -6,9 +6,6 @@ Names cross this boundary as structured names of parameters. PaddleSlim's own
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +14,6 @@ from typing import Any
 import numpy as np
 import paddle
 import paddle.base.dygraph.base
-from paddle.jit.dy2static.program_translator import ProgramTranslator
 
 # PaddleSlim 2.6 still calls this by the name it had before Paddle 3.
 if not hasattr(paddle.base.dygraph.base, "_to_static_mode_guard_"):
@@ -29,58 +25,12 @@ with warnings.catch_warnings():
     import paddleslim.quant
     from paddleslim.dygraph.quant import QAT
 
+from trainables.compression.modes import quietly
 from trainables.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.export import input_spec, path_prefix
 from trainables.task import ModelInput
 
 OUTPUT_CHANNELS = 0
-
-
-def _let_this_thread_leave_dynamic_mode() -> None:
-    """Make `paddle.enable_static` work in a thread other than the main one.
-
-    Paddle keeps the mode by thread. A new thread finds itself in dynamic mode without
-    having entered it, and so cannot leave it for a trace; Ray Train runs its loop in one.
-    """
-    state = paddle.base.framework.global_var
-    if state._functional_dygraph_context_manager is None:
-        state._dygraph_tracer_ = None
-        paddle.disable_static()
-
-
-def _forget_traced_parameters() -> None:
-    """Drop the parameters that paddle noted while PaddleSlim traced a model.
-
-    They are kept under the id of the traced program, and only an export takes them
-    out again. A later export whose program is given the same id would find another
-    model's parameters among its own: KeyError, now and then. It also keeps every
-    traced model in memory.
-    """
-    ProgramTranslator.get_instance()._params_recorder.params_dict.clear()
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Leave dynamic mode on afterwards, and print nothing.
-
-    A trace that fails inside PaddleSlim leaves the whole process in static mode,
-    and saving with PACT does so even when it succeeds.
-    """
-    _let_this_thread_leave_dynamic_mode()
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-        paddle.disable_static()
-        _forget_traced_parameters()
 
 
 class ChannelPruner:
