@@ -136,3 +136,141 @@ class Untraceable(Pooled):
 
     def body(self, x):
         raise ValueError("a branch that depends on the data")
+
+
+class Normalized(Pooled):
+    """A batch norm, an instance norm and a slope for every channel."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.norm = conv(3, 8), nn.BatchNorm2D(8)
+        self.second, self.instance, self.slope = conv(8, 8), nn.InstanceNorm2D(8), nn.PReLU(8)
+        self.last = conv(8, 6)
+
+    def body(self, x):
+        return self.last(self.slope(self.instance(self.second(self.norm(self.first(x))))))
+
+
+class Gated(Pooled):
+    """Squeeze and excitation."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.last = conv(3, 8), conv(8, 6)
+        self.squeeze, self.excite = nn.Conv2D(8, 4, 1), nn.Conv2D(4, 8, 1)
+
+    def body(self, x):
+        x = self.first(x)
+        gate = nn.functional.relu(self.squeeze(x.mean([2, 3], keepdim=True)))
+        return self.last(x * nn.functional.sigmoid(self.excite(gate)))
+
+
+class Upsampled(Pooled):
+    """As a decoder does: up, beside what came before, and down to fewer channels."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.inner, self.last = conv(3, 8), conv(8, 4, stride=2), conv(12, 6)
+
+    def body(self, x):
+        x = self.first(x)
+        up = nn.functional.interpolate(self.inner(x), size=x.shape[2:], mode="bilinear")
+        return self.last(paddle.concat([up, x], axis=1))
+
+
+class Attention(nn.Layer):
+    """Two heads over the places of an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2D(3, 8, 4, stride=4)
+        self.qkv, self.project, self.head = nn.Linear(8, 36), nn.Linear(12, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        tokens = self.first(x).flatten(2).transpose([0, 2, 1])
+        samples, count = tokens.shape[:2]
+        qkv = self.qkv(tokens).reshape([samples, count, 3, 2, -1]).transpose([2, 0, 3, 1, 4])
+        weights = nn.functional.softmax(paddle.matmul(qkv[0], qkv[1], transpose_y=True))
+        mixed = paddle.matmul(weights, qkv[2]).transpose([0, 2, 1, 3]).flatten(2)
+        return self.head((tokens + self.project(mixed)).mean(1))
+
+
+class Shuffled(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.last = conv(3, 8), conv(8, 6)
+
+    def body(self, x):
+        x = self.first(x)
+        n, c, h, w = x.shape
+        x = x.reshape([n, 2, c // 2, h, w]).transpose([0, 2, 1, 3, 4]).reshape([n, c, h, w])
+        return self.last(x)
+
+
+class Split(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.left, self.right = conv(3, 8), conv(4, 6), conv(4, 6)
+
+    def body(self, x):
+        left, right = paddle.split(self.first(x), 2, axis=1)
+        return self.left(left) + self.right(right)
+
+
+class GroupedTransposed(Pooled):
+    def __init__(self):
+        super().__init__(6)
+        self.first = conv(3, 8)
+        self.up = nn.Conv2DTranspose(8, 12, 2, stride=2, groups=4)
+        self.last = conv(12, 6)
+
+    def body(self, x):
+        return self.last(self.up(self.first(x)))
+
+
+class Sequence(nn.Layer):
+    """Convolutions along one axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv1D(3, 8, 3), nn.Conv1D(8, 6, 3)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.head(self.last(self.first(x.flatten(2))).mean(2))
+
+
+class Auxiliary(Pooled):
+    """A second head that only training uses."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.last, self.second = conv(3, 8), conv(8, 6), conv(8, 4)
+
+    def forward(self, x):
+        x = self.first(x)
+        out = self.head(self.pool(self.last(x)).flatten(1))
+        return [out, self.second(x)] if self.training else out
+
+
+class Between(Pooled):
+    """Something between two convolutions that does not let channels go."""
+
+    def __init__(self, what):
+        super().__init__(6)
+        self.first, self.last, self.what = conv(3, 8), conv(8, 6), what
+
+    def body(self, x):
+        return self.last(self.what(self.first(x)))
+
+
+class PixelShuffled(Pooled):
+    """Adds three, and makes rows and columns of channels."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.first, self.last = conv(3, 8), conv(2, 6)
+
+    def body(self, x):
+        x = self.first(x)
+        return self.last(nn.functional.pixel_shuffle(paddle.add_n([x, x, x]), 2))

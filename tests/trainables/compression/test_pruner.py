@@ -1,0 +1,148 @@
+import numpy as np
+import paddle
+import pytest
+
+from tests.trainables.compression.networks import (
+    IMAGE,
+    Attention,
+    Auxiliary,
+    Chain,
+    Concat,
+    Depthwise,
+    Flattened,
+    Gated,
+    Grouped,
+    GroupedTransposed,
+    Normalized,
+    PixelShuffled,
+    Residual,
+    Sequence,
+    Shared,
+    Shuffled,
+    Split,
+    Squashed,
+    Transposed,
+    Upsampled,
+)
+from trainables.compression.pruner import GraphPruner, slice_optimizer
+
+NETWORKS = {
+    "multiplier": lambda: Depthwise(2),
+    **{
+        network.__name__: network
+        for network in (
+            *(Attention, Auxiliary, Chain, Concat, Depthwise, Flattened, Gated, Grouped),
+            *(
+                GroupedTransposed,
+                Normalized,
+                PixelShuffled,
+                Residual,
+                Sequence,
+                Shared,
+                Shuffled,
+                Split,
+            ),
+            *(Squashed, Transposed, Upsampled),
+        )
+    },
+}
+
+
+def image():
+    paddle.seed(0)
+    return paddle.rand([2, 3, 16, 16])
+
+
+def with_statistics(model):
+    """Give batch norms something to lose: fresh ones are all alike."""
+    rng = np.random.default_rng(0)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if "norm" in name:
+            tensor.set_value(rng.uniform(0.5, 1.5, tensor.shape).astype("f4"))
+    return model
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_prune_computes_what_the_masked_model_does(name):
+    model = with_statistics(NETWORKS[name]())
+    pruner = GraphPruner(model, IMAGE)
+    x = image()
+    whole = model(x).numpy()
+    for group in pruner.groups:
+        masked = pruner.masked({group: 0.5})
+        before = {key: value.numpy() for key, value in model.state_dict().items()}
+        model.set_state_dict(masked)
+        expected = model(x).numpy()
+        model.set_state_dict(before)
+        width = pruner.width(group)
+        pruner.prune({group: 0.5})
+        assert pruner.width(group) == width - round(0.5 * width)
+        assert model(x).numpy() == pytest.approx(expected, abs=1e-5)
+        pruner.restore()
+        assert (model(x).numpy() == whole).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_groups_at_once(name):
+    model = NETWORKS[name]()
+    pruner = GraphPruner(model, IMAGE)
+    before = sum(p.numel().item() for p in model.parameters())
+    pruner.prune(dict.fromkeys(pruner.groups, 0.5))
+    assert model(image()).shape == [2, 4]
+    assert sum(p.numel().item() for p in model.parameters()) < 0.75 * before
+
+
+def test_what_matters_least_goes_first():
+    model = Chain()
+    rows = -np.arange(1, 9, dtype="f4").reshape(8, 1, 1, 1)
+    model.first.weight.set_value(np.broadcast_to(rows, (8, 3, 3, 3)).copy())
+    pruner = GraphPruner(model, IMAGE)
+    assert pruner.removed({"first.weight": 0.25})[("first.weight", 0)].tolist() == [0, 1]
+
+
+def test_a_score_is_summed_over_what_makes_the_channel():
+    model = Residual()
+    pruner = GraphPruner(model, IMAGE)
+    first, outer = (abs(w.numpy()).sum((1, 2, 3)) for w in (model.first.weight, model.outer.weight))
+    assert pruner.importance(pruner.groups["first.weight"]) == pytest.approx(first + outer)
+
+
+def test_one_channel_is_always_left():
+    model = Chain()
+    pruner = GraphPruner(model, IMAGE)
+    pruner.prune({"first.weight": 0.99})
+    assert pruner.width("first.weight") == 1
+    assert model(image()).shape == [2, 4]
+
+
+def test_a_ratio_below_one_channel_changes_nothing():
+    assert GraphPruner(Chain(), IMAGE).removed({"first.weight": 0.05}) == {}
+
+
+def test_layers_know_their_new_widths():
+    model = Depthwise(2)
+    GraphPruner(model, IMAGE).prune({"first.weight": 0.5})
+    depthwise = model.depthwise
+    assert (depthwise._in_channels, depthwise._out_channels, depthwise._groups) == (4, 8, 4)
+    assert (model.last._in_channels, model.last._out_channels) == (8, 6)
+
+
+def test_a_pruned_model_can_be_trained():
+    model = Normalized()
+    optimizer = paddle.optimizer.Momentum(0.01, parameters=model.parameters())
+    model(image()).sum().backward()
+    optimizer.step()
+    optimizer.clear_grad()
+    pruner = GraphPruner(model, IMAGE)
+    removed = pruner.removed({"first.weight": 0.5})
+    velocity = optimizer._accumulators["velocity"][model.first.weight.name].numpy()
+    pruner.prune({"first.weight": 0.5})
+    slice_optimizer(optimizer, model, removed)
+    kept = np.delete(np.arange(8), removed[("first.weight", 0)])
+    after = optimizer._accumulators["velocity"][model.first.weight.name].numpy()
+    assert (after == velocity[kept]).all()
+    model.train()
+    before = model.first.weight.numpy()
+    model(image()).sum().backward()
+    optimizer.step()
+    assert (model.first.weight.numpy() != before).any()

@@ -1,0 +1,44 @@
+"""How much a channel matters: one small function for each criterion.
+
+A criterion is given a weight with its output channels along the first axis, shape (channels,
+inputs of each), and returns a score for each, 0 or more. A group's score is the sum over its
+weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Criterion = Callable[[Array], Array]
+
+
+def l1_norm(rows: Array) -> Array:
+    """Return the sums of absolute weights (Li et al., ICLR 2017)."""
+    found: Array = np.abs(rows).sum(axis=1)
+    return found
+
+
+def l2_norm(rows: Array) -> Array:
+    """Return the Euclidean norms (He et al., IJCAI 2018)."""
+    found: Array = np.sqrt((rows**2).sum(axis=1))
+    return found
+
+
+def geometric_median(rows: Array) -> Array:
+    """Return the summed distances to all other channels: those near to many can be spared
+    (FPGM, He et al., CVPR 2019)."""
+    squares = (rows**2).sum(axis=1)
+    distances = squares[:, None] + squares[None] - 2 * rows @ rows.T
+    found: Array = np.sqrt(np.maximum(distances, 0.0)).sum(axis=1)
+    return found
+
+
+CRITERIA: dict[str, Criterion] = {
+    "l1_norm": l1_norm,
+    "l2_norm": l2_norm,
+    "geometric_median": geometric_median,
+}

@@ -1,0 +1,180 @@
+"""Channels taken out of a model, along its dependency graph, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from trainables.compression.dependency import ChannelGroup, Places, find_dependencies
+from trainables.compression.importance import CRITERIA, Array
+from trainables.task import ModelInput
+
+# What layers note of their own widths.
+OUT_NOTED = ("_out_channels", "_num_features", "_num_channels", "out_features")
+IN_NOTED = ("_in_channels", "in_features")
+
+
+class GraphPruner:
+    """Removes whole channels, of every group those that matter least by a criterion."""
+
+    def __init__(
+        self,
+        model: paddle.nn.Layer,
+        inputs: Sequence[ModelInput],
+        criterion: str = "l1_norm",
+    ) -> None:
+        """Trace the model. Raises whatever the trace raises, in dynamic mode again."""
+        model.eval()
+        self.model = model
+        found = find_dependencies(model, inputs)
+        self.groups = {group.name: group for group in found.groups}
+        self.kept = found.kept
+        self._criterion = CRITERIA[criterion]
+        self._tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self._owners: dict[str, list[paddle.nn.Layer]] = {}
+        for prefix, layer in model.named_sublayers(include_self=True):
+            for name in layer._parameters:
+                self._owners.setdefault(f"{prefix}.{name}" if prefix else name, []).append(layer)
+        self._before: dict[str, NDArray[Any]] = {}
+        self._noted: list[tuple[paddle.nn.Layer, str, int]] = []
+
+    def importance(self, group: ChannelGroup) -> Array:
+        """Return the score of each channel, shape (channels,), summed over the group's weights."""
+        scores = np.zeros(group.count)
+        for part in group.slices:
+            if part.weight in group.outputs:
+                weight = self._tensors[part.weight].numpy().astype("f8")
+                rows = np.moveaxis(weight, part.axis, 0).reshape(weight.shape[part.axis], -1)
+                scores += self._criterion(rows)[part.places].sum(axis=1)
+        return scores
+
+    def removed(self, ratios: Mapping[str, float]) -> dict[tuple[str, int], Places]:
+        """Return the indices that go, by weight and axis, with these shares of the groups."""
+        found: dict[tuple[str, int], list[Places]] = {}
+        for name, ratio in ratios.items():
+            group = self.groups[name]
+            count = min(round(ratio * group.count), group.count - 1)
+            if count > 0:
+                least = np.argsort(self.importance(group), kind="stable")[:count]
+                for key, places in group.removed(least).items():
+                    found.setdefault(key, []).append(places)
+        return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
+
+    def prune(self, ratios: Mapping[str, float]) -> None:
+        """Remove each group's share of channels from the model in place."""
+        assert not self._before, "restore the model before it is pruned again"
+        removed = self.removed(ratios)
+        for name in {name for name, _ in removed}:
+            tensor = self._tensors[name]
+            whole = tensor.numpy()
+            self._before[name] = whole
+            self._set(name, _without(whole, name, removed))
+            for layer in self._owners.get(name, ()):
+                self._note(layer, name, whole.shape)
+
+    def masked(self, ratios: Mapping[str, float]) -> dict[str, NDArray[Any]]:
+        """Return the weights that a prune would change, whole, with 0 for what it would remove.
+
+        A model with them computes what the pruned model does: nothing arrives from a channel
+        whose consumers have 0 for it. The model itself stays as it is.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        for (name, axis), places in self.removed(ratios).items():
+            if name not in found:
+                found[name] = self._tensors[name].numpy().copy()
+            np.moveaxis(found[name], axis, 0)[places] = 0
+        return found
+
+    @contextmanager
+    def with_weights(self, weights: Mapping[str, NDArray[Any]]) -> Iterator[None]:
+        """Give the model other weights of the same shapes for a while."""
+        before = {name: self._tensors[name].numpy() for name in weights}
+        for name, value in weights.items():
+            self._set(name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                self._set(name, value)
+
+    def width(self, group: str) -> int:
+        """Return how many output channels the group's first weight has now."""
+        part = next(
+            s for s in self.groups[group].slices if s.weight == self.groups[group].outputs[0]
+        )
+        return int(self._tensors[part.weight].shape[part.axis])
+
+    def restore(self) -> None:
+        """Undo the last `prune`."""
+        for name, whole in self._before.items():
+            self._set(name, whole)
+        for layer, attribute, value in self._noted:
+            setattr(layer, attribute, value)
+        self._before.clear()
+        self._noted.clear()
+
+    def _set(self, name: str, value: NDArray[Any]) -> None:
+        tensor = self._tensors[name]
+        tensor.get_tensor().set(np.ascontiguousarray(value), _place())
+        if not tensor.stop_gradient:
+            # One of the old shape would be added to.
+            tensor.clear_gradient(False)
+
+    def _note(self, layer: paddle.nn.Layer, weight: str, before: Sequence[int]) -> None:
+        """Tell a layer its new widths: a convolution reads its number of groups from itself."""
+        after = [int(size) for size in self._tensors[weight].shape]
+        first = (before[0], after[0])
+        second = (before[1], after[1]) if len(after) > 1 else None
+        groups = getattr(layer, "_groups", 1)
+        if second is not None and isinstance(groups, int) and groups > 1 and first[0] != first[1]:
+            # Whole groups go; the weight's second axis has the channels of one of them.
+            left = groups * first[1] // first[0]
+            self._change(layer, "_groups", left)
+            second = (second[0] * groups, second[1] * left)
+        # Linear and transposed convolutions have their inputs first.
+        swapped = len(after) == 2 or "Transpose" in type(layer).__name__
+        outputs, inputs = (second, first) if swapped and second is not None else (first, second)
+        for attributes, change in ((OUT_NOTED, outputs), (IN_NOTED, inputs)):
+            for attribute in attributes:
+                if change is not None and getattr(layer, attribute, None) == change[0]:
+                    self._change(layer, attribute, change[1])
+
+    def _change(self, layer: paddle.nn.Layer, attribute: str, value: int) -> None:
+        self._noted.append((layer, attribute, getattr(layer, attribute)))
+        setattr(layer, attribute, value)
+
+
+def _without(
+    whole: NDArray[Any], name: str, removed: Mapping[tuple[str, int], Places]
+) -> NDArray[Any]:
+    for (other, axis), places in removed.items():
+        if other == name:
+            whole = np.delete(whole, places, axis=axis)
+    return whole
+
+
+def slice_optimizer(
+    optimizer: paddle.optimizer.Optimizer,
+    model: paddle.nn.Layer,
+    removed: Mapping[tuple[str, int], Places],
+) -> None:
+    """Cut an optimizer's state (velocities, moments) as the model's weights have been cut."""
+    names = {parameter.name: name for name, parameter in model.named_parameters()}
+    for states in optimizer._accumulators.values():
+        for tensor_name, state in states.items():
+            name = names.get(tensor_name)
+            whole = state.numpy()
+            # A power of a decay rate, say, is one number for all of a weight.
+            if name is not None and whole.size > 1:
+                cut = np.ascontiguousarray(_without(whole, name, removed))
+                state.get_tensor().set(cut, _place())
+
+
+def _place() -> Any:
+    """Return where this process keeps its tensors."""
+    return paddle.base.framework._current_expected_place()
