@@ -4,6 +4,7 @@
     ├── UserError                   mended by the user: one line, exit status 2
     │   ├── ConfigError             a setting, an override or a configuration file
     │   ├── TaskError               a task that cannot be loaded or breaks its contract
+    │   ├── DataError               a data set with something missing, damaged or out of range
     │   ├── WeightsError            a weight file that is missing, damaged or unsafe
     │   └── RunFolderError          a run folder that cannot be made, read or resumed
     ├── TrialError                  one trial cannot be finished; the search goes on
@@ -38,6 +39,10 @@ class ConfigError(UserError):
 
 class TaskError(UserError):
     """A task that cannot be loaded, or that breaks the Task contract."""
+
+
+class DataError(UserError):
+    """A data set in which something is missing, damaged or out of range."""
 
 
 class WeightsError(UserError):

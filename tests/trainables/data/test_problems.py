@@ -1,0 +1,16 @@
+import pytest
+
+from spaces.errors import DataError
+
+
+def test_nothing_wrong_raises_nothing(problems):
+    problems.raise_if_any()
+
+
+def test_the_first_is_told_and_the_others_are_counted(problems):
+    problems.note("a:1", "one")
+    with pytest.raises(DataError, match=r"^a:1: one$"):
+        problems.raise_if_any()
+    problems.note("a:2", "two")
+    with pytest.raises(DataError, match=r"^a:1: one \(and 1 more\)$"):
+        problems.raise_if_any()

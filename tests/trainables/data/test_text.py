@@ -1,0 +1,46 @@
+import json
+
+import pytest
+
+from trainables.data.text import check_samples, read_labels
+
+SQUARE = [[1, 2], [5, 2], [5, 6], [1, 6]]
+
+
+def label(*regions):
+    return json.dumps([{"transcription": text, "points": points} for text, points in regions])
+
+
+def test_regions_and_which_are_ignored(tmp_path, listed, picture, problems):
+    file = listed("Label.txt", f"{picture('a.jpg')}\t{label(('word', SQUARE), ('###', SQUARE))}")
+    (sample,) = read_labels(file, tmp_path, problems)
+    assert [region.is_ignored for region in sample.regions] == [False, True]
+    assert sample.regions[0].points == ((1, 2), (5, 2), (5, 6), (1, 6))
+    check_samples([sample], problems)
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    "line", ["a.jpg", "a.jpg\t[", 'a.jpg\t[{"points": [[1, 2]]}]', "a.jpg\t[1]"]
+)
+def test_a_line_that_is_not_a_label_is_noted(tmp_path, listed, problems, line):
+    file = listed("Label.txt", line)
+    assert read_labels(file, tmp_path, problems) == []
+    assert problems.found[0].startswith(f"{file}:1: not ")
+
+
+@pytest.mark.parametrize(
+    ("points", "what"),
+    [([[1, 2], [50, 2], [5, 6]], "outside its image"), ([[1, 2], [5, 2]], "fewer than three")],
+)
+def test_a_wrong_region_is_noted_with_its_line(tmp_path, listed, picture, problems, points, what):
+    file = listed("Label.txt", f"{picture('a.jpg')}\t{label(('word', points))}")
+    check_samples(read_labels(file, tmp_path, problems), problems)
+    assert len(problems.found) == 1
+    assert problems.found[0].startswith(f"{file}:1: region 1") and what in problems.found[0]
+
+
+def test_a_missing_image_is_noted_once(tmp_path, listed, problems):
+    file = listed("Label.txt", f"none.jpg\t{label(('word', SQUARE))}")
+    check_samples(read_labels(file, tmp_path, problems), problems)
+    assert len(problems.found) == 1 and "missing" in problems.found[0]

@@ -1,0 +1,1 @@
+"""Data sets as users bring them: lists, folders and annotation files, read and checked."""

@@ -1,0 +1,72 @@
+"""Images with a class each: PaddleClas's list files and ImageNet-style folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces.errors import DataError
+from trainables.data.images import check_images
+from trainables.data.lines import numbered_lines
+from trainables.data.problems import Problems
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    image: Path
+    label: int
+    where: str
+    """The file and line, or the folder, that says so."""
+
+
+def read_list(
+    file: Path, root: Path, classes: int, problems: Problems, delimiter: str = " "
+) -> list[LabelledImage]:
+    """Return the samples of a PaddleClas list: "path label" a line, paths relative to `root`."""
+    samples = []
+    for where, line in numbered_lines(file):
+        # A path may hold blanks, a label none.
+        path, _, label = line.rpartition(delimiter)
+        if not path or not label.isdigit():
+            problems.note(where, f'{line!r} is not "path{delimiter}label"; mend the line')
+        elif int(label) >= classes:
+            problems.note(
+                where, f"class {label} is out of range; the model has classes 0 to {classes - 1}"
+            )
+        else:
+            samples.append(LabelledImage(root / path.strip(), int(label), where))
+    return samples
+
+
+def class_names(folder: Path) -> list[str]:
+    """Return the folders in a split's folder, by name: one a class. DataError without any."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name one with a folder a class")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    if not names:
+        raise DataError(f"{folder} holds no folder; images of a class go into one of its own")
+    return names
+
+
+def read_folders(folder: Path, names: Sequence[str], problems: Problems) -> list[LabelledImage]:
+    """Return the samples of one split, "class/image.jpg"; a class is its place in `names`."""
+    samples = []
+    for name in class_names(folder):
+        where = str(folder / name)
+        if name not in names:
+            problems.note(where, f"class {name!r} is not among those of training; rename it")
+            continue
+        images = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not images:
+            problems.note(where, "holds no image; add some or remove the folder")
+        label = list(names).index(name)
+        samples += [LabelledImage(image, label, where) for image in images]
+    return samples
+
+
+def check_samples(samples: Sequence[LabelledImage], problems: Problems) -> None:
+    """Note every sample whose image is missing or damaged."""
+    check_images(((sample.image, sample.where) for sample in samples), problems)

@@ -1,0 +1,155 @@
+"""Images with boxes: COCO's JSON and VOC's XML."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spaces.errors import DataError, one_line
+from trainables.data.images import check_images, image_size
+from trainables.data.lines import numbered_lines
+from trainables.data.problems import Problems
+
+# A box may stick out by rounding.
+SLACK = 1.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """Corners in pixels from the image's left and top edge."""
+
+    label: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+    hard: bool = False
+    """VOC's `difficult`, COCO's `iscrowd`: counts neither as found nor as missed."""
+
+
+@dataclass(frozen=True)
+class BoxedImage:
+    image: Path
+    boxes: tuple[Box, ...]
+    where: str
+    places: tuple[str, ...]
+    """Where each box is written."""
+
+
+def read_coco(
+    file: Path, root: Path, problems: Problems
+) -> tuple[list[BoxedImage], dict[int, str]]:
+    """Return the samples of a COCO annotation file, and the names of its classes by label.
+
+    Labels count from 0 in the order of the file's category ids.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read ({error.strerror}); name an existing file"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{file} is not JSON ({one_line(error)}); mend it") from error
+    missing = [key for key in ("images", "annotations", "categories") if key not in content]
+    if missing:
+        raise DataError(f"{file} has no {missing[0]!r}; COCO's format needs it")
+    if not content["images"]:
+        raise DataError(f"{file} lists no image; a split needs one at least")
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    labels = {category["id"]: label for label, category in enumerate(categories)}
+    boxes: dict[Any, list[tuple[Box, str]]] = {image["id"]: [] for image in content["images"]}
+    for index, annotation in enumerate(content["annotations"]):
+        where = f"{file}: annotations[{index}]"
+        category, image = annotation.get("category_id"), annotation.get("image_id")
+        if category not in labels:
+            problems.note(where, f"class {category} is out of range; `categories` lacks it")
+        elif image not in boxes:
+            problems.note(where, f"image {image} is not among `images`")
+        elif len(annotation.get("bbox", ())) != 4:
+            problems.note(where, "`bbox` is not [left, top, width, height]")
+        else:
+            left, top, width, height = map(float, annotation["bbox"])
+            hard = bool(annotation.get("iscrowd", 0))
+            box = Box(labels[category], left, top, left + width, top + height, hard)
+            boxes[image].append((box, where))
+    samples = []
+    for index, image in enumerate(content["images"]):
+        of_image = boxes[image["id"]]
+        samples.append(
+            BoxedImage(
+                root / image["file_name"],
+                tuple(box for box, _ in of_image),
+                f"{file}: images[{index}]",
+                tuple(where for _, where in of_image),
+            )
+        )
+    return samples, {labels[category["id"]]: category["name"] for category in categories}
+
+
+def read_voc_list(
+    file: Path, root: Path, names: Sequence[str], problems: Problems
+) -> list[BoxedImage]:
+    """Return the samples of a list of "image.jpg annotation.xml" lines, relative to `root`."""
+    samples = []
+    for where, line in numbered_lines(file):
+        parts = line.split()
+        if len(parts) != 2:
+            problems.note(where, f'{line!r} is not "image annotation.xml"; mend the line')
+            continue
+        annotation = root / parts[1]
+        try:
+            tree = ElementTree.parse(annotation)
+        except OSError:
+            problems.note(where, f"annotation {annotation} is missing; restore it")
+            continue
+        except ElementTree.ParseError as error:
+            problems.note(where, f"annotation {annotation} is not XML ({error}); mend it")
+            continue
+        boxes, places = [], []
+        for index, item in enumerate(tree.iter("object")):
+            place = f"{annotation}: object {index + 1}"
+            name = item.findtext("name", "").strip()
+            if name not in names:
+                problems.note(
+                    place, f"class {name!r} is out of range; known are {', '.join(names)}"
+                )
+                continue
+            try:
+                left, top, right, bottom = (
+                    float(item.findtext(f"bndbox/{key}", ""))
+                    for key in ("xmin", "ymin", "xmax", "ymax")
+                )
+            except ValueError:
+                problems.note(place, "`bndbox` lacks a number among xmin, ymin, xmax and ymax")
+                continue
+            hard = item.findtext("difficult", "0").strip() == "1"
+            boxes.append(Box(list(names).index(name), left, top, right, bottom, hard))
+            places.append(place)
+        samples.append(BoxedImage(root / parts[0], tuple(boxes), where, tuple(places)))
+    return samples
+
+
+def check_samples(samples: Sequence[BoxedImage], problems: Problems) -> None:
+    """Note every image that is missing or damaged, and every box that is not inside its image."""
+    check_images(((sample.image, sample.where) for sample in samples), problems)
+    for sample in samples:
+        try:
+            height, width = image_size(sample.image)
+        except Exception:  # Noted above.
+            continue
+        for box, place in zip(sample.boxes, sample.places, strict=True):
+            corners = f"({box.left:g}, {box.top:g}) to ({box.right:g}, {box.bottom:g})"
+            if box.right <= box.left or box.bottom <= box.top:
+                problems.note(place, f"the box {corners} is empty; mend or remove it")
+            elif min(box.left, box.top) < -SLACK or (
+                box.right > width + SLACK or box.bottom > height + SLACK
+            ):
+                problems.note(
+                    place,
+                    f"the box {corners} reaches outside its image, {width} wide and {height} high",
+                )

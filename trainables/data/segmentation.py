@@ -1,0 +1,70 @@
+"""Images with a mask each: PaddleSeg's list files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spaces.errors import one_line
+from trainables.data.images import check_images, image_size, read_mask
+from trainables.data.lines import numbered_lines
+from trainables.data.problems import Problems
+
+IGNORED = 255
+"""Pixels of this class count neither in the loss nor in the metric."""
+
+
+@dataclass(frozen=True)
+class MaskedImage:
+    image: Path
+    mask: Path
+    where: str
+
+
+def read_list(
+    file: Path, root: Path, problems: Problems, separator: str = " "
+) -> list[MaskedImage]:
+    """Return the samples of a PaddleSeg list: "image mask" a line, relative to `root`."""
+    samples = []
+    for where, line in numbered_lines(file):
+        parts = [part for part in line.split(separator) if part]
+        if len(parts) == 2:
+            samples.append(MaskedImage(root / parts[0], root / parts[1], where))
+        else:
+            problems.note(where, f'{line!r} is not "image{separator}mask"; mend the line')
+    return samples
+
+
+def check_samples(samples: Sequence[MaskedImage], classes: int, problems: Problems) -> None:
+    """Note every sample whose image or mask is missing, damaged, of another size or class."""
+    check_images(((sample.image, sample.where) for sample in samples), problems)
+    for sample in samples:
+        if not sample.mask.is_file():
+            problems.note(sample.where, f"mask {sample.mask} is missing; restore it")
+            continue
+        try:
+            mask = read_mask(sample.mask)
+            size = image_size(sample.image)
+        except Exception as error:  # Decoders raise every kind; of images it is known by now.
+            if sample.image.is_file():
+                problems.note(
+                    sample.where,
+                    f"mask {sample.mask} cannot be read ({one_line(error)}); replace it",
+                )
+            continue
+        if mask.shape != size:
+            problems.note(
+                sample.where,
+                f"mask {sample.mask} is {mask.shape[0]}x{mask.shape[1]}, its image "
+                f"{size[0]}x{size[1]} (height x width); they have to be of one size",
+            )
+        beyond = np.setdiff1d(np.unique(mask), [*range(classes), IGNORED])
+        if len(beyond):
+            problems.note(
+                sample.where,
+                f"mask {sample.mask} has class {beyond[0]}, out of range; "
+                f"0 to {classes - 1} are allowed, and {IGNORED} for what is ignored",
+            )

@@ -1,0 +1,82 @@
+"""Images with lines of text: PaddleOCR's Label.txt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.images import check_images, image_size
+from trainables.data.lines import numbered_lines
+from trainables.data.problems import Problems
+
+UNREADABLE = ("###", "*")
+"""What PaddleOCR writes for text nobody can read: it counts neither as found nor as missed."""
+SLACK = 2.0
+
+
+@dataclass(frozen=True)
+class TextRegion:
+    points: tuple[tuple[float, float], ...]
+    """Corners as (x, y) in pixels, three at least, in order."""
+    text: str
+
+    @property
+    def is_ignored(self) -> bool:
+        return self.text in UNREADABLE
+
+
+@dataclass(frozen=True)
+class TextImage:
+    image: Path
+    regions: tuple[TextRegion, ...]
+    where: str
+
+
+def read_labels(file: Path, root: Path, problems: Problems) -> list[TextImage]:
+    """Return the samples of a Label.txt: a path, a tab, and a JSON list of regions a line."""
+    samples = []
+    for where, line in numbered_lines(file):
+        path, tab, content = line.partition("\t")
+        try:
+            regions = tuple(
+                TextRegion(
+                    tuple((float(x), float(y)) for x, y in item["points"]),
+                    str(item["transcription"]),
+                )
+                for item in (json.loads(content) if tab else {})
+            )
+        except (ValueError, TypeError, KeyError):
+            regions = None
+        if not tab or regions is None:
+            problems.note(
+                where,
+                'not "path<tab>[{"transcription": ..., "points": [[x, y], ...]}, ...]"; '
+                "mend the line",
+            )
+        else:
+            samples.append(TextImage(root / path, regions, where))
+    return samples
+
+
+def check_samples(samples: Sequence[TextImage], problems: Problems) -> None:
+    """Note every image that is missing or damaged, and every region that is not inside."""
+    check_images(((sample.image, sample.where) for sample in samples), problems)
+    for sample in samples:
+        try:
+            height, width = image_size(sample.image)
+        except Exception:  # Noted above.
+            continue
+        for number, region in enumerate(sample.regions, 1):
+            if len(region.points) < 3:
+                problems.note(sample.where, f"region {number} has fewer than three corners")
+            elif any(
+                not (-SLACK <= x <= width + SLACK and -SLACK <= y <= height + SLACK)
+                for x, y in region.points
+            ):
+                problems.note(
+                    sample.where,
+                    f"region {number} ({region.text!r}) reaches outside its image, "
+                    f"{width} wide and {height} high",
+                )
