@@ -3,6 +3,7 @@
 import paddle
 import pytest
 
+import trainables.compression.slim  # noqa: F401  makes PaddleSlim work with this paddle
 from trainables.compression.dependency import find_dependencies
 from trainables.compression.modes import quietly
 from trainables.task import ModelInput
