@@ -96,8 +96,8 @@ class _Follower:
             for axis, labels in enumerate(axes)
             for label in labels[:1]
         }
-        self.producing: set[tuple[str, int]] = set()
-        """Weights that make channels, and along which axis."""
+        self.producing: dict[tuple[str, int], int] = {}
+        """Weights that make channels, and along which axis, in the order of their use."""
         self.used: set[str] = set()
 
     def follow(self, traced: Trace) -> None:
@@ -131,7 +131,8 @@ class _Follower:
                 self.book.keep(labels, "is used inside control flow")
             weight = traced.weights.get(tensor)
             if weight is not None and len(self.weights[weight]) > 1:
-                self.producing.add((weight, 1 if len(self.weights[weight]) == 2 else 0))
+                axis = 1 if len(self.weights[weight]) == 2 else 0
+                self.producing.setdefault((weight, axis), len(self.producing))
 
     def _note_producer(self, seen: Seen) -> None:
         """Note the axis of a weight's outputs, as the operator that uses it says."""
@@ -145,7 +146,7 @@ class _Follower:
             # What arrives may be the weight with an axis more, but its labels say whose it is.
             owner = self._owner.get(int(labels[0])) if labels is not None and len(labels) else None
             if owner is not None and len(self.weights[owner[0]]) > 1:
-                self.producing.add(owner)
+                self.producing.setdefault(owner, len(self.producing))
 
 
 def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Dependencies:
@@ -206,6 +207,8 @@ def _grouped(follower: _Follower, shapes: Mapping[str, Sequence[int]]) -> Depend
             kept.setdefault(makers[0], "its channels all hang together")
             continue
         groups.append(ChannelGroup(_free_name(makers[0], groups), slices, tuple(makers)))
+    used = {name: order for (name, _), order in follower.producing.items()}
+    groups.sort(key=lambda group: used[group.outputs[0]])
     return Dependencies(
         tuple(groups), tuple(KeptChannels(name, reason) for name, reason in kept.items())
     )
