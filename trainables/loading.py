@@ -11,7 +11,10 @@ from typing import Any
 from spaces.errors import SearchError, TaskError, one_line
 from trainables.task import Task
 
-BUILT_IN = {"fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task"}
+BUILT_IN = {
+    "classification": "trainables.tasks.classification:make_task",
+    "fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task",
+}
 DEMANDS = (
     "name",
     "inputs",

@@ -1,0 +1,92 @@
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from spaces.errors import DataError, TaskError
+from trainables.checking import check_task
+from trainables.tasks.classification import build_network, centred, make_task, random_crop
+
+SIDE = 32
+
+
+@pytest.fixture
+def weights(tmp_path):
+    paddle.seed(0)
+    paddle.save(build_network("mobilenet_v2", 2).state_dict(), str(tmp_path / "w.pdparams"))
+    return str(tmp_path / "w.pdparams")
+
+
+def picture(path, red):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 60, (40, 50, 3), dtype=np.uint8)
+    pixels[..., 0] += red
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(params=["lists", "folders"])
+def data(request, tmp_path):
+    """Four images of two classes a split, as lists or as folders."""
+    for split in ("train", "val", "test"):
+        lines = []
+        for number in range(4):
+            name = f"{split}/{'ab'[number % 2]}/{number}.png"
+            picture(tmp_path / name, 150 * (number % 2))
+            lines.append(f"{name} {number % 2}")
+        if request.param == "lists":
+            (tmp_path / f"{split}_list.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+def options(data, weights, **more):
+    return {
+        "model": "mobilenet_v2",
+        "weights": weights,
+        "data": str(data),
+        "image_size": SIDE,
+        "batch_size": 2,
+        **more,
+    }
+
+
+def test_the_task_meets_every_demand(data, weights):
+    unmet = [
+        demand for demand in check_task("classification", options(data, weights)) if not demand.met
+    ]
+    assert unmet == []
+
+
+def test_images_are_normalized_and_labels_are_the_folders(data, weights):
+    task = make_task(**options(data, weights))
+    (batch,) = task.eval_batches("val", 10)
+    assert batch.inputs[0].shape == (4, 3, SIDE, SIDE)
+    order = np.argsort(batch.targets[:, 0], kind="stable")
+    reds = batch.inputs[0][order, 0].mean((1, 2))
+    assert (reds[:2] < 0).all() and (reds[2:] > 0).all()
+
+
+def test_training_shows_other_crops_by_its_seed(data, weights):
+    task = make_task(**options(data, weights))
+    first, again, other = (next(task.train_batches(4, seed)).inputs[0] for seed in (0, 0, 1))
+    assert (first == again).all() and (first != other).any()
+
+
+def test_crops_have_the_side_asked_for_whatever_comes():
+    rng = np.random.default_rng(0)
+    for size in ((1, 1), (7, 300), (300, 7), (64, 64)):
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        assert centred(pixels, 24).shape == (24, 24, 3)
+        assert random_crop(pixels, 24, rng).shape == (24, 24, 3)
+
+
+def test_a_damaged_image_is_told_before_anything_starts(data, weights):
+    (data / "val/a/0.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"0\.png cannot be read"):
+        make_task(**options(data, weights))
+
+
+def test_an_unknown_model_and_a_missing_folder(data, weights, tmp_path):
+    with pytest.raises(TaskError, match="model 'net' is unknown"):
+        make_task(**options(data, weights, model="net")).build_model()
+    with pytest.raises(TaskError, match="is not a folder"):
+        make_task(**options(tmp_path / "none", weights))
