@@ -9,6 +9,9 @@ writes them, or a folder for each split with a folder a class, as ImageNet comes
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from spaces.errors import TaskError, one_line
+from spaces.errors import TaskError
 from trainables.data import classification as data_formats
 from trainables.data.images import READERS, Pixels, read_image
 from trainables.data.lines import numbered_lines
@@ -47,19 +50,20 @@ PADDLECLAS = {
 
 def build_network(name: str, classes: int) -> paddle.nn.Layer:
     """Return an untrained network: paddle.vision's by its name there, PaddleClas's by its."""
-    import importlib
-
     import paddle
 
     if name in PADDLECLAS:
-        try:
-            from ppcls.utils import logger
-        except ImportError as error:
+        found = importlib.util.find_spec("paddleclas")
+        if found is None or not found.submodule_search_locations:
             raise TaskError(
-                f"model {name!r} needs PaddleClas ({one_line(error)}); install it with "
-                'pip install --no-deps "paddleclas==2.6.0" prettytable'
-            ) from error
-        logger.init_logger()
+                f"model {name!r} needs PaddleClas, which is not installed; "
+                'pip install --no-deps "paddleclas==2.6.0" prettytable wcwidth'
+            )
+        # Its modules import each other from inside that folder, as scripts do.
+        folder = found.submodule_search_locations[0]
+        if folder not in sys.path:
+            sys.path.append(folder)
+        importlib.import_module("ppcls.utils.logger").init_logger()
         return getattr(importlib.import_module(PADDLECLAS[name]), name)(class_num=classes)
     builder = getattr(paddle.vision.models, name, None)
     if not callable(builder):

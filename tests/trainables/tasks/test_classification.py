@@ -1,3 +1,5 @@
+import importlib.util
+
 import numpy as np
 import paddle
 import pytest
@@ -5,7 +7,13 @@ from PIL import Image
 
 from spaces.errors import DataError, TaskError
 from trainables.checking import check_task
-from trainables.tasks.classification import build_network, centred, make_task, random_crop
+from trainables.tasks.classification import (
+    PADDLECLAS,
+    build_network,
+    centred,
+    make_task,
+    random_crop,
+)
 
 SIDE = 32
 
@@ -54,6 +62,18 @@ def test_the_task_meets_every_demand(data, weights):
         demand for demand in check_task("classification", options(data, weights)) if not demand.met
     ]
     assert unmet == []
+
+
+@pytest.mark.parametrize("name", PADDLECLAS)
+def test_paddleclas_models_keep_its_names(name):
+    """So that its published weights load. Only where its wheel is installed."""
+    if importlib.util.find_spec("paddleclas") is None:
+        with pytest.raises(TaskError, match="needs PaddleClas"):
+            build_network(name, 3)
+        return
+    model = build_network(name, 3)
+    model.eval()
+    assert model(paddle.rand([1, 3, 64, 64])).shape == [1, 3]
 
 
 def test_images_are_normalized_and_labels_are_the_folders(data, weights):
