@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-EVALUATIONS = 20
+EVALUATIONS = 16
 SEEDS = 3
 REFERENCE_RATIO = 1.0
 

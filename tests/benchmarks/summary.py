@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
 
-writes bench/summary.json, bench/table.md and the parquet files behind them. Figures of parts that
-are not run again stay as they are.
+writes bench/summary.json, bench/table.md, the same table in README.md, and the parquet files behind
+them. Figures of parts that are not run again stay as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ import pandas as pd
 
 from tests.benchmarks import growth, overhead, probe, sensitivity_speed
 from tests.benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
+
+# Between these lines README.md has the table.
+BEGIN, END = "<!-- table of make bench -->", "<!-- end of table -->"
 
 THRESHOLD, OPTUNA, OURS = "threshold sweep, INT8", "plain Optuna", "ours"
 
@@ -59,6 +62,12 @@ def compared(found: pd.DataFrame) -> dict[str, dict[str, object]]:
         "hypervolume_vs_threshold_int8": {"value": over_all(volume), "by_problem": volume},
         "evaluations_vs_optuna": {"value": over_all(needed), "by_problem": needed},
     }
+
+
+def with_table(readme: str, rows: str) -> str:
+    """Return the README's text with these rows between its two marks."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{rows}\n{END}{rest.split(END)[1]}"
 
 
 def machine() -> dict[str, object]:
@@ -119,7 +128,11 @@ def main() -> None:
         )
         rows.to_parquet(folder / "evaluations.parquet", index=False)
         found = figures(rows)
+        order = [(problem, method) for problem in problems for method in METHODS]
+        found = found.set_index(["problem", "method"]).loc[order].reset_index()
         (folder / "table.md").write_text(table(found) + "\n")
+        readme = Path("README.md")
+        readme.write_text(with_table(readme.read_text(), table(found)))
         behind = {
             "problems": problems,
             "budgets": {problem.name: problem.budget for problem in PROBLEMS},
