@@ -70,6 +70,17 @@ def with_table(readme: str, rows: str) -> str:
     return f"{before}{BEGIN}\n{rows}\n{END}{rest.split(END)[1]}"
 
 
+def write_table(found: pd.DataFrame, target: Path, readme: Path) -> None:
+    """Write the table of all methods into a file of its own and into the README."""
+    from tests.benchmarks.methods import METHODS
+
+    places = {method: place for place, method in enumerate(METHODS)}
+    ordered = found.sort_values("method", key=lambda column: column.map(places), kind="stable")
+    rows = table(ordered.sort_values("problem", kind="stable"))
+    target.write_text(rows + "\n")
+    readme.write_text(with_table(readme.read_text(), rows))
+
+
 def machine() -> dict[str, object]:
     from trainables.cache import processor
 
@@ -128,11 +139,7 @@ def main() -> None:
         )
         rows.to_parquet(folder / "evaluations.parquet", index=False)
         found = figures(rows)
-        order = [(problem, method) for problem in problems for method in METHODS]
-        found = found.set_index(["problem", "method"]).loc[order].reset_index()
-        (folder / "table.md").write_text(table(found) + "\n")
-        readme = Path("README.md")
-        readme.write_text(with_table(readme.read_text(), table(found)))
+        write_table(found, folder / "table.md", Path("README.md"))
         behind = {
             "problems": problems,
             "budgets": {problem.name: problem.budget for problem in PROBLEMS},
