@@ -33,7 +33,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench]"
 	@touch $(READY)
 
 clean:
