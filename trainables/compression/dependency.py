@@ -22,8 +22,9 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from trainables.compression import layout, operators  # noqa: F401  enter their rules
 from trainables.compression.labels import Axes, LabelBook, Labels
-from trainables.compression.operators import RULES, Outputs, Seen, kept_by
+from trainables.compression.rules import RULES, Outputs, Seen, kept_by
 from trainables.compression.tracing import Trace, trace
 from trainables.task import ModelInput
 

@@ -1,81 +1,11 @@
-"""What each kind of operator does to channels: a small function a kind, entered by name.
-
-A rule is given an operator whose inputs have labels. It returns the labels of its outputs by
-slot, and notes in the book which channels go together and which have to stay.
-"""
+"""Rules of the operators that compute: a small function a kind, entered by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from trainables.compression.labels import Axes, LabelBook, Labels, reshaped
-from trainables.compression.tracing import Operator, Shape
-
-Outputs = Mapping[str, Axes | list[Axes]]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An operator, and what is known of its tensors."""
-
-    operator: Operator
-    axes: Mapping[str, Axes]
-    shapes: Mapping[str, Shape]
-    book: LabelBook
-
-    def has(self, slot: str) -> bool:
-        return bool(self.operator.inputs.get(slot))
-
-    def into(self, slot: str, index: int = 0) -> Axes:
-        return self.axes[self.operator.inputs[slot][index]]
-
-    def all_into(self, slot: str) -> list[Axes]:
-        return [self.axes[name] for name in self.operator.inputs[slot]]
-
-    def shape_into(self, slot: str) -> Shape:
-        return self.shapes[self.operator.inputs[slot][0]]
-
-    def shape_out(self, slot: str = "Out") -> Shape:
-        return self.shapes[self.operator.outputs[slot][0]]
-
-    def attribute(self, name: str, default: object = None) -> object:
-        return self.operator.attributes.get(name, default)
-
-    def number(self, name: str, default: int = 0) -> int:
-        value = self.attribute(name, default)
-        assert isinstance(value, (int, np.integer))
-        return int(value)
-
-    def numbers(self, name: str) -> list[int]:
-        value = self.attribute(name)
-        return [int(v) for v in value] if isinstance(value, (list, tuple)) else []
-
-    def keep(self, axes: Axes, reason: str) -> None:
-        for labels in axes:
-            self.book.keep(labels, reason)
-
-    def bind(self, one: Labels | None, other: Labels | None, reason: str) -> Labels | None:
-        """Bind two axes that are as long; if only one has labels, these have to stay."""
-        if one is None or other is None:
-            self.book.keep(one if other is None else other, reason)
-            return None
-        self.book.bind(one, other)
-        return one
-
-
-Rule = Callable[[Seen], Outputs]
-RULES: dict[str, Rule] = {}
-
-
-def rule(*types: str) -> Callable[[Rule], Rule]:
-    def enter(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(types, function))
-        return function
-
-    return enter
+from trainables.compression.labels import Axes, Labels, reshaped
+from trainables.compression.rules import Outputs, Seen, alike, kept_by, rule
 
 
 @rule(
@@ -246,29 +176,7 @@ def elementwise_of_two(seen: Seen) -> Outputs:
 
 @rule("sum")
 def sum_of_several(seen: Seen) -> Outputs:
-    return {"Out": tuple(_alike(seen, seen.all_into("X")))}
-
-
-def _alike(seen: Seen, parts: Sequence[Axes]) -> list[Labels | None]:
-    """Bind tensors of one shape, place by place."""
-    result: list[Labels | None] = []
-    for labels in zip(*parts, strict=True):
-        first = labels[0]
-        for other in labels[1:]:
-            first = seen.bind(first, other, "meets what has no channels there")
-        result.append(first)
-    return result
-
-
-@rule("pixel_shuffle")
-def pixel_shuffle(seen: Seen) -> Outputs:
-    """What becomes one channel of more rows and columns goes together."""
-    samples, channels, *rest = seen.into("X")
-    if channels is None or seen.attribute("data_format", "NCHW") != "NCHW":
-        return kept_by(seen, "shuffled into rows and columns")
-    together = channels.reshape(-1, seen.number("upscale_factor", 1) ** 2)
-    seen.book.bind_all(together.T)
-    return {"Out": (samples, together[:, 0].copy(), *rest)}
+    return {"Out": tuple(alike(seen, seen.all_into("X")))}
 
 
 @rule("matmul_v2", "matmul", "bmm")
@@ -307,78 +215,6 @@ def flattening_multiplication(seen: Seen) -> Outputs:
     return {"Out": (*seen.into("X")[:columns], weight[1])}
 
 
-@rule("concat")
-def concat(seen: Seen) -> Outputs:
-    parts = seen.all_into("X")
-    names = seen.operator.inputs["X"]
-    at = seen.number("axis", 0) % len(parts[0])
-    result: list[Labels | None] = []
-    for axis in range(len(parts[0])):
-        labels = [part[axis] for part in parts]
-        if axis != at:
-            result += _alike(seen, [(one,) for one in labels])
-        elif all(one is None for one in labels):
-            result.append(None)
-        else:
-            pieces = []
-            for one, name in zip(labels, names, strict=True):
-                if one is None:
-                    one = seen.book.new(seen.shapes[name][axis])
-                    seen.book.keep(one, "not a layer's output")
-                pieces.append(one)
-            result.append(np.concatenate(pieces))
-    return {"Out": tuple(result)}
-
-
-@rule("split")
-def split(seen: Seen) -> Outputs:
-    """Equal parts stay equal: what stands at one place in them goes together."""
-    axes = seen.into("X")
-    names = seen.operator.outputs["Out"]
-    at = seen.number("axis", 0) % len(axes)
-    labels = axes[at]
-    if labels is None:
-        return {"Out": [axes] * len(names)}
-    sizes = [seen.shapes[name][at] for name in names]
-    if len(set(sizes)) > 1:
-        seen.book.keep(labels, "split into unequal parts")
-    else:
-        seen.book.bind_all(labels.reshape(len(names), -1))
-    pieces = np.split(labels, np.cumsum(sizes)[:-1])
-    return {"Out": [(*axes[:at], piece, *axes[at + 1 :]) for piece in pieces]}
-
-
-@rule("slice", "strided_slice")
-def cut_out(seen: Seen) -> Outputs:
-    source = "Input" if seen.has("Input") else "X"
-    axes = list(seen.into(source))
-    before = seen.shape_into(source)
-    gone = [axis % len(axes) for axis in seen.numbers("decrease_axis")]
-    cut = {axis % len(axes) for axis in seen.numbers("axes")}
-    after = iter(seen.shape_out())
-    result: list[Labels | None] = []
-    for axis, labels in enumerate(axes):
-        size = 1 if axis in gone else next(after, 1)
-        if axis in cut and (axis in gone or size != before[axis]):
-            seen.book.keep(labels, "cut at fixed places")
-            labels = None
-        if axis not in gone:
-            result.append(labels)
-    return {"Out": tuple(result)}
-
-
-@rule("reshape2", "flatten_contiguous_range", "squeeze2", "unsqueeze2", "flatten2", "reshape")
-def reshape(seen: Seen) -> Outputs:
-    after = seen.shape_out()
-    return {"Out": reshaped(seen.book, seen.into("X"), seen.shape_into("X"), after)}
-
-
-@rule("transpose2", "transpose")
-def transpose(seen: Seen) -> Outputs:
-    axes = seen.into("X")
-    return {"Out": tuple(axes[axis] for axis in seen.numbers("axis"))}
-
-
 @rule("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "mean", "arg_max", "arg_min")
 def reduction(seen: Seen) -> Outputs:
     """Over rows and columns channels pass; over channels, all of them have to stay."""
@@ -402,29 +238,6 @@ def along_an_axis(seen: Seen) -> Outputs:
     return {slot: tuple(axes) for slot in seen.operator.outputs}
 
 
-@rule("stack")
-def stack(seen: Seen) -> Outputs:
-    parts = seen.all_into("X")
-    at = seen.number("axis", 0) % (len(parts[0]) + 1)
-    result = _alike(seen, parts)
-    result.insert(at, None)
-    return {"Y": tuple(result)}
-
-
-@rule("expand_v2", "tile", "expand_as_v2")
-def spread(seen: Seen) -> Outputs:
-    axes, before, after = seen.into("X"), seen.shape_into("X"), seen.shape_out()
-    axes = (*(None,) * (len(after) - len(axes)), *axes)
-    before = (*(1,) * (len(after) - len(before)), *before)
-    result: list[Labels | None] = []
-    for labels, old, new in zip(axes, before, after, strict=True):
-        if old != new:
-            seen.book.keep(labels, "repeated along its axis")
-            labels = None
-        result.append(labels)
-    return {"Out": tuple(result)}
-
-
 @rule("lookup_table_v2")
 def embedding(seen: Seen) -> Outputs:
     rows, width = seen.into("W")
@@ -440,12 +253,4 @@ def region_pooling(seen: Seen) -> Outputs:
 @rule("shape", "fill_any_like", "fill_zeros_like")
 def forgetting(seen: Seen) -> Outputs:
     """Only sizes are read, and they follow."""
-    return {}
-
-
-def kept_by(seen: Seen, reason: str) -> Outputs:
-    """Keep every channel that goes in; nothing is known of what comes out."""
-    for names in seen.operator.inputs.values():
-        for name in names:
-            seen.keep(seen.axes.get(name, ()), reason)
     return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import DataError, one_line
-from trainables.data.images import check_images, image_size
+from trainables.data.images import check_images, size_if_whole
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 
@@ -138,10 +138,10 @@ def check_samples(samples: Sequence[BoxedImage], problems: Problems) -> None:
     """Note every image that is missing or damaged, and every box that is not inside its image."""
     check_images(((sample.image, sample.where) for sample in samples), problems)
     for sample in samples:
-        try:
-            height, width = image_size(sample.image)
-        except Exception:  # Noted above.
+        size = size_if_whole(sample.image)
+        if size is None:
             continue
+        height, width = size
         for box, place in zip(sample.boxes, sample.places, strict=True):
             corners = f"({box.left:g}, {box.top:g}) to ({box.right:g}, {box.bottom:g})"
             if box.right <= box.left or box.bottom <= box.top:

@@ -42,6 +42,14 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def size_if_whole(path: Path) -> tuple[int, int] | None:
+    """Return an image's height and width, None if it has none to tell: `check_images` says why."""
+    try:
+        return image_size(path)
+    except Exception:  # Decoders raise every kind.
+        return None
+
+
 def check_images(images: Iterable[tuple[Path, str]], problems: Problems) -> None:
     """Note every image that cannot be decoded to its last pixel; each comes with its line."""
 

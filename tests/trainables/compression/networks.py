@@ -274,3 +274,17 @@ class PixelShuffled(Pooled):
     def body(self, x):
         x = self.first(x)
         return self.last(nn.functional.pixel_shuffle(paddle.add_n([x, x, x]), 2))
+
+
+EVERY = {
+    "multiplier": lambda: Depthwise(2),
+    **{
+        network.__name__: network
+        for network in (
+            *(Attention, Auxiliary, Chain, Concat, Depthwise, Flattened, Gated, Grouped),
+            *(GroupedTransposed, Normalized, PixelShuffled, Residual, Sequence, Shared),
+            *(Shuffled, Split, Squashed, Transposed, Upsampled),
+        )
+    },
+}
+"""Those with the one input IMAGE, whose groups can all be pruned."""

@@ -3,49 +3,14 @@ import paddle
 import pytest
 
 from tests.trainables.compression.networks import (
+    EVERY,
     IMAGE,
-    Attention,
-    Auxiliary,
     Chain,
-    Concat,
     Depthwise,
-    Flattened,
-    Gated,
-    Grouped,
-    GroupedTransposed,
     Normalized,
-    PixelShuffled,
     Residual,
-    Sequence,
-    Shared,
-    Shuffled,
-    Split,
-    Squashed,
-    Transposed,
-    Upsampled,
 )
 from trainables.compression.pruner import GraphPruner, slice_optimizer
-
-NETWORKS = {
-    "multiplier": lambda: Depthwise(2),
-    **{
-        network.__name__: network
-        for network in (
-            *(Attention, Auxiliary, Chain, Concat, Depthwise, Flattened, Gated, Grouped),
-            *(
-                GroupedTransposed,
-                Normalized,
-                PixelShuffled,
-                Residual,
-                Sequence,
-                Shared,
-                Shuffled,
-                Split,
-            ),
-            *(Squashed, Transposed, Upsampled),
-        )
-    },
-}
 
 
 def image():
@@ -62,9 +27,9 @@ def with_statistics(model):
     return model
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_prune_computes_what_the_masked_model_does(name):
-    model = with_statistics(NETWORKS[name]())
+    model = with_statistics(EVERY[name]())
     pruner = GraphPruner(model, IMAGE)
     x = image()
     whole = model(x).numpy()
@@ -82,9 +47,9 @@ def test_every_prune_computes_what_the_masked_model_does(name):
         assert (model(x).numpy() == whole).all()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_all_groups_at_once(name):
-    model = NETWORKS[name]()
+    model = EVERY[name]()
     pruner = GraphPruner(model, IMAGE)
     before = sum(p.numel().item() for p in model.parameters())
     pruner.prune(dict.fromkeys(pruner.groups, 0.5))
