@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from spaces.errors import ConfigError
-from spaces.plan import QuantizationChoice
+from spaces.plan import CalibrationAlgorithm, ImportanceCriterion, QuantizationChoice
 
 
 class RunConfig(BaseModel):
@@ -44,6 +44,8 @@ class RunConfig(BaseModel):
     """Channels are kept in multiples of this."""
     max_ratio: float = Field(default=0.9, gt=0, lt=1)
     """At most this share of a group is removed."""
+    criterion: ImportanceCriterion = "l1_norm"
+    """Which channels of a group go first: those that matter least by this."""
     sensitivity_points: int = Field(default=6, ge=2)
     """Ratios at which a group's sensitivity is measured, spread over its levels."""
 
@@ -69,8 +71,14 @@ class RunConfig(BaseModel):
     """Candidates of the front that are retrained at most, until one keeps the budget."""
     confidence_z: float = Field(default=1.64, ge=0)
     """Standard errors between the winner's loss on validation and the budget."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Samples in a training batch; by default the task's own recipe."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak of the learning rate in float; by default the task's own recipe."""
     calibration_samples: int = Field(default=256, ge=1)
     """Training samples that fix the scales of post-training quantization."""
+    calibration: CalibrationAlgorithm = "abs_max"
+    """How post-training quantization chooses the scales of activations."""
 
     eval_batch: int = Field(default=250, ge=1)
     """Samples in an evaluated batch."""

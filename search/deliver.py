@@ -30,7 +30,7 @@ from trainables.settings import TrialSettings
 MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
 
 
-def _copy_model(source: Path, target: Path) -> None:
+def copy_model(source: Path, target: Path) -> None:
     """Copy the exported files; the folder appears whole or not at all."""
     if target.exists():
         return
@@ -48,6 +48,7 @@ def _input_figures(spec: dict[str, Any]) -> InputFigures:
         shape=[None, *spec["shape"]],
         dtype=spec["dtype"],
         layout=spec["layout"],
+        channel_order=spec["channel_order"],
         scale=spec["scale"],
         mean=list(spec["mean"]),
         std=list(spec["std"]),
@@ -67,7 +68,7 @@ def deliver(
 ) -> Manifest:
     """Return the manifest, written last: a run that has one is finished."""
     model = run.path / "model"
-    _copy_model(Path(winner["folder"]), model)
+    copy_model(Path(winner["folder"]), model)
     plan_file = run.path / "plan.json"
     write_text(plan_file, json.dumps(winner["plan"], indent=1))
     final = run.stage("final")

@@ -62,6 +62,7 @@ class InputFigures(_Part):
     """The batch axis, first, is None."""
     dtype: str
     layout: str
+    channel_order: str
     scale: float
     mean: list[float]
     std: list[float]

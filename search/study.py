@@ -52,10 +52,14 @@ def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
         cache_folder=str(cache_folder(config)),
         seed=config.seed,
         rungs=tuple(config.rungs),
+        criterion=config.criterion,
         finetune_samples=config.finetune_samples,
         qat_samples=config.qat_samples,
         retrain_samples=config.retrain_samples,
         retrain_qat_samples=config.retrain_qat_samples,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        calibration=config.calibration,
         calibration_samples=config.calibration_samples,
         eval_batch=config.eval_batch,
         latency_batch=config.latency_batch,
@@ -104,7 +108,7 @@ def build_space(config: RunConfig, baseline: dict[str, Any]) -> Space:
             f"offers only {', '.join(choice.value for choice in offered)}; give one of those"
         )
     groups = tuple(
-        PruningGroup(item["name"], item["channels"], tuple(item["members"]))
+        PruningGroup(item["name"], item["channels"], tuple(item["members"]), item["unit"])
         for item in baseline["groups"]
     )
     return Space(groups, choices, config.alignment, config.max_ratio)

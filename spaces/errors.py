@@ -8,6 +8,7 @@
     │   ├── WeightsError            a weight file that is missing, damaged or unsafe
     │   └── RunFolderError          a run folder that cannot be made, read or resumed
     ├── TrialError                  one trial cannot be finished; the search goes on
+    ├── ExportError                 a model cannot be written in another format: exit status 1
     └── StudyError                  the study cannot be finished: exit status 1
 
 They live here because every other package may depend on `spaces`.
@@ -55,6 +56,10 @@ class RunFolderError(UserError):
 
 class TrialError(SearchError):
     """One plan cannot be carried through; the message becomes the trial's `reason`."""
+
+
+class ExportError(SearchError):
+    """A model that cannot be written in the format asked for."""
 
 
 class StudyError(SearchError):

@@ -10,6 +10,8 @@ from enum import Enum
 from typing import Any, Literal
 
 Precision = Literal["float", "bfloat16", "int8"]
+ImportanceCriterion = Literal["l1_norm", "l2_norm", "geometric_median", "batch_norm_scale"]
+CalibrationAlgorithm = Literal["abs_max", "avg", "hist", "KL", "mse", "emd"]
 
 
 class QuantizationChoice(str, Enum):
@@ -56,6 +58,8 @@ class PruningGroup:
     """How many output channels the group has unpruned."""
     members: tuple[str, ...] = ()
     """Structured names of every parameter that shrinks with it."""
+    unit: int = 1
+    """How many channels go at a time: more than one where they hang together in rows."""
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ Parameter = IntegerParameter | RealParameter | CategoricalParameter
 class Space:
     """Every plan that may be tried.
 
-    A group keeps a multiple of `alignment` channels, or all it has: on vector
-    hardware latency is a staircase, and a width between two steps costs as much as
+    A group keeps a multiple of `alignment` (and of its own unit) channels, or all it has: on
+    vector hardware latency is a staircase, and a width between two steps costs as much as
     the next one up. At most `max_ratio` of a group is removed.
     """
 
@@ -55,10 +55,11 @@ class Space:
     max_ratio: float = 0.9
 
     def _kept_range(self, group: PruningGroup) -> IntegerParameter:
-        high = math.ceil(group.channels / self.alignment) * self.alignment
+        step = math.lcm(self.alignment, group.unit)
+        high = math.ceil(group.channels / step) * step
         least = group.channels * (1 - self.max_ratio)
-        low = max(1, math.ceil(round(least / self.alignment, 9))) * self.alignment
-        return IntegerParameter(min(low, high), high, self.alignment)
+        low = max(1, math.ceil(round(least / step, 9))) * step
+        return IntegerParameter(min(low, high), high, step)
 
     def parameters(self) -> dict[str, Parameter]:
         """Return the flat parameters: channels kept by each group, and the quantization."""
@@ -101,8 +102,8 @@ class Space:
             kept = self._kept_range(group)
             wanted = group.channels * (1 - ratios.get(group.name, 0.0))
             # Plans keep ratios to six digits.
-            steps = math.ceil((wanted - 1e-6 * group.channels) / self.alignment)
-            aligned = steps * self.alignment
+            steps = math.ceil((wanted - 1e-6 * group.channels) / kept.step)
+            aligned = steps * kept.step
             flat[CHANNELS + group.name] = min(max(aligned, kept.low), kept.high)
         flat[QUANTIZATION] = plan.quantization.value
         return flat

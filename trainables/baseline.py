@@ -70,11 +70,22 @@ class Baseline:
 
 
 def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
-    """Return a hex digest of everything a split's batches hold that is an array."""
+    """Return a hex digest of everything a split's batches hold."""
     digest = hashlib.sha256(task.name.encode())
+
+    def add(value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            digest.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, Mapping):
+            add(list(value.items()))
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                add(item)
+        else:
+            digest.update(repr(value).encode())
+
     for batch in task.eval_batches(split, batch_size):
-        for array in (*batch.inputs, np.asarray(batch.targets)):
-            digest.update(np.ascontiguousarray(array).tobytes())
+        add(tuple(batch))
     return digest.hexdigest()
 
 

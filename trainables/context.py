@@ -94,13 +94,14 @@ class TrialContext:
         workers: int = 1,
     ) -> Trainer:
         """Return a trainer that sees `samples`, spread over data-parallel workers."""
-        recipe = self.task.recipe
+        batch_size = self.settings.batch_size or self.task.recipe.batch_size
+        learning_rate = self.settings.learning_rate or self.task.recipe.learning_rate
         return Trainer(
             model,
             self.task,
-            steps=max(1, round(samples / recipe.batch_size)),
-            learning_rate=learning_rate_share * recipe.learning_rate,
-            batch_size=max(1, recipe.batch_size // workers),
+            steps=max(1, round(samples / batch_size)),
+            learning_rate=learning_rate_share * learning_rate,
+            batch_size=max(1, batch_size // workers),
             seed=seed,
             guard=self.lease.shared,
         )

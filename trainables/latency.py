@@ -114,6 +114,22 @@ def time_in_turn(
             return np.array(rounds)
 
 
+def mean_of_runs(
+    engine: Engine, inputs: Sequence[np.ndarray], warmup: int = 10, runs: int = 50
+) -> float:
+    """Return the mean of so many runs in milliseconds, after others that do not count.
+
+    The protocol of the toolkits' own figures. It has no reference beside it, so it says what the
+    clock said while it ran, and no more.
+    """
+    for _ in range(warmup):
+        engine.run(inputs)
+    started = time.perf_counter()
+    for _ in range(runs):
+        engine.run(inputs)
+    return (time.perf_counter() - started) * 1e3 / runs
+
+
 def ratios_between(candidate: Array, references: Array, ratios: Sequence[float]) -> Array:
     """Return the candidate's ratio to the baseline in every round, shape (rounds,).
 

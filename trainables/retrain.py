@@ -47,7 +47,7 @@ def retrain_loop(config: dict[str, Any]) -> None:
     # Far from every seed of a trial, and another order of the data for every worker.
     seed = training_seed(settings.seed, plan) + 1_000_000_007 * (rank + 1)
     paddle.seed(seed % 2**31)
-    model = pruned_model(context.task, plan)
+    model = pruned_model(context.task, plan, settings.criterion)
     load_weights(model, settings.candidate_folder(config["number"]) / WEIGHTS)
 
     def train(samples: int, share: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spaces.plan import Plan
+from spaces.plan import CalibrationAlgorithm, ImportanceCriterion, Plan
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class TrialSettings:
     seed: int = 0
     rungs: tuple[float, ...] = (0.5,)
     """Shares of the fine-tuning after which a trial is measured, ascending, below 1."""
+    criterion: ImportanceCriterion = "l1_norm"
     finetune_samples: int = 3_200
     """Training samples a trial sees in float."""
     qat_samples: int = 1_500
@@ -29,6 +30,11 @@ class TrialSettings:
     retrain_samples: int = 32_000
     """Training samples the winner sees in float, over all workers."""
     retrain_qat_samples: int = 10_000
+    batch_size: int | None = None
+    """Samples in a training batch; None: the task's own recipe."""
+    learning_rate: float | None = None
+    """Peak of the learning rate in float; None: the task's own recipe."""
+    calibration: CalibrationAlgorithm = "abs_max"
     calibration_samples: int = 256
     """Training samples that fix the scales of post-training quantization."""
     eval_batch: int = 250

@@ -20,6 +20,10 @@ from trainables.engine import Engine, describe
 from trainables.latency import FINAL, FULL, LatencyReading, time_in_turn
 
 
+def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
+    return pruned_model(context.task, plan, context.settings.criterion)
+
+
 def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
     """Return an engine of the plan's shape before any training. Its scales are not final."""
     choice, task = plan.quantization, context.task
@@ -27,7 +31,7 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
     if choice.is_trained:
         # Fake quantization stays in a model once it is there, so it goes into another
         # one; a training step gives it scales to export.
-        model = pruned_model(task, plan)
+        model = _model(plan, context)
         quantization = prepare_quantization(model, choice)
         context.trainer(model, samples=1, learning_rate_share=0.0, seed=0).run(1)
     with context.lease.shared():
@@ -42,7 +46,7 @@ def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]
             "shape",
             plan,
             FULL,
-            lambda: shape_engine(pruned_model(context.task, plan), plan, context, Path(folder)),
+            lambda: shape_engine(_model(plan, context), plan, context, Path(folder)),
         )
 
 
@@ -59,7 +63,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
         folder = settings.reference_folder(plan)
         row: dict[str, Any] = {"plan": plan.to_json()}
         try:
-            engines[plan] = shape_engine(pruned_model(context.task, plan), plan, context, folder)
+            engines[plan] = shape_engine(_model(plan, context), plan, context, folder)
         except Exception as error:  # A shape that cannot be had does not end the study.
             row["reason"] = one_line(error)
         rows.append(row)

@@ -39,6 +39,8 @@ class ModelInput:
     """Without the batch axis, for example (3, 224, 224)."""
     dtype: str = "float32"
     layout: str = "NCHW"
+    channel_order: str = "RGB"
+    """Of raw pixels with three channels: "RGB", or "BGR" as OpenCV reads them."""
     scale: float = 1.0
     """A raw pixel is multiplied by `scale`, then has `mean` taken off, then is divided by `std`."""
     mean: tuple[float, ...] = (0.0,)

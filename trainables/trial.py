@@ -59,7 +59,7 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     result = TrialResult("RUNNING", seconds=watch.seconds)
 
     with watch("prune"), context.lease.shared():
-        model = pruned_model(task, plan)
+        model = pruned_model(task, plan, settings.criterion)
     # Shape and precision fix the latency, so a plan that is too slow costs no training.
     if settings.shape_first:
         with watch("latency"), tempfile.TemporaryDirectory() as shape:

@@ -1,12 +1,16 @@
 import pytest
 
+from spaces.errors import ConfigError
 from spaces.heuristics import (
     THRESHOLDS,
     equal_loss_threshold,
+    flops_target,
+    sensitive_throughout,
     threshold_ratio,
     uniform,
     warm_starts,
 )
+from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 
@@ -95,3 +99,51 @@ def test_warm_starts_are_plans_of_the_space_and_none_comes_twice(budget):
 def test_without_curves_only_the_unpruned_models_are_left():
     space = Space(GROUPS, (FLOAT, PTQ))
     assert warm_starts(space, {}, 0.1) == [Plan.of({}, FLOAT), Plan.of({}, PTQ)]
+
+
+# Two layers in a row, of equal cost, and one that reads them and stays.
+COSTS = LayerCosts(
+    [
+        Layer("one", 1000, 100, 64, 64, {"robust": 1.0}, {}),
+        Layer("other", 1000, 100, 64, 64, {"fragile": 1.0}, {}),
+        Layer("last", 500, 10, 10, 64, {}, {}),
+    ],
+    GROUPS,
+)
+
+
+def share_removed(plan):
+    return 1 - COSTS.multiply_adds(ratio_matrix(GROUPS, [plan]))[0]
+
+
+@pytest.mark.parametrize("removed", [0.1, 0.2, 0.3, 0.5, 0.6])
+def test_a_flops_target_is_reached_and_no_step_beyond(removed):
+    plan = flops_target(Space(GROUPS), COSTS, CURVES, removed, PTQ)
+    # A level is an eighth of a group, and a group's layer two fifths of the arithmetic.
+    assert removed <= share_removed(plan) <= removed + 0.4 / 8 + 1e-6
+    assert plan.quantization is PTQ
+
+
+def test_a_flops_target_takes_from_where_it_costs_least():
+    plan = flops_target(Space(GROUPS), COSTS, CURVES, 0.3, FLOAT)
+    assert plan.ratio("robust") == 0.75 and plan.ratio("fragile") == 0.0
+
+
+def test_groups_left_alone_are_not_pruned_for_a_flops_target():
+    plan = flops_target(Space(GROUPS), COSTS, CURVES, 0.2, FLOAT, left_alone=["robust"])
+    assert plan.ratio("robust") == 0.0 and plan.ratio("fragile") >= 0.5
+
+
+def test_nothing_is_removed_for_a_target_of_0():
+    assert flops_target(Space(GROUPS), COSTS, CURVES, 0.0, FLOAT).ratio("fragile") == 0.0
+
+
+def test_a_flops_target_out_of_reach_says_what_is_in_reach():
+    with pytest.raises(ConfigError, match=r"0\.9 .* cannot be removed; 0\.65 is the most"):
+        flops_target(Space(GROUPS), COSTS, CURVES, 0.9, FLOAT)
+
+
+def test_groups_sensitive_throughout_lose_much_at_once():
+    assert sensitive_throughout(CURVES) == {"fragile"}
+    assert sensitive_throughout(CURVES, 0.3) == set()
+    assert sensitive_throughout({"unmeasured": []}) == set()

@@ -30,6 +30,8 @@ from trainables.task import ModelInput
 
 Places = NDArray[np.int64]
 
+IS_OUTPUT = "is an output of the model"
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -126,7 +128,7 @@ class _Follower:
                 axes.update(zip(names, several, strict=False))
         for name in traced.outputs:
             for labels in axes[name]:
-                self.book.keep(labels, "is an output of the model")
+                self.book.keep(labels, IS_OUTPUT)
         for tensor in traced.nested:
             for labels in axes.get(tensor, ()):
                 self.book.keep(labels, "is used inside control flow")

@@ -2,7 +2,7 @@
 
 A criterion is given a weight with its output channels along the first axis, shape (channels,
 inputs of each), and returns a score for each, 0 or more. A group's score is the sum over its
-weights.
+weights; of those in ON_SCALES it is the sum over the scales of its batch norms.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spaces.plan import ImportanceCriterion
 
 Array = NDArray[np.float64]
 Criterion = Callable[[Array], Array]
@@ -37,8 +39,16 @@ def geometric_median(rows: Array) -> Array:
     return found
 
 
-CRITERIA: dict[str, Criterion] = {
+def batch_norm_scale(rows: Array) -> Array:
+    """Return the absolute scales of a batch norm (network slimming, Liu et al., ICCV 2017)."""
+    found: Array = np.abs(rows).sum(axis=1)
+    return found
+
+
+CRITERIA: dict[ImportanceCriterion, Criterion] = {
     "l1_norm": l1_norm,
     "l2_norm": l2_norm,
     "geometric_median": geometric_median,
+    "batch_norm_scale": batch_norm_scale,
 }
+ON_SCALES = frozenset({"batch_norm_scale"})

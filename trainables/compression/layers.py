@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 
 from spaces.layers import Layer
+from trainables.compression.dependency import ChannelGroup
 from trainables.training import predict
 
 # Of a layer's weight: the axes of its output and of its input channels.
@@ -82,16 +83,16 @@ class LayerTable:
 
         return note
 
-    def note_pruned(self, model: paddle.nn.Layer, group: str, ratio: float) -> None:
-        """Note which layers of `model`, with only this group pruned, are narrower."""
-        weights = dict(model.named_parameters())
-        for layer in self._traced.values():
-            now = weights[f"{layer.name}.weight"].shape
-            for side, shares in enumerate(layer.shares):
-                before = layer.channels(layer.shape, side)
-                lost = before - layer.channels(now, side)
-                if lost:
-                    shares[group] = min(1.0, lost / before / ratio)
+    def note_group(self, group: ChannelGroup) -> bool:
+        """Note which layers are narrower without this group; return whether any is."""
+        narrowed = False
+        for part in group.slices:
+            layer = self._traced.get(part.weight.removesuffix(".weight"))
+            if layer is not None and part.axis in layer.axes:
+                shares = layer.shares[layer.axes.index(part.axis)]
+                shares[group.name] = part.places.size / layer.shape[part.axis]
+                narrowed = True
+        return narrowed
 
     def layers(self) -> tuple[Layer, ...]:
         return tuple(

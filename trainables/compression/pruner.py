@@ -10,23 +10,28 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from spaces.plan import ImportanceCriterion
 from trainables.compression.dependency import ChannelGroup, Places, find_dependencies
-from trainables.compression.importance import CRITERIA, Array
+from trainables.compression.importance import CRITERIA, ON_SCALES, Array
 from trainables.task import ModelInput
 
 # What layers note of their own widths.
 OUT_NOTED = ("_out_channels", "_num_features", "_num_channels", "out_features")
 IN_NOTED = ("_in_channels", "in_features")
+BATCH_NORMS = (
+    *(paddle.nn.BatchNorm, paddle.nn.BatchNorm1D, paddle.nn.BatchNorm2D, paddle.nn.BatchNorm3D),
+    paddle.nn.SyncBatchNorm,
+)
 
 
-class GraphPruner:
+class ChannelPruner:
     """Removes whole channels, of every group those that matter least by a criterion."""
 
     def __init__(
         self,
         model: paddle.nn.Layer,
         inputs: Sequence[ModelInput],
-        criterion: str = "l1_norm",
+        criterion: ImportanceCriterion = "l1_norm",
     ) -> None:
         """Trace the model. Raises whatever the trace raises, in dynamic mode again."""
         model.eval()
@@ -34,7 +39,7 @@ class GraphPruner:
         found = find_dependencies(model, inputs)
         self.groups = {group.name: group for group in found.groups}
         self.kept = found.kept
-        self._criterion = CRITERIA[criterion]
+        self._criterion = criterion
         self._tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self._owners: dict[str, list[paddle.nn.Layer]] = {}
         for prefix, layer in model.named_sublayers(include_self=True):
@@ -45,13 +50,21 @@ class GraphPruner:
 
     def importance(self, group: ChannelGroup) -> Array:
         """Return the score of each channel, shape (channels,), summed over the group's weights."""
+        criterion = self._criterion
+        parts = [part for part in group.slices if self._is_scale(part.weight)]
+        if criterion not in ON_SCALES or not parts:
+            parts = [part for part in group.slices if part.weight in group.outputs]
         scores = np.zeros(group.count)
-        for part in group.slices:
-            if part.weight in group.outputs:
-                weight = self._tensors[part.weight].numpy().astype("f8")
-                rows = np.moveaxis(weight, part.axis, 0).reshape(weight.shape[part.axis], -1)
-                scores += self._criterion(rows)[part.places].sum(axis=1)
+        for part in parts:
+            weight = self._tensors[part.weight].numpy().astype("f8")
+            rows = np.moveaxis(weight, part.axis, 0).reshape(weight.shape[part.axis], -1)
+            scores += CRITERIA[criterion](rows)[part.places].sum(axis=1)
         return scores
+
+    def _is_scale(self, weight: str) -> bool:
+        return weight.endswith("weight") and any(
+            isinstance(owner, BATCH_NORMS) for owner in self._owners.get(weight, ())
+        )
 
     def removed(self, ratios: Mapping[str, float]) -> dict[tuple[str, int], Places]:
         """Return the indices that go, by weight and axis, with these shares of the groups."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import paddle
 
 from spaces.errors import TrialError
-from spaces.plan import Plan
-from trainables.compression.slim import ChannelPruner, drop_backups
+from spaces.plan import ImportanceCriterion, Plan
+from trainables.compression.pruner import ChannelPruner
 from trainables.task import Task
 
 
-def pruned_model(task: Task, plan: Plan) -> paddle.nn.Layer:
+def pruned_model(
+    task: Task, plan: Plan, criterion: ImportanceCriterion = "l1_norm"
+) -> paddle.nn.Layer:
     """Return a new model of the task with the plan's channels removed, not yet fine-tuned.
 
     The channels that go are those of the trained weights, so the same plan always
@@ -19,10 +21,9 @@ def pruned_model(task: Task, plan: Plan) -> paddle.nn.Layer:
     model = task.build_model()
     if not plan.is_pruned:
         return model
-    pruner = ChannelPruner(model, task.inputs)
-    unknown = [group for group, _ in plan.ratios if group not in pruner.groups()]
+    pruner = ChannelPruner(model, task.inputs, criterion)
+    unknown = [group for group, _ in plan.ratios if group not in pruner.groups]
     if unknown:
         raise TrialError(f"the model has no pruning group {unknown[0]}")
     pruner.prune(dict(plan.ratios))
-    drop_backups(model)
     return model

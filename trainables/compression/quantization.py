@@ -75,7 +75,7 @@ def export_candidate(
 
         with tempfile.TemporaryDirectory() as floats:
             export_float(model, task.inputs, Path(floats))
-            quantize_post_training(Path(floats), folder, again)
+            quantize_post_training(Path(floats), folder, again, settings.calibration)
         # This quantization has no model in the framework. The program run plainly, as
         # it simulates INT8 in float, is the nearest thing.
         reference = Engine(folder, None, settings.threads).run(inputs)

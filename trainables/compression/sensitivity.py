@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from spaces.plan import Precision
+from spaces.plan import ImportanceCriterion, Precision
 from trainables.cache import JsonCache, fingerprint_of
-from trainables.compression.slim import ChannelPruner
+from trainables.compression.pruner import ChannelPruner
 from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.export import Reweighted
@@ -17,7 +17,7 @@ from trainables.metrics import relative_loss
 from trainables.task import Task
 
 # Raise it when the same question would get another answer.
-ALGORITHM = "l1-masked-val-3"
+ALGORITHM = "summed-masked-val-5"
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class Sensitivity:
         return asdict(self)
 
 
-def cache_key(fingerprint: str, group: str, ratios: Sequence[float]) -> str:
+def cache_key(
+    fingerprint: str, group: str, ratios: Sequence[float], criterion: ImportanceCriterion
+) -> str:
     """Return the key of a group's curve; `fingerprint` is of the weights and the data."""
-    return fingerprint_of(ALGORITHM, fingerprint, group, list(ratios))
+    return fingerprint_of(ALGORITHM, criterion, fingerprint, group, list(ratios))
 
 
 def group_sensitivity(
@@ -46,6 +48,7 @@ def group_sensitivity(
     baseline_metric: float,
     eval_batch: int,
     threads: int,
+    criterion: ImportanceCriterion = "l1_norm",
 ) -> list[Sensitivity]:
     """Return the group's sensitivity at every ratio, on the validation split.
 
@@ -54,7 +57,7 @@ def group_sensitivity(
     in bfloat16 faster again where the processor has it: its losses rank as float's do (rank
     correlation 0.9996 on the built-in problem).
     """
-    pruner = ChannelPruner(task.build_model(), task.inputs)
+    pruner = ChannelPruner(task.build_model(), task.inputs, criterion)
     precision: Precision = "bfloat16" if supports_bfloat16() else "float"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -81,12 +84,13 @@ def cached_group_sensitivity(
     baseline_metric: float,
     eval_batch: int,
     threads: int,
+    criterion: ImportanceCriterion = "l1_norm",
 ) -> tuple[list[Sensitivity], bool]:
     """Return the same, and whether it was in the cache; the task is loaded only if not."""
-    key = cache_key(fingerprint, group, ratios)
+    key = cache_key(fingerprint, group, ratios, criterion)
     known = cache.get(key)
     if known is not None:
         return [Sensitivity(**row) for row in known], True
-    rows = group_sensitivity(task(), group, ratios, baseline_metric, eval_batch, threads)
+    rows = group_sensitivity(task(), group, ratios, baseline_metric, eval_batch, threads, criterion)
     cache.put(key, [row.to_json() for row in rows])
     return rows, False

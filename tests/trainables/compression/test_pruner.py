@@ -7,10 +7,11 @@ from tests.trainables.compression.networks import (
     IMAGE,
     Chain,
     Depthwise,
+    Flattened,
     Normalized,
     Residual,
 )
-from trainables.compression.pruner import GraphPruner, slice_optimizer
+from trainables.compression.pruner import ChannelPruner, slice_optimizer
 
 
 def image():
@@ -30,7 +31,7 @@ def with_statistics(model):
 @pytest.mark.parametrize("name", EVERY)
 def test_every_prune_computes_what_the_masked_model_does(name):
     model = with_statistics(EVERY[name]())
-    pruner = GraphPruner(model, IMAGE)
+    pruner = ChannelPruner(model, IMAGE)
     x = image()
     whole = model(x).numpy()
     for group in pruner.groups:
@@ -50,7 +51,7 @@ def test_every_prune_computes_what_the_masked_model_does(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_all_groups_at_once(name):
     model = EVERY[name]()
-    pruner = GraphPruner(model, IMAGE)
+    pruner = ChannelPruner(model, IMAGE)
     before = sum(p.numel().item() for p in model.parameters())
     pruner.prune(dict.fromkeys(pruner.groups, 0.5))
     assert model(image()).shape == [2, 4]
@@ -61,32 +62,32 @@ def test_what_matters_least_goes_first():
     model = Chain()
     rows = -np.arange(1, 9, dtype="f4").reshape(8, 1, 1, 1)
     model.first.weight.set_value(np.broadcast_to(rows, (8, 3, 3, 3)).copy())
-    pruner = GraphPruner(model, IMAGE)
+    pruner = ChannelPruner(model, IMAGE)
     assert pruner.removed({"first.weight": 0.25})[("first.weight", 0)].tolist() == [0, 1]
 
 
 def test_a_score_is_summed_over_what_makes_the_channel():
     model = Residual()
-    pruner = GraphPruner(model, IMAGE)
+    pruner = ChannelPruner(model, IMAGE)
     first, outer = (abs(w.numpy()).sum((1, 2, 3)) for w in (model.first.weight, model.outer.weight))
     assert pruner.importance(pruner.groups["first.weight"]) == pytest.approx(first + outer)
 
 
 def test_one_channel_is_always_left():
     model = Chain()
-    pruner = GraphPruner(model, IMAGE)
+    pruner = ChannelPruner(model, IMAGE)
     pruner.prune({"first.weight": 0.99})
     assert pruner.width("first.weight") == 1
     assert model(image()).shape == [2, 4]
 
 
 def test_a_ratio_below_one_channel_changes_nothing():
-    assert GraphPruner(Chain(), IMAGE).removed({"first.weight": 0.05}) == {}
+    assert ChannelPruner(Chain(), IMAGE).removed({"first.weight": 0.05}) == {}
 
 
 def test_layers_know_their_new_widths():
     model = Depthwise(2)
-    GraphPruner(model, IMAGE).prune({"first.weight": 0.5})
+    ChannelPruner(model, IMAGE).prune({"first.weight": 0.5})
     depthwise = model.depthwise
     assert (depthwise._in_channels, depthwise._out_channels, depthwise._groups) == (4, 8, 4)
     assert (model.last._in_channels, model.last._out_channels) == (8, 6)
@@ -98,7 +99,7 @@ def test_a_pruned_model_can_be_trained():
     model(image()).sum().backward()
     optimizer.step()
     optimizer.clear_grad()
-    pruner = GraphPruner(model, IMAGE)
+    pruner = ChannelPruner(model, IMAGE)
     removed = pruner.removed({"first.weight": 0.5})
     velocity = optimizer._accumulators["velocity"][model.first.weight.name].numpy()
     pruner.prune({"first.weight": 0.5})
@@ -111,3 +112,23 @@ def test_a_pruned_model_can_be_trained():
     model(image()).sum().backward()
     optimizer.step()
     assert (model.first.weight.numpy() != before).any()
+
+
+def test_by_the_scales_of_batch_norms_the_smallest_goes():
+    model = Depthwise()
+    model.first = paddle.nn.Sequential(model.first, paddle.nn.BatchNorm2D(8))
+    scales = np.ones(8, "float32")
+    scales[3] = -0.01
+    model.first[1].weight.set_value(scales)
+    pruner = ChannelPruner(model, IMAGE, "batch_norm_scale")
+    assert pruner.removed({"first.0.weight": 0.125})["first.0.weight", 0].tolist() == [3]
+
+
+def test_a_group_without_batch_norms_goes_by_its_weights():
+    model = Flattened()
+    by_weights, by_scales = (
+        ChannelPruner(model, IMAGE, criterion).removed({"hidden.weight": 0.3})
+        for criterion in ("l1_norm", "batch_norm_scale")
+    )
+    assert by_weights.keys() == by_scales.keys()
+    assert all((by_weights[key] == by_scales[key]).all() for key in by_weights)

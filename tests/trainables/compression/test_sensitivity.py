@@ -1,7 +1,7 @@
 from tests.tiny.mine import Mine
 from trainables.cache import JsonCache
+from trainables.compression.pruner import ChannelPruner
 from trainables.compression.sensitivity import cached_group_sensitivity, group_sensitivity
-from trainables.compression.slim import ChannelPruner
 from trainables.evaluation import eager, evaluate
 
 
