@@ -5,7 +5,7 @@ BUDGET ?= 0.1
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test test-fast check bench setup clean
+.PHONY: run test test-fast check bench models setup clean
 
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
@@ -28,12 +28,17 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.summary
 
+# An hour: every model is trained from nothing first, and kept in bench/work/models.
+models: $(READY)
+	$(BIN)/python -m tests.models.table
+
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt toolkits.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench,onnx]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r toolkits.txt
 	@touch $(READY)
 
 clean:

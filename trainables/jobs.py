@@ -10,6 +10,7 @@ from trainables.latency import DeviceLease
 from trainables.settings import TrialSettings
 
 if TYPE_CHECKING:
+    from spaces.plan import Precision
     from trainables.context import TrialContext
 
 
@@ -38,6 +39,7 @@ def sensitivity_job(
         baseline["metric"],
         settings.eval_batch,
         settings.threads,
+        settings.criterion,
     )
     return [row.to_json() for row in rows], cached
 
@@ -84,6 +86,40 @@ def latency_job(
         else:
             rows.append({"plan": item, "reused": reused, **reading.to_json()})
     return rows
+
+
+def groups_job(settings: TrialSettings) -> dict[str, Any]:
+    """Return the pruning `groups`, each with the shapes it narrows, and those `left_out`."""
+    from trainables.compression.groups import survey_groups
+    from trainables.loading import load_task
+
+    task = load_task(settings.task, settings.task_options)
+    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
+    shapes = {name: list(p.shape) for name, p in task.build_model().named_parameters()}
+    return {
+        "groups": [
+            {
+                "name": group.name,
+                "channels": group.channels,
+                "unit": group.unit,
+                "members": [[name, shapes[name]] for name in group.members],
+            }
+            for group in survey.groups
+        ],
+        "left_out": [{"name": item.name, "reason": item.reason} for item in survey.left_out],
+    }
+
+
+def trial_job(
+    settings: TrialSettings, baseline: dict[str, Any], lease: DeviceLease, plan: dict[str, Any]
+) -> dict[str, Any]:
+    """Return `TrialResult.to_json()` of one plan; its export stays in the folder of candidate 0."""
+    from spaces.plan import Plan
+    from trainables.trial import run_trial
+
+    context = _context(settings, baseline, lease)
+    *_, result = run_trial(0, Plan.from_json(plan), context)
+    return result.to_json()
 
 
 def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str) -> dict[str, Any]:
@@ -133,6 +169,77 @@ def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str)
         "engine": ENGINE,
         "engine_config": switches(precision),
     }
+
+
+def timing_job(
+    settings: TrialSettings, plan: dict[str, Any], folders: list[str], warmup: int, runs: int
+) -> list[float]:
+    """Return the mean milliseconds of the float baseline and of the plan's model, in that order."""
+    from spaces.plan import Plan
+    from trainables.compression.quantization import first_samples
+    from trainables.engine import Engine
+    from trainables.latency import mean_of_runs
+    from trainables.loading import load_task
+
+    inputs = first_samples(load_task(settings.task, settings.task_options), settings.latency_batch)
+    precisions: tuple[Precision, Precision] = (
+        "float",
+        Plan.from_json(plan).quantization.precision,
+    )
+    return [
+        mean_of_runs(Engine(Path(folder), precision, settings.threads), inputs, warmup, runs)
+        for folder, precision in zip(folders, precisions, strict=True)
+    ]
+
+
+def reexport_job(
+    settings: TrialSettings, baseline: dict[str, Any], plan: dict[str, Any], number: int, out: str
+) -> dict[str, Any]:
+    """Write the model of a finished trial anew from its plan and weights; return its measurement.
+
+    What was trained under quantization is copied: its scales are in the export alone.
+    """
+    import shutil
+
+    from spaces.plan import Plan
+    from trainables.compression.pruning import pruned_model
+    from trainables.compression.quantization import export_candidate
+    from trainables.engine import MODEL_FILE, WEIGHTS_FILE, Engine
+    from trainables.latency import NoLease
+    from trainables.trial import WEIGHTS
+    from trainables.weights import load_weights
+
+    context = _context(settings, baseline, NoLease())
+    chosen, target = Plan.from_json(plan), Path(out)
+    source = settings.candidate_folder(number)
+    if chosen.quantization.is_trained:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (MODEL_FILE, WEIGHTS_FILE):
+            shutil.copy2(source / name, target / name)
+        engine = Engine(target, chosen.quantization.precision, settings.threads)
+    else:
+        model = pruned_model(context.task, chosen, settings.criterion)
+        load_weights(model, source / WEIGHTS)
+        engine, _ = export_candidate(
+            model, chosen.quantization, None, context.task, settings, target
+        )
+    measured: dict[str, Any] = vars(context.measure(engine.run, "quantize", 0, 1.0))
+    return measured
+
+
+def onnx_job(
+    settings: TrialSettings, plan: dict[str, Any], folder: str, target: str
+) -> dict[str, Any]:
+    """Write an exported model as ONNX; return its `difference` and `size_bytes`."""
+    from spaces.plan import Plan
+    from trainables.compression.quantization import CHECKED_SAMPLES, first_samples
+    from trainables.loading import load_task
+    from trainables.onnx_export import export_onnx
+
+    inputs = first_samples(load_task(settings.task, settings.task_options), CHECKED_SAMPLES)
+    precision = Plan.from_json(plan).quantization.precision
+    difference = export_onnx(Path(folder), Path(target), inputs, precision, settings.threads)
+    return {"difference": difference, "size_bytes": Path(target).stat().st_size}
 
 
 def check_task_job(settings: TrialSettings) -> list[dict[str, Any]]:

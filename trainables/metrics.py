@@ -36,8 +36,10 @@ class MeanIoU:
     name = "mean_iou"
     maximize = True
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, ignored: int | None = None) -> None:
+        """Pixels whose label is `ignored` count nowhere."""
         self.classes = classes
+        self.ignored = ignored
 
     def sample_statistics(self, outputs: Sequence[np.ndarray], targets: Any) -> np.ndarray:
         """Return the pixels in intersection and in union by class, shape (n, 2, classes).
@@ -45,6 +47,9 @@ class MeanIoU:
         `outputs[0]` has shape (n, classes, h, w), `targets` (n, h, w).
         """
         predicted, labels = np.argmax(outputs[0], axis=1), np.asarray(targets)
+        if self.ignored is not None:
+            # No class has it.
+            predicted = np.where(labels == self.ignored, -1, predicted)
         counts = np.empty((len(labels), 2, self.classes))
         for label in range(self.classes):
             found, wanted = predicted == label, labels == label

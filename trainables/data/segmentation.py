@@ -38,7 +38,9 @@ def read_list(
     return samples
 
 
-def check_samples(samples: Sequence[MaskedImage], classes: int, problems: Problems) -> None:
+def check_samples(
+    samples: Sequence[MaskedImage], classes: int, problems: Problems, ignored: int = IGNORED
+) -> None:
     """Note every sample whose image or mask is missing, damaged, of another size or class."""
     check_images(((sample.image, sample.where) for sample in samples), problems)
     for sample in samples:
@@ -61,10 +63,10 @@ def check_samples(samples: Sequence[MaskedImage], classes: int, problems: Proble
                 f"mask {sample.mask} is {mask.shape[0]}x{mask.shape[1]}, its image "
                 f"{size[0]}x{size[1]} (height x width); they have to be of one size",
             )
-        beyond = np.setdiff1d(np.unique(mask), [*range(classes), IGNORED])
+        beyond = np.setdiff1d(np.unique(mask), [*range(classes), ignored])
         if len(beyond):
             problems.note(
                 sample.where,
                 f"mask {sample.mask} has class {beyond[0]}, out of range; "
-                f"0 to {classes - 1} are allowed, and {IGNORED} for what is ignored",
+                f"0 to {classes - 1} are allowed, and {ignored} for what is ignored",
             )

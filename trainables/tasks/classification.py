@@ -97,10 +97,13 @@ class Classification:
             data_formats.check_samples(samples, problems)
         problems.raise_if_any()
 
+    def build_untrained(self) -> paddle.nn.Layer:
+        return build_network(self.model, self.classes)
+
     def build_model(self) -> paddle.nn.Layer:
         from trainables.weights import load_weights
 
-        network = build_network(self.model, self.classes)
+        network = self.build_untrained()
         load_weights(network, self.weights)
         return network
 

@@ -1,0 +1,54 @@
+import paddle
+import pytest
+
+from spaces.errors import DataError, TaskError
+from tests.trainables.tasks.toolkits import detection_data
+from trainables.checking import check_task
+from trainables.tasks.paddledetection import make_task
+
+
+@pytest.fixture
+def options(tmp_path):
+    pytest.importorskip("ppdet.modeling")
+    from ppdet.core.workspace import create, load_config
+
+    config = detection_data(tmp_path)
+    paddle.seed(0)
+    detector = create(load_config(str(config)).architecture)
+    paddle.save(detector.state_dict(), str(tmp_path / "w.pdparams"))
+    weights = str(tmp_path / "w.pdparams")
+    return {"config_file": str(config), "weights": weights, "image_size": 96}
+
+
+def test_the_task_meets_every_demand_but_that_it_be_trained(options):
+    unmet = [demand for demand in check_task("paddledetection", options) if not demand.met]
+    assert [demand.name for demand in unmet] == ["metric"]
+    assert "is 0" in unmet[0].said
+
+
+def test_boxes_follow_their_image(options):
+    """Scaled with it, and mirrored with it: a box's pixels are as bright as before."""
+    task = make_task(**{**options, "image_size": 64})
+    for mirrored in (False, True):
+        image, boxes = task._load(task._train[0], mirrored)
+        assert image.shape == (3, 64, 64)
+        assert boxes
+        for box in boxes:
+            top, bottom = round(box.top) + 2, round(box.bottom) - 2
+            left, right = round(box.left) + 2, round(box.right) - 2
+            assert image[box.label, top:bottom, left:right].mean() > 0.5
+
+
+def test_another_architecture_is_refused_with_the_one_that_can_be_searched(options, tmp_path):
+    config = tmp_path / "yolo.yml"
+    config.write_text(config.read_text().replace("architecture: YOLOv3", "architecture: FCOS"))
+    with pytest.raises(TaskError, match="architecture 'FCOS' cannot be searched; YOLOv3 can"):
+        make_task(**options)
+
+
+def test_a_box_outside_its_image_is_told_before_anything_starts(options, tmp_path):
+    annotations = tmp_path / "train.json"
+    text = annotations.read_text()
+    annotations.write_text(text.replace('"bbox": [', '"bbox": [9', 1))
+    with pytest.raises(DataError, match=r"train\.json: annotations\[0\]: .* outside its image"):
+        make_task(**options)

@@ -1,0 +1,145 @@
+"""COCO's mean average precision: matched by pycocotools, summed up over any choice of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.detection import Box
+
+Array = NDArray[np.float64]
+
+IOUS = np.linspace(0.5, 0.95, 10)
+VOC_IOUS = np.array([0.5])
+RECALLS = np.linspace(0.0, 1.0, 101)
+MOST_DETECTIONS = 100
+# Columns of a detection in the statistics: score, class, then for each IoU 1 where it is right,
+# 0 where it is wrong, -1 where it does not count.
+SCORE, CLASS, FIRST_IOU = 0, 1, 2
+NOTHING = -2.0
+
+
+@dataclass(frozen=True)
+class Detection:
+    label: int
+    score: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class MeanAveragePrecision:
+    """Average precision over 101 recalls, mean over the classes and, COCO's way, over IoU 0.5 to
+    0.95; over VOC_IOUS it is the one at 0.5."""
+
+    name = "mean_average_precision"
+    maximize = True
+
+    def __init__(
+        self,
+        classes: int,
+        detect: Callable[[Sequence[np.ndarray]], list[list[Detection]]],
+        ious: Array = IOUS,
+    ) -> None:
+        """`detect` makes detections, an image's list each, of the model's outputs."""
+        self.classes = classes
+        self.detect = detect
+        self.ious = np.asarray(ious)
+
+    def sample_statistics(
+        self, outputs: Sequence[np.ndarray], targets: Sequence[Sequence[Box]]
+    ) -> list[Array]:
+        """Return an array per image: its detections by falling score, and what there was to find.
+
+        Shape (1 + detections, columns): row 0 has the number of boxes of each class in its
+        first entries, the others are detections, padded with rows that do not count.
+        """
+        return [
+            self._matched(found, boxes)
+            for found, boxes in zip(self.detect(outputs), targets, strict=True)
+        ]
+
+    def _matched(self, found: Sequence[Detection], boxes: Sequence[Box]) -> Array:
+        from pycocotools.mask import iou
+
+        rows = np.zeros((1 + MOST_DETECTIONS, max(self.classes, FIRST_IOU + len(self.ious))))
+        rows[1:] = NOTHING
+        chosen = sorted(found, key=lambda d: -d.score)[:MOST_DETECTIONS]
+        for box in boxes:
+            rows[0, box.label] += not box.hard
+        for label in {detection.label for detection in chosen}:
+            places = [i for i, d in enumerate(chosen) if d.label == label]
+            # What counts comes first, so that a hard box is taken only if nothing else is left.
+            wanted = sorted((b for b in boxes if b.label == label), key=lambda b: b.hard)
+            hard = np.array([box.hard for box in wanted], bool)
+            overlap = np.zeros((len(places), len(wanted)))
+            if wanted:
+                overlap = iou(
+                    [_corner_and_size(chosen[i]) for i in places],
+                    [_corner_and_size(box) for box in wanted],
+                    [int(box.hard) for box in wanted],
+                )
+            for column, least in enumerate(self.ious):
+                taken = np.zeros(len(wanted), bool)
+                for row, place in enumerate(places):
+                    match = _best(overlap[row], least, taken, hard)
+                    rows[1 + place, SCORE] = chosen[place].score
+                    rows[1 + place, CLASS] = label
+                    outcome = 0.0
+                    if match is not None:
+                        taken[match] = True
+                        outcome = -1.0 if hard[match] else 1.0
+                    rows[1 + place, FIRST_IOU + column] = outcome
+        return rows
+
+    def aggregate(self, statistics: np.ndarray) -> float:
+        """Return the mean over the classes that occur; 0 if none does."""
+        wanted = statistics[:, 0, : self.classes].sum(0)
+        found = statistics[:, 1:].reshape(-1, statistics.shape[2])
+        found = found[found[:, CLASS] >= 0]
+        # Stable, as pycocotools sorts: equal scores stay in the order of the images.
+        found = found[np.argsort(-found[:, SCORE], kind="mergesort")]
+        values = [
+            self._average(found[found[:, CLASS] == label], count)
+            for label, count in enumerate(wanted)
+            if count > 0
+        ]
+        return float(np.mean(values)) if values else 0.0
+
+    def _average(self, found: Array, count: float) -> float:
+        averages = []
+        for column in range(len(self.ious)):
+            outcome = found[:, FIRST_IOU + column]
+            outcome = outcome[outcome >= 0]
+            right, wrong = np.cumsum(outcome == 1), np.cumsum(outcome == 0)
+            recall = right / count
+            precision = right / np.maximum(right + wrong, 1)
+            # The best precision at this recall or a higher one.
+            envelope = np.maximum.accumulate(precision[::-1])[::-1]
+            at = np.searchsorted(recall, RECALLS, side="left")
+            reached = at < len(envelope)
+            averages.append(np.where(reached, np.append(envelope, 0.0)[at], 0.0).mean())
+        return float(np.mean(averages))
+
+
+def _corner_and_size(box: Any) -> list[float]:
+    return [box.left, box.top, box.right - box.left, box.bottom - box.top]
+
+
+def _best(overlap: Array, least: float, taken: NDArray[Any], hard: NDArray[Any]) -> int | None:
+    """Return the box that a detection matches: of those that count the one it overlaps most."""
+    best, chosen = min(least, 1 - 1e-10), None
+    for index, value in enumerate(overlap):
+        # A crowd can be matched again and again.
+        if taken[index] and not hard[index]:
+            continue
+        if chosen is not None and not hard[chosen] and hard[index]:
+            break
+        if value >= best:
+            best, chosen = value, index
+    return chosen
