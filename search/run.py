@@ -17,7 +17,7 @@ most BUDGET of its metric, and deliver it ready to deploy."""
 FLAGS = ("budget", "task", "trials", "seed", "concurrency", "out", "address")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line, as all others are."""
 
     def error(self, message: str) -> Any:
@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m search.run", description=DESCRIPTION)
+    parser = Parser(prog="python -m search.run", description=DESCRIPTION)
     parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
     parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
     parser.add_argument(
@@ -52,22 +52,27 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def settings_from(arguments: argparse.Namespace) -> Any:
-    """Return the RunConfig that the arguments ask for."""
+def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
+    """Return the RunConfig of a file, overrides, weights and flags, the last one winning."""
     from search.config import build_config, parse_override, read_config_file
 
     file = read_config_file(Path(arguments.config)) if arguments.config else {}
-    flags: dict[str, Any] = {
-        name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None
-    }
     overrides = [parse_override(text) for text in arguments.overrides]
     if arguments.weights is not None:
         options = dict(overrides).get("task_options", file.get("task_options")) or {}
         weights = str(Path(arguments.weights).expanduser().absolute())
-        flags["task_options"] = {**options, "weights": weights}
+        flags = {**flags, "task_options": {**options, "weights": weights}}
+    return build_config(file, overrides, flags)
+
+
+def settings_from(arguments: argparse.Namespace) -> Any:
+    """Return the RunConfig that the arguments of a study ask for."""
+    flags: dict[str, Any] = {
+        name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None
+    }
     if arguments.check_task:
         flags.setdefault("budget", 0.0)
-    return build_config(file, overrides, flags)
+    return config_from(arguments, flags)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from search.config import RunConfig, build_config, read_config_file
 from spaces.errors import ConfigError, RunFolderError
 
 CONFIG = "config.yaml"
+PLAIN_CONFIG = "settings.yaml"
 MANIFEST = "manifest.json"
 
 
@@ -27,12 +28,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Return the configuration of the run in this folder."""
+    """Return the configuration of the run, or of the plan applied, in this folder."""
+    name = PLAIN_CONFIG if (path / PLAIN_CONFIG).is_file() else CONFIG
     try:
-        return build_config(read_config_file(path / CONFIG), [], {})
+        return build_config(read_config_file(path / name), [], {})
     except ConfigError as error:
         raise RunFolderError(
-            f"run folder {path}: its {CONFIG} cannot be used ({error}); restore it"
+            f"run folder {path}: its {name} cannot be used ({error}); restore it"
         ) from error
 
 
@@ -49,8 +51,33 @@ class RunFolder:
 
         Raises RunFolderError if it cannot be made, or already holds a run.
         """
+        folder = cls._make(config, "runs")
+        path = folder.path
+        if (path / CONFIG).exists():
+            raise RunFolderError(
+                f"run folder {path}: holds a run already; carry it on with --resume {path}, "
+                "or name another with --out"
+            )
+        write_text(path / CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+        return folder
+
+    @classmethod
+    def create_plain(cls, config: RunConfig) -> RunFolder:
+        """Return an empty folder for what is no study, so that none can be resumed from it.
+
+        Raises RunFolderError if it cannot be made, or holds anything.
+        """
+        path = Path(config.out).expanduser() if config.out else None
+        if path is not None and path.is_dir() and any(path.iterdir()):
+            raise RunFolderError(f"folder {path}: is not empty; name another with --out")
+        folder = cls._make(config, "applied")
+        write_text(folder.path / PLAIN_CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+        return folder
+
+    @classmethod
+    def _make(cls, config: RunConfig, parent: str) -> RunFolder:
         name = config.task.split(":")[-1].split(".")[-1]
-        default = f"runs/{datetime.now():%Y%m%d-%H%M%S}-{name}"
+        default = f"{parent}/{datetime.now():%Y%m%d-%H%M%S}-{name}"
         path = Path(config.out or default).expanduser().absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -66,12 +93,6 @@ class RunFolder:
             )
         folder = cls(path)
         folder._acquire()
-        if (path / CONFIG).exists():
-            raise RunFolderError(
-                f"run folder {path}: holds a run already; carry it on with --resume {path}, "
-                "or name another with --out"
-            )
-        write_text(path / CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
         return folder
 
     @classmethod

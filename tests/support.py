@@ -34,21 +34,23 @@ class Workplace:
     folder: Path
     weights: Path
 
-    def command(self, *arguments: str, **settings: object) -> list[str]:
+    def command(self, *arguments: str, module: str = "search.run", **settings: object) -> list[str]:
         """Return a command line with small settings; `settings` are further ones."""
         chosen = {**QUICK, "cache": self.folder / "cache", **settings}
         overrides = [part for k, v in chosen.items() for part in ("-o", f"{k}={v}")]
         if "--resume" in arguments:
             overrides = []
-        return [sys.executable, "-m", "search.run", *arguments, *overrides]
+        return [sys.executable, "-m", module, *arguments, *overrides]
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
+        paths = [str(self.folder), os.environ.get("PYTHONPATH", "")]
+        path = os.pathsep.join(filter(None, paths))
+        return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
 
     def run(
         self, *arguments: str, timeout: float = 400, **settings: object
     ) -> subprocess.CompletedProcess[str]:
-        """Run the main command to its end."""
+        """Run the main command, or the one of another `module`, to its end."""
         return subprocess.run(
             self.command(*arguments, **settings),
             cwd=self.folder,
@@ -56,6 +58,18 @@ class Workplace:
             capture_output=True,
             text=True,
             timeout=timeout,
+            check=False,
+        )
+
+    def tool(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that takes no settings to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=400,
             check=False,
         )
 

@@ -64,10 +64,11 @@ def compared(found: pd.DataFrame) -> dict[str, dict[str, object]]:
     }
 
 
-def with_table(readme: str, rows: str) -> str:
+def with_table(readme: str, rows: str, begin: str = BEGIN) -> str:
     """Return the README's text with these rows between its two marks."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{rows}\n{END}{rest.split(END)[1]}"
+    before, rest = readme.split(begin)
+    after = rest[rest.index(END) :]
+    return f"{before}{begin}\n{rows}\n{after}"
 
 
 def write_table(found: pd.DataFrame, target: Path, readme: Path) -> None:

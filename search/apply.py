@@ -1,0 +1,236 @@
+"""python -m search.apply uniform --ratio 0.3: one plan, chosen as today's tools do.
+
+The plan goes through the same trial as a search's: pruned, fine-tuned, quantized, exported, timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import SearchError, UserError
+from spaces.heuristics import SENSITIVE
+from spaces.plan import QuantizationChoice
+
+if TYPE_CHECKING:
+    from search.config import RunConfig
+    from search.progress import Display
+    from search.run_folder import RunFolder
+    from search.ways import Ground
+
+OUTCOME = "outcome.json"
+FLAGS = ("task", "out", "address", "batch_size", "learning_rate")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 to below 1")
+    return value
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
+    parser.add_argument("--weights", help="file for the task's weights")
+    parser.add_argument("--address", help="of a running Ray cluster; default: a local one")
+    parser.add_argument("--out", help="folder of the outcome (applied/<time>-<task>)")
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
+    parser.add_argument(
+        "-o",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="any other setting, for example -o finetune_samples=20000",
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    from search.run import Parser
+
+    parser = Parser(prog="python -m search.apply", description=(__doc__ or "").split("\n\n")[0])
+    ways = parser.add_subparsers(dest="way", required=True)
+
+    def way(name: str, about: str, default: str = "float") -> argparse.ArgumentParser:
+        added = ways.add_parser(name, help=about, description=about)
+        _add_common(added)
+        added.add_argument(
+            "--quantization",
+            choices=[choice.value for choice in QuantizationChoice],
+            default=default,
+            help=f"what follows the pruning ({default})",
+        )
+        added.add_argument("--iters", type=int, help="training steps in float")
+        added.add_argument("--batch-size", type=int, help="of training; the task's own by default")
+        added.add_argument("--learning-rate", type=float, help="its peak; the task's by default")
+        return added
+
+    _add_common(ways.add_parser("groups", help="list what can be pruned, what not, and why"))
+    _add_common(ways.add_parser("sensitivities", help="measure each group alone, at each ratio"))
+    one = way("uniform", "the same ratio in every group (PaddleSeg, PaddleClas)")
+    one.add_argument("--ratio", type=_share, required=True, help="of each group's channels")
+    each = way("explicit", "a ratio for each group named (PaddleDetection)")
+    each.add_argument("--ratios", required=True, help="group=0.3,other=0.5, or a YAML file")
+    equal = way("threshold", "each group as far as it alone may lose (PaddleX)")
+    equal.add_argument("--loss", type=_share, default=0.05, help="relative, of one group (0.05)")
+    flops = way("flops", "a share of all multiply-adds, by sensitivity (PaddleSeg, PaddleOCR)")
+    flops.add_argument("--removed", type=_share, required=True, help="of the multiply-adds")
+    flops.add_argument("--skip-first", type=int, default=2, help="groups near the input (2)")
+    flops.add_argument(
+        "--sensitive",
+        type=float,
+        default=SENSITIVE,
+        help=f"loss at its lowest ratio from which a group is left alone ({SENSITIVE:g})",
+    )
+    for parser_ in (equal, flops):
+        parser_.add_argument(
+            "--sensitivities", metavar="FILE", help="measured elsewhere; by default measured here"
+        )
+    way("quantize", "no pruning", default="int8_ptq")
+    return parser
+
+
+def settings_from(given: argparse.Namespace) -> Any:
+    """Return the configuration that the arguments ask for; there is no budget without a search."""
+    from search.run import config_from
+
+    flags = {name: getattr(given, name) for name in FLAGS if getattr(given, name, None) is not None}
+    config = config_from(given, {**flags, "budget": 0.0})
+    iters = getattr(given, "iters", None)
+    if iters is None:
+        return config
+    # The task's own batch is not known before a worker loads it.
+    batch = config.batch_size or 32
+    return config.model_copy(update={"finetune_samples": iters * batch, "batch_size": batch})
+
+
+def list_groups(config: RunConfig, display: Display) -> int:
+    """Print every group with what shrinks with it, and what is left out."""
+    import tempfile
+
+    from clusters.connect import connected
+    from search.workers import call_worker
+    from trainables.jobs import groups_job
+    from trainables.settings import TrialSettings
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        connected(config.address, config.threads, display.say),
+    ):
+        settings = TrialSettings(config.task, folder, folder, task_options=config.task_options)
+        found = call_worker(groups_job, settings)
+    for group in found["groups"]:
+        unit = f", {group['unit']} at a time" if group["unit"] > 1 else ""
+        display.say(f"{group['name']}: {group['channels']} channels{unit}")
+        for name, shape in group["members"]:
+            if name != group["name"]:
+                display.say(f"    {name} {shape}")
+    for item in found["left_out"]:
+        display.say(f"left out: {item['name']}: {item['reason']}")
+    display.say(f"{len(found['groups'])} groups, {len(found['left_out'])} left out")
+    return 0
+
+
+def _ground(
+    config: RunConfig, run: RunFolder, baseline: dict[str, Any], display: Display
+) -> Ground:
+    from search.store import Store
+    from search.study import build_space, trial_settings
+    from search.surveys import study_sensitivity
+    from search.ways import Ground
+    from spaces.heuristics import Sensitivities
+    from spaces.layers import Layer
+
+    settings, store = trial_settings(config, run), Store(run.path)
+    space = build_space(config, baseline)
+
+    def measure() -> Sensitivities:
+        with display.stage("sensitivity", "each group alone, at each ratio"):
+            return study_sensitivity(config, run, settings, baseline, space, store, display)
+
+    return Ground(space, tuple(Layer(**item) for item in baseline["layers"]), measure)
+
+
+def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:
+    """Choose the plan, run its trial, read the test split once, and leave all in the folder."""
+    from clusters.connect import connected
+    from clusters.lease import device_lease
+    from search.deliver import copy_model
+    from search.progress import percent, ratio_text
+    from search.run_folder import write_text
+    from search.store import Store
+    from search.study import study_baseline, trial_settings
+    from search.ways import WAYS
+    from search.workers import call_worker
+    from trainables.jobs import final_job, trial_job
+
+    settings, store = trial_settings(config, run), Store(run.path)
+    store.create()
+    with connected(config.address, config.threads, display.say):
+        with display.stage("baseline", f"{config.task}: evaluate, export, time"):
+            baseline = study_baseline(run, settings, store, config.gpus_per_trial)
+        ground = _ground(config, run, baseline, display)
+        if given.way == "sensitivities":
+            curves = {group: list(curve) for group, curve in ground.measure().items()}
+            table = {"data": config.task, "metric": baseline["metric_name"], "curves": curves}
+            write_text(run.path / "sensitivities.json", json.dumps(table, indent=1))
+            display.say(f"sensitivities: {run.path / 'sensitivities.json'}")
+            return
+        plan = WAYS[given.way](given, ground, QuantizationChoice(given.quantization))
+        write_text(run.path / "plan.json", json.dumps(plan.to_json(), indent=1))
+        with display.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
+            lease = device_lease()
+            result = call_worker(trial_job, settings, baseline, lease, plan.to_json())
+        folder = settings.candidate_folder(0)
+        copy_model(folder, run.path / "model")
+        with display.stage("test", "time both, read the test split once"):
+            final = call_worker(final_job, settings, plan.to_json(), str(run.path / "model"))
+    outcome = {"way": given.way, "plan": plan.to_json(), "val": result, "test": final}
+    write_text(run.path / OUTCOME, json.dumps(outcome, indent=1))
+    sizes = final["size_bytes"]
+    display.say(
+        f"{baseline['metric_name']} {final['baseline_test']:.4f} to {final['winner_test']:.4f} on "
+        f"test ({percent(final['metric_loss_test'])} loss), latency "
+        f"{ratio_text(final['latency']['ratio'])}, size "
+        f"{sizes['baseline'] / sizes['winner']:.1f}x smaller"
+    )
+    display.say(f"model: {run.path / 'model'}")
+
+
+def run(given: argparse.Namespace) -> int:
+    config = settings_from(given)
+    from trainables.loading import resolve
+
+    resolve(config.task)
+    # Ray takes seconds to import, and no mistake above needs it.
+    from search.progress import Display
+    from search.run_folder import RunFolder
+
+    display = Display()
+    if given.way == "groups":
+        return list_groups(config, display)
+    folder = RunFolder.create_plain(config)
+    try:
+        apply(given, config, folder, display)
+    finally:
+        folder.release()
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 0 for a model, 1 if there is none, 2 for a mistake of the user."""
+    try:
+        return run(build_parser().parse_args(argv))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

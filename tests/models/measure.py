@@ -1,0 +1,139 @@
+"""One model of the seeds: its groups, and what a 30 % plan and INT8 do to it.
+
+    python -m tests.models.measure NAME [--work FOLDER]
+
+prints one JSON object. The baseline is trained once and kept in the work folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+import trainables  # noqa: F401  (sets paddle's flag before anyone imports paddle)
+from clusters.lease import device_lease
+from search.config import RunConfig
+from search.study import build_space
+from spaces.heuristics import uniform
+from spaces.layers import LayerCosts, ratio_matrix
+from spaces.plan import Plan, QuantizationChoice
+from tests.models.zoo import CASES, ModelCase
+from trainables.baseline import measure_baseline
+from trainables.compression.pruner import ChannelPruner
+from trainables.compression.pruning import pruned_model
+from trainables.context import TrialContext
+from trainables.loading import load_task
+from trainables.settings import TrialSettings
+from trainables.task import TrialResult
+from trainables.training import Trainer
+from trainables.trial import run_trial
+from trainables.weights import model_weights, write_weights
+
+WORK = Path("bench/work/models")
+RATIO = 0.3
+EVAL_BATCH = 32
+# Of the baseline's training, what a plan is fine-tuned with.
+FINETUNE_SHARE = 0.2
+
+
+def ensure_weights(case: ModelCase, work: Path) -> None:
+    """Train the baseline and write its weights, unless they are there."""
+    options = case.task_options(work)
+    file = Path(options["weights"])
+    if file.is_file():
+        return
+    paddle.seed(0)
+    task = load_task(case.task, options)
+    model = task.build_untrained()
+    training = case.training
+    steps = training.samples // training.batch
+    Trainer(
+        model,
+        task,
+        steps=steps,
+        learning_rate=training.learning_rate,
+        batch_size=training.batch,
+        seed=0,
+    ).run(steps)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(file, model_weights(model))
+
+
+def trial_settings(case: ModelCase, work: Path) -> TrialSettings:
+    return TrialSettings(
+        task=case.task,
+        task_options=case.task_options(work),
+        run_folder=str(work / "runs" / case.name),
+        cache_folder=str(work / "cache"),
+        rungs=(),
+        finetune_samples=int(FINETUNE_SHARE * case.training.samples),
+        calibration_samples=64,
+        eval_batch=EVAL_BATCH,
+        latency_batch=case.latency_batch,
+        shape_first=False,
+    )
+
+
+def parameters(model: paddle.nn.Layer) -> int:
+    return sum(int(p.numel()) for p in model.parameters())
+
+
+def _result(number: int, plan: Plan, context: TrialContext) -> TrialResult:
+    *_, result = run_trial(number, plan, context)
+    return result
+
+
+def measure(case: ModelCase, work: Path) -> dict[str, Any]:
+    """Return the model's row of bench/models.json."""
+    ensure_weights(case, work)
+    settings = trial_settings(case, work)
+    task = load_task(settings.task, settings.task_options)
+    model = task.build_model()
+    start = time.perf_counter()
+    ChannelPruner(model, task.inputs)
+    groups_s = time.perf_counter() - start
+    baseline = measure_baseline(task, settings)
+    space = build_space(RunConfig(budget=0.1), baseline.to_json())
+    plan = uniform(space, RATIO, QuantizationChoice.FLOAT)
+    quantized = uniform(space, RATIO, QuantizationChoice.INT8_PTQ)
+    context = TrialContext(settings, baseline, device_lease())
+    pruned, int8 = (_result(n, p, context) for n, p in enumerate((plan, quantized)))
+    costs = LayerCosts(baseline.layers, space.groups)
+    kept = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
+    return {
+        "model": case.name,
+        "family": case.family,
+        "toolkit": case.toolkit,
+        "input": list(task.inputs[0].shape),
+        "batch": settings.latency_batch,
+        "groups": len(baseline.groups),
+        "groups_s": round(groups_s, 2),
+        "left_out": [[item.name, item.reason] for item in baseline.left_out],
+        "left_out_reasons": dict(Counter(item.reason for item in baseline.left_out)),
+        "parameters": [parameters(model), parameters(pruned_model(task, plan))],
+        "multiply_adds_kept": float(kept),
+        "size_bytes": [baseline.size_bytes, pruned.size_bytes, int8.size_bytes],
+        "latency_ms": [baseline.latency_ms, pruned.latency_ms, int8.latency_ms],
+        "latency_ratio": [1.0, pruned.latency_ratio, int8.latency_ratio],
+        "metric_name": baseline.metric_name,
+        "metric": [baseline.metric, pruned.metric, int8.metric],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=list(CASES))
+    parser.add_argument("--work", type=Path, default=WORK)
+    chosen = parser.parse_args()
+    row = measure(CASES[chosen.name], chosen.work.absolute())
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()

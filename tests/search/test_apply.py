@@ -1,0 +1,75 @@
+"""Plans without a search: real Ray, real Paddle, the command line, on the tiny task."""
+
+import json
+
+import pytest
+
+from search.apply import build_parser, main, settings_from
+from trainables.engine import Engine
+
+APPLY = "search.apply"
+
+
+def configured(*arguments):
+    return settings_from(build_parser().parse_args(arguments))
+
+
+def test_training_is_given_in_steps_as_the_toolkits_do():
+    config = configured(
+        *("uniform", "--ratio", "0.3", "--iters", "100", "--batch-size", "8"),
+        *("--learning-rate", "0.002"),
+    )
+    assert (config.finetune_samples, config.batch_size, config.learning_rate) == (800, 8, 0.002)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["uniform", "--ratio", "1.5"], "1.5 is not 0 to below 1"),
+        (["uniform"], "--ratio"),
+        (["shrink"], "'shrink'"),
+        (["uniform", "--ratio", "0.3", "--task", "imagenet"], "'imagenet'"),
+        (["quantize", "--quantization", "int4"], "'int4'"),
+        (["quantize", "-o", "calibration=guess"], "'guess'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, said, capsys):
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+
+
+def test_a_folder_that_holds_something_is_not_written_to(tmp_path, capsys):
+    (tmp_path / "mine.txt").touch()
+    assert main(["quantize", "--out", str(tmp_path)]) == 2
+    assert "is not empty; name another with --out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_groups_are_listed_with_what_shrinks_with_them(workplace):
+    ended = workplace.run("groups", *workplace.task(), module=APPLY)
+    assert ended.returncode == 0, ended.stderr
+    assert "conv1.weight: 16 channels" in ended.stdout
+    assert "    conv2.weight [32, 16, 3, 3]" in ended.stdout
+    assert "2 groups, 0 left out" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workplace):
+    out = workplace.folder / "applied"
+    ended = workplace.run(
+        *("flops", "--removed", "0.3", "--skip-first", "1", "--sensitive", "1"),
+        *("--quantization", "int8_ptq", "--out", str(out), *workplace.task()),
+        module=APPLY,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    outcome = json.loads((out / "outcome.json").read_text())
+    assert outcome["plan"]["quantization"] == "int8_ptq"
+    assert set(outcome["plan"]["ratios"]) == {"conv2.weight"}
+    assert outcome["val"]["state"] == "COMPLETE"
+    assert 0 < outcome["test"]["winner_test"] <= 1
+    assert outcome["test"]["size_bytes"]["winner"] < outcome["test"]["size_bytes"]["baseline"]
+    Engine(out / "model", "int8", 1)
+    # It is no study, so none can be carried on.
+    resumed = workplace.run("--resume", str(out))
+    assert resumed.returncode == 2 and "holds no run" in resumed.stderr
