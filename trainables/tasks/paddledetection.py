@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MOST_BOXES = 100
+DYNAMIC = "its heads decide by the image which boxes they look at, and no trace shows that"
+REFUSED = {"FasterRCNN": DYNAMIC, "MaskRCNN": DYNAMIC, "CascadeRCNN": DYNAMIC}
 READABLE = ("COCODataSet", "VOCDataSet")
 
 
@@ -62,10 +64,12 @@ class PaddleDetectionTask:
             self._config = dict(load_config(config_file))
         except Exception as error:  # The toolkit raises and asserts whatever comes.
             raise TaskError(f"config_file {config_file}: {one_line(error)}; mend it") from error
-        if self._config.get("architecture") != "YOLOv3":
+        architecture = self._config.get("architecture")
+        if architecture != "YOLOv3":
+            why = REFUSED.get(str(architecture), "its outputs are not known here")
             raise TaskError(
-                f"config_file {config_file}: architecture {self._config.get('architecture')!r} "
-                "cannot be searched; YOLOv3 can"
+                f"config_file {config_file}: architecture {architecture!r} cannot be searched "
+                f"({why}); YOLOv3 can"
             )
         self.weights = Path(weights)
         self.image_size = image_size

@@ -30,7 +30,7 @@ def test_boxes_follow_their_image(options):
     """Scaled with it, and mirrored with it: a box's pixels are as bright as before."""
     task = make_task(**{**options, "image_size": 64})
     for mirrored in (False, True):
-        image, boxes = task._load(task._train[0], mirrored)
+        image, boxes = task._load(task._samples["train"][0], mirrored)
         assert image.shape == (3, 64, 64)
         assert boxes
         for box in boxes:
@@ -39,10 +39,15 @@ def test_boxes_follow_their_image(options):
             assert image[box.label, top:bottom, left:right].mean() > 0.5
 
 
-def test_another_architecture_is_refused_with_the_one_that_can_be_searched(options, tmp_path):
+@pytest.mark.parametrize(
+    "architecture, reason",
+    [("FCOS", "not known here"), ("FasterRCNN", "decide by the image"), ("MaskRCNN", "decide by")],
+)
+def test_another_architecture_is_refused_with_the_reason(options, tmp_path, architecture, reason):
     config = tmp_path / "yolo.yml"
-    config.write_text(config.read_text().replace("architecture: YOLOv3", "architecture: FCOS"))
-    with pytest.raises(TaskError, match="architecture 'FCOS' cannot be searched; YOLOv3 can"):
+    text = config.read_text().replace("architecture: YOLOv3", f"architecture: {architecture}")
+    config.write_text(text)
+    with pytest.raises(TaskError, match=rf"'{architecture}' cannot be searched .*{reason}.*YOLOv3"):
         make_task(**options)
 
 

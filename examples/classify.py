@@ -1,0 +1,22 @@
+"""python -m examples.classify RUN IMAGE: the five likeliest classes."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from examples.deploy import Deployed
+
+
+def main(run: str, image: str) -> None:
+    with Image.open(image) as opened:
+        scores = Deployed(Path(run))(opened)[0][0]
+    shares = np.exp(scores - scores.max())
+    shares /= shares.sum()
+    for label in np.argsort(-shares)[:5]:
+        print(f"class {label}: {shares[label]:.1%}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

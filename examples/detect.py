@@ -1,0 +1,47 @@
+"""python -m examples.detect RUN CONFIG_FILE IMAGE PICTURE: the image with its boxes.
+
+The model ends in the maps of YOLOv3's head; CONFIG_FILE, PaddleDetection's, has the anchors.
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+from PIL import Image, ImageDraw
+
+from examples.deploy import Deployed
+from trainables.yolo_boxes import YoloDecoder
+
+LEAST_SCORE = 0.3
+
+
+class Settings(yaml.SafeLoader):
+    """A loader that passes over PaddleDetection's own tags."""
+
+
+Settings.add_multi_constructor("!", lambda loader, tag, node: None)
+
+
+def main(run: str, config_file: str, image: str, picture: str) -> None:
+    settings = yaml.load(Path(config_file).read_text(), Settings)
+    head = settings["YOLOv3Head"]
+    anchors = [[tuple(head["anchors"][i]) for i in mask] for mask in head["anchor_masks"]]
+    decoder = YoloDecoder(anchors, [32, 16, 8][: len(anchors)], settings["num_classes"])
+    with Image.open(image) as opened:
+        original = opened.convert("RGB")
+    model = Deployed(Path(run))
+    (found,) = decoder.detections(model(original))
+    height, width = model.size
+    across, down = original.width / width, original.height / height
+    draw = ImageDraw.Draw(original)
+    shown = [box for box in found if box.score >= LEAST_SCORE]
+    for box in shown:
+        corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)
+        draw.rectangle(corners, outline=(255, 60, 0), width=2)
+        draw.text(corners[:2], f"{box.label} {box.score:.2f}", fill=(255, 255, 0))
+    original.save(picture)
+    print(f"{picture}: {len(shown)} boxes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
