@@ -1,4 +1,4 @@
-"""python -m examples.find_text RUN IMAGE PICTURE: the image with a frame around each line of text."""
+"""python -m examples.find_text RUN IMAGE PICTURE: the image with a frame around each line."""
 
 import sys
 from pathlib import Path

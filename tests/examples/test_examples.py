@@ -1,0 +1,125 @@
+"""Examples on models that are exported as a run delivers them, with a manifest beside them."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from PIL import Image
+
+from examples import classify, find_text, segment
+from examples.deploy import Deployed
+from trainables.engine import switches
+from trainables.export import export_float
+from trainables.task import ModelInput
+
+SIDE = 32
+
+
+def deliver(model, folder, channels=3, **spec):
+    """Write a model and the parts of a manifest that a deployment reads."""
+    given = ModelInput("image", (channels, SIDE, SIDE), **spec)
+    export_float(model, [given], folder / "model")
+    described = {**asdict(given), "shape": [None, channels, SIDE, SIDE]}
+    manifest = {"input": described, "engine_config": switches("float")}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+class Bright(nn.Layer):
+    """Scores of two classes, dark and bright, of each pixel or of the whole image."""
+
+    def __init__(self, pooled=False):
+        super().__init__()
+        self.pooled = pooled
+        self.scores = nn.Conv2D(3, 2, 1)
+        weight = np.array([-1.0, 1.0], "float32").repeat(3).reshape(2, 3, 1, 1)
+        self.scores.weight.set_value(weight)
+        self.scores.bias.set_value(np.array([1.5, -1.5], "float32"))
+
+    def forward(self, x):
+        scores = self.scores(x)
+        return scores.mean([2, 3]) if self.pooled else scores
+
+
+class Cores(nn.Layer):
+    """What is bright, as DB's map of the cores of lines."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Conv2D(3, 1, 1)
+        self.map.weight.set_value(np.full((1, 3, 1, 1), 7.0, "float32"))
+        self.map.bias.set_value(np.array([-10.0], "float32"))
+
+    def forward(self, x):
+        return nn.functional.sigmoid(self.map(x))
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Bright in the left half, twice the size of the model's input."""
+    pixels = np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8)
+    pixels[16:48, :SIDE] = 255
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    return str(tmp_path / "image.png")
+
+
+def test_pixels_come_in_as_the_manifest_says(tmp_path):
+    spec = {"scale": 1 / 255, "mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 4.0)}
+    run = deliver(Bright(), tmp_path / "run", **spec, channel_order="BGR")
+    red = Image.new("RGB", (SIDE, SIDE), (255, 0, 0))
+    tensor = Deployed(run).preprocess(red)
+    assert tensor.shape == (1, 3, SIDE, SIDE) and tensor.dtype == np.float32
+    assert tensor[0, :, 0, 0] == pytest.approx([-0.1, -0.1, (1 - 0.3) / 4], abs=1e-6)
+
+
+def test_grey_models_get_one_channel(tmp_path):
+    run = deliver(nn.Conv2D(1, 2, 1), tmp_path / "run", channels=1)
+    assert Deployed(run)(Image.new("RGB", (50, 50)))[0].shape == (1, 2, SIDE, SIDE)
+
+
+def test_classify(tmp_path, image, capsys):
+    run = deliver(Bright(pooled=True), tmp_path / "run", scale=1 / 255, mean=(0.0,) * 3)
+    classify.main(str(run), image)
+    assert capsys.readouterr().out.startswith("class 0: ")
+
+
+def test_segment_colours_what_is_not_background(tmp_path, image, capsys):
+    run = deliver(Bright(), tmp_path / "run", scale=1 / 255)
+    segment.main(str(run), image, str(tmp_path / "picture.png"))
+    picture = np.asarray(Image.open(tmp_path / "picture.png"))
+    assert picture.shape == (2 * SIDE, 2 * SIDE, 3)
+    assert (picture[:, SIDE + 4 :] == 0).all()
+    assert (picture[20:44, 4 : SIDE - 4] != 255).all()
+    assert "25.0% of the image" in capsys.readouterr().out
+
+
+def test_find_text_frames_the_bright_part(tmp_path, image, capsys):
+    run = deliver(Cores(), tmp_path / "run", scale=1 / 255)
+    find_text.main(str(run), image, str(tmp_path / "picture.png"))
+    assert "1 lines" in capsys.readouterr().out
+    before, after = (np.asarray(Image.open(p)) for p in (image, tmp_path / "picture.png"))
+    assert (before != after).any()
+
+
+def test_detect_draws_boxes(tmp_path, capsys):
+    pytest.importorskip("ppdet")
+    from examples import detect
+    from tests.trainables.tasks.toolkits import detection_data
+    from trainables.tasks.paddledetection import make_task
+
+    config = detection_data(tmp_path)
+    paddle.seed(0)
+    task = make_task(str(config), "", image_size=SIDE)
+    model = task.build_untrained()
+    # Every place is sure of a box.
+    for convolution in model.yolo_head.yolo_outputs:
+        convolution.bias.set_value(np.full(convolution.bias.shape, 3.0, "float32"))
+    run = deliver(model, tmp_path / "run", scale=1 / 255)
+    source = str(tmp_path / "images" / "train0.png")
+    detect.main(str(run), str(config), source, str(tmp_path / "picture.png"))
+    said = capsys.readouterr().out.strip().splitlines()[-1]
+    assert int(said.split()[1]) > 0
+    assert Image.open(tmp_path / "picture.png").size == (96, 96)
