@@ -5,7 +5,7 @@ BUDGET ?= 0.1
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test test-fast check bench models setup clean
+.PHONY: run test test-fast check bench models searches setup clean
 
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
@@ -31,6 +31,10 @@ bench: $(READY)
 # An hour: every model is trained from nothing first, and kept in bench/work/models.
 models: $(READY)
 	$(BIN)/python -m tests.models.table
+
+# Two hours: a search for one model of each family.
+searches: $(READY)
+	$(BIN)/python -m tests.models.searches
 
 setup: $(READY)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+import spaces
 from spaces.errors import ConfigError
 from spaces.heuristics import (
     Sensitivities,
@@ -22,6 +23,8 @@ from spaces.layers import Layer, LayerCosts
 from spaces.plan import Plan, QuantizationChoice
 from spaces.space import Space
 
+PRESETS = Path(spaces.__file__).parent / "presets"
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -33,11 +36,18 @@ class Ground:
     """Measures every group's sensitivity, or finds it in the cache."""
 
 
-def read_sensitivities(path: Path, space: Space) -> Sensitivities:
+def shipped() -> list[str]:
+    """Return the names of the tables that come with the program."""
+    return sorted(path.stem for path in PRESETS.glob("*.json"))
+
+
+def read_sensitivities(name: str, space: Space) -> Sensitivities:
     """Return the curves of a file `{"data": ..., "curves": {group: [[ratio, loss], ...]}}`.
 
-    Raises ConfigError if it cannot be read, or knows none of the model's groups.
+    `name` is its path, or that of a table that is shipped. Raises ConfigError if it cannot be
+    read, or knows none of the model's groups.
     """
+    path = PRESETS / f"{name}.json" if name in shipped() else Path(name)
     try:
         content = json.loads(path.read_text())
         curves = {
@@ -47,7 +57,7 @@ def read_sensitivities(path: Path, space: Space) -> Sensitivities:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"sensitivities {path}: not a readable table ({error}); give a file written by "
-            "search.apply sensitivities"
+            f"search.apply sensitivities, or one of {', '.join(shipped())}"
         ) from error
     if not any(group.name in curves for group in space.groups):
         raise ConfigError(
@@ -96,7 +106,7 @@ def explicit_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -
 def _sensitivities(given: Namespace, ground: Ground) -> Sensitivities:
     if given.sensitivities is None:
         return ground.measure()
-    return read_sensitivities(Path(given.sensitivities), ground.space)
+    return read_sensitivities(given.sensitivities, ground.space)
 
 
 def threshold_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:

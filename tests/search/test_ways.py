@@ -3,7 +3,7 @@ from argparse import Namespace
 
 import pytest
 
-from search.ways import WAYS, Ground, read_ratios, read_sensitivities
+from search.ways import PRESETS, WAYS, Ground, read_ratios, read_sensitivities, shipped
 from spaces.errors import ConfigError
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -102,9 +102,20 @@ def test_sensitivities_that_do_not_serve(tmp_path, content, message):
     file = tmp_path / "s.json"
     file.write_text(content)
     with pytest.raises(ConfigError, match=message):
-        read_sensitivities(file, SPACE)
+        read_sensitivities(str(file), SPACE)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_tables_say_what_they_were_measured_on(name):
+    content = json.loads((PRESETS / f"{name}.json").read_text())
+    assert content["data"] and content["model"] and content["metric"]
+    groups = tuple(PruningGroup(group, 64) for group in content["curves"])
+    curves = read_sensitivities(name, Space(groups))
+    for curve in curves.values():
+        ratios = [ratio for ratio, _ in curve]
+        assert ratios == sorted(ratios) and all(0 < ratio < 1 for ratio in ratios)
 
 
 def test_sensitivities_that_are_missing(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.json: not a readable table"):
-        read_sensitivities(tmp_path / "none.json", SPACE)
+        read_sensitivities(str(tmp_path / "none.json"), SPACE)
