@@ -98,13 +98,9 @@ def settings_from(given: argparse.Namespace) -> Any:
     from search.run import config_from
 
     flags = {name: getattr(given, name) for name in FLAGS if getattr(given, name, None) is not None}
-    config = config_from(given, {**flags, "budget": 0.0})
-    iters = getattr(given, "iters", None)
-    if iters is None:
-        return config
-    # The task's own batch is not known before a worker loads it.
-    batch = config.batch_size or 32
-    return config.model_copy(update={"finetune_samples": iters * batch, "batch_size": batch})
+    if getattr(given, "iters", None) is not None:
+        flags["finetune_steps"] = given.iters
+    return config_from(given, {**flags, "budget": 0.0})
 
 
 def list_groups(config: RunConfig, display: Display) -> int:

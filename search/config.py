@@ -54,6 +54,8 @@ class RunConfig(BaseModel):
 
     finetune_samples: int = Field(default=3_200, ge=1)
     """Training samples a trial sees in float."""
+    finetune_steps: int | None = Field(default=None, ge=1)
+    """Training steps in float, as the toolkits count, in place of finetune_samples."""
     qat_samples: int = Field(default=1_500, ge=1)
     """Training samples a trial sees under quantization-aware training, beyond those."""
     rungs: list[float] = [0.5]

@@ -54,6 +54,7 @@ def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
         rungs=tuple(config.rungs),
         criterion=config.criterion,
         finetune_samples=config.finetune_samples,
+        finetune_steps=config.finetune_steps,
         qat_samples=config.qat_samples,
         retrain_samples=config.retrain_samples,
         retrain_qat_samples=config.retrain_qat_samples,

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-MODULES = ("search", "search.run", "search.study", "search.report", "spaces", "trainables.jobs")
+MODULES = (
+    *("search", "search.run", "search.study", "search.report", "search.apply"),
+    *("search.to_onnx", "search.reexport", "search.timing", "spaces", "trainables.jobs"),
+)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -89,17 +89,20 @@ class TrialContext:
         model: paddle.nn.Layer,
         *,
         samples: int,
+        steps: int | None = None,
         learning_rate_share: float = 1.0,
         seed: int,
         workers: int = 1,
     ) -> Trainer:
-        """Return a trainer that sees `samples`, spread over data-parallel workers."""
+        """Return a trainer that sees `samples`, spread over data-parallel workers, or makes so
+        many steps.
+        """
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
         learning_rate = self.settings.learning_rate or self.task.recipe.learning_rate
         return Trainer(
             model,
             self.task,
-            steps=max(1, round(samples / batch_size)),
+            steps=steps or max(1, round(samples / batch_size)),
             learning_rate=learning_rate_share * learning_rate,
             batch_size=max(1, batch_size // workers),
             seed=seed,

@@ -25,6 +25,8 @@ class TrialSettings:
     criterion: ImportanceCriterion = "l1_norm"
     finetune_samples: int = 3_200
     """Training samples a trial sees in float."""
+    finetune_steps: int | None = None
+    """Steps in place of those samples; None: as many as the samples make."""
     qat_samples: int = 1_500
     """Training samples a trial sees under quantization-aware training, beyond the float ones."""
     retrain_samples: int = 32_000

@@ -78,6 +78,7 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
         trainer = context.trainer(
             model,
             samples=settings.finetune_samples,
+            steps=settings.finetune_steps,
             seed=seed,
         )
         for rung, share in enumerate(settings.rungs):

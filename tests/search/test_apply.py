@@ -19,7 +19,7 @@ def test_training_is_given_in_steps_as_the_toolkits_do():
         *("uniform", "--ratio", "0.3", "--iters", "100", "--batch-size", "8"),
         *("--learning-rate", "0.002"),
     )
-    assert (config.finetune_samples, config.batch_size, config.learning_rate) == (800, 8, 0.002)
+    assert (config.finetune_steps, config.batch_size, config.learning_rate) == (100, 8, 0.002)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_training_is_given_in_steps_as_the_toolkits_do():
         (["uniform", "--ratio", "0.3", "--task", "imagenet"], "'imagenet'"),
         (["quantize", "--quantization", "int4"], "'int4'"),
         (["quantize", "-o", "calibration=guess"], "'guess'"),
+        (["uniform", "--ratio", "0.3", "--iters", "0"], "greater than or equal to 1"),
     ],
 )
 def test_mistakes_are_one_line(arguments, said, capsys):
