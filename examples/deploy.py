@@ -23,6 +23,8 @@ class Deployed:
         for switch, on in self.manifest["engine_config"].items():
             if on:
                 getattr(config, switch)()
+        if self.manifest.get("int8_operators"):
+            config.enable_mkldnn_int8(set(self.manifest["int8_operators"]))
         self._predictor = paddle.inference.create_predictor(config)
         self._input = self._predictor.get_input_handle(self.manifest["input"]["name"])
 

@@ -129,6 +129,7 @@ def deliver(
         input=first,
         more_inputs=more,
         engine_config=final["engine_config"],
+        int8_operators=final["int8_operators"],
         stages_s=display.seconds(),
         sha256=digests(run.path, [*files, plan_file]),
     )

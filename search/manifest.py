@@ -95,6 +95,8 @@ class Manifest(_Part):
     """The inputs after the first, for models that have several."""
     engine_config: dict[str, bool]
     """Switches of paddle.inference.Config that have to be called."""
+    int8_operators: list[str] | None = None
+    """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
     stages_s: dict[str, float]
     sha256: dict[str, str]
 

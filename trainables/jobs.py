@@ -168,6 +168,7 @@ def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str)
         },
         "engine": ENGINE,
         "engine_config": switches(precision),
+        "int8_operators": winner.int8_operators,
     }
 
 

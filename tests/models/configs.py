@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SEGMENTATION = """
 batch_size: {batch}
+iters: 1000
 train_dataset:
   type: Dataset
   dataset_root: {data}

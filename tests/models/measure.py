@@ -12,11 +12,8 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import paddle
-
-import trainables  # noqa: F401  (sets paddle's flag before anyone imports paddle)
 from clusters.lease import device_lease
 from search.config import RunConfig
 from search.study import build_space
@@ -35,6 +32,9 @@ from trainables.training import Trainer
 from trainables.trial import run_trial
 from trainables.weights import model_weights, write_weights
 
+if TYPE_CHECKING:
+    import paddle
+
 WORK = Path("bench/work/models")
 RATIO = 0.3
 EVAL_BATCH = 32
@@ -48,6 +48,8 @@ def ensure_weights(case: ModelCase, work: Path) -> None:
     file = Path(options["weights"])
     if file.is_file():
         return
+    import paddle
+
     paddle.seed(0)
     task = load_task(case.task, options)
     model = task.build_untrained()

@@ -36,6 +36,13 @@ def _without_pretrained(config: Any) -> Any:
     return [_without_pretrained(item) for item in config] if isinstance(config, list) else config
 
 
+def _root(error: BaseException) -> BaseException:
+    """Return what an exception came from: the toolkit's checks wrap theirs twice."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error
+
+
 def _mend_cross_entropy() -> None:
     """Have the toolkit's cross entropy average as it means to: it multiplies floats by whole
     numbers there, which this paddle refuses."""
@@ -86,7 +93,8 @@ class PaddleSegTask:
             given = config.dic.get("test_dataset")
             self._test = None if given is None else self._builder.build_component(given)
         except Exception as error:  # The toolkit raises and asserts whatever comes.
-            raise TaskError(f"config_file {config_file}: {one_line(error)}; mend it") from error
+            said = one_line(_root(error))
+            raise TaskError(f"config_file {config_file}: {said}; mend it") from error
         self.config_file = config_file
         self.weights = Path(weights)
         self.classes = int(self._train.num_classes)

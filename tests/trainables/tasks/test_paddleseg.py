@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import paddle
 import pytest
 
@@ -42,6 +44,13 @@ def test_validation_and_test_share_no_image(options):
 def test_a_damaged_mask_is_told_before_anything_starts(options, tmp_path):
     (tmp_path / "3-mask.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"train 4: mask .*3-mask\.png cannot be read"):
+        make_task(**options)
+
+
+def test_what_the_toolkit_says_of_a_configuration_is_passed_on(options):
+    config = Path(options["config_file"])
+    config.write_text(config.read_text().replace("iters: 100\n", ""))
+    with pytest.raises(TaskError, match="No iters specified"):
         make_task(**options)
 
 

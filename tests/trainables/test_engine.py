@@ -1,0 +1,64 @@
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+from paddle import nn
+
+from trainables.compression.slim import quantize_post_training
+from trainables.engine import INT8_OPERATORS, Engine
+from trainables.export import export_float, output_difference
+from trainables.task import ModelInput
+
+IMAGE = [ModelInput("image", (3, 16, 16))]
+
+
+class UnevenBins(nn.Layer):
+    """A pooling of 16 pixels into 3, as in pyramid pooling, which oneDNN cannot do in INT8."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.narrow, self.head = nn.Conv2D(3, 8, 3), nn.Conv2D(8, 8, 1), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = F.relu(self.conv(F.pad(x, [1, 1, 1, 1])))
+        bins = self.narrow(F.adaptive_avg_pool2d(x, 3))
+        x = x + F.interpolate(bins, size=[16, 16], mode="bilinear")
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Plain(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2D(3, 8, 3, padding=1), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(F.adaptive_avg_pool2d(F.relu(self.conv(x)), 1).flatten(1))
+
+
+def quantized(model, folder):
+    paddle.seed(0)
+    samples = np.random.default_rng(0).standard_normal((8, 3, 16, 16)).astype("float32")
+    export_float(model, IMAGE, folder / "float")
+    feeds = [{"image": samples}]
+    quantize_post_training(folder / "float", folder / "int8", lambda: iter(feeds))
+    return folder / "int8", samples
+
+
+@pytest.mark.parametrize("network, operators", [(UnevenBins, INT8_OPERATORS), (Plain, None)])
+def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tmp_path):
+    folder, samples = quantized(network(), tmp_path)
+    engine = Engine(folder, "int8", 1)
+    outputs = engine.run([samples])
+    assert engine.int8_operators == operators
+    assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
+    # And again, with another batch.
+    assert engine.run([samples[:3]])[0].shape == (3, 4)
+
+
+def test_what_cannot_be_run_at_all_raises(tmp_path):
+    folder, samples = quantized(Plain(), tmp_path)
+    engine = Engine(folder, "int8", 1)
+    with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
+        engine.run([samples[:, :2]])
+    with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
+        Engine(folder, "float", 1).run([samples[:, :2]])
