@@ -18,6 +18,7 @@ from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.latency import FULL, NoLease, time_in_turn
+from trainables.models import new_model
 from trainables.references import Reference
 from trainables.settings import TrialSettings
 from trainables.task import ModelInput, Split, Task
@@ -104,7 +105,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     Raises TaskError if the unpruned model cannot be exported or has no metric to lose.
     """
     folder = settings.baseline_folder
-    model = task.build_model()
+    model = new_model(task)
     weights = fingerprint(model_weights(model))
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
@@ -119,7 +120,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         )
     np.save(folder / STATISTICS_FILE, statistics)
     inputs = first_samples(task, settings.latency_batch)
-    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
+    survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
     data = data_fingerprint(task, "val", settings.eval_batch)
     identity = hashlib.sha256((weights + data).encode()).hexdigest()
     latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), FULL)))

@@ -17,6 +17,7 @@ from trainables.compression.groups import survey_groups
 from trainables.compression.quantization import export_candidate
 from trainables.evaluation import eager, evaluate
 from trainables.loading import load_task
+from trainables.models import new_model
 from trainables.settings import TrialSettings
 from trainables.task import SPLITS, Batch, Split, Task
 from trainables.training import Trainer
@@ -115,7 +116,7 @@ def _check_train(task: Task) -> str:
 
 
 def _check_model(task: Task) -> str:
-    first, second = (model_weights(task.build_model()) for _ in range(2))
+    first, second = (model_weights(new_model(task)) for _ in range(2))
     _need(
         fingerprint(first) == fingerprint(second),
         "build_model() gives other names or weights the second time; load trained weights",
@@ -124,7 +125,7 @@ def _check_model(task: Task) -> str:
 
 
 def _check_metric(task: Task) -> str:
-    model, metric = task.build_model(), task.metric
+    model, metric = new_model(task), task.metric
     batch = _small_batches(task, "val")[0]
     run = eager(model)
     statistics = np.asarray(metric.sample_statistics(run(batch.inputs), batch.targets))
@@ -146,7 +147,7 @@ def _check_metric(task: Task) -> str:
 def _check_loss(task: Task) -> str:
     recipe = replace(task.recipe, batch_size=min(SAMPLES, task.recipe.batch_size))
     trainer = Trainer(
-        task.build_model(),
+        new_model(task),
         task,
         steps=2,
         learning_rate=recipe.learning_rate,
@@ -157,12 +158,12 @@ def _check_loss(task: Task) -> str:
 
 
 def _check_groups(task: Task) -> str:
-    model = task.build_model()
+    model = new_model(task)
     layers = {name for name, _ in model.named_sublayers()}
     layers |= {name for name, _ in model.named_parameters()}
     for name in task.protected_layers:
         _need(name in layers, f"protected layer {name!r} is not in the model")
-    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
+    survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
     left_out = "".join(f"; left out {item.name}: {item.reason}" for item in survey.left_out)
     _need(bool(survey.groups), f"no group can be pruned{left_out}")
     return f"{len(survey.groups)} groups can be pruned{left_out}"
@@ -172,7 +173,7 @@ def _check_export(task: Task) -> str:
     with tempfile.TemporaryDirectory() as folder:
         settings = TrialSettings(task.name, folder, folder)
         _, difference = export_candidate(
-            task.build_model(), QuantizationChoice.FLOAT, None, task, settings, Path(folder)
+            new_model(task), QuantizationChoice.FLOAT, None, task, settings, Path(folder)
         )
     return f"the engine's outputs differ from the model's by {difference:.1e} of their spread"
 

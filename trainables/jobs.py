@@ -92,10 +92,11 @@ def groups_job(settings: TrialSettings) -> dict[str, Any]:
     """Return the pruning `groups`, each with the shapes it narrows, and those `left_out`."""
     from trainables.compression.groups import survey_groups
     from trainables.loading import load_task
+    from trainables.models import new_model
 
     task = load_task(settings.task, settings.task_options)
-    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
-    shapes = {name: list(p.shape) for name, p in task.build_model().named_parameters()}
+    survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
+    shapes = {name: list(p.shape) for name, p in new_model(task).named_parameters()}
     return {
         "groups": [
             {

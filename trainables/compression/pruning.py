@@ -7,6 +7,7 @@ import paddle
 from spaces.errors import TrialError
 from spaces.plan import ImportanceCriterion, Plan
 from trainables.compression.pruner import ChannelPruner
+from trainables.models import new_model
 from trainables.task import Task
 
 
@@ -18,7 +19,7 @@ def pruned_model(
     The channels that go are those of the trained weights, so the same plan always
     gives the same model. Raises TrialError if the groups cannot be pruned together.
     """
-    model = task.build_model()
+    model = new_model(task)
     if not plan.is_pruned:
         return model
     pruner = ChannelPruner(model, task.inputs, criterion)

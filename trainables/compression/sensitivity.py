@@ -14,6 +14,7 @@ from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.export import Reweighted
 from trainables.metrics import relative_loss
+from trainables.models import new_model
 from trainables.task import Task
 
 # Raise it when the same question would get another answer.
@@ -57,7 +58,7 @@ def group_sensitivity(
     in bfloat16 faster again where the processor has it: its losses rank as float's do (rank
     correlation 0.9996 on the built-in problem).
     """
-    pruner = ChannelPruner(task.build_model(), task.inputs, criterion)
+    pruner = ChannelPruner(new_model(task), task.inputs, criterion)
     precision: Precision = "bfloat16" if supports_bfloat16() else "float"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
