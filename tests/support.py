@@ -48,7 +48,7 @@ class Workplace:
         return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
 
     def run(
-        self, *arguments: str, timeout: float = 400, **settings: object
+        self, *arguments: str, timeout: float = 900, **settings: object
     ) -> subprocess.CompletedProcess[str]:
         """Run the main command, or the one of another `module`, to its end."""
         return subprocess.run(
@@ -69,7 +69,7 @@ class Workplace:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=900,
             check=False,
         )
 
@@ -107,7 +107,7 @@ def killed_when(workplace, arguments, run, condition):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while process.poll() is None and time.monotonic() < deadline:
         if run.is_dir():
             read_all(run)
