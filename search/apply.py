@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spaces.errors import SearchError, UserError
+from search.exit_status import exit_status
 from spaces.heuristics import SENSITIVE
 from spaces.plan import QuantizationChoice
 
@@ -218,14 +218,7 @@ def run(given: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a model, 1 if there is none, 2 for a mistake of the user."""
-    try:
-        return run(build_parser().parse_args(argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: run(build_parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

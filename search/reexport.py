@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusters.connect import connected
+from search.exit_status import exit_status
 from search.ledger import Ledger
 from search.progress import Display, percent
 from search.run_folder import RunFolder, read_config
 from search.store import Store
 from search.study import trial_settings
 from search.workers import call_worker
-from spaces.errors import RunFolderError, SearchError, UserError
+from spaces.errors import RunFolderError
 from trainables.jobs import reexport_job
 
 
@@ -57,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("number", type=int, help="of the trial")
     parser.add_argument("--out", type=Path, help="folder of the model (RUN/trial-NUMBER)")
     given = parser.parse_args(argv)
-    try:
+
+    def command() -> int:
         out = given.out or given.run / f"trial-{given.number}"
         reexport(given.run, given.number, out, Display())
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    return 0
+        return 0
+
+    return exit_status(command)
 
 
 if __name__ == "__main__":

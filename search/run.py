@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spaces.errors import ConfigError, SearchError, UserError
+from search.exit_status import exit_status
+from spaces.errors import ConfigError, UserError
 
 DESCRIPTION = """Find the smallest and fastest version of a trained Paddle model that loses at
 most BUDGET of its metric, and deliver it ready to deploy."""
@@ -118,14 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a delivered model, 1 if there is none, 2 for a mistake of the user."""
-    try:
-        return run(build_parser().parse_args(argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: run(build_parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,15 @@ def read_config(path: Path) -> RunConfig:
         ) from error
 
 
+def delivered_plan(run: Path) -> dict[str, Any]:
+    """Return the plan of the model in a folder. Raises RunFolderError if none is delivered."""
+    plan = run / "plan.json"
+    if not (run / "model").is_dir() or not plan.is_file():
+        raise RunFolderError(f"folder {run}: holds no delivered model; name that of a finished run")
+    found: dict[str, Any] = json.loads(plan.read_text())
+    return found
+
+
 class RunFolder:
     """One study's folder. Open it with `create` or `resume`; both take its lock."""
 

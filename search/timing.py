@@ -7,13 +7,12 @@ they are. A search reads latencies in another way (trainables/latency.py).
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.run_folder import read_config
-from spaces.errors import RunFolderError, UserError
+from search.exit_status import exit_status
+from search.run_folder import delivered_plan, read_config
 from trainables.jobs import timing_job
 from trainables.settings import TrialSettings
 
@@ -23,9 +22,7 @@ def time_run(run: Path, batch: int, threads: int, warmup: int, runs: int) -> tup
 
     Raises RunFolderError for a folder without both.
     """
-    plan = run / "plan.json"
-    if not (run / "model").is_dir() or not plan.is_file():
-        raise RunFolderError(f"folder {run}: holds no delivered model; name that of a finished run")
+    plan = delivered_plan(run)
     config = read_config(run)
     settings = TrialSettings(
         config.task,
@@ -36,7 +33,7 @@ def time_run(run: Path, batch: int, threads: int, warmup: int, runs: int) -> tup
         threads=threads,
     )
     folders = [str(run / "baseline"), str(run / "model")]
-    before, after = timing_job(settings, json.loads(plan.read_text()), folders, warmup, runs)
+    before, after = timing_job(settings, plan, folders, warmup, runs)
     return before, after
 
 
@@ -48,16 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--warmup", type=int, default=10, help="runs that do not count (10)")
     parser.add_argument("--runs", type=int, default=50, help="runs that do (50)")
     given = parser.parse_args(argv)
-    try:
+
+    def command() -> int:
         before, after = time_run(given.run, given.batch, given.threads, given.warmup, given.runs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(
-        f"mean of {given.runs} runs after {given.warmup}, batch {given.batch}, "
-        f"{given.threads} threads: {before:.2f} to {after:.2f} ms ({before / after:.2f}x)"
-    )
-    return 0
+        print(
+            f"mean of {given.runs} runs after {given.warmup}, batch {given.batch}, "
+            f"{given.threads} threads: {before:.2f} to {after:.2f} ms ({before / after:.2f}x)"
+        )
+        return 0
+
+    return exit_status(command)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.run_folder import read_config
-from spaces.errors import RunFolderError, SearchError, UserError
+from search.exit_status import exit_status
+from search.run_folder import delivered_plan, read_config
 from trainables.jobs import onnx_job
 from trainables.settings import TrialSettings
 
@@ -21,15 +20,13 @@ def to_onnx(run: Path, target: Path | None = None) -> Path:
 
     Raises RunFolderError for a folder without a model, and what `export_onnx` raises.
     """
-    plan = run / "plan.json"
-    if not (run / "model").is_dir() or not plan.is_file():
-        raise RunFolderError(f"folder {run}: holds no delivered model; name that of a finished run")
+    plan = delivered_plan(run)
     config = read_config(run)
     settings = TrialSettings(
         config.task, str(run), str(run), task_options=config.task_options, threads=config.threads
     )
     file = (target or run / FILE).absolute()
-    done = onnx_job(settings, json.loads(plan.read_text()), str(run / "model"), str(file))
+    done = onnx_job(settings, plan, str(run / "model"), str(file))
     print(
         f"{file}: {done['size_bytes'] / 1e3:,.0f} kB, outputs within {done['difference']:.1%} of "
         "their spread of Paddle's"
@@ -43,12 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the run folder")
     parser.add_argument("--out", type=Path, help=f"the file (RUN/{FILE})")
     given = parser.parse_args(argv)
-    try:
+
+    def command() -> int:
         to_onnx(given.run, given.out)
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    return 0
+        return 0
+
+    return exit_status(command)
 
 
 if __name__ == "__main__":

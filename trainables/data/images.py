@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from spaces.errors import one_line
 from trainables.data.problems import Problems
@@ -23,8 +23,16 @@ def read_image(path: Path) -> Pixels:
 
     Raises OSError for a file that is missing, damaged or cut short.
     """
+    # PaddleDetection's import lets damaged files pass, in the whole process.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def normalized(pixels: Pixels, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Return pixels (h, w, channels) of 0 to 255 as a tensor (channels, h, w)."""
+    scaled = (pixels / np.float32(255) - np.array(mean, "float32")) / np.array(std, "float32")
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype="float32")
 
 
 def read_mask(path: Path) -> Pixels:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from spaces.errors import TaskError
 from trainables.data import classification as data_formats
-from trainables.data.images import READERS, Pixels, read_image
+from trainables.data.images import READERS, Pixels, normalized, read_image
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 from trainables.metrics import TopOneAccuracy
@@ -139,9 +139,7 @@ class Classification:
             pixels = centred(pixels, self.image_size)
         else:
             pixels = random_crop(pixels, self.image_size, rng)
-        mean, std = np.array(MEAN, "float32"), np.array(STD, "float32")
-        normalized = (pixels / np.float32(255) - mean) / std
-        return np.ascontiguousarray(normalized.transpose(2, 0, 1), dtype="float32")
+        return normalized(pixels, MEAN, STD)
 
     def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
         import paddle.nn.functional as F

@@ -25,7 +25,7 @@ from trainables.data.detection import (
     read_coco,
     read_voc_list,
 )
-from trainables.data.images import read_image
+from trainables.data.images import normalized, read_image
 from trainables.data.problems import Problems
 from trainables.task import Batch, ModelInput, Split, TrainingRecipe
 from trainables.yolo_boxes import YoloDecoder
@@ -171,8 +171,7 @@ class PaddleDetectionTask:
         height, width = pixels.shape[:2]
         side = self.image_size
         resized = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-        mean, std = np.array(MEAN, "float32"), np.array(STD, "float32")
-        image = (np.asarray(resized) / np.float32(255) - mean) / std
+        image = normalized(np.asarray(resized), MEAN, STD)
         across, down = side / width, side / height
         boxes = []
         for box in sample.boxes:
@@ -181,8 +180,8 @@ class PaddleDetectionTask:
                 left, right = side - right, side - left
             boxes.append(Box(box.label, left, box.top * down, right, box.bottom * down, box.hard))
         if mirrored:
-            image = image[:, ::-1]
-        return np.ascontiguousarray(image.transpose(2, 0, 1), dtype="float32"), boxes
+            image = np.ascontiguousarray(image[:, :, ::-1])
+        return image, boxes
 
     def _targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, np.ndarray]:
         from ppdet.data.transform.batch_operators import Gt2YoloTarget

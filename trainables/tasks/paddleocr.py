@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from spaces.errors import TaskError
-from trainables.data.images import Pixels, read_image
+from trainables.data.images import Pixels, normalized, read_image
 from trainables.data.problems import Problems
 from trainables.data.text import TextImage, TextRegion, check_samples, read_labels
 from trainables.task import Batch, Metric, ModelInput, Split, TrainingRecipe
@@ -191,9 +191,7 @@ class PaddleOCRTask:
 
     def _normalized(self, pixels: Pixels) -> np.ndarray:
         resized = cv2.resize(pixels, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-        mean, std = np.array(MEAN, "float32"), np.array(STD, "float32")
-        image = (resized[..., ::-1] / np.float32(255) - mean) / std
-        return np.ascontiguousarray(image.transpose(2, 0, 1), dtype="float32")
+        return normalized(resized[..., ::-1], MEAN, STD)
 
 
 def _moved(region: TextRegion, origin: Sequence[float], scale: np.ndarray) -> TextRegion:

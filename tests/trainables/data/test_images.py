@@ -53,3 +53,12 @@ def test_a_missing_file_and_a_text_are_noted_wherever_they_are_listed(tmp_path, 
         problems,
     )
     assert ["is missing" in one for one in problems.found] == [True, False, True]
+
+
+def test_a_file_cut_short_is_noted_whatever_else_has_been_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    path = tmp_path / "image.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(OSError):
+        read_image(path)
