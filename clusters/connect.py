@@ -12,8 +12,8 @@ import ray
 
 from spaces.errors import ConfigError, one_line
 
-# Ray prints advice about itself to the driver; none of it is about the study.
-QUIET = {
+# Without these Ray prints advice about itself; none of it is about the study.
+SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -22,6 +22,8 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
+    # They would come without the workers' environment, so that none could be used.
+    "RAY_prestart_worker_first_driver": "0",
 }
 
 
@@ -57,7 +59,7 @@ def connected(
     None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is
     set. Raises ConfigError if nothing answers at the address.
     """
-    for name, value in QUIET.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,19 +1,38 @@
 """Fixtures shared by all tests."""
 
 import os
+from dataclasses import replace
 
 # One thread, whatever the machine has: figures that depend on the sum's order stay equal.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from filelock import FileLock
 
 import trainables  # noqa: F401  (sets paddle's flag before anyone imports paddle)
 from tests.support import make_workplace
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """The same folder in all of the session's processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(shared_folder):
     """Trained weights of tests/tiny's network, at about 0.75 accuracy."""
+    path = shared_folder / "weights.safetensors"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            train_tiny(path)
+    return path
+
+
+def train_tiny(path):
     import paddle
 
     from tests.tiny.mine import Mine
@@ -25,12 +44,27 @@ def tiny_weights(tmp_path_factory):
     model = task.build_model()
     trainer = Trainer(model, task, steps=500, learning_rate=0.1, batch_size=32, seed=0)
     trainer.run(500)
-    path = tmp_path_factory.mktemp("tiny") / "weights.safetensors"
     write_weights(path, model_weights(model))
-    return path
 
 
 @pytest.fixture(scope="session")
-def workplace(tmp_path_factory, tiny_weights):
+def local_workplace(shared_folder, tiny_weights):
     """A folder outside the repository with the package `mypkg` and a cache."""
-    return make_workplace(tmp_path_factory.mktemp("workplace"), tiny_weights)
+    with FileLock(shared_folder / "workplace.lock"):
+        return make_workplace(shared_folder / "workplace", tiny_weights)
+
+
+@pytest.fixture(scope="session")
+def workplace(local_workplace):
+    """The same, its runs on a Ray cluster that runs already: starting one takes 20 seconds."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        # What workers inherit from the node, as they would from the driver's own one.
+        for name, value in local_workplace.environment().items():
+            patch.setenv(name, value)
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+        )
+    yield replace(local_workplace, address=cluster.address)
+    cluster.shutdown()

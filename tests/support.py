@@ -33,6 +33,8 @@ class Workplace:
 
     folder: Path
     weights: Path
+    address: str | None = None
+    """Of a Ray cluster that runs already; None starts a local one every time."""
 
     def command(self, *arguments: str, module: str = "search.run", **settings: object) -> list[str]:
         """Return a command line with small settings; `settings` are further ones."""
@@ -45,7 +47,8 @@ class Workplace:
     def environment(self) -> dict[str, str]:
         paths = [str(self.folder), os.environ.get("PYTHONPATH", "")]
         path = os.pathsep.join(filter(None, paths))
-        return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
+        address = {"RAY_ADDRESS": self.address} if self.address else {}
+        return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **address}
 
     def run(
         self, *arguments: str, timeout: float = 900, **settings: object

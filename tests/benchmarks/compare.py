@@ -28,10 +28,10 @@ def trial_rows(problem: str, method: str, seed: int, count: int, work: Path) -> 
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from tests.benchmarks.methods import METHODS, VARIANTS
     from tests.benchmarks.setup import PROBLEMS, Prepared
-    from tests.benchmarks.tabulated import Tabulated
+    from tests.benchmarks.tabulated import is_tabulated, tabulated
 
-    if problem.startswith("tabulated"):
-        table = Tabulated(int(problem.partition("-")[2]))
+    if is_tabulated(problem):
+        table = tabulated(problem)
         setup, evaluate = table.setup(seed), lambda plan: table.evaluate(plan, seed)
     else:
         chosen = next(item for item in PROBLEMS if item.name == problem)
@@ -125,9 +125,11 @@ def compare(
     workers: int = 2,
 ) -> pd.DataFrame:
     """Return every evaluation's row. What has been evaluated before is read from `work`."""
+    from tests.benchmarks.tabulated import is_tabulated
+
     work.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    real = [name for name in problems if not name.startswith("tabulated")]
+    real = [name for name in problems if not is_tabulated(name)]
     rows: list[dict] = []
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         # Preparing a problem is not for two at a time to do.
@@ -167,18 +169,20 @@ def table(found: pd.DataFrame) -> str:
 def main() -> None:
     from tests.benchmarks.methods import METHODS, VARIANTS
     from tests.benchmarks.setup import PROBLEMS
+    from tests.benchmarks.tabulated import KINDS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", nargs="*", default=[item.name for item in PROBLEMS])
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--variants", action="store_true", help="with parts taken away too")
-    parser.add_argument("--tabulated", type=int, default=0, help="so many tabulated problems")
+    parser.add_argument("--tabulated", type=int, default=0, help="so many problems of each kind")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     parser.add_argument("--work", type=Path, default=Path("bench/work"))
     parser.add_argument("--out", type=Path, default=Path("bench/evaluations.parquet"))
     chosen = parser.parse_args()
-    problems = [*chosen.problems, *(f"tabulated-{i}" for i in range(chosen.tabulated))]
+    numbers = range(chosen.tabulated)
+    problems = [*chosen.problems, *(f"{kind}-{number}" for kind in KINDS for number in numbers)]
     methods = [*chosen.methods, *(VARIANTS if chosen.variants else ())]
     rows = compare(problems, methods, chosen.seeds, chosen.evaluations, chosen.work.absolute())
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

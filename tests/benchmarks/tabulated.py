@@ -59,6 +59,19 @@ def chain(depth: int, width: int) -> tuple[tuple[PruningGroup, ...], tuple[Layer
     return tuple(groups), tuple(layers)
 
 
+KINDS: dict[str, dict[str, float]] = {"tabulated": {}, "misled": {"misled": 1.5}}
+"""Names of problems are a kind and a number: misled-3."""
+
+
+def is_tabulated(problem: str) -> bool:
+    return problem.partition("-")[0] in KINDS
+
+
+def tabulated(problem: str) -> Tabulated:
+    kind, _, seed = problem.partition("-")
+    return Tabulated(int(seed), **KINDS[kind])
+
+
 @dataclass
 class Tabulated:
     """One problem, drawn by its seed."""
@@ -69,6 +82,8 @@ class Tabulated:
     budget: float = 0.05
     noise: float = 0.004
     latency_noise: float = 0.015
+    misled: float = 0.6
+    """How far sensitivities are from the cost after fine-tuning, in natural logarithms."""
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -87,7 +102,7 @@ class Tabulated:
         # What each group truly costs after fine-tuning, and how steeply.
         self._worth = rng.lognormal(np.log(0.5 * self.budget), 0.8, self.depth)
         self._power = rng.uniform(1.3, 2.6, self.depth)
-        self._seen = rng.lognormal(0, 0.6, self.depth)
+        self._seen = rng.lognormal(0, self.misled, self.depth)
         self._dither = rng.normal(0, 0.003, (self.depth, 8))
 
     def _raw_latency(self, ratios: np.ndarray, precision: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from datetime import datetime, timezone
 
 import pytest
+from filelock import FileLock
 
 from search.ledger import Ledger, TrialRecord
 from search.searcher import PlanSearcher
@@ -92,3 +93,18 @@ def open_searcher(tmp_path, space, open_ledger):
         return PlanSearcher(encoding, ledger, folder / JOURNAL, seed, warm_starts, reasons)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def whole_run(local_workplace):
+    """The folder of a user's own task's run to its end, on a local Ray, and what it printed."""
+    run = local_workplace.folder / "finished"
+    said = run.with_suffix(".txt")
+    with FileLock(f"{run}.lock"):
+        if not said.exists():
+            ended = local_workplace.run(
+                *("--budget", "0.1", *local_workplace.task(), "--trials", "9", "--out", str(run))
+            )
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+            said.write_text(ended.stdout + ended.stderr)
+    return run, said.read_text()

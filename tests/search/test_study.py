@@ -20,15 +20,6 @@ from tests.support import TABLES, killed_when, rows_of
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def finished(workplace):
-    """A run of a user's own task, from a package outside the repository, to its end."""
-    run = workplace.folder / "finished"
-    ended = workplace.run("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return run, ended
-
-
 def stage_of(run, name):
     """Return what a stage left."""
     return json.loads((run / "stages" / f"{name}.json").read_text())
@@ -38,18 +29,18 @@ def manifest_of(run):
     return Manifest.model_validate_json((run / "manifest.json").read_text())
 
 
-def test_it_says_what_it_does_and_ends_with_the_winner(finished):
-    _, ended = finished
-    said = ("baseline", "sensitivity", "shapes of plans", "search", "retrain", "deliver")
-    for text in (*said, "Pareto", "winner:"):
-        assert text in ended.stdout
-    assert "Warning" not in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stdout + ended.stderr
-    assert len(ended.stdout.splitlines()) < 60
+def test_it_says_what_it_does_and_ends_with_the_winner(whole_run):
+    _, said = whole_run
+    stages = ("baseline", "sensitivity", "shapes of plans", "search", "retrain", "deliver")
+    for text in (*stages, "Pareto", "winner:"):
+        assert text in said
+    assert "Warning" not in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 60
 
 
-def test_manifest_is_complete_and_its_digests_are_the_files_own(finished):
-    run, _ = finished
+def test_manifest_is_complete_and_its_digests_are_the_files_own(whole_run):
+    run, _ = whole_run
     manifest = manifest_of(run)
     assert manifest.trials.finished == 9
     assert manifest.metric.within_budget_on_test == (manifest.metric.loss_test <= manifest.budget)
@@ -64,14 +55,14 @@ def test_manifest_is_complete_and_its_digests_are_the_files_own(finished):
         assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_metric_is_what_anyone_gets_from_the_delivered_files(finished):
+def test_the_metric_is_what_anyone_gets_from_the_delivered_files(whole_run):
     """With paddle.inference, numpy and the manifest alone; raw pixels in."""
     import paddle.inference
 
     from tests.tiny.mine import SIZES
     from trainables.tasks.fashion_mnist.task import DATA
 
-    run, _ = finished
+    run, _ = whole_run
     manifest = json.loads((run / "manifest.json").read_text())
     rows = pd.read_parquet(DATA / "fashion_mnist.parquet").query("split == 'test'")
     rows = rows.iloc[: SIZES["test"]]
@@ -102,8 +93,8 @@ def test_the_metric_is_what_anyone_gets_from_the_delivered_files(finished):
         assert right.mean() == pytest.approx(manifest["metric"][name], abs=0.005)
 
 
-def test_tables_are_readable_and_agree(finished):
-    run, _ = finished
+def test_tables_are_readable_and_agree(whole_run):
+    run, _ = whole_run
     frames = {table: pd.read_parquet(run / table) for table in TABLES}
     trials = frames["trials"]
     assert len(trials) == 9
@@ -120,8 +111,8 @@ def test_tables_are_readable_and_agree(finished):
     assert (latency["run_ms"].dropna() > 0).all()
 
 
-def test_shapes_are_timed_whole_and_pruned_in_every_graph(finished):
-    run, _ = finished
+def test_shapes_are_timed_whole_and_pruned_in_every_graph(whole_run):
+    run, _ = whole_run
     timed = pd.read_parquet(run / "latency").query("stage in ('table', 'reference')")
     plans = [Plan.from_json(json.loads(text)) for text in timed["plan"]]
     space = build_space(read_config(run), stage_of(run, "baseline"))
@@ -136,9 +127,9 @@ def test_shapes_are_timed_whole_and_pruned_in_every_graph(finished):
     assert set(kept) == {*zip(plans, timed["ratio"], strict=True), (Plan(), 1.0)}
 
 
-def test_search_begins_with_the_warm_starts(finished):
+def test_search_begins_with_the_warm_starts(whole_run):
     """Those that the planner makes of what the stages before found."""
-    run, _ = finished
+    run, _ = whole_run
     baseline = stage_of(run, "baseline")
     planner = Planner(
         build_space(read_config(run), baseline),
@@ -156,18 +147,18 @@ def test_search_begins_with_the_warm_starts(finished):
     assert len(first) < len(trials)
 
 
-def test_actors_are_reused_between_trials(finished):
-    run, _ = finished
+def test_actors_are_reused_between_trials(whole_run):
+    run, _ = whole_run
     workers = pd.read_parquet(run / "trials")["worker"]
     assert workers.nunique() <= os.cpu_count() + 1 < len(workers)
 
 
-def test_the_journal_opens_in_optuna_with_constraints_and_states(finished):
+def test_the_journal_opens_in_optuna_with_constraints_and_states(whole_run):
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    run, _ = finished
+    run, _ = whole_run
     storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
     study = optuna.load_study(study_name="search", storage=storage)
     trials = pd.read_parquet(run / "trials").set_index("number")
@@ -180,8 +171,8 @@ def test_the_journal_opens_in_optuna_with_constraints_and_states(finished):
         assert list(trial.constraints.values()) == [pytest.approx(row["metric_loss"] - 0.1)]
 
 
-def test_finished_run_is_not_resumed(finished, workplace):
-    run, _ = finished
+def test_finished_run_is_not_resumed(whole_run, workplace):
+    run, _ = whole_run
     before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
     ended = workplace.run("--resume", str(run))
     assert ended.returncode == 2
@@ -190,14 +181,14 @@ def test_finished_run_is_not_resumed(finished, workplace):
     assert before == {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
 
 
-def test_same_seed_gives_the_same_plans_one_at_a_time(finished, workplace):
-    """Latencies are known from the first run's cache, and trainings are seeded."""
+def test_same_seed_gives_the_same_plans_one_at_a_time(workplace):
+    """The first run's latencies are in the cache for the second, and trainings are seeded."""
     plans = []
     for name in ("once", "twice"):
         run = workplace.folder / name
         arguments = (
             *("--budget", "0.1", *workplace.task(), "--trials", "14", "--seed", "5"),
-            *("--concurrency", "1", "--out", str(run)),
+            *("--concurrency", "1", "--out", str(run), "-o", "choices=[float, int8_ptq]"),
         )
         # Nothing after the search matters here.
         killed_when(workplace, arguments, run, lambda run=run: rows_of(run, "trials") >= 12)

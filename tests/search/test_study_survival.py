@@ -9,7 +9,7 @@ from tests.support import killed_when, read_all, rows_of
 pytestmark = pytest.mark.slow
 
 
-def test_killed_at_any_moment_it_carries_on(workplace):
+def test_killed_at_any_moment_it_carries_on(local_workplace, workplace):
     run = workplace.folder / "killed"
 
     # Few choices: every time it starts anew, it exports models to time others beside.
@@ -17,14 +17,15 @@ def test_killed_at_any_moment_it_carries_on(workplace):
     start = ("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run), *few)
     resume = ("--resume", str(run))
     moments = [
-        # Just begun, in the middle of a trial's rows, then while retraining.
-        (start, lambda: rows_of(run, "trials") >= 2),
-        (resume, lambda: rows_of(run, "measurements") >= 6),
-        (resume, lambda: any((run / "retrained").glob("*"))),
+        # Just begun, in the middle of a trial's rows, then while retraining. With a local Ray,
+        # which dies too, and on a cluster, which lives on.
+        (local_workplace, start, lambda: rows_of(run, "trials") >= 2),
+        (workplace, resume, lambda: rows_of(run, "measurements") >= 6),
+        (workplace, resume, lambda: any((run / "retrained").glob("*"))),
     ]
     kept = pd.DataFrame({"number": [], "plan": []})
-    for arguments, condition in moments:
-        killed_when(workplace, arguments, run, condition)
+    for place, arguments, condition in moments:
+        killed_when(place, arguments, run, condition)
         tables = read_all(run)
         if "trials" in tables:
             now = tables["trials"]

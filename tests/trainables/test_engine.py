@@ -35,8 +35,9 @@ class Plain(nn.Layer):
         return self.head(F.adaptive_avg_pool2d(F.relu(self.conv(x)), 1).flatten(1))
 
 
-def quantized(model, folder):
+def quantized(network, folder):
     paddle.seed(0)
+    model = network()
     samples = np.random.default_rng(0).standard_normal((8, 3, 16, 16)).astype("float32")
     export_float(model, IMAGE, folder / "float")
     feeds = [{"image": samples}]
@@ -46,7 +47,7 @@ def quantized(model, folder):
 
 @pytest.mark.parametrize("network, operators", [(UnevenBins, INT8_OPERATORS), (Plain, None)])
 def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tmp_path):
-    folder, samples = quantized(network(), tmp_path)
+    folder, samples = quantized(network, tmp_path)
     engine = Engine(folder, "int8", 1)
     outputs = engine.run([samples])
     assert engine.int8_operators == operators
@@ -56,7 +57,7 @@ def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tm
 
 
 def test_what_cannot_be_run_at_all_raises(tmp_path):
-    folder, samples = quantized(Plain(), tmp_path)
+    folder, samples = quantized(Plain, tmp_path)
     engine = Engine(folder, "int8", 1)
     with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
         engine.run([samples[:, :2]])

@@ -5,17 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import paddle
 
 from spaces.plan import QuantizationChoice
-from trainables.compression.slim import QuantizationAware, quantize_post_training
 from trainables.engine import Engine
 from trainables.evaluation import eager
 from trainables.export import check_outputs, export_float
 from trainables.settings import TrialSettings
 from trainables.task import Batch, Task
+
+if TYPE_CHECKING:
+    from trainables.compression.slim import QuantizationAware
 
 CHECKED_SAMPLES = 64
 
@@ -26,6 +29,9 @@ def prepare_quantization(
     """Put fake quantization into the model if the choice is trained; otherwise return None."""
     if not choice.is_trained:
         return None
+    # PaddleSlim takes three seconds to import, which a process that does not quantize saves.
+    from trainables.compression.slim import QuantizationAware
+
     return QuantizationAware(model, pact=choice is QuantizationChoice.INT8_QAT_PACT)
 
 
@@ -68,6 +74,8 @@ def export_candidate(
     if quantization is not None:
         quantization.export(task.inputs, folder)
     elif choice is QuantizationChoice.INT8_PTQ:
+        from trainables.compression.slim import quantize_post_training
+
         feeds = calibration_feeds(task, settings)
 
         def again() -> Iterator[Mapping[str, np.ndarray]]:

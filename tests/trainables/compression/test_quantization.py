@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import paddle
 import pytest
 
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import CalibrationAlgorithm, Plan, QuantizationChoice
 from tests.tiny.mine import Mine
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import (
@@ -24,12 +25,12 @@ from trainables.training import Trainer
 HALF = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.FLOAT)
 
 
-def exported(task, choice, folder, plan=HALF):
+def exported(task, choice, folder, plan=HALF, **more):
     model = pruned_model(task, plan)
     quantization = prepare_quantization(model, choice)
     if choice.is_trained:
         Trainer(model, task, steps=5, learning_rate=1e-3, batch_size=32, seed=0).run(5)
-    settings = TrialSettings("mine", str(folder), str(folder))
+    settings = TrialSettings("mine", str(folder), str(folder), **more)
     return export_candidate(model, choice, quantization, task, settings, folder / choice.value)
 
 
@@ -57,6 +58,21 @@ def test_int8_weights_take_a_byte_each(tiny_weights, tmp_path):
     }
     assert weights["int8_ptq"] < 0.5 * weights["float"]
     assert size_bytes(tmp_path / "float") > weights["float"]
+
+
+def test_every_calibration_gives_a_quantized_model_and_they_are_not_one(tiny_weights, tmp_path):
+    task = Mine(tiny_weights)
+    inputs = next(task.eval_batches("val", 50)).inputs
+    plan = Plan.of({}, QuantizationChoice.FLOAT)
+    (expected,) = exported(task, QuantizationChoice.FLOAT, tmp_path, plan)[0].run(inputs)
+    found = []
+    for algorithm in get_args(CalibrationAlgorithm):
+        folder = tmp_path / algorithm
+        engine, _ = exported(task, QuantizationChoice.INT8_PTQ, folder, plan, calibration=algorithm)
+        (outputs,) = engine.run(inputs)
+        assert (outputs.argmax(1) == expected.argmax(1)).mean() > 0.9, algorithm
+        found.append(outputs)
+    assert any(not np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_calibration_reads_the_training_data_only(tiny_weights):

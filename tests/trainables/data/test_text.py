@@ -1,4 +1,6 @@
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +46,16 @@ def test_a_missing_image_is_noted_once(tmp_path, listed, problems):
     file = listed("Label.txt", f"none.jpg\t{label(('word', SQUARE))}")
     check_samples(read_labels(file, tmp_path, problems), problems)
     assert len(problems.found) == 1 and "missing" in problems.found[0]
+
+
+def test_the_six_real_photos_of_paddlelabel(tmp_path, problems):
+    found = find_spec("paddlelabel")
+    if found is None:
+        pytest.skip("paddlelabel is not installed")
+    folder = Path(found.submodule_search_locations[0]) / "sample" / "bear"
+    label_file = folder / "opticalCharacterRecognition" / "txt" / "Label.txt"
+    samples = read_labels(label_file, folder / "img", problems)
+    check_samples(samples, problems)
+    assert problems.found == []
+    assert len(samples) == 6 and sum(len(sample.regions) for sample in samples) == 65
+    assert samples[0].regions[0].text == "PHO CAPITAL"
