@@ -44,7 +44,7 @@ class Encoding(Protocol):
         ...
 
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
-        """Return an untried plan that is better than sampling, None if it is sampling's turn."""
+        """Return an untried plan that is better than sampling, None if there is none."""
         ...
 
 

@@ -157,11 +157,13 @@ class _WithoutOptimum(Planner):
         return None
 
 
-class _WithoutSampling(Planner):
-    """Nothing is left to Optuna."""
+class _WithSampling(Planner):
+    """Every fourth plan is left to Optuna."""
 
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
-        return super().propose(1 + turn % 3, is_tried, rng)
+        if turn % 4 == 0:
+            return None
+        return super().propose(turn % 4, is_tried, rng)
 
 
 class _WithoutLearning(Planner):
@@ -219,10 +221,10 @@ VARIANTS: dict[str, Method] = {
     "without optimum": _ours_with(_WithoutOptimum),
     "without neighbours": _ours_with(_WithoutNeighbours),
     "without filling": _ours_with(_WithoutFilling),
-    "without sampling": _ours_with(_WithoutSampling),
     "without learning": _ours_with(_WithoutLearning),
     "without latency table": without_latency_table,
     "without warm starts": without_warm_starts,
+    "with sampling": _ours_with(_WithSampling),
     "threshold warm starts": threshold_warm_starts,
     "channels sampled, threshold warm starts": layers_sampled,
     "channels sampled, knapsack warm starts": layers_after_knapsack,

@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_plans(open_planned, tmp_path):
     assert one != other
 
 
-def test_warm_starts_come_first_then_proposals_and_samples_in_turn(open_planned):
+def test_warm_starts_come_first_then_proposals_and_samples_where_these_end(open_planned):
     searcher = open_planned()
     first = searcher._encoding.warm_starts()
     plans = drive(searcher, len(first) + 12, PROBLEM.evaluate)
@@ -86,9 +86,8 @@ def test_warm_starts_come_first_then_proposals_and_samples_in_turn(open_planned)
     assert all(SETUP.space.snap(plan) == plan for plan in plans)
     origins = [record.origin for record in records_of(searcher)]
     assert origins[: len(first)] == ["warm_start"] * len(first)
-    assert origins[len(first) :].count("proposed") >= 6
-    assert origins[len(first) :].count("sampled") >= 3
-    assert set(origins) == {"warm_start", "proposed", "sampled"}
+    assert origins[len(first) :].count("proposed") >= 9
+    assert set(origins[len(first) :]) <= {"proposed", "sampled"}
 
 
 def test_a_search_ends_with_better_plans_than_it_began_with(open_planned):
