@@ -36,8 +36,9 @@ class RunConfig(BaseModel):
     """Trials at a time; by default as many as the cluster has room for."""
 
     sampler: Literal["knapsack", "layers"] = "knapsack"
-    """What Optuna samples. `knapsack`: a few numbers that a knapsack turns into a plan; `layers`:
-    the channels of every group one by one."""
+    """`knapsack`: plans that predictions of loss and latency favour, and where none of them is
+    untried, a few numbers sampled by Optuna that a knapsack turns into one. `layers`: Optuna
+    samples the channels of every group one by one."""
     choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
     """Quantization choices to search; by default all that the machine's engine offers."""
     alignment: int = Field(default=8, ge=1)
