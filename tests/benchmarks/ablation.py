@@ -1,9 +1,11 @@
 """What each part of the search is worth: the search without it, against the whole, pair by pair.
 
+    python -m tests.benchmarks.ablation [--problems N] [--seeds N] [--evaluations N]
     python -m tests.benchmarks.ablation EVALUATIONS.parquet ... [--against METHOD]
 
-reads what tests.benchmarks.compare has written. A pair is one problem and one seed; what problems
-differ in, and what a seed brings to both, does not blur the difference.
+runs N tabulated problems of each kind and writes bench/ablation.md and .parquet, or reads what
+tests.benchmarks.compare has written. A pair is one problem and one seed; what problems differ in, and
+what a seed brings to both, does not blur the difference.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks.compare import figures
+from tests.benchmarks.compare import compare, figures
 
+PROBLEMS, SEEDS, EVALUATIONS = 10, 2, 20
 HEADER = (
     "| problems | method | pairs | best latency, against the whole | hypervolume | "
     "after a quarter |\n| --- | --- | --- | --- | --- | --- |"
@@ -54,12 +57,35 @@ def table(found: pd.DataFrame, against: str) -> str:
     return "\n".join(lines)
 
 
+def measure(problems: int, seeds: int, evaluations: int, work: Path) -> pd.DataFrame:
+    """Return every evaluation of our search and of all its parts taken away or put back."""
+    from tests.benchmarks.methods import VARIANTS
+    from tests.benchmarks.tabulated import KINDS
+
+    names = [f"{kind}-{number}" for kind in KINDS for number in range(problems)]
+    parts = [name for name in VARIANTS if name.startswith("with")]
+    return compare(names, ["ours", *parts], seeds, evaluations, work)
+
+
+def write(folder: Path, rows: pd.DataFrame, against: str = "ours") -> None:
+    rows.to_parquet(folder / "ablation.parquet", index=False)
+    (folder / "ablation.md").write_text(table(figures(rows), against) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--against", default="ours")
+    parser.add_argument("--problems", type=int, default=PROBLEMS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
+    parser.add_argument("--work", type=Path, default=Path("bench/work"))
     chosen = parser.parse_args()
-    rows = pd.concat([pd.read_parquet(file) for file in chosen.files])
+    if chosen.files:
+        rows = pd.concat([pd.read_parquet(file) for file in chosen.files])
+    else:
+        rows = measure(chosen.problems, chosen.seeds, chosen.evaluations, chosen.work)
+        write(Path("bench"), rows, chosen.against)
     print(table(figures(rows), chosen.against))
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
 
-writes bench/summary.json, bench/table.md, the same table in README.md, and the parquet files behind
-them. Figures of parts that are not run again stay as they are.
+writes bench/summary.json, bench/table.md, the same table in README.md, bench/ablation.md, and the
+parquet files behind them. Figures of parts that are not run again stay as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks import growth, overhead, probe, sensitivity_speed
+from tests.benchmarks import ablation, growth, overhead, probe, sensitivity_speed
 from tests.benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
 
 # Between these lines README.md has the table.
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     parser.add_argument("--work", type=Path, default=Path("bench/work"))
-    parser.add_argument("--only", nargs="*", default=["compare", *PARTS])
+    parser.add_argument("--only", nargs="*", default=["compare", "ablation", *PARTS])
     chosen = parser.parse_args()
     folder = Path("bench")
     folder.mkdir(exist_ok=True)
@@ -150,6 +150,9 @@ def main() -> None:
         }
         summary |= {name: {**value, **behind} for name, value in compared(found).items()}
         target.write_text(json.dumps(summary, indent=1) + "\n")
+    if "ablation" in chosen.only:
+        given = (ablation.PROBLEMS, ablation.SEEDS, ablation.EVALUATIONS)
+        ablation.write(folder, ablation.measure(*given, chosen.work.absolute()))
     for name, part in PARTS.items():
         if name in chosen.only:
             measured = part.measure()
