@@ -4,8 +4,8 @@
     python -m tests.benchmarks.ablation EVALUATIONS.parquet ... [--against METHOD]
 
 runs N tabulated problems of each kind and writes bench/ablation.md and .parquet, or reads what
-tests.benchmarks.compare has written. A pair is one problem and one seed; what problems differ in, and
-what a seed brings to both, does not blur the difference.
+tests.benchmarks.compare has written. A pair is one problem and one seed; what problems differ in,
+and what a seed brings to both, does not blur the difference.
 """
 
 from __future__ import annotations
