@@ -18,6 +18,8 @@ from spaces.errors import ConfigError, RunFolderError
 CONFIG = "config.yaml"
 PLAIN_CONFIG = "settings.yaml"
 MANIFEST = "manifest.json"
+STAGES_FORMAT = 1
+"""Of what stages leave in a run folder; one more whenever a run of before cannot be carried on."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,6 +69,7 @@ class RunFolder:
                 f"run folder {path}: holds a run already; carry it on with --resume {path}, "
                 "or name another with --out"
             )
+        folder.finish_stage("format", STAGES_FORMAT)
         write_text(path / CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
         return folder
 
@@ -108,7 +111,8 @@ class RunFolder:
     def resume(cls, path: Path) -> tuple[RunFolder, RunConfig]:
         """Return an unfinished run and its configuration.
 
-        Raises RunFolderError if there is none, if it is finished, or still going.
+        Raises RunFolderError if there is none, if it is finished, still going, or of a version
+        whose stages left something else.
         """
         path = path.expanduser().absolute()
         if not (path / CONFIG).is_file():
@@ -120,6 +124,11 @@ class RunFolder:
             raise RunFolderError(
                 f"run folder {path}: the run is finished, its model is in {path / 'model'}; "
                 "start another with --budget"
+            )
+        if folder.stage("format") != STAGES_FORMAT:
+            raise RunFolderError(
+                f"run folder {path}: begun by another version of this program, which its stages "
+                "are written for; carry it on with that one, or start another with --budget"
             )
         folder._acquire()
         return folder, read_config(path)

@@ -115,6 +115,13 @@ def test_a_finished_run_is_not_resumed(folder, path):
     assert "finished" in text
 
 
+def test_a_run_of_another_version_is_not_resumed(folder, path):
+    folder.finish_stage("format", 0)
+    assert "begun by another version" in refusal(RunFolder.resume, path)
+    (path / "stages" / "format.json").unlink()
+    assert "begun by another version" in refusal(RunFolder.resume, path)
+
+
 def test_where_there_is_no_run_nothing_is_resumed(tmp_path):
     assert str(tmp_path) in refusal(RunFolder.resume, tmp_path)
     missing = tmp_path / "none"
@@ -200,7 +207,8 @@ def test_a_text_that_was_half_written_is_not_there(path, folder):
     assert folder.stage("baseline") is None
     folder.finish_stage("baseline", {"metric": 0.9})
     assert folder.stage("baseline") == {"metric": 0.9}
-    assert [p.name for p in (path / "stages").iterdir()] == ["baseline.json"]
+    names = sorted(p.name for p in (path / "stages").iterdir())
+    assert names == ["baseline.json", "format.json"]
 
 
 def test_a_run_that_ended_before_it_had_anything_frees_its_folder(config, folder):
