@@ -36,9 +36,8 @@ class RunConfig(BaseModel):
     """Trials at a time; by default as many as the cluster has room for."""
 
     sampler: Literal["knapsack", "layers"] = "knapsack"
-    """`knapsack`: plans that predictions of loss and latency favour, and where none of them is
-    untried, a few numbers sampled by Optuna that a knapsack turns into one. `layers`: Optuna
-    samples the channels of every group one by one."""
+    """Where plans come from: a knapsack over predictions, or Optuna for every group's channels.
+    With `knapsack` Optuna samples a few numbers for it where nothing it favours is untried."""
     choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
     """Quantization choices to search; by default all that the machine's engine offers."""
     alignment: int = Field(default=8, ge=1)
