@@ -19,6 +19,7 @@ def _theirs(groups: list[str]) -> tuple[dict[str, list[float]], float]:
     """Return PaddleSlim's losses by group, and the seconds it took."""
     import paddleslim.dygraph
 
+    import trainables.compression.slim  # noqa: F401  makes PaddleSlim work with this paddle
     from trainables.compression.modes import quietly
     from trainables.evaluation import eager, evaluate
     from trainables.loading import load_task
