@@ -18,7 +18,7 @@ import pandas as pd
 
 from tests.benchmarks.compare import compare, figures
 
-PROBLEMS, SEEDS, EVALUATIONS = 10, 2, 20
+PROBLEMS, SEEDS, EVALUATIONS = 8, 2, 20
 HEADER = (
     "| problems | method | pairs | best latency, against the whole | hypervolume | "
     "after a quarter |\n| --- | --- | --- | --- | --- | --- |"
