@@ -62,6 +62,7 @@ def ensure_weights(case: ModelCase, work: Path) -> None:
         learning_rate=training.learning_rate,
         batch_size=training.batch,
         seed=0,
+        guard=device_lease().shared,
     ).run(steps)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_weights(file, model_weights(model))
