@@ -24,13 +24,16 @@ from tests.models.zoo import CASES, ModelCase
 from trainables.baseline import measure_baseline
 from trainables.compression.pruner import ChannelPruner
 from trainables.compression.pruning import pruned_model
+from trainables.compression.quantization import export_candidate
 from trainables.context import TrialContext
+from trainables.engine import size_bytes
+from trainables.latency import FULL
 from trainables.loading import load_task
 from trainables.settings import TrialSettings
 from trainables.task import TrialResult
 from trainables.training import Trainer
-from trainables.trial import run_trial
-from trainables.weights import model_weights, write_weights
+from trainables.trial import WEIGHTS, run_trial
+from trainables.weights import load_weights, model_weights, write_weights
 
 if TYPE_CHECKING:
     import paddle
@@ -87,9 +90,25 @@ def parameters(model: paddle.nn.Layer) -> int:
     return sum(int(p.numel()) for p in model.parameters())
 
 
-def _result(number: int, plan: Plan, context: TrialContext) -> TrialResult:
-    *_, result = run_trial(number, plan, context)
-    return result
+def quantized(plan: Plan, context: TrialContext) -> TrialResult:
+    """Return what post-training quantization makes of the model that trial 0 left."""
+    settings = context.settings
+    choice = plan.quantization
+    model = pruned_model(context.task, plan, settings.criterion)
+    load_weights(model, settings.candidate_folder(0) / WEIGHTS)
+    folder = settings.candidate_folder(1)
+    engine, difference = export_candidate(model, choice, None, context.task, settings, folder)
+    found = context.measure(engine.run, "quantize", 0, 1.0)
+    reading = context.time(engine, choice.graph, FULL)
+    return TrialResult(
+        "COMPLETE",
+        metric=found.metric,
+        metric_loss=found.metric_loss,
+        latency_ms=reading.latency_ms,
+        latency_ratio=reading.ratio,
+        size_bytes=size_bytes(folder),
+        export_difference=difference,
+    )
 
 
 def measure(case: ModelCase, work: Path) -> dict[str, Any]:
@@ -104,9 +123,9 @@ def measure(case: ModelCase, work: Path) -> dict[str, Any]:
     baseline = measure_baseline(task, settings)
     space = build_space(RunConfig(budget=0.1), baseline.to_json())
     plan = uniform(space, RATIO, QuantizationChoice.FLOAT)
-    quantized = uniform(space, RATIO, QuantizationChoice.INT8_PTQ)
     context = TrialContext(settings, baseline, device_lease())
-    pruned, int8 = (_result(n, p, context) for n, p in enumerate((plan, quantized)))
+    *_, pruned = run_trial(0, plan, context)
+    int8 = quantized(uniform(space, RATIO, QuantizationChoice.INT8_PTQ), context)
     costs = LayerCosts(baseline.layers, space.groups)
     kept = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
     return {
