@@ -108,12 +108,14 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def jobs(
-    problems: Sequence[str], methods: Sequence[str], seeds: int
+    problems: Sequence[str], methods: Sequence[str], seeds: int, twice: Sequence[str] = ()
 ) -> Iterator[tuple[str, str, int]]:
-    for seed in range(seeds):
+    """Yield problem, method and seed; the methods in `twice` get twice as many seeds."""
+    for seed in range(2 * seeds if twice else seeds):
         for problem in problems:
             for method in methods:
-                yield problem, method, seed
+                if seed < seeds or method in twice:
+                    yield problem, method, seed
 
 
 def compare(
@@ -123,6 +125,7 @@ def compare(
     count: int,
     work: Path,
     workers: int = 2,
+    twice: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return every evaluation's row. What has been evaluated before is read from `work`."""
     from tests.benchmarks.tabulated import is_tabulated
@@ -136,7 +139,7 @@ def compare(
         list(pool.map(_prepare, real, [work] * len(real)))
         waiting = {
             pool.submit(trial_rows, problem, method, seed, count, work): (problem, method, seed)
-            for problem, method, seed in jobs(problems, methods, seeds)
+            for problem, method, seed in jobs(problems, methods, seeds, twice)
         }
         for done, job in enumerate(as_completed(waiting), 1):
             rows += job.result()
@@ -154,13 +157,14 @@ def _prepare(problem: str, work: Path) -> None:
 def table(found: pd.DataFrame) -> str:
     """Return a markdown table: mean and spread over seeds, by problem and method."""
     lines = [
-        "| problem | method | best latency ratio | hypervolume |",
-        "| --- | --- | --- | --- |",
+        "| problem | method | seeds | best latency ratio | hypervolume |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for (problem, method), group in found.groupby(["problem", "method"], sort=False):
         best, volume = group["best_latency_ratio"], group["hypervolume"]
         lines.append(
-            f"| {problem} | {method} | {best.mean():.4f} ({best.min():.4f} to {best.max():.4f}) "
+            f"| {problem} | {method} | {len(group)} "
+            f"| {best.mean():.4f} ({best.min():.4f} to {best.max():.4f}) "
             f"| {volume.mean():.4f} ({volume.min():.4f} to {volume.max():.4f}) |"
         )
     return "\n".join(lines)
