@@ -7,6 +7,8 @@ from trainables.models import new_model
 class NamedByItself:
     """A task whose network names a parameter, as PaddleClas's MobileNetV2 does."""
 
+    inputs = ()
+
     def build_model(self):
         return nn.Conv2D(3, 4, 1, weight_attr=paddle.ParamAttr(name="conv1_weights"))
 
@@ -18,6 +20,8 @@ def test_a_network_that_names_its_parameters_can_be_built_again():
 
 def test_names_that_paddle_gives_are_never_given_twice():
     class Task:
+        inputs = ()
+
         def build_model(self):
             return nn.Linear(2, 2)
 
