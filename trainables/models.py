@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from weakref import WeakKeyDictionary
+import weakref
 
 import paddle
 
@@ -12,7 +13,19 @@ from trainables.task import Task
 
 _COUNT = itertools.count()
 # Looking for them takes the time of three runs, and a task's models are all alike.
-_useless: WeakKeyDictionary[Task, Pairs] = WeakKeyDictionary()
+# By identity, as a user's task need not be hashable; kept as long as the task lives.
+_useless: dict[int, Pairs] = {}
+
+
+def _useless_biases(task: Task, model: paddle.nn.Layer) -> Pairs:
+    known = _useless.get(id(task))
+    if known is None:
+        known = useless_biases(model, task.inputs)
+        # One that nothing can watch, as with slots, is looked at each time.
+        with contextlib.suppress(TypeError):
+            weakref.finalize(task, _useless.pop, id(task), None)
+            _useless[id(task)] = known
+    return known
 
 
 def new_model(task: Task) -> paddle.nn.Layer:
@@ -23,7 +36,5 @@ def new_model(task: Task) -> paddle.nn.Layer:
     """
     with paddle.utils.unique_name.guard(f"model{next(_COUNT)}_"):
         model = task.build_model()
-    if task not in _useless:
-        _useless[task] = useless_biases(model, task.inputs)
-    absorb(model, _useless[task])
+    absorb(model, _useless_biases(task, model))
     return model

@@ -15,6 +15,7 @@ from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.norm import _BatchNormBase
 
 from trainables.task import ModelInput
+from trainables.training import predict
 
 # Of the outputs' spread: what rounding in another order changes.
 TOLERANCE = 1e-3
@@ -23,14 +24,7 @@ Pairs = tuple[tuple[str, str], ...]
 """Names of convolutions with a bias, each with that of the batch norm behind it."""
 
 
-def _outputs(model: nn.Layer, probe: Sequence[paddle.Tensor]) -> list[np.ndarray]:
-    with paddle.no_grad():
-        outputs = model(*probe)
-    several = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [output.numpy() for output in several]
-
-
-def _followed(model: nn.Layer, probe: Sequence[paddle.Tensor]) -> Pairs:
+def _followed(model: nn.Layer, probe: list[paddle.Tensor]) -> Pairs:
     """Return the convolutions with a bias whose every output is a batch norm's input."""
     names = {id(layer): name for name, layer in model.named_sublayers()}
     made: dict[int, nn.Layer] = {}
@@ -58,7 +52,7 @@ def _followed(model: nn.Layer, probe: Sequence[paddle.Tensor]) -> Pairs:
         elif isinstance(layer, _BatchNormBase):
             hooks.append(layer.register_forward_pre_hook(before))
     try:
-        _outputs(model, probe)
+        predict(model, probe)
     finally:
         for hook in hooks:
             hook.remove()
@@ -100,9 +94,9 @@ def useless_biases(model: nn.Layer, inputs: Sequence[ModelInput]) -> Pairs:
     model.eval()
     try:
         pairs = _followed(model, probe)
-        expected = _outputs(model, probe)
+        expected = predict(model, probe)
         absorb(model, pairs)
-        found = _outputs(model, probe)
+        found = predict(model, probe)
     except Exception:  # A model's own code raises every kind.
         return ()
     finally:

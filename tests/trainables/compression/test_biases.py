@@ -1,5 +1,7 @@
 """Biases that a batch norm subtracts again."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import paddle
 import pytest
@@ -96,14 +98,29 @@ def test_a_model_that_cannot_be_run_on_noise_keeps_its_biases():
     assert useless_biases(trained(Choosy), INPUTS) == ()
 
 
-def test_a_tasks_models_are_built_without_and_export_no_additions():
-    class Task:
-        inputs = INPUTS
+@dataclass
+class Comparable:
+    """Compared by its fields, and so not hashable."""
 
-        def build_model(self):
-            return trained(Block)
+    inputs: tuple = INPUTS
 
-    task = Task()
+    def build_model(self):
+        return trained(Block)
+
+
+class Unwatched(tuple):
+    """A task that nothing can watch."""
+
+    __slots__ = ()
+    inputs = INPUTS
+
+    def build_model(self):
+        return trained(Block)
+
+
+@pytest.mark.parametrize("kind", [Comparable, Unwatched])
+def test_a_tasks_models_are_built_without_and_export_no_additions(kind):
+    task = kind()
     for _ in range(2):
         model = new_model(task)
         assert model.conv.bias is None
