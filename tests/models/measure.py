@@ -79,6 +79,7 @@ def trial_settings(case: ModelCase, work: Path) -> TrialSettings:
         cache_folder=str(work / "cache"),
         rungs=(),
         finetune_samples=int(FINETUNE_SHARE * case.training.samples),
+        calibration=case.calibration,
         calibration_samples=64,
         eval_batch=EVAL_BATCH,
         latency_batch=case.latency_batch,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from spaces.plan import CalibrationAlgorithm
 from tests.models.configs import DB, SEGMENTATION, YOLO
 
 CROSS_ENTROPY = "{type: CrossEntropyLoss}"
@@ -31,6 +32,7 @@ class ModelCase:
     model: str = ""
     heads: int = 1
     """Outputs while training, each with a loss of its own."""
+    calibration: CalibrationAlgorithm = "abs_max"
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -87,7 +89,8 @@ def _segmenter(name: str, model: str, heads: int = 1, samples: int = 1_500) -> M
 CASES = {
     case.name: case
     for case in (
-        _classifier("ResNet50_vd", "PaddleClas", "ResNet50_vd", 6_000),
+        # By abs_max its outputs in INT8 differ by 0.32 of their spread, by mse by 0.13.
+        replace(_classifier("ResNet50_vd", "PaddleClas", "ResNet50_vd", 6_000), calibration="mse"),
         _classifier("MobileNetV1", "PaddleClas", "MobileNetV1"),
         _classifier("MobileNetV2", "PaddleClas", "MobileNetV2"),
         _classifier("MobileNetV3", "PaddleClas", "MobileNetV3_large_x1_0"),
