@@ -72,7 +72,7 @@ def main() -> None:
     for name in chosen.only:
         rows[name] = {**measured(name, chosen.work.absolute()), **stamp}
         print(line(rows[name]), flush=True)
-        # Each row as soon as it is there: all of them take an hour.
+        # Each row as soon as it is there: all of them take hours.
         ordered = [rows[case] for case in CASES if case in rows]
         TARGET.write_text(json.dumps({"models": ordered}, indent=1) + "\n")
     readme = Path("README.md")
