@@ -30,22 +30,30 @@ class FileLease:
     """
 
     path: str
+    per_gpu: bool = False
+    """Whether it is of the GPU that Ray gave the process, and not of the whole node."""
+
+    @property
+    def _file(self) -> str:
+        # Asked where it is used: the process that made it has another GPU, or none.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if self.per_gpu else ""
+        return f"{self.path}-gpu-{visible.replace(',', '-')}" if visible else self.path
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Wait for all others to leave, and keep them out."""
-        with _locked(f"{self.path}.gate", fcntl.LOCK_EX), _locked(self.path, fcntl.LOCK_EX):
+        with _locked(f"{self._file}.gate", fcntl.LOCK_EX), _locked(self._file, fcntl.LOCK_EX):
             yield
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Wait for the probe, if there is one, and keep the next one out."""
-        with _locked(f"{self.path}.gate", fcntl.LOCK_SH):
+        with _locked(f"{self._file}.gate", fcntl.LOCK_SH):
             pass
-        with _locked(self.path, fcntl.LOCK_SH):
+        with _locked(self._file, fcntl.LOCK_SH):
             yield
 
 
-def device_lease() -> FileLease:
-    """Return the lease of this node's device; the same one for every run of the user."""
-    return FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock")
+def device_lease(per_gpu: bool = False) -> FileLease:
+    """Return the lease of this node's device, or of a GPU; the same one for every run."""
+    return FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock", per_gpu)

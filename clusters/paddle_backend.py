@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import ray
 from ray.train.backend import Backend, BackendConfig
 from ray.util import get_node_ip_address
@@ -25,11 +27,25 @@ class PaddleConfig(BackendConfig):
 
 def _free_endpoint() -> str:
     """Return "address:port" of a port that is free on this worker's node."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{get_node_ip_address()}:{probe.getsockname()[1]}"
+
+
+def _addresses() -> dict[str, str]:
+    """Return this node's network interfaces by their addresses."""
+    return {
+        address.address: name
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if address.family == socket.AF_INET
+    }
+
+
+def _interface(endpoint: str, interfaces: dict[str, str]) -> dict[str, str]:
+    """Return what tells gloo which interface the endpoint is on; nothing if none has it."""
+    name = interfaces.get(endpoint.rpartition(":")[0])
+    return {} if name is None else {"GLOO_SOCKET_IFNAME": name}
 
 
 def _set_environment(variables: dict[str, str]) -> None:
@@ -43,6 +59,7 @@ class PaddleBackend(Backend):
         assert isinstance(backend_config, PaddleConfig)
         endpoints = worker_group.execute(_free_endpoint)
         master = worker_group.execute_single(0, _free_endpoint)
+        interfaces = worker_group.execute(_addresses)
         waiting = []
         for rank, endpoint in enumerate(endpoints):
             variables = {
@@ -52,6 +69,8 @@ class PaddleBackend(Backend):
                 "PADDLE_CURRENT_ENDPOINT": endpoint,
                 "PADDLE_MASTER": master,
                 "PADDLE_DISTRI_BACKEND": backend_config.distributed_backend,
+                # Left to itself gloo takes what the host's name stands for, often the loopback.
+                **_interface(endpoint, interfaces[rank]),
             }
             waiting.append(worker_group.execute_single_async(rank, _set_environment, variables))
         ray.get(waiting)

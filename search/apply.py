@@ -17,6 +17,7 @@ from spaces.plan import QuantizationChoice
 
 if TYPE_CHECKING:
     from search.config import RunConfig
+    from search.context import StudyContext
     from search.progress import Display
     from search.run_folder import RunFolder
     from search.ways import Ground
@@ -107,15 +108,12 @@ def list_groups(config: RunConfig, display: Display) -> int:
     """Print every group with what shrinks with it, and what is left out."""
     import tempfile
 
-    from clusters.connect import connected
+    from search.context import cluster_of
     from search.workers import call_worker
     from trainables.jobs import groups_job
     from trainables.settings import TrialSettings
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        connected(config.address, config.threads, display.say),
-    ):
+    with tempfile.TemporaryDirectory() as folder, cluster_of(config, display):
         settings = TrialSettings(config.task, folder, folder, task_options=config.task_options)
         found = call_worker(groups_job, settings)
     for group in found["groups"]:
@@ -130,62 +128,59 @@ def list_groups(config: RunConfig, display: Display) -> int:
     return 0
 
 
-def _ground(
-    config: RunConfig, run: RunFolder, baseline: dict[str, Any], display: Display
-) -> Ground:
-    from search.store import Store
-    from search.study import build_space, trial_settings
+def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
+    from search.study import build_space
     from search.surveys import study_sensitivity
     from search.ways import Ground
     from spaces.heuristics import Sensitivities
     from spaces.layers import Layer
 
-    settings, store = trial_settings(config, run), Store(run.path)
-    space = build_space(config, baseline)
+    space = build_space(study.config, baseline)
 
     def measure() -> Sensitivities:
-        with display.stage("sensitivity", "each group alone, at each ratio"):
-            return study_sensitivity(config, run, settings, baseline, space, store, display)
+        with study.display.stage("sensitivity", "each group alone, at each ratio"):
+            return study_sensitivity(study, baseline, space)
 
     return Ground(space, tuple(Layer(**item) for item in baseline["layers"]), measure)
 
 
 def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:
     """Choose the plan, run its trial, read the test split once, and leave all in the folder."""
-    from clusters.connect import connected
-    from clusters.lease import device_lease
+    from search.context import StudyContext, cluster_of
     from search.deliver import copy_model
     from search.progress import percent, ratio_text
-    from search.run_folder import write_text
-    from search.store import Store
-    from search.study import study_baseline, trial_settings
+    from search.run_folder import PLAN
+    from search.study import check_storage, study_baseline
     from search.ways import WAYS
     from search.workers import call_worker
     from trainables.jobs import final_job, trial_job
+    from trainables.settings import MODEL
 
-    settings, store = trial_settings(config, run), Store(run.path)
-    store.create()
-    with connected(config.address, config.threads, display.say):
+    with cluster_of(config, display) as cluster:
+        check_storage(config, cluster)
+        study = StudyContext.of(config, run, cluster, display)
+        settings, options = study.settings, study.placement(timed=True)
+        study.store.create()
         with display.stage("baseline", f"{config.task}: evaluate, export, time"):
-            baseline = study_baseline(run, settings, store, config.gpus_per_trial)
-        ground = _ground(config, run, baseline, display)
+            baseline = study_baseline(study)
+        ground = _ground(study, baseline)
         if given.way == "sensitivities":
             curves = {group: list(curve) for group, curve in ground.measure().items()}
             table = {"data": config.task, "metric": baseline["metric_name"], "curves": curves}
-            write_text(run.path / "sensitivities.json", json.dumps(table, indent=1))
+            run.keep_text("sensitivities.json", json.dumps(table, indent=1))
             display.say(f"sensitivities: {run.path / 'sensitivities.json'}")
             return
         plan = WAYS[given.way](given, ground, QuantizationChoice(given.quantization))
-        write_text(run.path / "plan.json", json.dumps(plan.to_json(), indent=1))
+        run.keep_text(PLAN, json.dumps(plan.to_json(), indent=1))
         with display.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
-            lease = device_lease()
-            result = call_worker(trial_job, settings, baseline, lease, plan.to_json())
-        folder = settings.candidate_folder(0)
-        copy_model(folder, run.path / "model")
+            result = call_worker(
+                trial_job, *(settings, baseline, study.node, plan.to_json()), **options
+            )
+        copy_model(settings.candidate_folder(0), run.path / MODEL)
         with display.stage("test", "time both, read the test split once"):
-            final = call_worker(final_job, settings, plan.to_json(), str(run.path / "model"))
+            final = call_worker(final_job, settings, study.node, plan.to_json(), **options)
     outcome = {"way": given.way, "plan": plan.to_json(), "val": result, "test": final}
-    write_text(run.path / OUTCOME, json.dumps(outcome, indent=1))
+    run.keep_text(OUTCOME, json.dumps(outcome, indent=1))
     sizes = final["size_bytes"]
     display.say(
         f"{baseline['metric_name']} {final['baseline_test']:.4f} to {final['winner_test']:.4f} on "
@@ -193,7 +188,7 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
         f"{ratio_text(final['latency']['ratio'])}, size "
         f"{sizes['baseline'] / sizes['winner']:.1f}x smaller"
     )
-    display.say(f"model: {run.path / 'model'}")
+    display.say(f"model: {run.path / MODEL}")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 
-from clusters.connect import connected
 from search.config import RunConfig
+from search.context import cluster_of
 from search.progress import Display
 from search.workers import call_worker
 from trainables.jobs import check_task_job
@@ -14,10 +14,7 @@ from trainables.settings import TrialSettings
 
 def report_check(config: RunConfig, display: Display) -> int:
     """Say how the task meets each demand of the contract; return 0 if all are met, else 2."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        connected(config.address, config.threads, display.say),
-    ):
+    with tempfile.TemporaryDirectory() as folder, cluster_of(config, display):
         settings = TrialSettings(config.task, folder, folder, task_options=config.task_options)
         demands = call_worker(check_task_job, settings)
     for demand in demands:

@@ -9,8 +9,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+import clusters
 from spaces.errors import ConfigError
-from spaces.plan import CalibrationAlgorithm, ImportanceCriterion, QuantizationChoice
+from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, QuantizationChoice
+
+PROFILES = Path(clusters.__file__).parent
 
 
 class RunConfig(BaseModel):
@@ -33,7 +36,8 @@ class RunConfig(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Equal seeds give equal plans when trials run one at a time."""
     concurrency: int | None = Field(default=None, ge=1)
-    """Trials at a time; by default as many as the cluster has room for."""
+    """Trials at a time; by default as many as there is room for when the search begins. More
+    than that wait for nodes that are yet to come."""
 
     sampler: Literal["knapsack", "layers"] = "knapsack"
     """Where plans come from: a knapsack over predictions, or Optuna for every group's channels.
@@ -88,13 +92,33 @@ class RunConfig(BaseModel):
     """Samples in a timed run."""
     threads: int = Field(default=1, ge=1)
     """Threads of a trial and of a timed run."""
+    engine: EngineKind = "onednn"
+    """What Paddle Inference runs models with: the CPU by oneDNN, a GPU, or a GPU by TensorRT."""
 
     address: str | None = None
-    """Address of a running Ray cluster; by default a local one is started."""
+    """Address of a running Ray cluster, "auto" for this node's; by default a local one begins."""
     gpus_per_trial: float = Field(default=0, ge=0)
     """GPUs, or a share of one, that a trial takes."""
+    memory_gb_per_trial: float | None = Field(default=None, gt=0)
+    """Memory that a trial is placed by, in GB; by default it is placed by cores and GPUs alone."""
+    target_resource: str | None = None
+    """A Ray resource of the nodes that models are timed on; by default all nodes are of one kind.
+    Trials run on those nodes only, sensitivities and the retrain on any."""
+    retries: int = Field(default=3, ge=0)
+    """How often a trial is begun anew when its worker or its node is lost."""
+    runtime_env: dict[str, Any] = {}
+    """Ray's runtime environment of the workers, such as {working_dir: .} to send them this folder."""
+    dashboard_host: str = "127.0.0.1"
+    """What a local Ray's dashboard listens on. Any other address lets in whoever has the token."""
+    trackers: list[Literal["tensorboard"]] = []
+    """Files for other tools to watch the search with, in the run folder."""
+
     out: str | None = None
-    """The run folder; by default runs/<time>-<task>."""
+    """The run folder; by default runs/<time>-<task>. With a storage, the run's name within it."""
+    storage: str | None = None
+    """Where runs of several nodes are kept: a folder they all see, or a URI (s3, gs, hdfs)."""
+    storage_patience_s: float = Field(default=3600.0, ge=0)
+    """Seconds that a full or absent storage is waited for."""
     cache: str | None = None
     """Where sensitivities and latencies are kept between studies; by default the user's cache."""
 
@@ -135,19 +159,51 @@ def parse_override(text: str) -> tuple[str, Any]:
 def read_config_file(path: Path) -> dict[str, Any]:
     """Return the settings of a YAML file."""
     try:
-        loaded = yaml.safe_load(path.read_text())
+        return parse_config(path.read_text(), path)
     except OSError as error:
         raise ConfigError(
             f"configuration {path}: {error.strerror}; name a readable YAML file"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"configuration {path}: not text; write key: value") from error
+
+
+def parse_config(text: str, source: object) -> dict[str, Any]:
+    """Return the settings that a YAML text has."""
+    try:
+        loaded = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         line = str(error).splitlines()[0]
-        raise ConfigError(f"configuration {path}: not YAML ({line}); write key: value") from error
+        raise ConfigError(f"configuration {source}: not YAML ({line}); write key: value") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"configuration {path}: a mapping of settings is expected")
+        raise ConfigError(f"configuration {source}: a mapping of settings is expected")
     return loaded
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """Return the settings of a profile: one that comes with the program, or a file of your own.
+
+    Raises ConfigError if there is none of that name.
+    """
+    known = {path.stem: path for path in PROFILES.glob("*.yaml")}
+    path = known.get(name, Path(name))
+    if not path.is_file():
+        raise ConfigError(
+            f"cluster {name!r}: no such profile; give one of {', '.join(sorted(known))}, or a "
+            "YAML file of settings"
+        )
+    return read_config_file(path)
+
+
+def changed(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """Return a configuration with other values; None leaves what it has.
+
+    Raises ConfigError, as `build_config`.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    return build_config(config.model_dump(mode="json"), [], given)
 
 
 def build_config(

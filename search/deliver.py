@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from search.config import RunConfig
+from search.context import StudyContext
 from search.ledger import Ledger
 from search.manifest import (
     InputFigures,
@@ -20,12 +20,10 @@ from search.manifest import (
     digests,
     installed_versions,
 )
-from search.progress import Display
-from search.run_folder import MANIFEST, RunFolder, write_text
-from search.store import Store
+from search.run_folder import MANIFEST, PLAN
 from search.workers import call_worker
 from trainables.jobs import final_job
-from trainables.settings import TrialSettings
+from trainables.settings import BASELINE, MODEL, retrained_name
 
 MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
 
@@ -56,32 +54,33 @@ def _input_figures(spec: dict[str, Any]) -> InputFigures:
 
 
 def deliver(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
+    study: StudyContext,
     baseline: dict[str, Any],
     ledger: Ledger,
-    store: Store,
     winner: dict[str, Any],
     repeats: int,
-    display: Display,
 ) -> Manifest:
     """Return the manifest, written last: a run that has one is finished."""
-    model = run.path / "model"
-    copy_model(Path(winner["folder"]), model)
-    plan_file = run.path / "plan.json"
-    write_text(plan_file, json.dumps(winner["plan"], indent=1))
+    config, run, files = study.config, study.run, study.node.files
+    for name in (BASELINE, retrained_name(winner["trial"])):
+        files.fetch(run.path, name)
+    copy_model(run.path / retrained_name(winner["trial"]), run.path / MODEL)
+    files.keep(run.path, MODEL)
+    run.keep_text(PLAN, json.dumps(winner["plan"], indent=1))
     final = run.stage("final")
     if final is None:
-        final = call_worker(final_job, settings, winner["plan"], str(model))
+        final = call_worker(
+            final_job, study.settings, study.node, winner["plan"], **study.placement(timed=True)
+        )
         # At once: the test split is not read again, whatever happens after this.
         run.finish_stage("final", final)
     reading = final["latency"]
     row = {"number": winner["trial"], "stage": "final", "reused": False, **reading}
-    store.write("latency", "final", [row])
+    study.store.write("latency", "final", [row])
     states = [record.result.state for record in ledger.records.values()]
     first, *more = (_input_figures(spec) for spec in baseline["inputs"])
-    files = [run.path / part / name for part in ("model", "baseline") for name in MODEL_FILES]
+    delivered = [run.path / part / name for part in (MODEL, BASELINE) for name in MODEL_FILES]
+    retries, lost_s = ledger.lost()
     manifest = Manifest(
         task=config.task,
         budget=config.budget,
@@ -115,6 +114,8 @@ def deliver(
             feasible=len(ledger.feasible()),
             failed=states.count("FAILED"),
             repeats=repeats,
+            retries=retries,
+            lost_s=lost_s,
         ),
         retrained=[
             Retrained(
@@ -130,8 +131,9 @@ def deliver(
         more_inputs=more,
         engine_config=final["engine_config"],
         int8_operators=final["int8_operators"],
-        stages_s=display.seconds(),
-        sha256=digests(run.path, [*files, plan_file]),
+        stages_s=study.display.seconds(),
+        sha256=digests(run.path, [*delivered, run.path / PLAN]),
     )
-    write_text(run.path / MANIFEST, manifest.model_dump_json(indent=1))
+    run.keep_journal()
+    run.keep_text(MANIFEST, manifest.model_dump_json(indent=1))
     return manifest

@@ -31,6 +31,10 @@ class TrialRecord:
     result: TrialResult
     started_at: datetime
     wall_s: float
+    retries: int = 0
+    """How often it was begun anew because its worker had been lost."""
+    lost_s: float = 0.0
+    """Wall seconds that went into those that were lost, beyond `wall_s`."""
 
 
 def is_feasible(result: TrialResult, budget: float) -> bool:
@@ -102,6 +106,8 @@ class Ledger:
             "export_difference": result.export_difference,
             "started_at": record.started_at,
             "wall_s": record.wall_s,
+            "retries": record.retries,
+            "lost_s": record.lost_s,
             "worker": result.worker,
             **{f"{stage}_s": result.seconds.get(stage) for stage in STAGES},
         }
@@ -139,8 +145,16 @@ class Ledger:
                 result,
                 row["started_at"],
                 row["wall_s"],
+                # Tables of before had neither.
+                row["retries"] or 0,
+                row["lost_s"] or 0.0,
             )
         return ledger
+
+    def lost(self) -> tuple[int, float]:
+        """Return how many trials were begun anew, over all, and the wall seconds that cost."""
+        records = self.records.values()
+        return sum(r.retries for r in records), sum(r.lost_s for r in records)
 
     def complete(self) -> list[TrialRecord]:
         """Return the trials of full fidelity, by number."""

@@ -54,6 +54,10 @@ class TrialFigures(_Part):
     failed: int
     repeats: int
     """Suggestions answered from an earlier trial of the same plan."""
+    retries: int = 0
+    """Trials begun anew because their worker, or its node, was lost."""
+    lost_s: float = 0.0
+    """Wall seconds that went into what was lost."""
 
 
 class InputFigures(_Part):

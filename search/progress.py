@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from ray import tune
-from ray.tune.experiment import Trial
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from search.ledger import Ledger, TrialRecord, is_feasible
-from search.searcher import PlanSearcher
 
 SHOWN_TRIALS = 8
 
@@ -139,29 +133,3 @@ class Display:
             ledger.listeners.append(tell)
             yield
             ledger.listeners.remove(tell)
-
-
-class FailureCallback(tune.Callback):
-    """Hands the searcher the reason of a trial whose worker raised or died."""
-
-    def __init__(self, searcher: PlanSearcher) -> None:
-        self._searcher = searcher
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        self._searcher.record_failure(trial.trial_id, _failure_reason(trial.error_file))
-
-
-def _failure_reason(error_file: str | None) -> str:
-    """Return one line of the error that Ray wrote down, at most 300 characters.
-
-    Its first line says when; then comes a traceback, whose last line says what was
-    raised, or a paragraph on a worker that died, which begins with what happened.
-    """
-    if error_file is None or not Path(error_file).is_file():
-        return "the worker failed"
-    lines = [line.strip() for line in Path(error_file).read_text().splitlines() if line.strip()]
-    message = lines[1:] or lines
-    raised = re.match(r"[\w.]*(Error|Exception)\b", message[-1])
-    return (message[-1] if raised else message[0])[:300]

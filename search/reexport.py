@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clusters.connect import connected
+from search.context import cluster_of, trial_settings
 from search.exit_status import exit_status
 from search.ledger import Ledger
 from search.progress import Display, percent
 from search.run_folder import RunFolder, read_config
 from search.store import Store
-from search.study import trial_settings
 from search.workers import call_worker
 from spaces.errors import RunFolderError
 from trainables.jobs import reexport_job
+from trainables.node import Node
 
 
 def reexport(run: Path, number: int, out: Path, display: Display) -> None:
@@ -35,11 +35,12 @@ def reexport(run: Path, number: int, out: Path, display: Display) -> None:
         )
     if out.exists():
         raise RunFolderError(f"folder {out}: exists already; name another with --out")
-    with connected(config.address, config.threads, display.say):
+    with cluster_of(config, display):
         found = call_worker(
             reexport_job,
             trial_settings(config, folder),
             {**baseline, "references": []},
+            Node(files=folder.files),
             records[number].plan.to_json(),
             number,
             str(out.absolute()),

@@ -6,28 +6,24 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from clusters.connect import Cluster
 from search.config import RunConfig
+from search.context import StudyContext
 from search.ledger import Ledger, TrialRecord
-from search.progress import Display, percent, ratio_text
-from search.run_folder import RunFolder
+from search.progress import percent, ratio_text
+from search.run_folder import RAY
 from spaces.errors import StudyError
-from trainables.settings import TrialSettings
+from trainables.settings import retrained_name
 
 
 def train_on_workers(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    record: TrialRecord,
-    cluster: Cluster,
+    study: StudyContext, baseline: dict[str, Any], record: TrialRecord
 ) -> dict[str, Any]:
     """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job.
 
-    A training that fails, twice, leaves `failed`, the reason, in place of figures.
+    It carries on from its last checkpoint when a worker or a node is lost. A training that fails
+    more often than `retries` leaves `failed`, the reason, in place of figures.
     """
-    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
     from ray.train import RunConfig as TrainRunConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
@@ -35,33 +31,40 @@ def train_on_workers(
     from clusters.paddle_backend import PaddleConfig
     from trainables.retrain import OUTCOME, retrain_loop
 
-    folder = run.path / "retrained" / f"{record.number:06d}"
+    config, cluster, run = study.config, study.cluster.now(), study.run
     use_gpu = config.gpus_per_trial > 0
     workers = config.retrain_workers or (cluster.gpus if use_gpu else min(2, cluster.cpus))
+    storage = run.folder.storage
     trainer = DataParallelTrainer(
         retrain_loop,
         train_loop_config={
-            "settings": asdict(settings),
+            "settings": asdict(study.settings),
             "baseline": baseline,
+            "node": study.node,
             "plan": record.plan.to_json(),
             "number": record.number,
-            "folder": str(folder),
         },
         backend_config=PaddleConfig("nccl" if use_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=max(1, workers), use_gpu=use_gpu),
+        scaling_config=ScalingConfig(
+            num_workers=max(1, workers), use_gpu=use_gpu, placement_strategy="SPREAD"
+        ),
         run_config=TrainRunConfig(
             name=f"retrain-{record.number:06d}",
-            storage_path=str(run.path / "ray"),
-            failure_config=FailureConfig(max_failures=1),
+            storage_path=f"{storage.path if storage is not None else run.path}/{RAY}",
+            storage_filesystem=storage.filesystem if storage is not None else None,
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=max(1, config.retries)),
         ),
     )
-    found = {"trial": record.number, "folder": str(folder)}
     try:
         trainer.fit()
     except TrainingFailedError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return {**found, "failed": lines[-1][:300]}
-    return {**found, **json.loads((folder / OUTCOME).read_text())}
+        return {"trial": record.number, "failed": lines[-1][:300]}
+    name = retrained_name(record.number)
+    study.node.files.fetch(study.settings.folder, name)
+    measured = json.loads((study.settings.folder / name / OUTCOME).read_text())
+    return {"trial": record.number, **measured}
 
 
 def keeps_budget(outcome: dict[str, Any], config: RunConfig) -> bool:
@@ -70,20 +73,13 @@ def keeps_budget(outcome: dict[str, Any], config: RunConfig) -> bool:
     return bool(outcome["metric_loss"] + margin <= config.budget)
 
 
-def retrain_winner(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    ledger: Ledger,
-    cluster: Cluster,
-    display: Display,
-) -> dict[str, Any]:
+def retrain_winner(study: StudyContext, baseline: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
     """Return the first candidate that keeps the budget after its retrain, and those before it.
 
-    Keys: `trial`, `plan`, `folder`, the figures on validation, and `tried`. Raises
-    StudyError if no trial was feasible, or none of the candidates kept the budget.
+    Keys: `trial`, `plan`, the figures on validation, and `tried`. Raises StudyError if no trial
+    was feasible, or none of the candidates kept the budget.
     """
+    config, run, display = study.config, study.run, study.display
     known: dict[str, Any] | None = run.stage("retrain")
     if known is not None:
         return known
@@ -98,7 +94,7 @@ def retrain_winner(
         stage = f"retrain-{record.number:06d}"
         outcome = run.stage(stage)
         if outcome is None:
-            outcome = train_on_workers(config, run, settings, baseline, record, cluster)
+            outcome = train_on_workers(study, baseline, record)
             run.finish_stage(stage, outcome)
         if "failed" in outcome:
             display.say(f"{'':<12} trial {record.number}: failed ({outcome['failed']})")

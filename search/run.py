@@ -15,7 +15,9 @@ DESCRIPTION = """Find the smallest and fastest version of a trained Paddle model
 most BUDGET of its metric, and deliver it ready to deploy."""
 
 # Flags that are settings of RunConfig under the same name.
-FLAGS = ("budget", "task", "trials", "seed", "concurrency", "out", "address")
+FLAGS = ("budget", "task", "trials", "seed", "concurrency", "out", "storage", "address")
+# Those of them that another moment, or another machine, may need otherwise.
+MOVABLE = ("concurrency", "address")
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,8 +37,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", help="plans to try")
     parser.add_argument("--seed", help="of the plans and of the training")
     parser.add_argument("--concurrency", help="trials at a time")
-    parser.add_argument("--out", help="run folder (runs/<time>-<task>)")
+    parser.add_argument("--out", help="run folder (runs/<time>-<task>), or its name in the storage")
+    parser.add_argument("--storage", help="folder or URI (s3, gs, hdfs) that all nodes reach")
     parser.add_argument("--address", help="of a running Ray cluster; default: a local one")
+    parser.add_argument(
+        "--cluster",
+        metavar="PROFILE",
+        help="what comes with the program, or a YAML file: where trials run and what they take",
+    )
     parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
     parser.add_argument(
         "-o",
@@ -46,7 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         help="any other setting, for example -o finetune_samples=20000",
     )
-    parser.add_argument("--resume", metavar="RUN", help="carry on with an unfinished run folder")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="carry on with an unfinished run; with --address and "
+        "--concurrency if those are other ones now",
+    )
     parser.add_argument(
         "--check-task", action="store_true", help="try the task against the contract, and end"
     )
@@ -54,10 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
-    """Return the RunConfig of a file, overrides, weights and flags, the last one winning."""
-    from search.config import build_config, parse_override, read_config_file
+    """Return the RunConfig of a profile, a file, overrides, weights and flags, the last winning."""
+    from search.config import build_config, parse_override, read_config_file, read_profile
 
     file = read_config_file(Path(arguments.config)) if arguments.config else {}
+    if getattr(arguments, "cluster", None) is not None:
+        file = {**read_profile(arguments.cluster), **file}
     overrides = [parse_override(text) for text in arguments.overrides]
     if arguments.weights is not None:
         options = dict(overrides).get("task_options", file.get("task_options")) or {}
@@ -79,7 +94,8 @@ def settings_from(arguments: argparse.Namespace) -> Any:
 def run(arguments: argparse.Namespace) -> int:
     """Return the exit status of what the arguments ask for."""
     if arguments.resume is not None:
-        others = [name for name in (*FLAGS, "config", "weights") if getattr(arguments, name)]
+        fixed = [name for name in FLAGS if name not in MOVABLE]
+        others = [n for n in (*fixed, "config", "cluster", "weights") if getattr(arguments, n)]
         if others or arguments.overrides:
             raise ConfigError(
                 f"--resume takes its settings from the run; leave out {others or ['-o']}"
@@ -96,20 +112,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     display = Display()
     if config is None:
-        folder, config = RunFolder.resume(Path(arguments.resume))
+        from search.config import changed
+
+        folder, config = RunFolder.resume(arguments.resume, display.say)
+        config = changed(config, {name: getattr(arguments, name) for name in MOVABLE})
     elif arguments.check_task:
         from search.check_task import report_check
 
         return report_check(config, display)
     else:
-        folder = RunFolder.create(config)
+        folder = RunFolder.create(config, display.say)
     try:
         model = run_study(config, folder, display)
     except UserError:
         folder.discard()
         raise
     except KeyboardInterrupt:
-        display.say(f"interrupted; carry on with --resume {folder.path}")
+        display.say(f"interrupted; carry on with --resume {folder.address}")
         return 130
     finally:
         folder.release()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,21 +14,31 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from search.config import RunConfig, build_config, read_config_file
+from clusters.files import SharedFiles
+from clusters.owner import Ownership
+from clusters.storage import Storage, is_uri, join
+from search.config import RunConfig, build_config, parse_config, read_config_file
+from search.folder import Folder
+from search.store import SCHEMAS
 from spaces.errors import ConfigError, RunFolderError
+from trainables.node import OneFolder, RunFiles
+from trainables.settings import node_cache
 
 CONFIG = "config.yaml"
 PLAIN_CONFIG = "settings.yaml"
 MANIFEST = "manifest.json"
-STAGES_FORMAT = 1
+PLAN = "plan.json"
+JOURNAL = "optuna.journal"
+STAGES = "stages"
+RAY = "ray"
+"""What Ray Tune and Ray Train keep while they work; deleted when a run is finished."""
+STAGES_FORMAT = 2
 """Of what stages leave in a run folder; one more whenever a run of before cannot be carried on."""
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    Folder(path.parent).keep(path.name, text.encode())
 
 
 def read_config(path: Path) -> RunConfig:
@@ -42,35 +54,72 @@ def read_config(path: Path) -> RunConfig:
 
 def delivered_plan(run: Path) -> dict[str, Any]:
     """Return the plan of the model in a folder. Raises RunFolderError if none is delivered."""
-    plan = run / "plan.json"
+    plan = run / PLAN
     if not (run / "model").is_dir() or not plan.is_file():
         raise RunFolderError(f"folder {run}: holds no delivered model; name that of a finished run")
     found: dict[str, Any] = json.loads(plan.read_text())
     return found
 
 
-class RunFolder:
-    """One study's folder. Open it with `create` or `resume`; both take its lock."""
+def _default_name(config: RunConfig) -> str:
+    task = config.task.split(":")[-1].split(".")[-1]
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{task}"
 
-    def __init__(self, path: Path) -> None:
+
+def node_name(uri: str) -> str:
+    """Return the name of a run's folder in every node's cache, none like another run's."""
+    last = uri.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return f"{last}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
+
+
+class RunFolder:
+    """One study's folder. Open it with `create` or `resume`; both keep all others out.
+
+    With a storage the folder is there, and `path` is this machine's copy of what it needs.
+    """
+
+    def __init__(self, path: Path, ownership: Ownership | None = None) -> None:
         self.path = path
+        self._ownership = ownership
         self._lock = FileLock(path / ".lock")
+        self.folder = Folder(path, ownership)
+
+    @property
+    def address(self) -> str:
+        """What a later command names the run by."""
+        storage = self.folder.storage
+        return storage.uri if storage is not None else str(self.path)
+
+    @property
+    def node_path(self) -> str:
+        """Where the run's files are on a node, as `TrialSettings.run_folder`."""
+        storage = self.folder.storage
+        return node_name(storage.uri) if storage is not None else str(self.path)
+
+    @property
+    def files(self) -> RunFiles:
+        """How workers share the run's files."""
+        storage = self.folder.storage
+        return SharedFiles(storage.uri) if storage is not None else OneFolder()
 
     @classmethod
-    def create(cls, config: RunConfig) -> RunFolder:
+    def create(cls, config: RunConfig, say: Callable[[str], None] | None = None) -> RunFolder:
         """Return a new run folder with the configuration in it.
 
         Raises RunFolderError if it cannot be made, or already holds a run.
         """
-        folder = cls._make(config, "runs")
-        path = folder.path
-        if (path / CONFIG).exists():
+        if config.storage is not None:
+            folder = cls._make_on_storage(config, say)
+        else:
+            folder = cls._make(config, "runs")
+        if folder._holds_a_run():
+            folder.release()
             raise RunFolderError(
-                f"run folder {path}: holds a run already; carry it on with --resume {path}, "
-                "or name another with --out"
+                f"run folder {folder.address}: holds a run already; carry it on with --resume "
+                f"{folder.address}, or name another with --out"
             )
         folder.finish_stage("format", STAGES_FORMAT)
-        write_text(path / CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+        folder.keep_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
         return folder
 
     @classmethod
@@ -79,79 +128,140 @@ class RunFolder:
 
         Raises RunFolderError if it cannot be made, or holds anything.
         """
+        if config.storage is not None:
+            raise ConfigError("storage is for a search; leave it out, and name a folder with --out")
         path = Path(config.out).expanduser() if config.out else None
         if path is not None and path.is_dir() and any(path.iterdir()):
             raise RunFolderError(f"folder {path}: is not empty; name another with --out")
         folder = cls._make(config, "applied")
-        write_text(folder.path / PLAIN_CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+        folder.keep_text(PLAIN_CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
         return folder
 
     @classmethod
     def _make(cls, config: RunConfig, parent: str) -> RunFolder:
-        name = config.task.split(":")[-1].split(".")[-1]
-        default = f"{parent}/{datetime.now():%Y%m%d-%H%M%S}-{name}"
-        path = Path(config.out or default).expanduser().absolute()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "stages").mkdir(exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(
-                f"run folder {path}: cannot be made ({error.strerror}); "
-                "name a folder you may write to with --out"
-            ) from error
-        if not os.access(path, os.W_OK):
-            raise RunFolderError(
-                f"run folder {path}: not writable; name a folder you may write to with --out"
-            )
+        path = Path(config.out or f"{parent}/{_default_name(config)}").expanduser().absolute()
+        _make_folder(path)
         folder = cls(path)
         folder._acquire()
         return folder
 
     @classmethod
-    def resume(cls, path: Path) -> tuple[RunFolder, RunConfig]:
+    def _make_on_storage(
+        cls, config: RunConfig, say: Callable[[str], None] | None = None
+    ) -> RunFolder:
+        assert config.storage is not None
+        name = config.out or _default_name(config)
+        if is_uri(name) or Path(name).is_absolute():
+            raise ConfigError(
+                f"out cannot be {name!r}: with a storage it is the run's name within it; "
+                "give a plain name with --out"
+            )
+        base = config.storage
+        uri = join(base if is_uri(base) else str(Path(base).expanduser().absolute()), name)
+        storage = Storage(uri, config.storage_patience_s, say)
+        storage.create()
+        return cls._on_storage(storage, config)
+
+    @classmethod
+    def _on_storage(cls, storage: Storage, config: RunConfig) -> RunFolder:
+        path = node_cache(config.cache) / "runs" / node_name(storage.uri)
+        _make_folder(path)
+        return cls(path, Ownership.claim(storage))
+
+    @classmethod
+    def resume(
+        cls, address: str | Path, say: Callable[[str], None] | None = None
+    ) -> tuple[RunFolder, RunConfig]:
         """Return an unfinished run and its configuration.
 
-        Raises RunFolderError if there is none, if it is finished, still going, or of a version
-        whose stages left something else.
+        `address` is its folder, or its URI on storage. Raises RunFolderError if there is none, if
+        it is finished, still going, or of a version whose stages left something else.
         """
-        path = path.expanduser().absolute()
-        if not (path / CONFIG).is_file():
+        local = not is_uri(str(address))
+        place = str(Path(address).expanduser().absolute()) if local else str(address)
+        storage = Storage(place, say=say)
+        text = storage.read(CONFIG) if not local or Path(place).is_dir() else None
+        if text is None:
             raise RunFolderError(
-                f"run folder {path}: holds no run; name the folder that an earlier run printed"
+                f"run folder {place}: holds no run; name the folder that an earlier run printed"
             )
-        folder = cls(path)
-        if folder.finished:
+        if storage.read(MANIFEST) is not None:
             raise RunFolderError(
-                f"run folder {path}: the run is finished, its model is in {path / 'model'}; "
+                f"run folder {place}: the run is finished, its model is in {place}/model; "
                 "start another with --budget"
             )
-        if folder.stage("format") != STAGES_FORMAT:
+        known = storage.read(f"{STAGES}/format.json")
+        if known is None or json.loads(known) != STAGES_FORMAT:
             raise RunFolderError(
-                f"run folder {path}: begun by another version of this program, which its stages "
+                f"run folder {place}: begun by another version of this program, which its stages "
                 "are written for; carry it on with that one, or start another with --budget"
             )
-        folder._acquire()
-        return folder, read_config(path)
+        try:
+            config = build_config(parse_config(text.decode(), f"{place}/{CONFIG}"), [], {})
+        except ConfigError as error:
+            raise RunFolderError(
+                f"run folder {place}: its {CONFIG} cannot be used ({error}); restore it"
+            ) from error
+        if config.storage is None:
+            folder = cls(Path(place))
+            folder._acquire()
+            return folder, config
+        storage.patience_s = config.storage_patience_s
+        folder = cls._on_storage(storage, config)
+        folder._pull()
+        return folder, config
+
+    def _pull(self) -> None:
+        """Have this machine's copy be what storage holds; nothing else was told to anyone."""
+        storage = self.folder.storage
+        assert storage is not None
+        kept = (STAGES, *SCHEMAS)
+        for part in kept:
+            shutil.rmtree(self.path / part, ignore_errors=True)
+        # It is made anew from the tables: another machine may have gone on meanwhile.
+        (self.path / JOURNAL).unlink(missing_ok=True)
+        for name in (CONFIG, *(n for part in kept for n in storage.names(part))):
+            data = storage.read(name)
+            if data is not None:
+                Folder(self.path).keep(name, data)
 
     def _acquire(self) -> None:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise RunFolderError(
-                f"run folder {self.path}: another process is working in it; wait for it to end"
+                f"run folder {self.path}: another process is working in it{self._who()}; "
+                "wait for it to end"
             ) from error
         except OSError as error:
             raise RunFolderError(
                 f"run folder {self.path}: not writable ({error.strerror}); "
                 "name a folder you may write to with --out"
             ) from error
+        self._owner_note.write_text(f"process {os.getpid()}")
+
+    @property
+    def _owner_note(self) -> Path:
+        return self.path / ".owner"
+
+    def _who(self) -> str:
+        note = self._owner_note
+        return f" ({note.read_text()})" if note.is_file() else ""
+
+    def _holds_a_run(self) -> bool:
+        storage = self.folder.storage
+        if storage is not None:
+            return storage.read(CONFIG) is not None
+        return (self.path / CONFIG).exists()
 
     def discard(self) -> None:
         """Forget a run that ended before it had anything: the folder can then be used again."""
         if self.stage("baseline") is None:
-            (self.path / CONFIG).unlink(missing_ok=True)
+            self.folder.drop(CONFIG)
 
     def release(self) -> None:
+        if self._ownership is not None:
+            self._ownership.release()
         self._lock.release()
 
     @property
@@ -164,15 +274,46 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / MANIFEST).is_file()
 
+    def keep_text(self, name: str, text: str) -> None:
+        """Write a file whole or not at all, and on storage too if that is where the run is."""
+        self.folder.keep(name, text.encode())
+
+    def keep_journal(self) -> None:
+        """Have Optuna's journal on storage too, for whoever looks at it there."""
+        storage, journal = self.folder.storage, self.path / JOURNAL
+        if storage is not None and journal.is_file():
+            storage.write(JOURNAL, journal.read_bytes())
+
+    def forget(self, name: str) -> None:
+        """Delete a folder of the run's that nobody needs any more."""
+        storage = self.folder.storage
+        if storage is not None:
+            storage.delete_folder(name)
+        shutil.rmtree(self.path / name, ignore_errors=True)
+
     def stage(self, name: str) -> Any | None:
         """Return what a finished stage left, None if it has not finished."""
-        path = self.path / "stages" / f"{name}.json"
+        path = self.path / STAGES / f"{name}.json"
         return json.loads(path.read_text()) if path.is_file() else None
 
     def finish_stage(self, name: str, outcome: Any) -> None:
         """Keep what a stage found: a resumed run does not repeat it."""
-        (self.path / "stages").mkdir(exist_ok=True)
-        write_text(self.path / "stages" / f"{name}.json", json.dumps(outcome, indent=1))
+        self.keep_text(f"{STAGES}/{name}.json", json.dumps(outcome, indent=1))
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder to write to. Raises RunFolderError if that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"run folder {path}: cannot be made ({error.strerror}); "
+            "name a folder you may write to with --out"
+        ) from error
+    if not os.access(path, os.W_OK):
+        raise RunFolderError(
+            f"run folder {path}: not writable; name a folder you may write to with --out"
+        )
 
 
 def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:

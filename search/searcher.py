@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,22 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from search.journal import open_study
 from search.ledger import Ledger, TrialRecord
-from search.sampling import RecentTPESampler, optuna_distributions
+from search.sampling import optuna_distributions
 from spaces.encoding import Encoding, Known
 from spaces.plan import Plan
 from spaces.space import Value
 from trainables.task import TrialResult
 from trainables.trainable import NUMBER, PLAN, RESULT
 
-STUDY_NAME = "search"
-OBJECTIVES = ("metric_loss", "latency_ratio")
 CONSTRAINT = "metric_loss_within_budget"
 ORIGIN = "origin"
 PLANNED = "plan"
@@ -53,38 +48,17 @@ class RunningTrial:
     origin: str
     started_at: datetime
 
-
-def _mend(journal: Path) -> None:
-    """Remove what a killed process may have left; the run folder's own lock says it is gone.
-
-    Its lock, and half a line at the end: Optuna reads past that, but would write on
-    behind it and then find a line that makes no sense.
-    """
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-    if journal.exists():
-        whole = journal.read_bytes().rpartition(b"\n")
-        if whole[2]:
-            with journal.open("rb+") as file:
-                file.truncate(len(whole[0]) + len(whole[1]))
+    def age_s(self) -> float:
+        """Return the wall seconds since it was begun."""
+        return (datetime.now(timezone.utc) - self.started_at).total_seconds()
 
 
-def open_study(
-    journal: Path, distributions: Mapping[str, BaseDistribution], seed: int
-) -> optuna.Study:
-    """Return the study kept in the journal file, a new one if there is none."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _mend(journal)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(
-            study_name=STUDY_NAME,
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            sampler=RecentTPESampler(distributions, seed),
-            directions=["minimize", "minimize"],
-            load_if_exists=True,
-        )
-        study.set_metric_names(list(OBJECTIVES))
-    return study
+@dataclass
+class Losses:
+    """What a plan has cost so far because its workers were lost."""
+
+    times: int = 0
+    seconds: float = 0.0
 
 
 def _text(plan: Plan) -> str:
@@ -103,13 +77,23 @@ class PlanSearcher(Searcher):
         seed: int,
         warm_starts: Sequence[Plan] = (),
         stop_reasons: dict[str, str] | None = None,
+        *,
+        trials: int | None = None,
+        retries: int = 0,
     ) -> None:
+        """`trials` is how many to finish, those of before among them; None for as many as are
+        asked for. `retries` is how often a plan is begun anew when its worker is lost."""
         super().__init__()
         self._encoding = encoding
         self._ledger = ledger
         self._stop_reasons = stop_reasons if stop_reasons is not None else {}
         self._seen = {record.plan: record for record in ledger.records.values()}
         self._running: dict[str, RunningTrial] = {}
+        self._trials = trials
+        self._retries = retries
+        self._losses: dict[Plan, Losses] = {}
+        self.exhausted = False
+        """Whether there is no plan left that nobody has tried."""
         self._distributions = optuna_distributions(encoding.parameters())
         self._learn(ledger.complete())
         known = journal.exists()
@@ -121,6 +105,8 @@ class PlanSearcher(Searcher):
         self._turn = len(ledger.records)
         if known:
             self._replay()
+        else:
+            self._rebuild()
         asked = {trial.user_attrs.get(PLANNED) for trial in self.optuna_trials}
         for plan in warm_starts:
             if plan not in self._seen and _text(plan) not in asked:
@@ -165,8 +151,32 @@ class PlanSearcher(Searcher):
                 self._enqueue(plan, origin, flat if whole else None)
             self._study.tell(trial, state=TrialState.FAIL)
 
+    def _rebuild(self) -> None:
+        """Tell a new journal of the ledger's trials, under their numbers.
+
+        On another machine there are the tables alone. Numbers without a row were begun in vain.
+        """
+        for number in range(max(self._ledger.records, default=-1) + 1):
+            record = self._ledger.records.get(number)
+            if record is None:
+                self._study.tell(self._study.ask(), state=TrialState.FAIL)
+                continue
+            self._enqueue(record.plan, record.origin)
+            trial = self._study.ask(self._distributions)
+            assert trial.number == number
+            self._tell(trial, record.result)
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the configuration of a plan nobody has tried, or FINISHED if there is none."""
+        """Return the configuration of a plan nobody has tried, or FINISHED if there is none.
+
+        None as long as those that run may be enough: if a worker is lost, one is not.
+        """
+        if self._trials is not None:
+            done = len(self._ledger.records)
+            if done >= self._trials:
+                return Searcher.FINISHED
+            if done + len(self._running) >= self._trials:
+                return None
         if self._waiting:
             self._waiting -= 1
         else:
@@ -187,6 +197,7 @@ class PlanSearcher(Searcher):
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 return self._start(trial_id, trial, plan)
+        self.exhausted = True
         return Searcher.FINISHED
 
     def _is_tried(self, plan: Plan) -> bool:
@@ -234,7 +245,8 @@ class PlanSearcher(Searcher):
         if error or trial_id not in self._running:
             return
         if result is None or RESULT not in result:
-            self.record_failure(trial_id, "the trial ended without a result")
+            # So it is when a worker dies in the moment in which it is handed the trial.
+            self.note_loss(trial_id, "the trial ended without a result")
             return
         found = TrialResult.from_json(json.loads(result[RESULT]))
         if found.state == "RUNNING":
@@ -246,19 +258,38 @@ class PlanSearcher(Searcher):
         self._finish(trial_id, found)
 
     def record_failure(self, trial_id: str, reason: str) -> None:
-        """Record a trial whose worker raised or died."""
+        """Record a trial that cannot be finished."""
         if trial_id in self._running:
             self._finish(trial_id, TrialResult("FAILED", reason=reason))
 
+    def note_loss(self, trial_id: str, reason: str) -> None:
+        """Have a trial whose worker was lost begun anew, or record it if that was too often."""
+        running = self._running.get(trial_id)
+        if running is None:
+            return
+        losses = self._losses.setdefault(running.plan, Losses())
+        if losses.times >= self._retries:
+            self.record_failure(trial_id, reason)
+            return
+        losses.times += 1
+        losses.seconds += running.age_s()
+        del self._running[trial_id]
+        self._enqueue(running.plan, running.origin, running.optuna_trial.params)
+        self._waiting += 1
+        self._study.tell(running.optuna_trial, state=TrialState.FAIL)
+
     def _finish(self, trial_id: str, result: TrialResult) -> None:
         running = self._running.pop(trial_id)
+        losses = self._losses.pop(running.plan, Losses())
         record = TrialRecord(
             number=running.optuna_trial.number,
             plan=running.plan,
             origin=running.origin,
             result=result,
             started_at=running.started_at,
-            wall_s=(datetime.now(timezone.utc) - running.started_at).total_seconds(),
+            wall_s=running.age_s(),
+            retries=losses.times,
+            lost_s=losses.seconds,
         )
         # On disk before Optuna knows: a crash in between is replayed, not lost.
         self._ledger.record(record)

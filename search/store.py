@@ -15,7 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 2
+from search.folder import Folder
+
+SCHEMA_VERSION = 3
 
 STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
 
@@ -45,6 +47,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         export_difference=pa.float64(),
         started_at=pa.timestamp("ms", tz="UTC"),
         wall_s=pa.float64(),
+        retries=pa.int64(),
+        lost_s=pa.float64(),
         worker=pa.string(),
         **{f"{stage}_s": pa.float64() for stage in STAGES},
         schema_version=pa.int64(),
@@ -98,8 +102,9 @@ Row = Mapping[str, Any]
 class Store:
     """The tables of one run folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | Folder) -> None:
+        self._kept = folder if isinstance(folder, Folder) else Folder(folder)
+        self.folder = self._kept.path
 
     def create(self) -> None:
         """Make an empty folder for every table."""
@@ -115,14 +120,13 @@ class Store:
         complete = [{**row, "schema_version": SCHEMA_VERSION} for row in rows]
         unknown = {key for row in complete for key in row} - set(schema.names)
         assert not unknown, f"{table} has no column {sorted(unknown)}"
-        target = self.folder / table / f"{name}.parquet"
+        file = f"{table}/{name}.parquet"
         if not complete:
-            target.unlink(missing_ok=True)
+            self._kept.drop(file)
             return
-        # Readers of parquet folders pass over names that begin with a dot.
-        temporary = target.with_name(f".{name}.tmp")
-        pq.write_table(pa.Table.from_pylist(complete, schema=schema), temporary)
-        temporary.replace(target)
+        buffer = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(complete, schema=schema), buffer)
+        self._kept.keep(file, buffer.getvalue().to_pybytes())
 
     def read(self, table: str) -> list[dict[str, Any]]:
         """Return all rows of a table, file by file in order of name; null is None."""

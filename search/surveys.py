@@ -8,18 +8,15 @@ from typing import Any
 
 import ray
 
-from clusters.lease import device_lease
-from search.config import RunConfig
+from search.context import StudyContext
 from search.progress import Display
-from search.run_folder import RunFolder, run_once
-from search.store import Store
+from search.run_folder import run_once
 from search.workers import call_worker, fetch
 from spaces.heuristics import Sensitivities, uniform
 from spaces.latency_model import plans_to_time
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space, thinned
 from trainables.jobs import latency_job, reference_job, sensitivity_job
-from trainables.settings import TrialSettings
 
 # A task times some shapes one after the other: loading what it needs takes seconds.
 TASKS = 4
@@ -36,25 +33,15 @@ def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[f
     return [round(1 - count / group.channels, 6) for count in thinned(kept[::-1], points)]
 
 
-def study_sensitivity(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    space: Space,
-    store: Store,
-    display: Display,
-) -> Sensitivities:
+def study_sensitivity(study: StudyContext, baseline: dict[str, Any], space: Space) -> Sensitivities:
     """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
 
     def compute() -> dict[str, list[tuple[float, float]]]:
-        remote = ray.remote(num_cpus=1, num_gpus=config.gpus_per_trial)(sensitivity_job)
+        remote = ray.remote(**study.placement(timed=False))(sensitivity_job)
+        points = study.config.sensitivity_points
         waiting = {
             remote.remote(
-                settings,
-                baseline,
-                group.name,
-                sensitivity_ratios(space, group, config.sensitivity_points),
+                study.settings, baseline, group.name, sensitivity_ratios(space, group, points)
             ): group.name
             for group in space.groups
         }
@@ -65,14 +52,16 @@ def study_sensitivity(
             group = waiting.pop(done[0])
             rows, cached = fetch(done[0])
             from_cache += cached
-            store.write("sensitivity", group.replace("/", "_"), rows)
+            study.store.write("sensitivity", group.replace("/", "_"), rows)
             curves[group] = [
                 (row["ratio"], row["metric_loss"]) for row in rows if row["metric_loss"] is not None
             ]
-        display.say(f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache")
+        study.display.say(
+            f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache"
+        )
         return {group.name: curves[group.name] for group in space.groups}
 
-    curves = run_once(run, "sensitivity", compute)
+    curves = run_once(study.run, "sensitivity", compute)
     return {group: [(ratio, loss) for ratio, loss in curve] for group, curve in curves.items()}
 
 
@@ -120,23 +109,17 @@ def _those_timed(rows: list[dict[str, Any]], display: Display) -> list[dict[str,
     return [row for row in rows if "reason" not in row]
 
 
-def study_references(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    space: Space,
-    store: Store,
-    display: Display,
-) -> dict[str, Any]:
+def study_references(study: StudyContext, baseline: dict[str, Any], space: Space) -> dict[str, Any]:
     """Return the baseline with its `references`, the models that all others are timed beside."""
 
     def compute() -> list[dict[str, Any]]:
         plans = [plan.to_json() for plan in reference_plans(space)]
         rows = call_worker(
-            reference_job, settings, baseline, device_lease(), plans, gpus=config.gpus_per_trial
+            reference_job,
+            *(study.settings, baseline, study.node, plans),
+            **study.placement(timed=True),
         )
-        found = _those_timed(rows, display)
+        found = _those_timed(rows, study.display)
         table = [
             {
                 "stage": "reference",
@@ -144,15 +127,15 @@ def study_references(
                 "ratio": row["latency_ratio"],
                 "latency_ms": row["latency_ratio"] * baseline["latency_ms"],
                 "baseline_latency_ms": baseline["latency_ms"],
-                "batch_size": settings.latency_batch,
-                "threads": settings.threads,
+                "batch_size": study.settings.latency_batch,
+                "threads": study.settings.threads,
             }
             for row in found
         ]
-        store.write("latency", "references", table)
+        study.store.write("latency", "references", table)
         return found
 
-    return {**baseline, "references": run_once(run, "references", compute)}
+    return {**baseline, "references": run_once(study.run, "references", compute)}
 
 
 def reference_timings(baseline: dict[str, Any], space: Space) -> Timings:
@@ -163,18 +146,11 @@ def reference_timings(baseline: dict[str, Any], space: Space) -> Timings:
     return found
 
 
-def study_latency(
-    config: RunConfig,
-    run: RunFolder,
-    settings: TrialSettings,
-    baseline: dict[str, Any],
-    space: Space,
-    store: Store,
-    display: Display,
-) -> Timings:
+def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -> Timings:
     """Return the latency ratios of some plans: the references, and shapes of the fast graphs."""
 
     def compute() -> list[tuple[dict[str, Any], float]]:
+        config = study.config
         known = reference_timings(baseline, space)
         close = close_graphs(known)
         plans = [
@@ -185,16 +161,17 @@ def study_latency(
             )
             if plan not in dict(known)
         ]
-        remote = ray.remote(num_cpus=config.threads, num_gpus=config.gpus_per_trial)(latency_job)
+        options = study.placement(timed=True, cpus=config.threads)
+        remote = ray.remote(**options)(latency_job)
         waiting = [
-            remote.remote(settings, baseline, device_lease(), plans[start::TASKS])
+            remote.remote(study.settings, baseline, study.node, plans[start::TASKS])
             for start in range(min(TASKS, len(plans)))
         ]
         found = [row for reference in waiting for row in fetch(reference)]
-        rows = _those_timed(found, display)
+        rows = _those_timed(found, study.display)
         table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
-        store.write("latency", "table", table)
-        display.say(
+        study.store.write("latency", "table", table)
+        study.display.say(
             f"{'':<12} {len(rows)} shapes, {sum(row['reused'] for row in rows)} of them known, "
             f"fastest {', '.join(graph.value for graph in close)}"
         )
@@ -203,5 +180,5 @@ def study_latency(
             *((row["plan"], row["ratio"]) for row in rows),
         ]
 
-    timings = run_once(run, "latency", compute)
+    timings = run_once(study.run, "latency", compute)
     return [(Plan.from_json(plan), ratio) for plan, ratio in timings]

@@ -10,9 +10,9 @@ import ray
 from spaces.errors import SearchError, StudyError, TaskError, one_line
 
 
-def call_worker(function: Callable[..., Any], *arguments: Any, gpus: float = 0) -> Any:
-    """Return what the function returns on a worker of the cluster."""
-    return fetch(ray.remote(num_cpus=1, num_gpus=gpus)(function).remote(*arguments))
+def call_worker(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return what the function returns on a worker of the cluster, placed by Ray's options."""
+    return fetch(ray.remote(**{"num_cpus": 1, **options})(function).remote(*arguments))
 
 
 def fetch(reference: ray.ObjectRef) -> Any:

@@ -6,7 +6,8 @@
     │   ├── TaskError               a task that cannot be loaded or breaks its contract
     │   ├── DataError               a data set with something missing, damaged or out of range
     │   ├── WeightsError            a weight file that is missing, damaged or unsafe
-    │   └── RunFolderError          a run folder that cannot be made, read or resumed
+    │   ├── RunFolderError          a run folder that cannot be made, read or resumed
+    │   └── StorageError            a storage that cannot be opened, or stays away for too long
     ├── TrialError                  one trial cannot be finished; the search goes on
     ├── ExportError                 a model cannot be written in another format: exit status 1
     └── StudyError                  the study cannot be finished: exit status 1
@@ -52,6 +53,10 @@ class WeightsError(UserError):
 
 class RunFolderError(UserError):
     """A run folder that cannot be made, read or resumed."""
+
+
+class StorageError(UserError):
+    """A storage that cannot be opened or written to, or that stays away for too long."""
 
 
 class TrialError(SearchError):

@@ -10,6 +10,8 @@ from enum import Enum
 from typing import Any, Literal
 
 Precision = Literal["float", "bfloat16", "int8"]
+EngineKind = Literal["onednn", "gpu", "tensorrt"]
+"""What Paddle Inference runs a model with."""
 ImportanceCriterion = Literal["l1_norm", "l2_norm", "geometric_median", "batch_norm_scale"]
 CalibrationAlgorithm = Literal["abs_max", "avg", "hist", "KL", "mse", "emd"]
 

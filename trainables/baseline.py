@@ -12,7 +12,8 @@ import numpy as np
 
 from spaces.errors import TaskError, TrialError
 from spaces.layers import Layer
-from spaces.plan import PruningGroup, QuantizationChoice
+from spaces.plan import EngineKind, PruningGroup, QuantizationChoice
+from trainables import gpu
 from trainables.compression.groups import LeftOut, survey_groups
 from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
@@ -90,8 +91,10 @@ def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
     return digest.hexdigest()
 
 
-def available_choices() -> tuple[QuantizationChoice, ...]:
+def available_choices(kind: EngineKind = "onednn") -> tuple[QuantizationChoice, ...]:
     """Return the quantization choices that make sense on this machine."""
+    if kind != "onednn":
+        return gpu.offered_choices(kind)
     return tuple(
         choice
         for choice in QuantizationChoice
@@ -134,7 +137,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         groups=survey.groups,
         left_out=survey.left_out,
         layers=survey.layers,
-        choices=available_choices(),
+        choices=available_choices(settings.engine),
         inputs=tuple(task.inputs),
     )
 
@@ -147,4 +150,4 @@ def load_statistics(folder: Path) -> np.ndarray:
 
 def load_engine(settings: TrialSettings) -> Engine:
     """Return the baseline's export, ready to be timed against."""
-    return Engine(settings.baseline_folder, "float", settings.threads)
+    return Engine(settings.baseline_folder, "float", settings.threads, settings.engine)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import paddle
 
 from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
+from trainables import gpu
 from trainables.baseline import Baseline, load_engine, load_statistics
 from trainables.cache import JsonCache, fingerprint_of, processor
 from trainables.compression.quantization import first_samples
 from trainables.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
-from trainables.latency import DeviceLease, Effort, LatencyReading, read_latency, time_in_turn
+from trainables.latency import Effort, LatencyReading, read_latency, time_in_turn
 from trainables.loading import load_task
 from trainables.metrics import loss_standard_error, relative_loss
-from trainables.settings import TrialSettings
+from trainables.node import Node
+from trainables.settings import BASELINE, TrialSettings, reference_name
 from trainables.task import Measurement
 from trainables.training import Trainer
 
@@ -44,15 +45,18 @@ class Stopwatch:
 class TrialContext:
     """Built once by a worker, then shared by all its trials."""
 
-    def __init__(self, settings: TrialSettings, baseline: Baseline, lease: DeviceLease) -> None:
+    def __init__(self, settings: TrialSettings, baseline: Baseline, node: Node) -> None:
+        gpu.choose_device()
         self.settings = settings
         self.baseline = baseline
-        self.lease = lease
+        self.lease = node.lease
+        self.files = node.files
+        self.files.fetch(settings.folder, BASELINE)
         self.task = load_task(settings.task, settings.task_options)
         self.baseline_engine = load_engine(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
-        self._readings = JsonCache(Path(settings.cache_folder) / "latency")
+        self._readings = JsonCache(settings.cache / "latency")
         self._processor = processor()
         self._references: dict[QuantizationChoice, list[tuple[Engine, float]]] = {}
 
@@ -115,18 +119,15 @@ class TrialContext:
         In float the baseline is one of them, and where a graph has none it is the only one.
         """
         if graph not in self._references:
-            found = [
-                (
-                    Engine(
-                        self.settings.reference_folder(reference.plan),
-                        graph.precision,
-                        self.settings.threads,
-                    ),
-                    reference.latency_ratio,
-                )
-                for reference in self.baseline.references
-                if reference.plan.quantization.graph is graph
-            ]
+            found = []
+            for reference in self.baseline.references:
+                if reference.plan.quantization.graph is graph:
+                    self.files.fetch(self.settings.folder, reference_name(reference.plan))
+                    folder = self.settings.reference_folder(reference.plan)
+                    engine = Engine(
+                        folder, graph.precision, self.settings.threads, self.settings.engine
+                    )
+                    found.append((engine, reference.latency_ratio))
             if graph is QuantizationChoice.FLOAT or not found:
                 found.append((self.baseline_engine, 1.0))
             self._references[graph] = found
@@ -166,7 +167,7 @@ class TrialContext:
             [ratio for _, ratio in self.references(graph)],
             self.settings.latency_batch,
             self.settings.threads,
-            describe(plan.quantization.precision),
+            describe(plan.quantization.precision, self.settings.engine),
             self._processor,
         )
         known = self._readings.get(key)

@@ -1,4 +1,4 @@
-"""The engine a model is deployed on: Paddle Inference with oneDNN, configured in one place."""
+"""The engine a model is deployed on: Paddle Inference, configured here, and in gpu.py for GPUs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import paddle
 import paddle.inference
 
-from spaces.plan import Precision
+from spaces.plan import EngineKind, Precision
+from trainables import gpu
 
 MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
-ENGINE = "paddle_inference_onednn"
 # All that oneDNN quantizes but pooling. Into bins that do not divide a map, as in pyramid pooling,
 # and behind some sums of convolutions it has no INT8 kernel, and the engine fails at its first run.
 INT8_OPERATORS = (
@@ -25,8 +25,18 @@ INT8_OPERATORS = (
 )
 
 
-def switches(precision: Precision) -> dict[str, bool]:
-    """Return what has to be switched on in `paddle.inference.Config` for a precision."""
+def engine_name(kind: EngineKind) -> str:
+    """Return what a manifest calls an engine."""
+    return f"paddle_inference_{kind}"
+
+
+def switches(precision: Precision, kind: EngineKind = "onednn") -> dict[str, bool]:
+    """Return what has to be switched on in `paddle.inference.Config` for a precision.
+
+    On GPUs the calls have arguments (trainables/gpu.py); here is which of them are made.
+    """
+    if kind != "onednn":
+        return {"enable_use_gpu": True, "enable_tensorrt_engine": kind == "tensorrt"}
     return {
         "enable_mkldnn": True,
         "enable_mkldnn_bfloat16": precision == "bfloat16",
@@ -40,14 +50,21 @@ def supports_bfloat16() -> bool:
 
 
 class Engine:
-    """An exported model, loaded and ready. `precision` None runs it plainly, without oneDNN.
+    """An exported model, loaded and ready. `precision` None runs it plainly, on the CPU.
 
     A quantized model run without its INT8 switch computes the same on fake-quantized
     floats, many times slower; the plain run is that reference.
     """
 
-    def __init__(self, folder: Path, precision: Precision | None, threads: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        precision: Precision | None,
+        threads: int,
+        kind: EngineKind = "onednn",
+    ) -> None:
         self._folder = folder
+        self._kind: EngineKind = kind if precision is not None else "onednn"
         self._precision = precision
         self._threads = threads
         self._has_run = False
@@ -58,15 +75,19 @@ class Engine:
     def _create(self) -> None:
         files = (str(self._folder / MODEL_FILE), str(self._folder / WEIGHTS_FILE))
         config = paddle.inference.Config(*files)
-        config.disable_gpu()
         config.disable_glog_info()
         config.set_cpu_math_library_num_threads(self._threads)
         config.enable_memory_optim()
         config.switch_ir_optim(self._precision is not None)
-        if self._precision is not None:
-            for name, on in switches(self._precision).items():
-                if on:
-                    getattr(config, name)()
+        if self._kind != "onednn":
+            assert self._precision is not None
+            gpu.configure(config, self._kind, self._precision)
+        else:
+            config.disable_gpu()
+            if self._precision is not None:
+                for name, on in switches(self._precision).items():
+                    if on:
+                        getattr(config, name)()
         if self.int8_operators is not None:
             config.enable_mkldnn_int8(set(self.int8_operators))
         self._predictor = paddle.inference.create_predictor(config)
@@ -82,7 +103,8 @@ class Engine:
         try:
             outputs = self._run(inputs)
         except Exception:  # Each operator of the engine raises its own kind.
-            if self._precision != "int8" or self._has_run or self.int8_operators is not None:
+            cpu = self._kind == "onednn" and self._precision == "int8"
+            if not cpu or self._has_run or self.int8_operators is not None:
                 raise
             self.int8_operators = INT8_OPERATORS
             self._create()
@@ -94,6 +116,8 @@ class Engine:
         for handle, array in zip(self._inputs, inputs, strict=True):
             handle.copy_from_cpu(np.ascontiguousarray(array))
         self._predictor.run()
+        if self._kind != "onednn":
+            gpu.synchronize()
         names = self._predictor.get_output_names()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
 
@@ -103,6 +127,7 @@ def size_bytes(folder: Path) -> int:
     return sum((folder / name).stat().st_size for name in (MODEL_FILE, WEIGHTS_FILE))
 
 
-def describe(precision: Precision) -> str:
+def describe(precision: Precision, kind: EngineKind = "onednn") -> str:
     """Return the engine's settings as one line of JSON, for fingerprints."""
-    return json.dumps({"engine": ENGINE, "paddle": paddle.__version__, **switches(precision)})
+    named = {"engine": engine_name(kind), "paddle": paddle.__version__}
+    return json.dumps({**named, **switches(precision, kind)})

@@ -6,20 +6,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.latency import DeviceLease
-from trainables.settings import TrialSettings
+from trainables.node import Node
+from trainables.settings import BASELINE, MODEL, TrialSettings, candidate_name
 
 if TYPE_CHECKING:
     from spaces.plan import Precision
     from trainables.context import TrialContext
 
 
-def baseline_job(settings: TrialSettings) -> dict[str, Any]:
+def baseline_job(settings: TrialSettings, node: Node | None = None) -> dict[str, Any]:
     """Return `Baseline.to_json()`; its export stays in the run folder."""
     from trainables.baseline import measure_baseline
     from trainables.loading import load_task
 
-    return measure_baseline(load_task(settings.task, settings.task_options), settings).to_json()
+    found = measure_baseline(load_task(settings.task, settings.task_options), settings)
+    (node or Node()).files.keep(settings.folder, BASELINE)
+    return found.to_json()
 
 
 def sensitivity_job(
@@ -31,7 +33,7 @@ def sensitivity_job(
     from trainables.loading import load_task
 
     rows, cached = cached_group_sensitivity(
-        JsonCache(Path(settings.cache_folder) / "sensitivity"),
+        JsonCache(settings.cache / "sensitivity"),
         baseline["fingerprint"],
         lambda: load_task(settings.task, settings.task_options),
         group,
@@ -44,31 +46,31 @@ def sensitivity_job(
     return [row.to_json() for row in rows], cached
 
 
-def _context(settings: TrialSettings, baseline: dict[str, Any], lease: DeviceLease) -> TrialContext:
+def _context(settings: TrialSettings, baseline: dict[str, Any], node: Node) -> TrialContext:
     from trainables.baseline import Baseline
     from trainables.context import TrialContext
 
-    return TrialContext(settings, Baseline.from_json(baseline), lease)
+    return TrialContext(settings, Baseline.from_json(baseline), node)
 
 
 def reference_job(
     settings: TrialSettings,
     baseline: dict[str, Any],
-    lease: DeviceLease,
+    node: Node,
     plans: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Return the rows of `time_references`; the exports stay in the run folder."""
     from spaces.plan import Plan
     from trainables.shapes import time_references
 
-    context = _context(settings, baseline, lease)
+    context = _context(settings, baseline, node)
     return time_references([Plan.from_json(item) for item in plans], context)
 
 
 def latency_job(
     settings: TrialSettings,
     baseline: dict[str, Any],
-    lease: DeviceLease,
+    node: Node,
     plans: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Return a reading for every plan's shape, untrained, or the `reason` why there is none."""
@@ -76,7 +78,7 @@ def latency_job(
     from spaces.plan import Plan
     from trainables.shapes import time_shape
 
-    context = _context(settings, baseline, lease)
+    context = _context(settings, baseline, node)
     rows: list[dict[str, Any]] = []
     for item in plans:
         try:
@@ -112,18 +114,18 @@ def groups_job(settings: TrialSettings) -> dict[str, Any]:
 
 
 def trial_job(
-    settings: TrialSettings, baseline: dict[str, Any], lease: DeviceLease, plan: dict[str, Any]
+    settings: TrialSettings, baseline: dict[str, Any], node: Node, plan: dict[str, Any]
 ) -> dict[str, Any]:
     """Return `TrialResult.to_json()` of one plan; its export stays in the folder of candidate 0."""
     from spaces.plan import Plan
     from trainables.trial import run_trial
 
-    context = _context(settings, baseline, lease)
+    context = _context(settings, baseline, node)
     *_, result = run_trial(0, Plan.from_json(plan), context)
     return result.to_json()
 
 
-def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str) -> dict[str, Any]:
+def final_job(settings: TrialSettings, node: Node, plan: dict[str, Any]) -> dict[str, Any]:
     """Return the delivered model's figures beside the baseline's.
 
     The only place where the test split is read, and each model reads it once.
@@ -133,19 +135,22 @@ def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str)
     from spaces.plan import Plan
     from trainables.baseline import load_engine
     from trainables.compression.quantization import first_samples
-    from trainables.engine import ENGINE, Engine, size_bytes, switches
+    from trainables.engine import Engine, engine_name, size_bytes, switches
     from trainables.evaluation import evaluate
-    from trainables.latency import FINAL, NoLease, read_latency, time_in_turn
+    from trainables.latency import FINAL, read_latency, time_in_turn
     from trainables.loading import load_task
     from trainables.metrics import loss_standard_error, relative_loss
 
+    for name in (BASELINE, MODEL):
+        node.files.fetch(settings.folder, name)
     task = load_task(settings.task, settings.task_options)
     precision = Plan.from_json(plan).quantization.precision
-    winner = Engine(Path(winner_folder), precision, settings.threads)
+    winner_folder = settings.folder / MODEL
+    winner = Engine(winner_folder, precision, settings.threads, settings.engine)
     baseline = load_engine(settings)
     # No reference between them: this is how many times faster the one is than the other.
     runs_ms = time_in_turn(
-        [winner, baseline], first_samples(task, settings.latency_batch), NoLease(), FINAL
+        [winner, baseline], first_samples(task, settings.latency_batch), node.lease, FINAL
     )
     reading = read_latency(
         runs_ms,
@@ -165,10 +170,10 @@ def final_job(settings: TrialSettings, plan: dict[str, Any], winner_folder: str)
         "latency": reading.to_json(),
         "size_bytes": {
             "baseline": size_bytes(settings.baseline_folder),
-            "winner": size_bytes(Path(winner_folder)),
+            "winner": size_bytes(winner_folder),
         },
-        "engine": ENGINE,
-        "engine_config": switches(precision),
+        "engine": engine_name(settings.engine),
+        "engine_config": switches(precision, settings.engine),
         "int8_operators": winner.int8_operators,
     }
 
@@ -189,13 +194,21 @@ def timing_job(
         Plan.from_json(plan).quantization.precision,
     )
     return [
-        mean_of_runs(Engine(Path(folder), precision, settings.threads), inputs, warmup, runs)
+        mean_of_runs(
+            Engine(Path(folder), precision, settings.threads, settings.engine),
+            *(inputs, warmup, runs),
+        )
         for folder, precision in zip(folders, precisions, strict=True)
     ]
 
 
 def reexport_job(
-    settings: TrialSettings, baseline: dict[str, Any], plan: dict[str, Any], number: int, out: str
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    node: Node,
+    plan: dict[str, Any],
+    number: int,
+    out: str,
 ) -> dict[str, Any]:
     """Write the model of a finished trial anew from its plan and weights; return its measurement.
 
@@ -207,18 +220,19 @@ def reexport_job(
     from trainables.compression.pruning import pruned_model
     from trainables.compression.quantization import export_candidate
     from trainables.engine import MODEL_FILE, WEIGHTS_FILE, Engine
-    from trainables.latency import NoLease
     from trainables.trial import WEIGHTS
     from trainables.weights import load_weights
 
-    context = _context(settings, baseline, NoLease())
+    context = _context(settings, baseline, node)
+    node.files.fetch(settings.folder, candidate_name(number))
     chosen, target = Plan.from_json(plan), Path(out)
     source = settings.candidate_folder(number)
     if chosen.quantization.is_trained:
         target.mkdir(parents=True, exist_ok=True)
         for name in (MODEL_FILE, WEIGHTS_FILE):
             shutil.copy2(source / name, target / name)
-        engine = Engine(target, chosen.quantization.precision, settings.threads)
+        precision = chosen.quantization.precision
+        engine = Engine(target, precision, settings.threads, settings.engine)
     else:
         model = pruned_model(context.task, chosen, settings.criterion)
         load_weights(model, source / WEIGHTS)

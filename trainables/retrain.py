@@ -4,21 +4,89 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spaces.plan import Plan
-from trainables.latency import NoLease
-from trainables.settings import TrialSettings
+from trainables.node import Node
+from trainables.settings import TrialSettings, candidate_name, retrained_name
+
+if TYPE_CHECKING:
+    import paddle
+
+    from trainables.training import Trainer
+    from trainables.weights import Arrays
 
 OUTCOME = "outcome.json"
+PROGRESS = "progress.json"
+# Of a phase's steps: what is lost at most with a worker.
+CHECKPOINT_SHARE = 0.1
+
+Phase = Literal["float", "quantized"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come."""
+
+    phase: Phase
+    step: int
+
+
+def restored() -> tuple[Progress | None, Arrays]:
+    """Return where the workers before these had come to, and the model's weights there."""
+    import ray.train
+
+    from trainables.trial import WEIGHTS
+    from trainables.weights import read_weights
+
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return None, {}
+    with checkpoint.as_directory() as folder:
+        progress = Progress(**json.loads((Path(folder) / PROGRESS).read_text()))
+        return progress, read_weights(Path(folder) / WEIGHTS)
+
+
+def _report(model: paddle.nn.Layer, progress: Progress, rank: int) -> None:
+    """Leave a checkpoint; all workers come here, the first one writes it.
+
+    Without the optimizer's momentum: it is there again after some steps.
+    """
+    import ray.train
+
+    from trainables.trial import WEIGHTS
+    from trainables.weights import model_weights, write_weights
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = None
+        if rank == 0:
+            write_weights(Path(folder) / WEIGHTS, model_weights(model))
+            (Path(folder) / PROGRESS).write_text(json.dumps(asdict(progress)))
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report({"step": progress.step}, checkpoint=checkpoint)
+
+
+def _train(trainer: Trainer, start: int, report: Callable[[int], None]) -> float:
+    """Train from step `start` to the end; return the mean loss of the last stretch."""
+    trainer.step = start
+    stretch = max(1, round(CHECKPOINT_SHARE * trainer.steps))
+    loss = 0.0
+    while trainer.step < trainer.steps:
+        loss = trainer.run(min(stretch, trainer.steps - trainer.step))
+        if trainer.step < trainer.steps:
+            report(trainer.step)
+    return loss
 
 
 def retrain_loop(config: dict[str, Any]) -> None:
     """Retrain one candidate; run by every worker of a Ray Train job.
 
-    `config` has `settings`, `baseline`, `plan`, `number` (whose fine-tuned weights it
-    starts from) and `folder`, where the first worker leaves the export and OUTCOME.
+    `config` has `settings`, `baseline`, `node`, `plan` and `number` (whose fine-tuned weights it
+    starts from). The first worker leaves the export and OUTCOME in the run's folder.
     """
     import paddle
     import paddle.distributed
@@ -33,41 +101,54 @@ def retrain_loop(config: dict[str, Any]) -> None:
         WEIGHTS,
         training_seed,
     )
-    from trainables.weights import load_weights, model_weights, write_weights
+    from trainables.weights import load_weights, model_weights, set_weights, write_weights
 
     settings = TrialSettings(**config["settings"])
-    plan = Plan.from_json(config["plan"])
-    folder = Path(config["folder"])
+    plan, number = Plan.from_json(config["plan"]), int(config["number"])
+    node: Node = config["node"]
+    folder = settings.folder / retrained_name(number)
     workers = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
     if workers > 1:
         paddle.distributed.init_parallel_env()
 
-    context = TrialContext(settings, Baseline.from_json(config["baseline"]), NoLease())
-    # Far from every seed of a trial, and another order of the data for every worker.
-    seed = training_seed(settings.seed, plan) + 1_000_000_007 * (rank + 1)
-    paddle.seed(seed % 2**31)
+    context = TrialContext(settings, Baseline.from_json(config["baseline"]), Node(files=node.files))
+    progress, arrays = restored()
+    start = progress.step if progress is not None else 0
+    # Far from every seed of a trial, and another order of the data for every worker; after a
+    # loss yet another, for what it had seen is not known.
+    seed = (training_seed(settings.seed, plan) + 1_000_000_007 * (rank + 1) + start) % 2**31
+    paddle.seed(seed)
     model = pruned_model(context.task, plan, settings.criterion)
-    load_weights(model, settings.candidate_folder(config["number"]) / WEIGHTS)
 
-    def train(samples: int, share: float) -> float:
+    def train(phase: Phase, samples: int, share: float) -> float:
         wrapped = paddle.DataParallel(model) if workers > 1 else model
         trainer = context.trainer(
-            wrapped,
-            samples=samples,
-            learning_rate_share=share,
-            seed=seed % 2**31,
-            workers=workers,
+            wrapped, samples=samples, learning_rate_share=share, seed=seed, workers=workers
         )
-        return trainer.run(trainer.steps)
+        begun = start if progress is not None and progress.phase == phase else 0
+        return _train(trainer, begun, lambda step: _report(model, Progress(phase, step), rank))
 
-    loss = train(settings.retrain_samples, 1.0) if plan.is_pruned else None
-    if rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_weights(folder / WEIGHTS, model_weights(model))
+    loss = None
+    if progress is None or progress.phase == "float":
+        if progress is None:
+            node.files.fetch(settings.folder, candidate_name(number))
+            load_weights(model, settings.candidate_folder(number) / WEIGHTS)
+        else:
+            set_weights(model, arrays, "checkpoint")
+        if plan.is_pruned:
+            loss = train("float", settings.retrain_samples, 1.0)
+        if rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_weights(folder / WEIGHTS, model_weights(model))
+            node.files.keep(settings.folder, retrained_name(number))
+    elif rank == 0:
+        node.files.fetch(settings.folder, retrained_name(number))
     quantization = prepare_quantization(model, plan.quantization)
     if quantization is not None:
-        loss = train(settings.retrain_qat_samples, QAT_SHARE)
+        if progress is not None and progress.phase == "quantized":
+            set_weights(model, arrays, "checkpoint")
+        loss = train("quantized", settings.retrain_qat_samples, QAT_SHARE)
     if rank == 0:
         engine, difference = export_candidate(
             model, plan.quantization, quantization, context.task, settings, folder
@@ -85,5 +166,6 @@ def retrain_loop(config: dict[str, Any]) -> None:
         temporary = folder / f".{OUTCOME}.tmp"
         temporary.write_text(json.dumps(outcome))
         temporary.replace(folder / OUTCOME)
+        node.files.keep(settings.folder, retrained_name(number))
     if workers > 1:
         paddle.distributed.barrier()

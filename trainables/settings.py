@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spaces.plan import CalibrationAlgorithm, ImportanceCriterion, Plan
+from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, Plan
+
+# A run's files, by name within its folder.
+BASELINE = "baseline"
+MODEL = "model"
+
+
+def reference_name(plan: Plan) -> str:
+    return f"references/{plan.key}"
+
+
+def candidate_name(number: int) -> str:
+    return f"candidates/{number:06d}"
+
+
+def retrained_name(number: int) -> str:
+    return f"retrained/{number:06d}"
+
+
+def node_cache(given: str | None) -> Path:
+    """Return where this node keeps what outlives a run."""
+    if given is not None:
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "slimsearch"
 
 
 @dataclass(frozen=True)
@@ -16,7 +41,9 @@ class TrialSettings:
     task: str
     """A built-in name, or "module:attribute"."""
     run_folder: str
-    cache_folder: str
+    """Where the run's files are on every node; a relative one is below the node's cache."""
+    cache_folder: str | None
+    """Where a node keeps what outlives a run; None: where its environment says."""
     task_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the task's factory, for example {"weights": "mine.safetensors"}."""
     seed: int = 0
@@ -44,17 +71,27 @@ class TrialSettings:
     """Samples in a timed run."""
     threads: int = 1
     """Threads of a timed run, and of a trial."""
+    engine: EngineKind = "onednn"
     shape_first: bool = True
     """Whether a trial times its shape before any training, so that it can be stopped there."""
 
     @property
+    def cache(self) -> Path:
+        return node_cache(self.cache_folder)
+
+    @property
+    def folder(self) -> Path:
+        """The run's files on this node."""
+        return self.cache / "runs" / self.run_folder
+
+    @property
     def baseline_folder(self) -> Path:
-        return Path(self.run_folder) / "baseline"
+        return self.folder / BASELINE
 
     def reference_folder(self, plan: Plan) -> Path:
         """Return where the export of a model lies that others are timed beside."""
-        return Path(self.run_folder) / "references" / plan.key
+        return self.folder / reference_name(plan)
 
     def candidate_folder(self, number: int) -> Path:
         """Return where trial `number` leaves its export and its weights."""
-        return Path(self.run_folder) / "candidates" / f"{number:06d}"
+        return self.folder / candidate_name(number)

@@ -18,6 +18,7 @@ from trainables.compression.quantization import export_candidate, prepare_quanti
 from trainables.context import TrialContext
 from trainables.engine import Engine, describe
 from trainables.latency import FINAL, FULL, LatencyReading, time_in_turn
+from trainables.settings import reference_name
 
 
 def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
@@ -64,17 +65,18 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
         row: dict[str, Any] = {"plan": plan.to_json()}
         try:
             engines[plan] = shape_engine(_model(plan, context), plan, context, folder)
+            context.files.keep(settings.folder, reference_name(plan))
         except Exception as error:  # A shape that cannot be had does not end the study.
             row["reason"] = one_line(error)
         rows.append(row)
-    cache = JsonCache(Path(settings.cache_folder) / "references")
+    cache = JsonCache(settings.cache / "references")
     key = fingerprint_of(
         "references-1",
         context.baseline.fingerprint,
         [plan.to_json() for plan in engines],
         settings.latency_batch,
         settings.threads,
-        [describe(plan.quantization.precision) for plan in engines],
+        [describe(plan.quantization.precision, settings.engine) for plan in engines],
         processor(),
     )
     ratios = cache.get(key)

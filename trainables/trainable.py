@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
 from spaces.errors import one_line
 from spaces.plan import Plan
-from trainables.latency import DeviceLease
+from trainables.node import Node
 from trainables.settings import TrialSettings
 from trainables.task import TrialResult
 
@@ -31,13 +33,13 @@ class CompressionTrainable(tune.Trainable):
         config: dict[str, Any],
         settings: TrialSettings | None = None,
         baseline: dict[str, Any] | None = None,
-        lease: DeviceLease | None = None,
+        node: Node | None = None,
     ) -> None:
         from trainables.baseline import Baseline
         from trainables.context import TrialContext
 
-        assert settings is not None and baseline is not None and lease is not None
-        self._context = TrialContext(settings, Baseline.from_json(baseline), lease)
+        assert settings is not None and baseline is not None and node is not None
+        self._context = TrialContext(settings, Baseline.from_json(baseline), node)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -47,12 +49,15 @@ class CompressionTrainable(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         from trainables.trial import run_trial
 
-        plan = Plan.from_json(json.loads(config[PLAN]))
+        # What the last trial left in cycles may be as large as its model.
+        gc.collect()
+        self._plan = Plan.from_json(json.loads(config[PLAN]))
         self._last = TrialResult("RUNNING")
         self._number = int(config[NUMBER])
-        self._stages: Iterator[TrialResult] = run_trial(self._number, plan, self._context)
+        self._stages: Iterator[TrialResult] = run_trial(self._number, self._plan, self._context)
 
     def step(self) -> dict[str, Any]:
+        setproctitle(self._title())
         try:
             self._last = next(self._stages)
         except Exception as error:
@@ -71,6 +76,17 @@ class CompressionTrainable(tune.Trainable):
             "metric_loss": self._last.metric_loss,
             "done": self._last.state != "RUNNING",
         }
+
+    def _title(self) -> str:
+        """Return what the dashboard and `ps` show: the plan, and what is done next."""
+        name = f"{type(self).__name__} plan-{self._number:06d} {self._plan.quantization.value}"
+        if not self._last.readings:
+            return f"ray::{name} shape"
+        if len(self._last.measurements) < len(self._context.settings.rungs) and (
+            self._plan.is_pruned
+        ):
+            return f"ray::{name} finetune"
+        return f"ray::{name} to the end"
 
     def _keep_traceback(self) -> None:
         folder: Path = self._context.settings.candidate_folder(self._number)

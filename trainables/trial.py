@@ -15,6 +15,7 @@ from trainables.context import Stopwatch, TrialContext
 from trainables.engine import Engine, size_bytes
 from trainables.evaluation import eager
 from trainables.latency import FULL, QUICK, Effort
+from trainables.settings import candidate_name
 from trainables.shapes import shape_engine
 from trainables.task import TrialResult
 from trainables.weights import model_weights, write_weights
@@ -121,6 +122,8 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     with watch("latency"):
         _note_latency(result, "export", context, plan, FULL, lambda: engine)
     result.size_bytes = size_bytes(folder)
+    with watch("export"):
+        context.files.keep(settings.folder, candidate_name(number))
     result.state = "COMPLETE"
     yield result
 

@@ -35,6 +35,19 @@ class Plain(nn.Layer):
         return self.head(F.adaptive_avg_pool2d(F.relu(self.conv(x)), 1).flatten(1))
 
 
+class Upsampling(nn.Layer):
+    """A transposed convolution, as at the end of DB; the engine has none in INT8."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.up = nn.Conv2D(3, 8, 3, padding=1), nn.Conv2DTranspose(8, 8, 2, stride=2)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.up(F.relu(self.conv(x)))
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
 def quantized(network, folder):
     paddle.seed(0)
     model = network()
@@ -54,6 +67,12 @@ def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tm
     assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
     # And again, with another batch.
     assert engine.run([samples[:3]])[0].shape == (3, 4)
+
+
+def test_transposed_convolutions_stay_in_float(tmp_path):
+    folder, samples = quantized(Upsampling, tmp_path)
+    (outputs,) = Engine(folder, "int8", 1).run([samples])
+    assert outputs.shape == (8, 4)
 
 
 def test_what_cannot_be_run_at_all_raises(tmp_path):

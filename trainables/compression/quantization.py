@@ -89,5 +89,5 @@ def export_candidate(
         reference = Engine(folder, None, settings.threads).run(inputs)
     else:
         export_float(model, task.inputs, folder)
-    engine = Engine(folder, choice.precision, settings.threads)
+    engine = Engine(folder, choice.precision, settings.threads, settings.engine)
     return engine, check_outputs(engine.run(inputs), reference, choice.precision)

@@ -29,6 +29,9 @@ from trainables.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.export import input_spec, path_prefix
 from trainables.task import ModelInput
 
+# PaddleSlim's default, without transposed convolutions: the engine has no INT8 kernel for them.
+QUANTIZED_OPERATORS = ["conv2d", "depthwise_conv2d", "mul", "matmul", "matmul_v2"]
+
 
 def quantize_post_training(
     source: Path,
@@ -57,6 +60,7 @@ def quantize_post_training(
             save_params_filename=WEIGHTS_FILE,
             batch_nums=batches,
             algo=algorithm,
+            quantizable_op_type=QUANTIZED_OPERATORS,
             # Otherwise the file stays as large as in float.
             onnx_format=True,
         )

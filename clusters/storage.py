@@ -1,0 +1,221 @@
+"""A folder that every node reaches: s3://, gs://, hdfs://, or one that all have mounted.
+
+What it is asked to keep is there whole or not at all. A storage that is full, or that does not
+answer, is waited for: it outlives the hour in which somebody mends it, and so should a search.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pyarrow import fs
+
+from spaces.errors import StorageError, one_line
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# Where a file appears when its writing ends, and folders are but parts of names.
+OBJECT_STORES = ("s3", "gcs", "abfs")
+# The most that is waited between two attempts.
+LONGEST_PAUSE_S = 5.0
+
+
+def is_uri(text: str) -> bool:
+    """Return whether a text names a storage by a scheme, as "s3://bucket/runs" does."""
+    return "://" in text
+
+
+def join(uri: str, name: str) -> str:
+    """Return the URI of a folder within another; what follows a question mark stays last."""
+    path, question, options = uri.partition("?")
+    return f"{path.rstrip('/')}/{name}{question}{options}"
+
+
+def _open(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a URI or a path, and the path within it."""
+    try:
+        if is_uri(uri):
+            system, path = fs.FileSystem.from_uri(uri)
+        else:
+            system, path = fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise StorageError(
+            f"storage {uri}: {one_line(error)}; give a folder, or a URI that pyarrow opens, "
+            "such as s3://bucket/runs"
+        ) from error
+    return system, path
+
+
+class Storage:
+    """A folder in a file system of pyarrow's. Names are relative to it, with "/" between parts."""
+
+    def __init__(
+        self,
+        uri: str,
+        patience_s: float = 3600.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.uri = uri
+        self.patience_s = patience_s
+        self.filesystem, self.path = _open(uri)
+        self._say = say or logger.warning
+        self._has_folders = self.filesystem.type_name not in OBJECT_STORES
+
+    def create(self) -> None:
+        """Make the folder. Raises StorageError, at once, if nothing can be kept there."""
+        probe = f"{self.path}/.writable"
+        try:
+            if self._has_folders:
+                self.filesystem.create_dir(self.path, recursive=True)
+            with self.filesystem.open_output_stream(probe) as stream:
+                stream.write(b"\n")
+            self.filesystem.delete_file(probe)
+        except OSError as error:
+            raise StorageError(
+                f"storage {self.uri}: cannot be written to ({one_line(error)}); create it, or "
+                "give one that you may write to with --storage"
+            ) from error
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is kept under a name, None if nothing is."""
+
+        def operation() -> bytes | None:
+            try:
+                with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                self._check_mounted()
+                return None
+
+        return self._patiently(f"to read {name}", operation)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep bytes under a name, in place of what was there."""
+        self._patiently(f"to write {name}", lambda: self._write_once(name, data))
+
+    def _write_once(self, name: str, data: bytes) -> None:
+        target = f"{self.path}/{name}"
+        if not self._has_folders:
+            with self.filesystem.open_output_stream(target) as stream:
+                stream.write(data)
+            return
+        self._check_mounted()
+        folder, _, last = target.rpartition("/")
+        # Of this thread alone: the run's owner is noted while rows are written.
+        temporary = f"{folder}/.{last}.{threading.get_ident()}.tmp"
+        self.filesystem.create_dir(folder, recursive=True)
+        try:
+            with self.filesystem.open_output_stream(temporary) as stream:
+                stream.write(data)
+            self.filesystem.move(temporary, target)
+        except OSError:
+            self._forget(temporary)
+            raise
+
+    def _forget(self, path: str) -> None:
+        try:
+            self.filesystem.delete_file(path)
+        except OSError:
+            logger.debug("%s could not be deleted", path)
+
+    def delete(self, name: str) -> None:
+        """Keep nothing under a name any more."""
+
+        def operation() -> None:
+            try:
+                self.filesystem.delete_file(f"{self.path}/{name}")
+            except FileNotFoundError:
+                self._check_mounted()
+
+        self._patiently(f"to delete {name}", operation)
+
+    def delete_folder(self, name: str) -> None:
+        """Keep nothing in a folder any more, nor the folder."""
+
+        def operation() -> None:
+            try:
+                self.filesystem.delete_dir(f"{self.path}/{name}")
+            except FileNotFoundError:
+                self._check_mounted()
+
+        self._patiently(f"to delete {name}", operation)
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names of all files below a folder, sorted; half-written ones are not there."""
+        base = f"{self.path}/{folder}".rstrip("/")
+
+        def operation() -> list[str]:
+            self._check_mounted()
+            selector = fs.FileSelector(base, allow_not_found=True, recursive=True)
+            found = [
+                info.path[len(self.path) + 1 :]
+                for info in self.filesystem.get_file_info(selector)
+                if info.type == fs.FileType.File
+            ]
+            return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
+
+        return self._patiently(f"to list {folder or 'its files'}", operation)
+
+    def upload(self, source: Path, folder: str) -> None:
+        """Keep every file of a local folder. They come one by one: say elsewhere that all did."""
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                name = f"{folder}/{path.relative_to(source).as_posix()}"
+                self.write(name, path.read_bytes())
+
+    def download(self, folder: str, target: Path) -> bool:
+        """Bring all files below a folder into a local one; return whether there are any."""
+        names = self.names(folder)
+        for name in names:
+            data = self.read(name)
+            if data is not None:
+                path = target / name[len(folder) :].lstrip("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        return bool(names)
+
+    def _check_mounted(self) -> None:
+        """Raise OSError if the folder itself is gone, as when a disk is no longer mounted.
+
+        Without that, nothing would seem to be kept, or it would be written below the mount.
+        """
+        if self._has_folders and not self._exists():
+            raise OSError(f"{self.path} is not there")
+
+    def _exists(self) -> bool:
+        return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
+
+    def _patiently(self, doing: str, operation: Callable[[], Result]) -> Result:
+        """Return the operation's result; while the storage fails, try again.
+
+        Raises StorageError when patience is at an end.
+        """
+        began, pause, told = time.monotonic(), 0.2, False
+        while True:
+            try:
+                result = operation()
+            except OSError as error:
+                final = isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError))
+                if final or time.monotonic() - began > self.patience_s:
+                    raise StorageError(
+                        f"storage {self.uri}: not to be had {doing}, for "
+                        f"{time.monotonic() - began:.0f} s ({one_line(error)}); mend it, then "
+                        "carry the run on with --resume"
+                    ) from error
+                if not told:
+                    self._say(f"storage {self.uri}: waiting {doing} ({one_line(error)})")
+                    told = True
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            else:
+                if told:
+                    waited = time.monotonic() - began
+                    self._say(f"storage {self.uri}: there again after {waited:.0f} s")
+                return result

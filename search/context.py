@@ -1,0 +1,98 @@
+"""What every stage of a study is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from clusters.connect import Cluster, connected
+from clusters.lease import device_lease
+from search.config import RunConfig
+from search.progress import Display
+from search.run_folder import RunFolder
+from search.store import Store
+from trainables.node import Node
+from trainables.settings import TrialSettings
+
+# Of a resource that only says which nodes may be used; a thousand tasks fit on one.
+A_LITTLE = 0.001
+
+
+def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
+    """Return what the workers are told."""
+    return TrialSettings(
+        task=config.task,
+        task_options=config.task_options,
+        run_folder=run.node_path,
+        cache_folder=config.cache,
+        seed=config.seed,
+        rungs=tuple(config.rungs),
+        criterion=config.criterion,
+        finetune_samples=config.finetune_samples,
+        finetune_steps=config.finetune_steps,
+        qat_samples=config.qat_samples,
+        retrain_samples=config.retrain_samples,
+        retrain_qat_samples=config.retrain_qat_samples,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        calibration=config.calibration,
+        calibration_samples=config.calibration_samples,
+        eval_batch=config.eval_batch,
+        latency_batch=config.latency_batch,
+        threads=config.threads,
+        engine=config.engine,
+    )
+
+
+@contextmanager
+def cluster_of(config: RunConfig, display: Display) -> Iterator[Cluster]:
+    """Connect to the cluster that a configuration names; leave it afterwards."""
+    with connected(
+        config.address,
+        config.threads,
+        display.say,
+        runtime_env=config.runtime_env,
+        dashboard_host=config.dashboard_host,
+    ) as cluster:
+        yield cluster
+
+
+@dataclass(frozen=True)
+class StudyContext:
+    """A study on a cluster."""
+
+    config: RunConfig
+    run: RunFolder
+    settings: TrialSettings
+    store: Store
+    cluster: Cluster
+    node: Node
+    display: Display
+
+    @classmethod
+    def of(
+        cls, config: RunConfig, run: RunFolder, cluster: Cluster, display: Display
+    ) -> StudyContext:
+        node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
+        settings, store = trial_settings(config, run), Store(run.folder)
+        return cls(config, run, settings, store, cluster, node, display)
+
+    def placement(self, *, timed: bool, cpus: float = 1) -> dict[str, Any]:
+        """Return Ray's options for a task: on a node of the target's kind if it times models."""
+        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": self.config.gpus_per_trial}
+        if timed and self.config.target_resource is not None:
+            options["resources"] = {self.config.target_resource: A_LITTLE}
+        return options
+
+    @property
+    def trial_resources(self) -> dict[str, float]:
+        """What a trial takes, in Ray Tune's words."""
+        config = self.config
+        resources: dict[str, float] = {"cpu": config.threads, "gpu": config.gpus_per_trial}
+        if config.memory_gb_per_trial is not None:
+            resources["memory"] = config.memory_gb_per_trial * 1e9
+        if config.target_resource is not None:
+            resources[config.target_resource] = A_LITTLE
+        return resources

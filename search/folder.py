@@ -1,0 +1,51 @@
+"""A folder whose files are whole or not there, on this machine and, if asked for, on storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clusters.owner import Ownership
+from clusters.storage import Storage
+
+
+class Folder:
+    """Files by name, with "/" between parts. Whoever reads meets an old or a new one, never half.
+
+    With an ownership, storage has a file before this machine does: what counts is there, and
+    what is here is a copy.
+    """
+
+    def __init__(self, path: Path, ownership: Ownership | None = None) -> None:
+        self.path = path
+        self._ownership = ownership
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray Tune writes down what it is given, the ledger too; a driver's hold cannot be.
+        return {"path": self.path, "_ownership": None}
+
+    @property
+    def storage(self) -> Storage | None:
+        return self._ownership.storage if self._ownership is not None else None
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a file, in place of what it held.
+
+        Raises StorageError if the storage stays away, RunFolderError if it is another driver's.
+        """
+        if self._ownership is not None:
+            self._ownership.check()
+            self._ownership.storage.write(name, data)
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Readers of parquet folders pass over names that begin with a dot.
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(target)
+
+    def drop(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        if self._ownership is not None:
+            self._ownership.check()
+            self._ownership.storage.delete(name)
+        (self.path / name).unlink(missing_ok=True)

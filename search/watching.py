@@ -1,0 +1,96 @@
+"""Callbacks of Ray Tune that tell others how the search goes, each finished trial once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ray import tune
+from ray.util import metrics
+
+from search.ledger import Ledger, TrialRecord
+from search.store import STAGES
+
+
+class LedgerCallback(tune.Callback):
+    """Looks into the ledger whenever Ray Tune reports something.
+
+    Ray writes its callbacks down before the search: what cannot be written is made in `begin`.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._told = set(ledger.records)
+        self._begun = False
+
+    def begin(self) -> None:
+        """Make what the telling needs; called once."""
+
+    def tell(self, record: TrialRecord) -> None:
+        """Tell of one finished trial."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Tell of all trials that have finished since the last look."""
+        if not self._begun:
+            self.begin()
+            self._begun = True
+        for number in sorted(self._ledger.records.keys() - self._told):
+            self.tell(self._ledger.records[number])
+            self._told.add(number)
+
+    def setup(self, **info: Any) -> None:
+        self.look()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.look()
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        self.look()
+
+
+GAUGES = {
+    "slimsearch_best_latency_ratio": "Of the fastest feasible trial to the baseline",
+    "slimsearch_feasible_share": "Trials within the budget, as a share of all finished ones",
+    "slimsearch_hypervolume": "That the feasible trials dominate within the budget",
+}
+
+
+class MetricsCallback(LedgerCallback):
+    """Keeps Ray's own metrics up to date, which its dashboard and Prometheus read."""
+
+    def begin(self) -> None:
+        self._trials = metrics.Counter(
+            "slimsearch_trials", "Trials finished, by how they ended", ("state",)
+        )
+        self._seconds = metrics.Counter(
+            "slimsearch_stage_seconds", "Wall seconds of finished trials, by stage", ("stage",)
+        )
+        self._retries = metrics.Counter(
+            "slimsearch_retries", "Trials begun anew because their worker was lost"
+        )
+        self._gauges = {name: metrics.Gauge(name, about) for name, about in GAUGES.items()}
+
+    def tell(self, record: TrialRecord) -> None:
+        result = record.result
+        self._trials.inc(1, {"state": result.state})
+        for stage in STAGES:
+            spent = result.seconds.get(stage, 0.0)
+            if spent > 0:
+                self._seconds.inc(spent, {"stage": stage})
+        if record.retries:
+            self._retries.inc(record.retries)
+        for name, value in progress_figures(self._ledger).items():
+            self._gauges[f"slimsearch_{name}"].set(value)
+
+
+def progress_figures(ledger: Ledger) -> Mapping[str, float]:
+    """Return what a search has come to, by name; what nobody knows yet is left out."""
+    front = ledger.front()
+    figures = {
+        "feasible_share": len(ledger.feasible()) / max(1, len(ledger.records)),
+        "hypervolume": ledger.hypervolume(),
+    }
+    if front and front[0].result.latency_ratio is not None:
+        figures["best_latency_ratio"] = front[0].result.latency_ratio
+    return figures

@@ -1,0 +1,76 @@
+"""One driver at a time in a run's folder, on every kind of storage."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import pytest
+
+from clusters import owner
+from clusters.owner import OWNER, Owner, Ownership
+from clusters.storage import Storage
+from spaces.errors import RunFolderError
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(owner, "BEAT_S", 0.3)
+    monkeypatch.setattr(owner, "SETTLE_S", 0.05)
+
+
+@pytest.fixture
+def storage(uri):
+    made = Storage(uri, patience_s=30)
+    made.create()
+    return made
+
+
+def note(storage, **values):
+    about = {"host": "elsewhere", "pid": 4, "since": "yesterday", "token": "t", **values}
+    storage.write(OWNER, json.dumps(asdict(Owner(**about))).encode())
+
+
+def test_the_second_is_refused_and_told_who_is_first(storage):
+    first = Ownership.claim(storage)
+    with pytest.raises(RunFolderError) as caught:
+        Ownership.claim(storage)
+    assert f"process {os.getpid()} on {platform.node()}" in str(caught.value)
+    first.release()
+    Ownership.claim(storage).release()
+    assert storage.read(OWNER) is None
+
+
+def test_a_driver_elsewhere_that_no_longer_counts_is_dead(storage):
+    note(storage)
+    began = time.monotonic()
+    taken = Ownership.claim(storage)
+    assert time.monotonic() - began > 2 * owner.BEAT_S
+    taken.release()
+
+
+def test_a_dead_process_of_this_machine_is_known_at_once(storage, monkeypatch):
+    monkeypatch.setattr(owner, "BEAT_S", 60.0)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    note(storage, host=platform.node(), pid=dead.pid)
+    began = time.monotonic()
+    taken = Ownership.claim(storage)
+    assert time.monotonic() - began < 30
+    taken.release()
+
+
+def test_who_comes_back_after_a_silence_finds_out(storage):
+    mine = Ownership.claim(storage)
+    mine.check()
+    note(storage, host="elsewhere", pid=7)
+    deadline = time.monotonic() + 20
+    with pytest.raises(RunFolderError, match="process 7 on elsewhere"):
+        while time.monotonic() < deadline:
+            mine.check()
+            time.sleep(0.05)
+    mine.release()
+    assert storage.read(OWNER) is not None, "the other's note is not ours to delete"
