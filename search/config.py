@@ -107,7 +107,7 @@ class RunConfig(BaseModel):
     retries: int = Field(default=3, ge=0)
     """How often a trial is begun anew when its worker or its node is lost."""
     runtime_env: dict[str, Any] = {}
-    """Ray's runtime environment of the workers, such as {working_dir: .} to send them this folder."""
+    """Ray's runtime environment of the workers, such as {working_dir: .} to send this folder."""
     dashboard_host: str = "127.0.0.1"
     """What a local Ray's dashboard listens on. Any other address lets in whoever has the token."""
     trackers: list[Literal["tensorboard"]] = []

@@ -13,9 +13,10 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
+from search.journal import open_study
 from search.ledger import Ledger, TrialRecord
 from search.sampling import optuna_distributions
-from search.searcher import CONSTRAINT, PLANNED, PlanSearcher, open_study
+from search.searcher import CONSTRAINT, PLANNED, PlanSearcher
 from search.store import Store
 from spaces.plan import Plan
 from spaces.planner import Planner

@@ -40,6 +40,7 @@ def measure() -> dict[str, float]:
     from trainables.context import TrialContext
     from trainables.latency import FULL
     from trainables.loading import load_task
+    from trainables.node import Node
     from trainables.references import Reference
     from trainables.settings import TrialSettings
     from trainables.shapes import shape_engine, time_references
@@ -47,11 +48,12 @@ def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = TrialSettings("fashion_mnist", folder, str(Path(folder) / "cache"))
         baseline = measure_baseline(load_task(settings.task, {}), settings)
-        context = TrialContext(settings, baseline, device_lease())
+        node = Node(device_lease())
+        context = TrialContext(settings, baseline, node)
         space = Space(baseline.groups)
         rows = time_references(reference_plans(space), context)
         references = tuple(Reference.from_json(row) for row in rows)
-        context = TrialContext(settings, replace(baseline, references=references), device_lease())
+        context = TrialContext(settings, replace(baseline, references=references), node)
         engines = []
         for choice in (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ):
             for ratio in WIDTHS:

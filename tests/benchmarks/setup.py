@@ -22,6 +22,7 @@ from spaces.space import Space
 from trainables.cache import JsonCache, fingerprint_of
 from trainables.engine import MODEL_FILE
 from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job
+from trainables.node import Node
 from trainables.settings import TrialSettings
 from trainables.task import TrialResult
 
@@ -116,7 +117,7 @@ class Prepared:
                 known = mine
         bare = {**known, "references": []}
         plans = [plan.to_json() for plan in reference_plans(self._space(bare))]
-        rows = reference_job(self.settings, bare, device_lease(), plans)
+        rows = reference_job(self.settings, bare, Node(device_lease()), plans)
         return {**bare, "references": [row for row in rows if "reason" not in row]}
 
     def _space(self, baseline: dict) -> Space:
@@ -175,7 +176,7 @@ class Prepared:
 
     def _timed(self, plans: Iterable[Plan]) -> list[dict]:
         wanted = [plan.to_json() for plan in dict.fromkeys(plans)]
-        rows = latency_job(self.settings, self.baseline, device_lease(), wanted)
+        rows = latency_job(self.settings, self.baseline, Node(device_lease()), wanted)
         return [row for row in rows if "reason" not in row]
 
     def evaluate(self, plan: Plan) -> TrialResult:
@@ -192,7 +193,7 @@ class Prepared:
             return TrialResult.from_json(known)
         if self._context is None:
             self._context = TrialContext(
-                self.settings, Baseline.from_json(self.baseline), device_lease()
+                self.settings, Baseline.from_json(self.baseline), Node(device_lease())
             )
         try:
             *_, result = run_trial(0, plan, self._context)

@@ -29,6 +29,7 @@ from trainables.context import TrialContext
 from trainables.engine import size_bytes
 from trainables.latency import FULL
 from trainables.loading import load_task
+from trainables.node import Node
 from trainables.settings import TrialSettings
 from trainables.task import TrialResult
 from trainables.training import Trainer
@@ -124,7 +125,7 @@ def measure(case: ModelCase, work: Path) -> dict[str, Any]:
     baseline = measure_baseline(task, settings)
     space = build_space(RunConfig(budget=0.1), baseline.to_json())
     plan = uniform(space, RATIO, QuantizationChoice.FLOAT)
-    context = TrialContext(settings, baseline, device_lease())
+    context = TrialContext(settings, baseline, Node(device_lease()))
     *_, pruned = run_trial(0, plan, context)
     int8 = quantized(uniform(space, RATIO, QuantizationChoice.INT8_PTQ), context)
     costs = LayerCosts(baseline.layers, space.groups)

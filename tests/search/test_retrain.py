@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from search.config import RunConfig
+from search.context import StudyContext
 from search.progress import Display
 from search.retrain import retrain_winner
 from search.run_folder import RunFolder
@@ -29,7 +30,8 @@ def retrained(tmp_path, open_ledger, record, result):
         printed = io.StringIO()
         display = Display(Console(file=printed))
         try:
-            winner = retrain_winner(config, folder, None, {}, ledger, None, display)
+            study = StudyContext(config, folder, None, None, None, None, display)
+            winner = retrain_winner(study, {}, ledger)
         finally:
             folder.release()
         assert folder.stage("retrain") == winner

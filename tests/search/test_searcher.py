@@ -7,7 +7,8 @@ from optuna.samplers import PartialFixedSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.searcher import CONSTRAINT, PATIENCE, REPEATS, open_study
+from search.journal import open_study
+from search.searcher import CONSTRAINT, PATIENCE, REPEATS
 from spaces.plan import Plan
 from tests.search.tabulated import (
     BUDGET,

@@ -3,6 +3,7 @@
 import pytest
 
 from search.config import RunConfig
+from search.context import StudyContext
 from search.run_folder import RunFolder
 from search.surveys import (
     close_graphs,
@@ -86,7 +87,8 @@ def run(tmp_path):
 
 def survey(study, run):
     """Run a survey that has been done: nothing is given to it that it could do it with."""
-    return study(RunConfig(budget=0.1), run, None, {}, SPACE, None, None)
+    context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, None)
+    return study(context, {}, SPACE)
 
 
 def test_a_resumed_run_has_the_timings_it_found(run):

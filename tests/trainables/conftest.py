@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import QUICK
-from trainables.latency import NoLease
+from trainables.node import Node
 from trainables.settings import TrialSettings
 
 
@@ -25,4 +25,4 @@ def context(tiny_weights, tmp_path_factory):
     )
     baseline = measure_baseline(Mine(tiny_weights), settings)
     assert Baseline.from_json(baseline.to_json()) == baseline
-    return TrialContext(settings, baseline, NoLease())
+    return TrialContext(settings, baseline, Node())

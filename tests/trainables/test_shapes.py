@@ -9,7 +9,8 @@ from spaces.plan import Plan, QuantizationChoice
 from trainables.baseline import Baseline
 from trainables.context import TrialContext
 from trainables.jobs import latency_job, reference_job
-from trainables.latency import Effort, NoLease
+from trainables.latency import Effort
+from trainables.node import Node
 from trainables.references import Reference
 from trainables.shapes import time_references, time_shape
 from trainables.trial import run_trial
@@ -26,13 +27,13 @@ FLOAT, PTQ, QAT = (
 def fresh(context, tmp_path):
     """A context with folders of its own, whose trial models can be timed beside references."""
     settings = replace(context.settings, cache_folder=str(tmp_path / "cache"))
-    return TrialContext(settings, context.baseline, NoLease())
+    return TrialContext(settings, context.baseline, Node())
 
 
 def with_references(fresh, *references):
     baseline = replace(fresh.baseline, references=references)
     assert Baseline.from_json(json.loads(json.dumps(baseline.to_json()))) == baseline
-    return TrialContext(fresh.settings, baseline, NoLease())
+    return TrialContext(fresh.settings, baseline, Node())
 
 
 def test_references_are_timed_together_and_their_exports_stay(fresh):
@@ -57,7 +58,7 @@ def test_references_are_timed_together_and_their_exports_stay(fresh):
 
 def test_a_later_study_has_the_same_ratios_and_exports_of_its_own(fresh, tmp_path):
     plans = [Plan.of(HALF, FLOAT).to_json()]
-    arguments = fresh.baseline.to_json(), NoLease(), plans
+    arguments = fresh.baseline.to_json(), Node(), plans
     first = reference_job(fresh.settings, *arguments)
     again = replace(fresh.settings, run_folder=str(tmp_path / "later"))
     (tmp_path / "later").mkdir()
@@ -121,7 +122,7 @@ def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(fresh):
     rows = latency_job(
         fresh.settings,
         json.loads(json.dumps(fresh.baseline.to_json())),
-        NoLease(),
+        Node(),
         [plan.to_json() for plan in plans],
     )
     assert [Plan.from_json(row["plan"]) for row in rows] == plans
@@ -129,5 +130,5 @@ def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(fresh):
     assert "conv9.weight" in rows[1]["reason"]
     assert "\n" not in rows[1]["reason"]
     assert all(rows[index]["ratio"] > 0 and not rows[index]["reused"] for index in (0, 2))
-    again = latency_job(fresh.settings, fresh.baseline.to_json(), NoLease(), [plans[0].to_json()])
+    again = latency_job(fresh.settings, fresh.baseline.to_json(), Node(), [plans[0].to_json()])
     assert again == [{**rows[0], "reused": True}]

@@ -1,0 +1,138 @@
+"""A search on a cluster of nodes, and what can go wrong while it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from tests.nodes import Node, NodeCluster
+from tests.support import TABLES, Workplace, rows_of
+
+TRIAL = "ray::CompressionTrainable"
+# Whole seconds, not minutes: these searches are of the tiny task.
+PATIENCE_S = 900
+
+
+@contextlib.contextmanager
+def small_disk(folder, size="64m"):
+    """Mount a disk of its own at a folder."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True, capture_output=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def fill(disk, seconds):
+    """Leave no room on a disk for so long."""
+    filler = disk / "filler"
+
+    def empty():
+        filler.unlink(missing_ok=True)
+
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"0" * 65536)
+    threading.Timer(seconds, empty).start()
+
+
+@dataclass
+class Search:
+    """A search whose driver runs on one of the nodes, its run folder in a folder all of them see."""
+
+    place: Workplace
+    node: Node
+    run: Path
+    process: subprocess.Popen | None = None
+    said: list[str] = field(default_factory=list)
+    _reader: threading.Thread | None = None
+
+    def start(self, *arguments, cwd=None, **settings):
+        """Start the driver; it is not waited for."""
+        # Each node has a cache of its own, from its environment.
+        command = self.place.command(*arguments, cache="null", **settings)
+        self.process = self.node.popen(*command, cwd=cwd or self.place.folder)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.said.append(line.rstrip())
+
+    def kill(self):
+        """Kill the driver, as nothing else could."""
+        self.process.kill()
+        self.process.wait()
+
+    def wait_for(self, condition, what):
+        """Wait until something is so, the driver being alive."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert self.process.poll() is None, f"ended before {what}:\n" + "\n".join(self.said)
+            assert time.monotonic() < deadline, f"no {what}:\n" + "\n".join(self.said)
+            time.sleep(0.2)
+
+    def wait_for_trials(self, count):
+        self.wait_for(lambda: rows_of(self.run, "trials") >= count, f"{count} trials")
+
+    def end(self):
+        """Wait for the driver to end, and return what it left."""
+        self.process.wait(PATIENCE_S)
+        self._reader.join(30)
+        assert self.process.returncode == 0, "\n".join(self.said)
+        return Ended(self.run, "\n".join(self.said))
+
+
+@dataclass
+class Ended:
+    """What a finished search left."""
+
+    run: Path
+    said: str
+
+    @property
+    def manifest(self):
+        return json.loads((self.run / "manifest.json").read_text())
+
+    @property
+    def trials(self):
+        return pd.read_parquet(self.run / "trials")
+
+    @property
+    def hosts(self):
+        """Return the nodes that finished trials."""
+        return set(self.trials["worker"].str.partition(":")[0])
+
+    def check(self, count):
+        """Assert that every plan was evaluated once, and none is missing anywhere."""
+        trials = self.trials
+        assert len(trials) == count, self.said
+        assert trials["number"].is_unique
+        assert trials["plan_key"].is_unique, "a plan was tried twice"
+        assert self.manifest["trials"]["finished"] == count
+        assert self.manifest["trials"]["retries"] == trials["retries"].sum()
+        complete = set(trials[trials["state"] == "COMPLETE"]["number"])
+        tables = {t: pd.read_parquet(self.run / t) for t in TABLES}
+        for table in ("measurements", "ratios", "latency"):
+            assert complete <= set(tables[table]["number"].dropna()), (
+                f"{table} lacks a trial's rows"
+            )
+        for number in complete:
+            assert (self.run / "candidates" / f"{number:06d}" / "inference.pdmodel").is_file()
+        if trials["retries"].sum():
+            assert re.search(r"\d+ trials begun anew", self.said)
+
+
+def lose_worker(cluster: NodeCluster, search: Search, node: Node):
+    """Kill a worker in the middle of a trial."""
+    search.wait_for(lambda: node.kill_worker(TRIAL), f"a trial on {node.name}")

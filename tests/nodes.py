@@ -1,0 +1,221 @@
+"""A Ray cluster on one machine: each node in a network namespace, with an address and a host name
+of its own. Where the machine allows no namespaces the nodes share its address, and cannot be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+RAY = str(Path(sys.executable).with_name("ray"))
+PORT = 6379
+# A node that is cut off is found dead after this many failed checks.
+HEALTH = {
+    "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_timeout_ms": "8000",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+def _ip(*arguments, check=True):
+    return subprocess.run(["ip", *arguments], check=check, capture_output=True, text=True)
+
+
+def namespaces_work():
+    """Return whether this machine lets us make network namespaces."""
+    name = f"sl{os.getpid()}x"
+    try:
+        made = _ip("netns", "add", name, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+    if made:
+        made = (
+            subprocess.run(
+                ["ip", "netns", "exec", name, "unshare", "--uts", "hostname", name],
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        )
+        _ip("netns", "del", name)
+    return made
+
+
+@dataclass
+class Node:
+    """A Ray node, and what runs on it."""
+
+    name: str
+    address: str
+    prefix: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen | None = None
+    link: str | None = None
+
+    def popen(self, *command, **options):
+        """Start a command on the node."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
+        environment = {**self.environment, **options.pop("env", {})}
+        return subprocess.Popen([*self.prefix, *command], env=environment, **options)
+
+    def processes(self, title):
+        """Return the node's processes whose command line begins with, or names, a title."""
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if title in " ".join(process.cmdline()[:1]):
+                    found.append(process)
+        return found
+
+    def kill_worker(self, title):
+        """Kill a worker process; return whether there was one."""
+        for process in self.processes(title):
+            process.send_signal(signal.SIGKILL)
+            return True
+        return False
+
+    def kill_raylet(self):
+        (raylet,) = self.processes("raylet/raylet")
+        raylet.send_signal(signal.SIGKILL)
+
+    def cut(self):
+        """Let nothing reach the node any more, nor come from it."""
+        assert self.link is not None
+        _ip("link", "set", self.link, "down")
+
+    def stop(self):
+        """End the node and all that runs on it."""
+        if self.process is None:
+            return
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            for process in [psutil.Process(self.process.pid), *family]:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        self.process.wait()
+        self.process = None
+
+
+@dataclass
+class NodeCluster:
+    """The first node started is the head."""
+
+    folder: Path
+    environment: dict[str, str]
+    nodes: list[Node] = field(default_factory=list)
+    separate: bool = field(default_factory=namespaces_work)
+
+    def __post_init__(self):
+        self._tag = f"sl{secrets.token_hex(3)}"
+        self._net = f"10.{os.getpid() % 200 + 20}.{secrets.randbelow(250)}"
+        self._numbers = itertools.count(1)
+        self._token = secrets.token_hex(32)
+        # Paths of sockets have 107 characters, and a test's own folder takes most of them.
+        self._sockets = tempfile.mkdtemp(prefix="sl")
+        if self.separate:
+            _ip("link", "add", self._tag, "type", "bridge")
+            _ip("addr", "add", f"{self._net}.254/24", "dev", self._tag)
+            _ip("link", "set", self._tag, "up")
+
+    @property
+    def head(self):
+        return self.nodes[0]
+
+    @property
+    def host(self):
+        """The address of this machine itself, as the nodes reach it."""
+        return f"{self._net}.254" if self.separate else "127.0.0.1"
+
+    @property
+    def address(self):
+        return f"{self.head.address}:{PORT}"
+
+    def start(self, cpus=1, gpus=0, resources=None):
+        """Start a node and wait until Ray knows it."""
+        node = self._place(next(self._numbers))
+        self.nodes.append(node)
+        command = [RAY, "start", "--block", f"--node-ip-address={node.address}"]
+        command += [f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--disable-usage-stats"]
+        command += [f"--resources={json.dumps(resources or {})}"]
+        command += [f"--object-store-memory={200_000_000}"]
+        if node is self.head:
+            command += ["--head", f"--port={PORT}", "--dashboard-host=127.0.0.1"]
+            command += [f"--temp-dir={self._sockets}"]
+        else:
+            command += [f"--address={self.address}"]
+        log = (self.folder / f"{node.name}.log").open("w")
+        node.process = node.popen(*command, stdout=log, stdin=subprocess.DEVNULL)
+        self._wait_for(node)
+        return node
+
+    def _place(self, number):
+        name = f"{self._tag}n{number}"
+        cache = self.folder / name
+        cache.mkdir(parents=True)
+        environment = {
+            **self.environment,
+            **HEALTH,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self._token,
+            "XDG_CACHE_HOME": str(cache),
+        }
+        if not self.separate:
+            return Node(name, "127.0.0.1", [], environment)
+        address, link = f"{self._net}.{number}", f"{name}v"
+        _ip("netns", "add", name)
+        _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip("link", "set", link, "master", self._tag, "up")
+        for command in (
+            ("addr", "add", f"{address}/24", "dev", "eth0"),
+            ("link", "set", "eth0", "up"),
+            ("link", "set", "lo", "up"),
+        ):
+            _ip("-n", name, *command)
+        inside = 'hostname "$0" && exec "$@"'
+        prefix = ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", inside, name]
+        return Node(name, address, prefix, environment, link=link)
+
+    def _wait_for(self, node, timeout=90):
+        deadline, log = time.monotonic() + timeout, self.folder / f"{node.name}.log"
+        while time.monotonic() < deadline:
+            assert node.process.poll() is None, log.read_text()
+            if "Ray runtime started" in log.read_text():
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"{node.name} did not come up: {log.read_text()}")
+
+    def stop(self):
+        for node in self.nodes:
+            node.stop()
+        if self.separate:
+            for node in self.nodes:
+                left = _ip("netns", "pids", node.name, check=False).stdout.split()
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+                _ip("netns", "del", node.name, check=False)
+                _ip("link", "del", node.link, check=False)
+            _ip("link", "del", self._tag, check=False)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def node_cluster(folder, environment):
+    """Make a cluster without nodes; whatever it has in the end is stopped."""
+    cluster = NodeCluster(Path(folder), environment)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()

@@ -1,0 +1,92 @@
+"""Whole runs on three nodes, each with an address of its own, while things go wrong."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.faults import Search, fill, lose_worker, small_disk
+from tests.nodes import node_cluster
+from tests.support import rows_of
+
+pytestmark = pytest.mark.slow
+
+FEW = {"choices": "[float, int8_ptq]", "retrain_workers": 2}
+
+
+@pytest.fixture
+def cluster(local_workplace):
+    with (
+        tempfile.TemporaryDirectory(prefix="sl") as folder,
+        node_cluster(folder, local_workplace.environment()) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with small_disk(tmp_path / "mounted", "128m") as folder:
+        yield folder
+
+
+def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workplace, disk):
+    if not cluster.separate:
+        pytest.skip("no network namespaces on this machine")
+    head, second, third = (cluster.start(cpus=1) for _ in range(3))
+    search = Search(local_workplace, head, disk / "runs" / "one")
+    trials = 14
+    search.start(
+        *("--budget", "0.1", *local_workplace.task(), "--trials", str(trials)),
+        *("--storage", str(disk / "runs"), "--out", "one", "--address", cluster.address),
+        # Plans that wait for the node that is yet to come.
+        *("--concurrency", "4"),
+        storage_patience_s=120,
+        **FEW,
+    )
+    search.wait_for_trials(1)
+    lose_worker(cluster, search, second)
+    search.wait_for_trials(3)
+    second.kill_raylet()
+    fourth = cluster.start(cpus=1)
+    search.wait_for_trials(6)
+    fill(disk, 15)
+    search.wait_for_trials(9)
+    third.cut()
+    ended = search.end()
+    ended.check(trials)
+    assert "waiting to write" in ended.said
+    assert ended.manifest["trials"]["retries"] >= 2
+    assert ended.manifest["trials"]["lost_s"] > 0
+    assert ended.hosts == {node.name for node in (head, second, third, fourth)}
+    outcome = next((ended.run / "retrained").glob("*/outcome.json")).read_text()
+    assert '"workers": 2' in outcome
+
+
+def test_a_driver_that_dies_is_followed_by_one_elsewhere(cluster, local_workplace, tmp_path):
+    """On nodes of two kinds: models are timed on those of one."""
+    head = cluster.start(cpus=1)
+    target = cluster.start(cpus=1, resources={"target": 1})
+    runs = tmp_path / "runs"
+    search = Search(local_workplace, head, runs / "two")
+    search.start(
+        *("--budget", "0.1", *local_workplace.task(), "--trials", "6"),
+        *("--storage", str(runs), "--out", "two", "--address", cluster.address),
+        target_resource="target",
+        **FEW,
+    )
+    search.wait_for_trials(2)
+    second = Search(local_workplace, target, runs / "two")
+    second.start("--resume", str(runs / "two"), "--address", cluster.address)
+    assert second.process.wait(120) == 2
+    second._reader.join(30)
+    assert f"process {search.process.pid}" in "\n".join(second.said)
+    search.kill()
+    before = rows_of(search.run, "trials")
+    follower = Search(local_workplace, target, runs / "two")
+    elsewhere = Path(tempfile.mkdtemp(dir=tmp_path))
+    follower.start("--resume", str(runs / "two"), "--address", cluster.address, cwd=elsewhere)
+    ended = follower.end()
+    ended.check(6)
+    assert before >= 2
+    if cluster.separate:
+        assert ended.hosts == {target.name}

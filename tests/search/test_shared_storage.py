@@ -1,0 +1,82 @@
+"""A whole run in a bucket of a real S3 server: refused to a second driver, killed, resumed."""
+
+import subprocess
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from clusters.storage import Storage
+from tests.clusters.s3 import CREDENTIALS, s3_server
+from tests.faults import Ended
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as server:
+        yield server
+
+
+def start(place, cache, *arguments, **settings):
+    return subprocess.Popen(
+        place.command(*arguments, cache="null", **settings),
+        cwd=place.folder,
+        env={**place.environment(), "XDG_CACHE_HOME": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_rows(storage, count, process):
+    deadline = time.monotonic() + 600
+    while len(storage.names("trials")) < count:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def test_a_run_in_a_bucket(s3, local_workplace, tmp_path):
+    place = replace(local_workplace, address=None)
+    uri = s3.uri("searches")
+    storage = Storage(s3.uri("searches/mine"))
+    first = start(
+        place,
+        tmp_path / "one",
+        *("--budget", "0.1", *place.task(), "--trials", "8", "--storage", uri, "--out", "mine"),
+        choices="[float, int8_ptq]",
+    )
+    wait_for_rows(storage, 2, first)
+    second = start(place, tmp_path / "two", "--resume", storage.uri)
+    said, _ = second.communicate(timeout=120)
+    assert second.returncode == 2
+    assert f"process {first.pid} on " in said
+    first.kill()
+    first.wait()
+    before = set(storage.names("trials"))
+    third = start(place, tmp_path / "two", "--resume", storage.uri)
+    wait_for_rows(storage, 5, third)
+
+    def away():
+        with s3.away():
+            time.sleep(15)
+
+    absence = threading.Thread(target=away)
+    absence.start()
+    said, _ = third.communicate(timeout=600)
+    absence.join()
+    assert third.returncode == 0, said
+    assert before <= set(storage.names("trials")), "a finished trial was lost"
+    assert not (tmp_path / "two" / "slimsearch" / "runs" / "searches").exists()
+    storage.download("", tmp_path / "brought")
+    ended = Ended(tmp_path / "brought", said)
+    ended.check(8)
+    assert (tmp_path / "brought" / "model" / "inference.pdmodel").is_file()
+    assert (tmp_path / "brought" / "optuna.journal").is_file()
+    assert not storage.names("ray")
+    assert storage.read("owner.json") is None

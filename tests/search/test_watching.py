@@ -1,0 +1,83 @@
+"""What others are told of a search, each trial once."""
+
+import pickle
+
+import pytest
+
+from search.curves import curve_callbacks
+from search.watching import LedgerCallback, progress_figures
+
+
+class Noted(LedgerCallback):
+    def begin(self):
+        self.numbers = []
+
+    def tell(self, record):
+        self.numbers.append(record.number)
+
+
+@pytest.fixture
+def ledger(open_ledger, record, result, measurement):
+    opened = open_ledger()
+    rungs = [measurement(0.05), measurement(0.02, "quantize", 1, 1.0)]
+    opened.record(record(0, result("COMPLETE", 0.02, 0.5, rungs)))
+    opened.record(record(1, result("COMPLETE", 0.2, 0.25, rungs)))
+    return opened
+
+
+def test_each_trial_is_told_once_and_those_of_before_not_at_all(ledger, record, result):
+    callback = Noted(ledger)
+    callback.setup()
+    ledger.record(record(4, result("FAILED")))
+    ledger.record(record(3, result("COMPLETE", 0.01, 0.4)))
+    callback.on_step_end(0, [])
+    callback.on_step_end(1, [])
+    callback.on_experiment_end([])
+    assert callback.numbers == [3, 4]
+
+
+def test_figures_of_a_search(ledger, record, result):
+    figures = progress_figures(ledger)
+    assert figures["best_latency_ratio"] == 0.5
+    assert figures["feasible_share"] == 0.5
+    assert figures["hypervolume"] == pytest.approx(0.08 * 0.5)
+
+
+def test_figures_that_nobody_knows_yet_are_left_out(open_ledger):
+    assert "best_latency_ratio" not in progress_figures(open_ledger())
+
+
+def test_tensorboard_reads_what_is_written(ledger, record, result, measurement, tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import RecordWriter  # noqa: F401
+
+    assert curve_callbacks([], ledger, tmp_path) == []
+    (callback,) = curve_callbacks(["tensorboard"], ledger, tmp_path)
+    # Ray writes its callbacks down before it begins.
+    callback = pickle.loads(pickle.dumps(callback))
+    callback._ledger = ledger
+    callback.setup()
+    rungs = [measurement(0.05, fidelity=0.5), measurement(0.02, "quantize", 1, 1.0)]
+    ledger.record(record(7, result("COMPLETE", 0.02, 0.125, rungs)))
+    callback.on_experiment_end([])
+    found = {}
+    for path in (tmp_path / "tensorboard").rglob("events*"):
+        for event in events_of(path, Event):
+            for value in event.summary.value:
+                found.setdefault((path.parent.name, value.tag), []).append(
+                    (event.step, round(value.simple_value, 6))
+                )
+    assert found["trial-000007", "metric_loss"] == [(50, 0.05), (100, 0.02)]
+    assert found["trial-000007", "latency_ratio"] == [(100, 0.125)]
+    assert found["search", "best_latency_ratio"] == [(3, 0.125)]
+
+
+def events_of(path, kind):
+    """Yield the records of an event file: length, its checksum, content, its checksum."""
+    data = path.read_bytes()
+    while data:
+        size = int.from_bytes(data[:8], "little")
+        event = kind()
+        event.ParseFromString(data[12 : 12 + size])
+        yield event
+        data = data[12 + size + 4 :]
