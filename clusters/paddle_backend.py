@@ -17,8 +17,8 @@ from ray.util import get_node_ip_address
 class PaddleConfig(BackendConfig):
     """How the workers of a data-parallel training find each other."""
 
-    distributed_backend: str = "gloo"
-    """`gloo` or `nccl`."""
+    distributed_backend: str | None = None
+    """`gloo` or `nccl`; None leaves it to the workers, who know what they have."""
 
     @property
     def backend_cls(self) -> type[PaddleBackend]:
@@ -68,9 +68,10 @@ class PaddleBackend(Backend):
                 "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
                 "PADDLE_CURRENT_ENDPOINT": endpoint,
                 "PADDLE_MASTER": master,
-                "PADDLE_DISTRI_BACKEND": backend_config.distributed_backend,
                 # Left to itself gloo takes what the host's name stands for, often the loopback.
                 **_interface(endpoint, interfaces[rank]),
             }
+            if backend_config.distributed_backend is not None:
+                variables["PADDLE_DISTRI_BACKEND"] = backend_config.distributed_backend
             waiting.append(worker_group.execute_single_async(rank, _set_environment, variables))
         ray.get(waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ray import tune
 
@@ -25,13 +26,16 @@ class TensorBoardCallback(LedgerCallback):
 
         self._search = SummaryWriter(str(self._folder / "search"))
 
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        super().on_experiment_end(trials, **info)
+        self._search.close()
+
     def tell(self, record: TrialRecord) -> None:
         from tensorboardX import SummaryWriter
 
         finished = len(self._told) + 1
         for name, value in progress_figures(self._ledger).items():
             self._search.add_scalar(name, value, finished)
-        self._search.flush()
         result = record.result
         with SummaryWriter(str(self._folder / f"trial-{record.number:06d}")) as writer:
             for measurement in result.measurements:

@@ -44,7 +44,7 @@ def train_on_workers(
             "plan": record.plan.to_json(),
             "number": record.number,
         },
-        backend_config=PaddleConfig("nccl" if use_gpu else "gloo"),
+        backend_config=PaddleConfig(),
         scaling_config=ScalingConfig(
             num_workers=max(1, workers), use_gpu=use_gpu, placement_strategy="SPREAD"
         ),

@@ -37,13 +37,14 @@ def _tune(
     searcher: PlanSearcher,
     scheduler: BudgetScheduler,
     ledger: Ledger,
+    trainable: type[tune.Trainable],
 ) -> None:
     """Run trials until the searcher has no more to suggest."""
-    trainable = tune.with_parameters(
-        CompressionTrainable, settings=study.settings, baseline=baseline, node=study.node
+    told = tune.with_parameters(
+        trainable, settings=study.settings, baseline=baseline, node=study.node
     )
     tuner = tune.Tuner(
-        tune.with_resources(trainable, study.trial_resources),
+        tune.with_resources(told, study.trial_resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -77,10 +78,12 @@ def search_plans(
     encoding: Encoding,
     warm_starts: Sequence[Plan],
     ledger: Ledger,
+    trainable: type[tune.Trainable] = CompressionTrainable,
 ) -> int:
     """Try plans until `config.trials` are finished; return how many suggestions were repeats.
 
-    Raises StudyError if every trial failed.
+    `trainable` is Ray's side of a trial, given the study's settings, baseline and node. Raises
+    StudyError if every trial failed.
     """
     config, run = study.config, study.run
     scheduler = BudgetScheduler(ledger, config.max_latency_ratio)
@@ -97,7 +100,7 @@ def search_plans(
     with study.display.trials(ledger, config.trials):
         while len(ledger.records) < config.trials and not searcher.exhausted:
             before = len(ledger.records)
-            _tune(study, baseline, searcher, scheduler, ledger)
+            _tune(study, baseline, searcher, scheduler, ledger, trainable)
             if len(ledger.records) == before and not searcher.exhausted:
                 raise StudyError(
                     "Ray Tune ended without a finished trial; the run can be carried on with "

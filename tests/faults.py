@@ -48,7 +48,7 @@ def fill(disk, seconds):
 
 @dataclass
 class Search:
-    """A search whose driver runs on one of the nodes, its run folder in a folder all of them see."""
+    """A search whose driver runs on one of the nodes, its run in a folder that all of them see."""
 
     place: Workplace
     node: Node

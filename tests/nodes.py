@@ -1,5 +1,5 @@
 """A Ray cluster on one machine: each node in a network namespace, with an address and a host name
-of its own. Where the machine allows no namespaces the nodes share its address, and cannot be cut."""
+of its own. Where no namespaces can be made the nodes share an address, and cannot be cut off."""
 
 from __future__ import annotations
 

@@ -30,6 +30,11 @@ def choose_device() -> str:
     return device
 
 
+def distributed_backend() -> str:
+    """Return what paddle.distributed is to talk by."""
+    return "nccl" if has_gpu() else "gloo"
+
+
 def synchronize() -> None:
     """Wait for the GPU: a clock read before that has seen the calls, not the work."""
     if has_gpu():

@@ -91,6 +91,7 @@ def retrain_loop(config: dict[str, Any]) -> None:
     import paddle
     import paddle.distributed
 
+    from trainables import gpu
     from trainables.baseline import Baseline
     from trainables.compression.pruning import pruned_model
     from trainables.compression.quantization import export_candidate, prepare_quantization
@@ -109,7 +110,9 @@ def retrain_loop(config: dict[str, Any]) -> None:
     folder = settings.folder / retrained_name(number)
     workers = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+    gpu.choose_device()
     if workers > 1:
+        os.environ["PADDLE_DISTRI_BACKEND"] = gpu.distributed_backend()
         paddle.distributed.init_parallel_env()
 
     context = TrialContext(settings, Baseline.from_json(config["baseline"]), Node(files=node.files))

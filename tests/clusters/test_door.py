@@ -83,16 +83,8 @@ def test_a_job_brings_its_own_code(head, local_workplace, tmp_path):
     """Nobody has the package but whoever submits."""
     shutil.copytree(local_workplace.folder / "mypkg", tmp_path / "mypkg")
     (tmp_path / "mypkg").rename(tmp_path / "brought")
-    mine = (tmp_path / "brought" / "mine.py").read_text()
-    (tmp_path / "brought" / "mine.py").write_text(mine)
-    command = [
-        sys.executable,
-        "-m",
-        "search.run",
-        "--check-task",
-        "--task",
-        "brought.mine:make_task",
-    ]
+    command = [sys.executable, "-m", "search.run", "--check-task"]
+    command += ["--task", "brought.mine:make_task"]
     submit = [RAY, "job", "submit", f"--address={DASHBOARD}", "--working-dir", str(tmp_path), "--"]
     status, text = said(head, *submit, *command, cwd=os.sep)
     assert status == 0, text

@@ -49,7 +49,6 @@ def test_figures_that_nobody_knows_yet_are_left_out(open_ledger):
 
 def test_tensorboard_reads_what_is_written(ledger, record, result, measurement, tmp_path):
     from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.record_writer import RecordWriter  # noqa: F401
 
     assert curve_callbacks([], ledger, tmp_path) == []
     (callback,) = curve_callbacks(["tensorboard"], ledger, tmp_path)

@@ -92,6 +92,24 @@ def make_broken(weights=None):
     return Broken(weights)
 
 
+class Watched(Mine):
+    """Notes which process trains on which of the GPUs that Ray gave it, a file each."""
+
+    def __init__(self, weights=None, seen=None):
+        super().__init__(weights)
+        self.seen = Path(seen)
+
+    def train_batches(self, batch_size, seed):
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+        rank = os.environ.get("PADDLE_TRAINER_ID", "trial")
+        (self.seen / f"{rank}-{gpus}-{os.getpid()}").touch()
+        yield from super().train_batches(batch_size, seed)
+
+
+def make_watched(weights=None, seen=None):
+    return Watched(weights, seen)
+
+
 class Deadly(Mine):
     """The first trainings end badly: by an error, by NaN, for want of memory, by a kill.
 
