@@ -19,9 +19,9 @@ MARK = ".kept"
 
 
 @functools.lru_cache(maxsize=8)
-def _storage(uri: str) -> Storage:
+def _storage(uri: str, patience_s: float) -> Storage:
     """Return a process's own connection; none can travel to another process."""
-    return Storage(uri)
+    return Storage(uri, patience_s)
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class SharedFiles:
 
     uri: str
     """Of the run's own folder on storage."""
+    patience_s: float = 3600.0
 
     def keep(self, root: Path, name: str) -> None:
         """Keep on storage what `root / name` holds now."""
-        storage = _storage(self.uri)
+        storage = _storage(self.uri, self.patience_s)
         mark = uuid.uuid4().hex
         storage.upload(root / name, name)
         # Last: a folder without its mark is one whose worker died.
@@ -42,7 +43,7 @@ class SharedFiles:
 
     def fetch(self, root: Path, name: str) -> None:
         """Have `root / name` hold what was kept last. Raises StorageError if nothing was."""
-        storage, target = _storage(self.uri), root / name
+        storage, target = _storage(self.uri, self.patience_s), root / name
         mark = storage.read(f"{name}/{MARK}")
         if mark is None:
             raise StorageError(f"storage {self.uri}: {name} is gone; restore it")

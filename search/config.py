@@ -30,6 +30,9 @@ class RunConfig(BaseModel):
     """A built-in task, or your own as "module:attribute"."""
     task_options: dict[str, Any] = {}
     """Keyword arguments of the task's factory, for example weights=FILE."""
+    ship: list[str] = ["weights"]
+    """Task options that name files or folders of this machine. With a storage they are sent there,
+    and each node fetches them once; name `data` too unless all nodes see it."""
 
     trials: int = Field(default=24, ge=1)
     """How many plans are tried."""

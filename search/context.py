@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
 from search.config import RunConfig
 from search.progress import Display
-from search.run_folder import RunFolder
+from search.run_folder import RunFolder, run_once
 from search.store import Store
 from trainables.node import Node
-from trainables.settings import TrialSettings
+from trainables.settings import INPUTS, TrialSettings
 
 # Of a resource that only says which nodes may be used; a thousand tasks fit on one.
 A_LITTLE = 0.001
@@ -44,6 +46,30 @@ def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
         threads=config.threads,
         engine=config.engine,
     )
+
+
+def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
+    """Send what task options name to the run's storage, once; return where in its folder it is."""
+
+    def send() -> dict[str, str]:
+        found = {}
+        for option in config.ship if run.folder.storage is not None else ():
+            value = config.task_options.get(option)
+            source = Path(value).expanduser() if isinstance(value, str) else None
+            if source is not None and source.exists():
+                name = f"{INPUTS}/{option}"
+                target = run.path / name / source.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, target, dirs_exist_ok=True)
+                else:
+                    shutil.copy2(source, target)
+                run.files.keep(run.path, name)
+                found[option] = f"{name}/{source.name}"
+        return found
+
+    sent: dict[str, str] = run_once(run, "inputs", send)
+    return sent
 
 
 @contextmanager
@@ -76,7 +102,8 @@ class StudyContext:
         cls, config: RunConfig, run: RunFolder, cluster: Cluster, display: Display
     ) -> StudyContext:
         node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
-        settings, store = trial_settings(config, run), Store(run.folder)
+        settings = replace(trial_settings(config, run), shipped=shipped(config, run))
+        store = Store(run.folder)
         return cls(config, run, settings, store, cluster, node, display)
 
     def placement(self, *, timed: bool, cpus: float = 1) -> dict[str, Any]:

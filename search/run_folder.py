@@ -100,7 +100,7 @@ class RunFolder:
     def files(self) -> RunFiles:
         """How workers share the run's files."""
         storage = self.folder.storage
-        return SharedFiles(storage.uri) if storage is not None else OneFolder()
+        return OneFolder() if storage is None else SharedFiles(storage.uri, storage.patience_s)
 
     @classmethod
     def create(cls, config: RunConfig, say: Callable[[str], None] | None = None) -> RunFolder:

@@ -41,7 +41,11 @@ def study_sensitivity(study: StudyContext, baseline: dict[str, Any], space: Spac
         points = study.config.sensitivity_points
         waiting = {
             remote.remote(
-                study.settings, baseline, group.name, sensitivity_ratios(space, group, points)
+                study.settings,
+                baseline,
+                study.node,
+                group.name,
+                sensitivity_ratios(space, group, points),
             ): group.name
             for group in space.groups
         }

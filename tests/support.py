@@ -101,14 +101,19 @@ def read_all(run):
     return {t: pd.read_parquet(run / t) for t in TABLES if any((run / t).glob("[!.]*.parquet"))}
 
 
-def killed_when(workplace, arguments, run, condition):
-    """Start the command and kill -9 it once the condition holds, reading the tables all along."""
+def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL):
+    """Start the command and send it a signal once the condition holds; return its exit status.
+
+    The tables are read all along.
+    """
     process = subprocess.Popen(
         workplace.command(*arguments),
         cwd=workplace.folder,
         env=workplace.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A shell that put us into the background has us ignore a Ctrl-C, and our children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 900
     while process.poll() is None and time.monotonic() < deadline:
@@ -118,5 +123,5 @@ def killed_when(workplace, arguments, run, condition):
                 break
         time.sleep(0.05)
     assert process.poll() is None, "it ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(by)
+    return process.wait(300)

@@ -18,7 +18,7 @@ from trainables.compression.quantization import first_samples
 from trainables.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
 from trainables.latency import Effort, LatencyReading, read_latency, time_in_turn
-from trainables.loading import load_task
+from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, relative_loss
 from trainables.node import Node
 from trainables.settings import BASELINE, TrialSettings, reference_name
@@ -52,7 +52,7 @@ class TrialContext:
         self.lease = node.lease
         self.files = node.files
         self.files.fetch(settings.folder, BASELINE)
-        self.task = load_task(settings.task, settings.task_options)
+        self.task = study_task(settings, node.files)
         self.baseline_engine = load_engine(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
         self.latency_inputs = first_samples(self.task, settings.latency_batch)

@@ -17,25 +17,30 @@ if TYPE_CHECKING:
 def baseline_job(settings: TrialSettings, node: Node | None = None) -> dict[str, Any]:
     """Return `Baseline.to_json()`; its export stays in the run folder."""
     from trainables.baseline import measure_baseline
-    from trainables.loading import load_task
+    from trainables.loading import study_task
 
-    found = measure_baseline(load_task(settings.task, settings.task_options), settings)
-    (node or Node()).files.keep(settings.folder, BASELINE)
+    files = (node or Node()).files
+    found = measure_baseline(study_task(settings, files), settings)
+    files.keep(settings.folder, BASELINE)
     return found.to_json()
 
 
 def sensitivity_job(
-    settings: TrialSettings, baseline: dict[str, Any], group: str, ratios: list[float]
+    settings: TrialSettings,
+    baseline: dict[str, Any],
+    node: Node,
+    group: str,
+    ratios: list[float],
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the rows of one group's sensitivity, and whether they came from the cache."""
     from trainables.cache import JsonCache
     from trainables.compression.sensitivity import cached_group_sensitivity
-    from trainables.loading import load_task
+    from trainables.loading import study_task
 
     rows, cached = cached_group_sensitivity(
         JsonCache(settings.cache / "sensitivity"),
         baseline["fingerprint"],
-        lambda: load_task(settings.task, settings.task_options),
+        lambda: study_task(settings, node.files),
         group,
         ratios,
         baseline["metric"],
@@ -138,12 +143,12 @@ def final_job(settings: TrialSettings, node: Node, plan: dict[str, Any]) -> dict
     from trainables.engine import Engine, engine_name, size_bytes, switches
     from trainables.evaluation import evaluate
     from trainables.latency import FINAL, read_latency, time_in_turn
-    from trainables.loading import load_task
+    from trainables.loading import study_task
     from trainables.metrics import loss_standard_error, relative_loss
 
     for name in (BASELINE, MODEL):
         node.files.fetch(settings.folder, name)
-    task = load_task(settings.task, settings.task_options)
+    task = study_task(settings, node.files)
     precision = Plan.from_json(plan).quantization.precision
     winner_folder = settings.folder / MODEL
     winner = Engine(winner_folder, precision, settings.threads, settings.engine)

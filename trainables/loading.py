@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaces.errors import SearchError, TaskError, one_line
+from trainables.node import RunFiles
+from trainables.settings import INPUTS, TrialSettings
 from trainables.task import Task
 
 BUILT_IN = {
@@ -97,3 +99,12 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
             "the contract is trainables.task.Task"
         )
     return task
+
+
+def study_task(settings: TrialSettings, files: RunFiles) -> Task:
+    """Return a study's task on whichever node: what was shipped for it is fetched first."""
+    options = dict(settings.task_options)
+    for option, name in settings.shipped.items():
+        files.fetch(settings.folder, f"{INPUTS}/{option}")
+        options[option] = str(settings.folder / name)
+    return load_task(settings.task, options)

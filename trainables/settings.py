@@ -12,6 +12,7 @@ from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, P
 # A run's files, by name within its folder.
 BASELINE = "baseline"
 MODEL = "model"
+INPUTS = "inputs"
 
 
 def reference_name(plan: Plan) -> str:
@@ -46,6 +47,8 @@ class TrialSettings:
     """Where a node keeps what outlives a run; None: where its environment says."""
     task_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the task's factory, for example {"weights": "mine.safetensors"}."""
+    shipped: dict[str, str] = field(default_factory=dict)
+    """Those whose files come with the run: where they are in its folder."""
     seed: int = 0
     rungs: tuple[float, ...] = (0.5,)
     """Shares of the fine-tuning after which a trial is measured, ascending, below 1."""

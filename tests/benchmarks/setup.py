@@ -140,7 +140,7 @@ class Prepared:
             curves = {}
             for group in space.groups:
                 ratios = sensitivity_ratios(space, group, SENSITIVITY_POINTS)
-                rows, _ = sensitivity_job(self.settings, self.baseline, group.name, ratios)
+                rows, _ = sensitivity_job(self.settings, self.baseline, Node(), group.name, ratios)
                 curves[group.name] = [
                     (row["ratio"], row["metric_loss"])
                     for row in rows

@@ -103,13 +103,13 @@ def test_a_reader_meets_whole_files_only(store, tmp_path):
 
 def test_what_a_killed_writer_left_is_no_row_for_any_reader(store, tmp_path):
     store.write("measurements", "000001", measured(1, 0.5))
-    (tmp_path / "measurements" / ".000002.tmp").write_bytes(b"PAR1 half a file")
+    (tmp_path / "measurements" / ".000002.parquet.tmp").write_bytes(b"PAR1 half a file")
     assert [row["number"] for row in store.read("measurements")] == [1]
     assert pd.read_parquet(tmp_path / "measurements")["number"].tolist() == [1]
 
 
 def test_the_next_writer_is_not_in_the_way_of_what_a_killed_one_left(store, tmp_path):
-    (tmp_path / "measurements" / ".000002.tmp").write_bytes(b"PAR1 half a file")
+    (tmp_path / "measurements" / ".000002.parquet.tmp").write_bytes(b"PAR1 half a file")
     store.write("measurements", "000002", measured(2, 0.5))
     assert [row["number"] for row in store.read("measurements")] == [2]
     assert [path.name for path in (tmp_path / "measurements").iterdir()] == ["000002.parquet"]

@@ -1,5 +1,7 @@
 """Whole runs that are killed, and whole runs whose trials fail, on the tiny task."""
 
+import signal
+
 import pandas as pd
 import pytest
 
@@ -16,10 +18,15 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace):
     few = ("-o", "choices=[float, int8_ptq]")
     start = ("--budget", "0.1", *workplace.task(), "--trials", "9", "--out", str(run), *few)
     resume = ("--resume", str(run))
+    status = killed_when(
+        local_workplace, start, run, lambda: rows_of(run, "trials") >= 1, by=signal.SIGINT
+    )
+    assert status == 130
+    assert not (run / "retrained").exists(), "a Ctrl-C ends the study, not its search alone"
     moments = [
         # Just begun, in the middle of a trial's rows, then while retraining. With a local Ray,
         # which dies too, and on a cluster, which lives on.
-        (local_workplace, start, lambda: rows_of(run, "trials") >= 2),
+        (local_workplace, resume, lambda: rows_of(run, "trials") >= 3),
         (workplace, resume, lambda: rows_of(run, "measurements") >= 6),
         (workplace, resume, lambda: any((run / "retrained").glob("*"))),
     ]
@@ -57,6 +64,8 @@ def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace
         *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "14"),
         *("--out", str(run)),
         choices="[float, int8_ptq]",
+        # A worker that dies would be given another chance.
+        retries=0,
         task_options=f"{{ended: {ends}, weights: {workplace.weights}}}",
     )
     trials = pd.read_parquet(run / "trials")
