@@ -6,6 +6,7 @@ another one that finds a note watches whether it still counts. No clocks are com
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -47,6 +48,11 @@ def _read(storage: Storage) -> Owner | None:
 
 def _write(storage: Storage, owner: Owner) -> None:
     storage.write(OWNER, json.dumps(asdict(owner)).encode())
+
+
+def _hurried(storage: Storage) -> Storage:
+    """Return the same storage, not waited for."""
+    return Storage(storage.uri, patience_s=0.0, say=lambda text: None)
 
 
 def _is_gone(owner: Owner) -> bool:
@@ -109,7 +115,7 @@ class Ownership:
 
     def _count(self) -> None:
         # A storage that is away for a while stops the count, and keeps others from reading it too.
-        hurried = Storage(self.storage.uri, patience_s=0.0, say=lambda text: None)
+        hurried = _hurried(self.storage)
         owner = self._owner
         while not self._ended.wait(BEAT_S):
             try:
@@ -135,4 +141,6 @@ class Ownership:
         self._ended.set()
         self._thread.join()
         if self._taken_by is None:
-            self.storage.delete(OWNER)
+            # If the storage is away, that may be why we leave: the next driver waits for the count.
+            with contextlib.suppress(StorageError):
+                _hurried(self.storage).delete(OWNER)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.exit_status import exit_status
-from spaces.errors import ConfigError, UserError
+from spaces.errors import ConfigError, StorageError, UserError
 
 DESCRIPTION = """Find the smallest and fastest version of a trained Paddle model that loses at
 most BUDGET of its metric, and deliver it ready to deploy."""
@@ -124,6 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
         folder = RunFolder.create(config, display.say)
     try:
         model = run_study(config, folder, display)
+    except StorageError:
+        # Nothing can be discarded where nothing can be written.
+        raise
     except UserError:
         folder.discard()
         raise

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from clusters.storage import Storage
-from tests.clusters.s3 import CREDENTIALS, s3_server
 from tests.faults import Ended
+from tests.s3 import CREDENTIALS, s3_server
 
 pytestmark = pytest.mark.slow
 
