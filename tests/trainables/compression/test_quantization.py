@@ -118,8 +118,9 @@ def test_the_engine_computes_in_the_precision_asked_for(
 
 def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path):
     task = Mine(tiny_weights)
-    engine, _ = exported(task, QuantizationChoice.INT8_PTQ, tmp_path)
-    inputs = next(task.eval_batches("val", 50)).inputs
+    # Unpruned: a model that has not been trained again decides by so little that rounding turns it.
+    engine, _ = exported(task, QuantizationChoice.INT8_PTQ, tmp_path, Plan())
+    inputs = next(task.eval_batches("val", 400)).inputs
     plain = Engine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
     agreement = np.mean(plain.argmax(1) == engine.run(inputs)[0].argmax(1))
     assert agreement > 0.9
