@@ -87,8 +87,8 @@ def connected(
         os.environ.setdefault(name, value)
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    say(f"{'ray':<12} {'connecting to ' + address if address else 'starting a local cluster'}")
     address = address or os.environ.get("RAY_ADDRESS")
+    say(f"{'ray':<12} {'connecting to ' + address if address else 'starting a local cluster'}")
     environment = dict(runtime_env or {})
     variables = {**worker_environment(threads), **environment.get("env_vars", {})}
     local = {} if address else {"dashboard_host": dashboard_host}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-RAY = str(Path(sys.executable).with_name("ray"))
+RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
 # A node that is cut off is found dead after this many failed checks.
 HEALTH = {
@@ -146,7 +146,7 @@ class NodeCluster:
         """Start a node and wait until Ray knows it."""
         node = self._place(next(self._numbers))
         self.nodes.append(node)
-        command = [RAY, "start", "--block", f"--node-ip-address={node.address}"]
+        command = [*RAY, "start", "--block", f"--node-ip-address={node.address}"]
         command += [f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--disable-usage-stats"]
         command += [f"--resources={json.dumps(resources or {})}"]
         command += [f"--object-store-memory={200_000_000}"]

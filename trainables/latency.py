@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 WARMUP_RUNS = 2
 # A probe of models that run in no time still goes on for this share of its seconds.
 LEAST_SHARE = 0.4
+# How long a probe keeps others waiting.
+SLICE_S = 0.1
 
 
 class DeviceLease(Protocol):
@@ -48,7 +50,7 @@ class NoLease:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a probe goes on: until so many rounds, or so many seconds, are over."""
+    """How long a probe goes on: until so many rounds, or seconds of the device, are over."""
 
     rounds: int
     seconds: float
@@ -91,27 +93,37 @@ def time_in_turn(
     """Return the milliseconds of every run, shape (rounds, engines).
 
     Each round runs every engine once, forwards and backwards in turn, so that none always
-    follows the same other. The device is leased round by round: others wait for milliseconds.
+    follows the same other. The device is leased for a tenth of a second at a time, or for a round
+    if that is longer. Only that time counts: where others hold the device for seconds, for a step
+    of a large model, a probe takes longer and is worth as much.
     """
     for engine in engines:
         for _ in range(WARMUP_RUNS):
             engine.run(inputs)
-    started = time.perf_counter()
     rounds: list[list[float]] = []
     order = list(range(len(engines)))
+    spent = 0.0
     while True:
-        row = [0.0] * len(engines)
         with lease.exclusive():
-            for index in order:
-                begun = time.perf_counter()
-                engines[index].run(inputs)
-                row[index] = (time.perf_counter() - begun) * 1e3
-        rounds.append(row)
-        order.reverse()
-        spent = time.perf_counter() - started
-        enough = len(rounds) >= effort.rounds and spent >= LEAST_SHARE * effort.seconds
-        if enough or spent > effort.seconds:
+            started = now = time.perf_counter()
+            while now - started < SLICE_S and not _is_enough(len(rounds), spent, effort):
+                row = [0.0] * len(engines)
+                for index in order:
+                    begun = time.perf_counter()
+                    engines[index].run(inputs)
+                    row[index] = (time.perf_counter() - begun) * 1e3
+                rounds.append(row)
+                order.reverse()
+                spent += time.perf_counter() - now
+                now = time.perf_counter()
+        if _is_enough(len(rounds), spent, effort):
             return np.array(rounds)
+
+
+def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
+    if rounds >= effort.rounds:
+        return seconds >= LEAST_SHARE * effort.seconds
+    return seconds > effort.seconds
 
 
 def mean_of_runs(

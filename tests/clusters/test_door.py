@@ -26,19 +26,25 @@ except urllib.error.HTTPError as error:
 """
 
 DRIVER = """
-import ray
-ray.init("auto", logging_level="ERROR")
+import ray, sys
+ray.init(sys.argv[1], logging_level="ERROR")
 print("in with", int(ray.cluster_resources()["CPU"]), "cores")
 """
 
 
 @pytest.fixture(scope="module")
-def head(local_workplace):
+def cluster(local_workplace):
     with (
         tempfile.TemporaryDirectory(prefix="sl") as folder,
         node_cluster(folder, local_workplace.environment()) as cluster,
     ):
-        yield cluster.start(cpus=2)
+        cluster.start(cpus=2)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def head(cluster):
+    return cluster.head
 
 
 @pytest.fixture
@@ -61,16 +67,18 @@ def test_the_dashboard_asks_for_the_token(head):
     assert said(head, sys.executable, "-c", ASK, DASHBOARD, token)[1].strip() == "200"
 
 
-def test_a_driver_needs_the_token(head, stranger):
-    status, text = said(head, sys.executable, "-c", DRIVER)
+def test_a_driver_needs_the_token(cluster, head, stranger):
+    status, text = said(head, sys.executable, "-c", DRIVER, cluster.address)
     assert (status, "in with 2 cores" in text) == (0, True), text
-    status, text = said(head, sys.executable, "-c", DRIVER, env=stranger)
-    assert status != 0
-    assert "in with" not in text
+    for token in ("", "f" * 64):
+        guessed = {**stranger, "RAY_AUTH_TOKEN": token}
+        status, text = said(head, sys.executable, "-c", DRIVER, cluster.address, env=guessed)
+        assert status != 0
+        assert "in with" not in text
 
 
 def test_a_job_needs_the_token(head, stranger):
-    submit = [RAY, "job", "submit", f"--address={DASHBOARD}", "--", "echo", "inside"]
+    submit = [*RAY, "job", "submit", f"--address={DASHBOARD}", "--", "echo", "inside"]
     status, text = said(head, *submit, env=stranger)
     assert status != 0
     assert "succeeded" not in text
@@ -84,8 +92,8 @@ def test_a_job_brings_its_own_code(head, local_workplace, tmp_path):
     shutil.copytree(local_workplace.folder / "mypkg", tmp_path / "mypkg")
     (tmp_path / "mypkg").rename(tmp_path / "brought")
     command = [sys.executable, "-m", "search.run", "--check-task"]
-    command += ["--task", "brought.mine:make_task"]
-    submit = [RAY, "job", "submit", f"--address={DASHBOARD}", "--working-dir", str(tmp_path), "--"]
+    command += ["--task", "brought.mine:make_task", "--weights", str(local_workplace.weights)]
+    submit = [*RAY, "job", "submit", f"--address={DASHBOARD}", "--working-dir", str(tmp_path), "--"]
     status, text = said(head, *submit, *command, cwd=os.sep)
     assert status == 0, text
     assert "the task meets the contract" in text

@@ -100,6 +100,23 @@ def test_engines_change_places_and_every_counted_run_is_under_the_lease(clock):
     assert lease.times == 3
 
 
+def test_waiting_for_the_device_does_not_count_and_short_rounds_share_a_lease(clock):
+    class Slow:
+        times = 0
+
+        @contextmanager
+        def exclusive(self):
+            # Beside it somebody trains a model whose steps take seconds.
+            clock.now += 5.0
+            self.times += 1
+            yield
+
+    lease = Slow()
+    engines = [TimedEngine(clock, 0.02), TimedEngine(clock, 0.02)]
+    assert len(time_in_turn(engines, INPUTS, lease, Effort(rounds=20, seconds=1.0))) == 20
+    assert lease.times == 7
+
+
 @pytest.mark.parametrize("effort", [QUICK, FULL, FINAL])
 @pytest.mark.parametrize("seconds", [0.0001, 0.004, 0.4])
 def test_a_probe_ends_with_its_rounds_but_not_at_once_and_not_late(clock, effort, seconds):
