@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 WARMUP_RUNS = 2
 # A probe of models that run in no time still goes on for this share of its seconds.
 LEAST_SHARE = 0.4
-# How long a probe keeps others waiting.
+# How long a probe keeps others waiting who did not keep it waiting.
 SLICE_S = 0.1
 
 
@@ -93,9 +93,9 @@ def time_in_turn(
     """Return the milliseconds of every run, shape (rounds, engines).
 
     Each round runs every engine once, forwards and backwards in turn, so that none always
-    follows the same other. The device is leased for a tenth of a second at a time, or for a round
-    if that is longer. Only that time counts: where others hold the device for seconds, for a step
-    of a large model, a probe takes longer and is worth as much.
+    follows the same other. The device is leased for a tenth of a second at a time, or for as
+    long as it was waited for. Only that time counts: where others hold the device for seconds, for
+    a step of a large model, a probe takes longer and is worth as much.
     """
     for engine in engines:
         for _ in range(WARMUP_RUNS):
@@ -104,9 +104,11 @@ def time_in_turn(
     order = list(range(len(engines)))
     spent = 0.0
     while True:
+        asked = time.perf_counter()
         with lease.exclusive():
             started = now = time.perf_counter()
-            while now - started < SLICE_S and not _is_enough(len(rounds), spent, effort):
+            mine = max(SLICE_S, started - asked)
+            while now - started < mine and not _is_enough(len(rounds), spent, effort):
                 row = [0.0] * len(engines)
                 for index in order:
                     begun = time.perf_counter()

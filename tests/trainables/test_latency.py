@@ -100,21 +100,22 @@ def test_engines_change_places_and_every_counted_run_is_under_the_lease(clock):
     assert lease.times == 3
 
 
-def test_waiting_for_the_device_does_not_count_and_short_rounds_share_a_lease(clock):
-    class Slow:
+@pytest.mark.parametrize(("step", "leases"), [(0.0, 7), (0.3, 3), (5.0, 1)])
+def test_waiting_for_the_device_does_not_count_and_is_paid_back(clock, step, leases):
+    class Shared:
         times = 0
 
         @contextmanager
         def exclusive(self):
-            # Beside it somebody trains a model whose steps take seconds.
-            clock.now += 5.0
+            # Beside it somebody trains, in steps that take so long.
+            clock.now += step
             self.times += 1
             yield
 
-    lease = Slow()
+    lease = Shared()
     engines = [TimedEngine(clock, 0.02), TimedEngine(clock, 0.02)]
     assert len(time_in_turn(engines, INPUTS, lease, Effort(rounds=20, seconds=1.0))) == 20
-    assert lease.times == 7
+    assert lease.times == leases
 
 
 @pytest.mark.parametrize("effort", [QUICK, FULL, FINAL])
