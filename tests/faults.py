@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import threading
@@ -43,6 +44,7 @@ def fill(disk, seconds):
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"0" * 65536)
+    assert os.statvfs(disk).f_bavail == 0
     threading.Timer(seconds, empty).start()
 
 

@@ -1,5 +1,7 @@
 """A Ray cluster on one machine: each node in a network namespace, with an address and a host name
-of its own. Where no namespaces can be made the nodes share an address, and cannot be cut off."""
+of its own. Where no namespaces can be made the nodes share an address, and cannot be cut off.
+
+They share the file system, where Ray notes the head's address: a driver belongs on the head."""
 
 from __future__ import annotations
 

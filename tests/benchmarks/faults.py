@@ -61,7 +61,7 @@ def storage_full(cluster: NodeCluster, search: Search, disk: Path) -> Search:
 
 def driver_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
     search.kill()
-    follower = Search(search.place, cluster.nodes[1], search.run)
+    follower = Search(search.place, cluster.head, search.run)
     follower.start(*("--resume", str(search.run), "--address", cluster.address), cwd=disk)
     return follower
 
@@ -73,7 +73,7 @@ FAULTS: dict[str, Callable[[NodeCluster, Search, Path], Search]] = {
     "a node cut from the network": node_cut_off,
     "a node added": node_added,
     f"the storage full for {FULL_S} s": storage_full,
-    "the driver killed, resumed on another node": driver_killed,
+    "the driver killed, resumed from another folder": driver_killed,
 }
 
 

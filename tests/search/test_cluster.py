@@ -54,7 +54,6 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
     third.cut()
     ended = search.end()
     ended.check(trials)
-    assert "waiting to write" in ended.said
     assert ended.manifest["trials"]["retries"] >= 2
     assert ended.manifest["trials"]["lost_s"] > 0
     assert ended.hosts == {node.name for node in (head, second, third, fourth)}
@@ -62,7 +61,9 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
     assert '"workers": 2' in outcome
 
 
-def test_a_driver_that_dies_is_followed_by_one_elsewhere(cluster, local_workplace, tmp_path):
+def test_a_driver_that_dies_is_followed_by_one_in_another_folder(
+    cluster, local_workplace, tmp_path
+):
     """On nodes of two kinds: models are timed on those of one."""
     head = cluster.start(cpus=1)
     target = cluster.start(cpus=1, resources={"target": 1})
@@ -75,14 +76,14 @@ def test_a_driver_that_dies_is_followed_by_one_elsewhere(cluster, local_workplac
         **FEW,
     )
     search.wait_for_trials(2)
-    second = Search(local_workplace, target, runs / "two")
+    second = Search(local_workplace, head, runs / "two")
     second.start("--resume", str(runs / "two"), "--address", cluster.address)
     assert second.process.wait(120) == 2
     second._reader.join(30)
     assert f"process {search.process.pid}" in "\n".join(second.said)
     search.kill()
     before = rows_of(search.run, "trials")
-    follower = Search(local_workplace, target, runs / "two")
+    follower = Search(local_workplace, head, runs / "two")
     elsewhere = Path(tempfile.mkdtemp(dir=tmp_path))
     follower.start("--resume", str(runs / "two"), "--address", cluster.address, cwd=elsewhere)
     ended = follower.end()
