@@ -129,11 +129,10 @@ def list_groups(config: RunConfig, display: Display) -> int:
 
 
 def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
-    from search.study import build_space
+    from search.stage_values import build_space, read_layers
     from search.surveys import study_sensitivity
     from search.ways import Ground
     from spaces.heuristics import Sensitivities
-    from spaces.layers import Layer
 
     space = build_space(study.config, baseline)
 
@@ -141,7 +140,7 @@ def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
         with study.display.stage("sensitivity", "each group alone, at each ratio"):
             return study_sensitivity(study, baseline, space)
 
-    return Ground(space, tuple(Layer(**item) for item in baseline["layers"]), measure)
+    return Ground(space, read_layers(baseline), measure)
 
 
 def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:

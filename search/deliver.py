@@ -20,7 +20,7 @@ from search.manifest import (
     digests,
     installed_versions,
 )
-from search.run_folder import MANIFEST, PLAN
+from search.run_folder import MANIFEST, PLAN, run_once
 from search.workers import call_worker
 from trainables.jobs import final_job
 from trainables.settings import BASELINE, MODEL, retrained_name
@@ -34,7 +34,7 @@ def copy_model(source: Path, target: Path) -> None:
         return
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     for name in MODEL_FILES:
         shutil.copy2(source / name, temporary / name)
     temporary.rename(target)
@@ -59,27 +59,38 @@ def deliver(
     ledger: Ledger,
     winner: dict[str, Any],
     repeats: int,
+    part: str = "",
 ) -> Manifest:
-    """Return the manifest, written last: a run that has one is finished."""
+    """Return the manifest, written last: a run that has one is finished.
+
+    `part` is a folder of the run for another choice of its, empty or with "/" at its end.
+    """
     config, run, files = study.config, study.run, study.node.files
+    root = run.path / part
     for name in (BASELINE, retrained_name(winner["trial"])):
         files.fetch(run.path, name)
-    copy_model(run.path / retrained_name(winner["trial"]), run.path / MODEL)
-    files.keep(run.path, MODEL)
-    run.keep_text(PLAN, json.dumps(winner["plan"], indent=1))
-    final = run.stage("final")
-    if final is None:
-        final = call_worker(
-            final_job, study.settings, study.node, winner["plan"], **study.placement(timed=True)
+    copy_model(run.path / retrained_name(winner["trial"]), root / MODEL)
+    files.keep(run.path, f"{part}{MODEL}")
+    run.keep_text(f"{part}{PLAN}", json.dumps(winner["plan"], indent=1))
+
+    def measure() -> dict[str, Any]:
+        placed = study.placement(timed=True)
+        model = f"{part}{MODEL}"
+        measured: dict[str, Any] = call_worker(
+            final_job, study.settings, study.node, winner["plan"], model, **placed
         )
-        # At once: the test split is not read again, whatever happens after this.
-        run.finish_stage("final", final)
+        return measured
+
+    # Kept at once: the test split is not read again, whatever happens after this.
+    final = run_once(run, f"{part}final", measure)
     reading = final["latency"]
     row = {"number": winner["trial"], "stage": "final", "reused": False, **reading}
-    study.store.write("latency", "final", [row])
+    study.store.write("latency", f"{part}final".replace("/", "-"), [row])
     states = [record.result.state for record in ledger.records.values()]
     first, *more = (_input_figures(spec) for spec in baseline["inputs"])
-    delivered = [run.path / part / name for part in (MODEL, BASELINE) for name in MODEL_FILES]
+    if part:
+        copy_model(run.path / BASELINE, root / BASELINE)
+    delivered = [root / one / name for one in (MODEL, BASELINE) for name in MODEL_FILES]
     retries, lost_s = ledger.lost()
     manifest = Manifest(
         task=config.task,
@@ -132,8 +143,8 @@ def deliver(
         engine_config=final["engine_config"],
         int8_operators=final["int8_operators"],
         stages_s=study.display.seconds(),
-        sha256=digests(run.path, [*delivered, run.path / PLAN]),
+        sha256=digests(root, [*delivered, root / PLAN]),
     )
     run.keep_journal()
-    run.keep_text(MANIFEST, manifest.model_dump_json(indent=1))
+    run.keep_text(f"{part}{MANIFEST}", manifest.model_dump_json(indent=1))
     return manifest

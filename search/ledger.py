@@ -4,7 +4,7 @@ and the display all look at."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from search.store import STAGES, Store
+from spaces.encoding import Known
+from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.pareto import Points, front_indices, hypervolume
 from spaces.plan import Plan, PruningGroup
 from trainables.task import Measurement, TrialResult
@@ -37,6 +39,17 @@ class TrialRecord:
     """Wall seconds that went into those that were lost, beyond `wall_s`."""
 
 
+def known_of(records: Iterable[TrialRecord]) -> list[Known]:
+    """Return what can be learnt from: the trials of full fidelity."""
+    return [
+        Known(record.plan, record.result.metric_loss, record.result.latency_ratio)
+        for record in records
+        if record.result.state == "COMPLETE"
+        and record.result.metric_loss is not None
+        and record.result.latency_ratio is not None
+    ]
+
+
 def is_feasible(result: TrialResult, budget: float) -> bool:
     """Return whether a result has full fidelity and keeps the budget."""
     return (
@@ -53,6 +66,7 @@ class Ledger:
     store: Store
     budget: float
     groups: Sequence[PruningGroup]
+    layers: Sequence[Layer] = ()
     records: dict[int, TrialRecord] = field(default_factory=dict)
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)
 
@@ -107,6 +121,7 @@ class Ledger:
             "baseline_latency_ms": result.baseline_latency_ms,
             "latency_ratio": result.latency_ratio,
             "size_bytes": result.size_bytes,
+            "multiply_adds": self._multiply_adds(record.plan),
             "export_difference": result.export_difference,
             "started_at": record.started_at,
             "wall_s": record.wall_s,
@@ -116,10 +131,23 @@ class Ledger:
             **{f"{stage}_s": result.seconds.get(stage) for stage in STAGES},
         }
 
+    def _multiply_adds(self, plan: Plan) -> int | None:
+        """Return those of a sample through the pruned model; None if no layers are known."""
+        if not self.layers:
+            return None
+        kept = LayerCosts(self.layers, self.groups).multiply_adds(ratio_matrix(self.groups, [plan]))
+        return round(kept[0] * sum(layer.multiply_adds for layer in self.layers))
+
     @classmethod
-    def load(cls, store: Store, budget: float, groups: Sequence[PruningGroup]) -> Ledger:
+    def load(
+        cls,
+        store: Store,
+        budget: float,
+        groups: Sequence[PruningGroup],
+        layers: Sequence[Layer] = (),
+    ) -> Ledger:
         """Return the ledger of a run as its tables have it."""
-        ledger = cls(store, budget, groups)
+        ledger = cls(store, budget, groups, layers)
         measured: dict[int, list[Measurement]] = {}
         for row in store.read("measurements"):
             number = row.pop("number")
@@ -167,6 +195,10 @@ class Ledger:
             for number in sorted(self.records)
             if self.records[number].result.state == "COMPLETE"
         ]
+
+    def known(self) -> list[Known]:
+        """Return what the finished trials teach."""
+        return known_of(self.complete())
 
     def failed(self) -> list[TrialRecord]:
         return [r for r in self.records.values() if r.result.state == "FAILED"]

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from search.ledger import Ledger, TrialRecord, is_feasible
 
 SHOWN_TRIALS = 8
+# Seconds between lines about one long work, where there is no terminal to show a bar on.
+PLAIN_EVERY_S = 30.0
 
 
 def ratio_text(ratio: float | None) -> str:
@@ -76,6 +85,42 @@ class Display:
             name, start = self._running
             spent[name] = spent.get(name, 0.0) + time.monotonic() - start
         return spent
+
+    @contextmanager
+    def bar(self, unit: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show how many of `total` are done; what is given counts one more.
+
+        A bar on a terminal, that goes when it is full; elsewhere a line now and then.
+        """
+        if self.console.is_terminal:
+            columns = (TextColumn(" " * 12), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+            with Progress(
+                *columns, TimeRemainingColumn(), console=self.console, transient=True
+            ) as progress:
+                task = progress.add_task(unit, total=total)
+                yield lambda: progress.advance(task)
+            return
+        done, told = 0, time.monotonic()
+
+        def advance() -> None:
+            nonlocal done, told
+            done += 1
+            if time.monotonic() - told >= PLAIN_EVERY_S and done < total:
+                told = time.monotonic()
+                self.say(f"{'':<12} {done} of {total} {unit}")
+
+        yield advance
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Show that work goes on whose share done is not known, and for how long it has."""
+        if not self.console.is_terminal:
+            yield
+            return
+        columns = (TextColumn(" " * 12), BarColumn(), TextColumn(text), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            progress.add_task(text, total=None)
+            yield
 
     @contextmanager
     def trials(self, ledger: Ledger, planned: int) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""python -m search.report RUN: what a run has found so far, from its tables alone."""
+"""python -m search.report RUN: what a run has found so far, as a page, pictures and a few lines."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.ledger import Ledger
+from search.exit_status import exit_status
+from search.findings import Findings, read_findings
+from search.page import comparison_page, run_page, state_line
+from search.pictures import write_pictures
 from search.progress import trial_table
-from search.run_folder import CONFIG, RunFolder, read_config
-from search.store import Store
-from spaces.errors import RunFolderError, UserError
+from search.run_folder import write_text
+from spaces.errors import RunFolderError
+
+PAGE = "report.html"
+PICTURES = "report"
+COMPARISON = "comparison.html"
 
 
-def report(path: Path, console: Console) -> None:
-    """Print counts, the Pareto front and, of a finished run, the winner.
+def write_report(findings: Findings, address: str, out: Path) -> Path:
+    """Return the page of a run, written into a folder with a folder of PNG files beside it.
 
-    Works while the run goes on, and after a crash. Raises RunFolderError for a
-    folder without a run.
+    `address` is what commands on the page name the run by.
     """
-    if not (path / CONFIG).is_file():
-        raise RunFolderError(f"run folder {path}: holds no run; name one that a run printed")
-    config = read_config(path)
-    ledger = Ledger.load(Store(path), config.budget, ())
-    states = [record.result.state for record in ledger.records.values()]
-    counts = ", ".join(f"{states.count(s)} {s.lower()}" for s in ("COMPLETE", "STOPPED", "FAILED"))
-    console.print(f"{path}: {len(states)} of {config.trials} trials, {counts}", markup=False)
-    console.print(
-        f"{len(ledger.feasible())} feasible, hypervolume {ledger.hypervolume():.4f} "
-        f"within (loss {config.budget:g}, latency ratio 1)"
-    )
-    console.print(trial_table(ledger.front(), config.budget, "\nPareto front on val"))
-    manifest = RunFolder(path).manifest
+    write_text(out / PAGE, run_page(findings, address))
+    write_pictures(findings, out / PICTURES)
+    return out / PAGE
+
+
+def say_findings(findings: Findings, console: Console) -> None:
+    """Print counts, the Pareto front and, of a finished run, the winner."""
+    console.print(f"{findings.path}: {state_line(findings)}", markup=False, soft_wrap=True)
+    console.print(trial_table(findings.ledger.front(), findings.budget, "\nPareto front on val"))
+    manifest = findings.manifest
     if manifest is None:
         console.print("unfinished: carry it on with --resume")
         return
@@ -43,14 +45,58 @@ def report(path: Path, console: Console) -> None:
     console.print_json(json.dumps(shown))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run folder")
+def report(runs: Sequence[str], out: Path | None, console: Console) -> None:
+    """Write and print what one run has found, or set several side by side.
+
+    Works while a run goes on, and after a crash. Raises RunFolderError for a folder without a
+    run, or one that cannot be written to.
+    """
+    found = [read_findings(run) for run in runs]
+    target = out if out is not None else found[0].path
     try:
-        report(parser.parse_args(argv).run, Console(highlight=False))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        target.mkdir(parents=True, exist_ok=True)
+        if len(found) > 1:
+            page = (out or Path()) / COMPARISON
+            write_text(page, comparison_page(found))
+        else:
+            page = write_report(found[0], runs[0], target)
+    except OSError as error:
+        raise RunFolderError(
+            f"folder {target}: cannot be written to ({error.strerror}); name another with --out"
+        ) from error
+    for one in found:
+        say_findings(one, console)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
+    parser.add_argument("run", nargs="?", help="the run's folder, or its URI")
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        metavar="RUN",
+        default=[],
+        help=f"further runs: all fronts in one {COMPARISON}",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of the page (the run's; of a comparison this one)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 0 for a page, 2 for a mistake of the user."""
+    parser = build_parser()
+    given = parser.parse_args(argv)
+    runs = [*([given.run] if given.run else []), *given.compare]
+    if not runs:
+        parser.error("name a run's folder")
+    return exit_status(lambda: _command(runs, given.out))
+
+
+def _command(runs: Sequence[str], out: Path | None) -> int:
+    report(runs, out, Console(highlight=False))
     return 0
 
 

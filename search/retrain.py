@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,9 +11,16 @@ from search.config import RunConfig
 from search.context import StudyContext
 from search.ledger import Ledger, TrialRecord
 from search.progress import percent, ratio_text
-from search.run_folder import RAY
+from search.run_folder import RAY, run_once
 from spaces.errors import StudyError
 from trainables.settings import retrained_name
+
+
+def places_of_retrain(study: StudyContext) -> int:
+    """Return how many data-parallel workers a retrain has."""
+    config, cluster = study.config, study.cluster.now()
+    default = cluster.gpus if config.gpus_per_trial > 0 else min(2, cluster.cpus)
+    return max(1, config.retrain_workers or default)
 
 
 def train_on_workers(
@@ -31,9 +39,7 @@ def train_on_workers(
     from clusters.paddle_backend import PaddleConfig
     from trainables.retrain import OUTCOME, retrain_loop
 
-    config, cluster, run = study.config, study.cluster.now(), study.run
-    use_gpu = config.gpus_per_trial > 0
-    workers = config.retrain_workers or (cluster.gpus if use_gpu else min(2, cluster.cpus))
+    config, run = study.config, study.run
     storage = run.folder.storage
     trainer = DataParallelTrainer(
         retrain_loop,
@@ -46,7 +52,9 @@ def train_on_workers(
         },
         backend_config=PaddleConfig(),
         scaling_config=ScalingConfig(
-            num_workers=max(1, workers), use_gpu=use_gpu, placement_strategy="SPREAD"
+            num_workers=places_of_retrain(study),
+            use_gpu=config.gpus_per_trial > 0,
+            placement_strategy="SPREAD",
         ),
         run_config=TrainRunConfig(
             name=f"retrain-{record.number:06d}",
@@ -74,27 +82,41 @@ def keeps_budget(outcome: dict[str, Any], config: RunConfig) -> bool:
 
 
 def retrain_winner(study: StudyContext, baseline: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
+    """Return what `retrain_first_kept` finds of the front, the fastest first, once.
+
+    Raises StudyError if no trial was feasible, or none of the candidates kept the budget.
+    """
+    config = study.config
+
+    def compute() -> dict[str, Any]:
+        candidates = ledger.front()
+        if not candidates:
+            raise StudyError(
+                f"none of {len(ledger.records)} trials kept a loss of {config.budget:g}; "
+                "give more --trials, more -o finetune_samples, or a larger --budget"
+            )
+        return retrain_first_kept(study, baseline, candidates)
+
+    winner: dict[str, Any] = run_once(study.run, "retrain", compute)
+    return winner
+
+
+def retrain_first_kept(
+    study: StudyContext, baseline: dict[str, Any], candidates: Sequence[TrialRecord]
+) -> dict[str, Any]:
     """Return the first candidate that keeps the budget after its retrain, and those before it.
 
-    Keys: `trial`, `plan`, the figures on validation, and `tried`. Raises StudyError if no trial
-    was feasible, or none of the candidates kept the budget.
+    Keys: `trial`, `plan`, the figures on validation, and `tried`. One that was retrained before is
+    not trained again. Raises StudyError if none of the first `retrain_candidates` keeps it.
     """
     config, run, display = study.config, study.run, study.display
-    known: dict[str, Any] | None = run.stage("retrain")
-    if known is not None:
-        return known
-    candidates = ledger.front()[: config.retrain_candidates]
-    if not candidates:
-        raise StudyError(
-            f"none of {len(ledger.records)} trials kept a loss of {config.budget:g}; "
-            "give more --trials, more -o finetune_samples, or a larger --budget"
-        )
     tried: list[dict[str, Any]] = []
-    for record in candidates:
+    for record in candidates[: config.retrain_candidates]:
         stage = f"retrain-{record.number:06d}"
         outcome = run.stage(stage)
         if outcome is None:
-            outcome = train_on_workers(study, baseline, record)
+            with display.waiting(f"trial {record.number}"):
+                outcome = train_on_workers(study, baseline, record)
             run.finish_stage(stage, outcome)
         if "failed" in outcome:
             display.say(f"{'':<12} trial {record.number}: failed ({outcome['failed']})")
@@ -104,15 +126,13 @@ def retrain_winner(study: StudyContext, baseline: dict[str, Any], ledger: Ledger
         display.say(
             f"{'':<12} trial {record.number}: latency {ratio_text(record.result.latency_ratio)}, "
             f"loss {percent(outcome['metric_loss'])} and a margin of {percent(margin)} on val: "
-            f"{'kept' if accepted else 'missed, on to the next of the front'}"
+            f"{'kept' if accepted else 'missed, on to the next'}"
         )
         tried.append({**outcome, "accepted": accepted})
         if accepted:
-            winner = {**outcome, "plan": record.plan.to_json(), "tried": tried}
-            run.finish_stage("retrain", winner)
-            return winner
+            return {**outcome, "plan": record.plan.to_json(), "tried": tried}
     raise StudyError(
-        f"none of the {len(candidates)} fastest candidates kept a loss of {config.budget:g} on "
-        "validation with its margin after the retrain; give more -o retrain_samples, "
-        "more -o retrain_candidates, or a larger --budget"
+        f"none of the first {min(len(candidates), config.retrain_candidates)} candidates kept a "
+        f"loss of {config.budget:g} on validation with its margin after the retrain; give more "
+        "-o retrain_samples, more -o retrain_candidates, or a larger --budget"
     )

@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PROFILE",
         help="what comes with the program, or a YAML file: where trials run and what they take",
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
+    parser.add_argument("-c", "--config", metavar="FILE", help="YAML file of settings")
     parser.add_argument(
         "-o",
         dest="overrides",
@@ -59,6 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="carry on with an unfinished run; with --address and "
         "--concurrency if those are other ones now",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="measure the baseline and all that comes before the first trial, say what is ahead, "
+        "and end; --resume goes on from there",
     )
     parser.add_argument(
         "--check-task", action="store_true", help="try the task against the contract, and end"
@@ -123,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         folder = RunFolder.create(config, display.say)
     try:
-        model = run_study(config, folder, display)
+        model = run_study(config, folder, display, dry=arguments.dry_run)
     except StorageError:
         # Nothing can be discarded where nothing can be written.
         raise
@@ -135,7 +141,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     finally:
         folder.release()
-    display.say(f"model: {model}")
+    if not arguments.dry_run:
+        display.say(f"model: {model}")
     return 0
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ JOURNAL = "optuna.journal"
 STAGES = "stages"
 RAY = "ray"
 """What Ray Tune and Ray Train keep while they work; deleted when a run is finished."""
-STAGES_FORMAT = 2
+STAGES_FORMAT = 3
 """Of what stages leave in a run folder; one more whenever a run of before cannot be carried on."""
 
 
@@ -170,12 +170,16 @@ class RunFolder:
 
     @classmethod
     def resume(
-        cls, address: str | Path, say: Callable[[str], None] | None = None
+        cls,
+        address: str | Path,
+        say: Callable[[str], None] | None = None,
+        *,
+        finished: bool = False,
     ) -> tuple[RunFolder, RunConfig]:
-        """Return an unfinished run and its configuration.
+        """Return an unfinished run and its configuration, or a finished one if that is asked for.
 
         `address` is its folder, or its URI on storage. Raises RunFolderError if there is none, if
-        it is finished, still going, or of a version whose stages left something else.
+        it is the other kind, still going, or of a version whose stages left something else.
         """
         local = not is_uri(str(address))
         place = str(Path(address).expanduser().absolute()) if local else str(address)
@@ -185,7 +189,11 @@ class RunFolder:
             raise RunFolderError(
                 f"run folder {place}: holds no run; name the folder that an earlier run printed"
             )
-        if storage.read(MANIFEST) is not None:
+        if finished and storage.read(MANIFEST) is None:
+            raise RunFolderError(
+                f"run folder {place}: the run is not finished; carry it on with --resume {place}"
+            )
+        if not finished and storage.read(MANIFEST) is not None:
             raise RunFolderError(
                 f"run folder {place}: the run is finished, its model is in {place}/model; "
                 "start another with --budget"
@@ -213,17 +221,10 @@ class RunFolder:
 
     def _pull(self) -> None:
         """Have this machine's copy be what storage holds; nothing else was told to anyone."""
-        storage = self.folder.storage
-        assert storage is not None
-        kept = (STAGES, *SCHEMAS)
-        for part in kept:
-            shutil.rmtree(self.path / part, ignore_errors=True)
+        assert self.folder.storage is not None
         # It is made anew from the tables: another machine may have gone on meanwhile.
         (self.path / JOURNAL).unlink(missing_ok=True)
-        for name in (CONFIG, *(n for part in kept for n in storage.names(part))):
-            data = storage.read(name)
-            if data is not None:
-                Folder(self.path).keep(name, data)
+        _copy(self.folder.storage, self.path, (CONFIG,))
 
     def _acquire(self) -> None:
         try:
@@ -314,6 +315,33 @@ def _make_folder(path: Path) -> None:
         raise RunFolderError(
             f"run folder {path}: not writable; name a folder you may write to with --out"
         )
+
+
+def _copy(storage: Storage, path: Path, more: Sequence[str]) -> None:
+    """Have a folder hold the tables and stages that storage does, and further files."""
+    kept = (STAGES, *SCHEMAS)
+    for part in kept:
+        shutil.rmtree(path / part, ignore_errors=True)
+    for name in (*more, *(n for part in kept for n in storage.names(part))):
+        data = storage.read(name)
+        if data is not None:
+            Folder(path).keep(name, data)
+
+
+def local_copy(address: str) -> Path:
+    """Return a folder with what the run at a folder, or a URI, has left so far.
+
+    Raises RunFolderError if there is none.
+    """
+    if is_uri(address):
+        path = node_cache(None) / "seen" / node_name(address)
+        _make_folder(path)
+        _copy(Storage(address), path, (CONFIG, MANIFEST, PLAN))
+    else:
+        path = Path(address)
+    if not (path / CONFIG).is_file():
+        raise RunFolderError(f"run folder {address}: holds no run; name one that a run printed")
+    return path
 
 
 def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:

@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from search.journal import open_study
-from search.ledger import Ledger, TrialRecord
+from search.ledger import Ledger, TrialRecord, known_of
 from search.sampling import optuna_distributions
-from spaces.encoding import Encoding, Known
+from spaces.encoding import Encoding
 from spaces.plan import Plan
 from spaces.space import Value
 from trainables.task import TrialResult
@@ -95,7 +95,7 @@ class PlanSearcher(Searcher):
         self.exhausted = False
         """Whether there is no plan left that nobody has tried."""
         self._distributions = optuna_distributions(encoding.parameters())
-        self._learn(ledger.complete())
+        self._encoding.learn(ledger.known())
         known = journal.exists()
         # A seed of its own after every resume, or the sampler would repeat itself.
         self._study = open_study(
@@ -112,15 +112,6 @@ class PlanSearcher(Searcher):
             if plan not in self._seen and _text(plan) not in asked:
                 self._enqueue(plan, "warm_start")
         self._waiting = sum(t.state is TrialState.WAITING for t in self.optuna_trials)
-
-    def _learn(self, records: Sequence[TrialRecord]) -> None:
-        """Let the encoding take in finished trials of full fidelity."""
-        known = []
-        for record in records:
-            loss, ratio = record.result.metric_loss, record.result.latency_ratio
-            if record.result.state == "COMPLETE" and loss is not None and ratio is not None:
-                known.append(Known(record.plan, loss, ratio))
-        self._encoding.learn(known)
 
     def _enqueue(self, plan: Plan, origin: str, flat: Mapping[str, Value] | None = None) -> None:
         """Have the next `ask` give this plan, under the numbers it is nearest to."""
@@ -295,7 +286,7 @@ class PlanSearcher(Searcher):
         self._ledger.record(record)
         self._seen[record.plan] = record
         self._tell(running.optuna_trial, result)
-        self._learn([record])
+        self._encoding.learn(known_of([record]))
 
     def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
         """Give Optuna a result: COMPLETE is for full fidelity alone."""

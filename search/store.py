@@ -17,82 +17,109 @@ import pyarrow.parquet as pq
 
 from search.folder import Folder
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
 
 
-def _schema(**fields: pa.DataType) -> pa.Schema:
-    columns = [pa.field(name, kind) for name, kind in fields.items()]
-    return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
+Column = tuple[pa.DataType, str]
 
+
+def _real(meaning: str) -> Column:
+    return pa.float64(), meaning
+
+
+def _whole(meaning: str) -> Column:
+    return pa.int64(), meaning
+
+
+def _text(meaning: str) -> Column:
+    return pa.string(), meaning
+
+
+def _schema(about: str, **columns: Column) -> pa.Schema:
+    columns["schema_version"] = _whole("of the tables, as the row was written")
+    fields = [
+        pa.field(name, kind, metadata={"meaning": meaning})
+        for name, (kind, meaning) in columns.items()
+    ]
+    return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION), "about": about})
+
+
+_NUMBER = _whole("of the trial")
+_LOSS = _real("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain")
+_ERROR = _real("standard error of metric_loss, over the samples of the split")
 
 SCHEMAS: dict[str, pa.Schema] = {
     "trials": _schema(
-        number=pa.int64(),
-        plan_key=pa.string(),
-        plan=pa.string(),
-        quantization=pa.string(),
-        origin=pa.string(),
-        state=pa.string(),
-        reason=pa.string(),
-        feasible=pa.bool_(),
-        metric=pa.float64(),
-        metric_loss=pa.float64(),
-        standard_error=pa.float64(),
-        latency_ms=pa.float64(),
-        baseline_latency_ms=pa.float64(),
-        latency_ratio=pa.float64(),
-        size_bytes=pa.int64(),
-        export_difference=pa.float64(),
-        started_at=pa.timestamp("ms", tz="UTC"),
-        wall_s=pa.float64(),
-        retries=pa.int64(),
-        lost_s=pa.float64(),
-        worker=pa.string(),
-        **{f"{stage}_s": pa.float64() for stage in STAGES},
-        schema_version=pa.int64(),
+        "A row a finished trial.",
+        number=_NUMBER,
+        plan_key=_text("16 hex digits that equal plans share"),
+        plan=_text("JSON: ratios of the pruned groups, quantization"),
+        quantization=_text("float, bfloat16, int8_ptq, int8_qat or int8_qat_pact"),
+        origin=_text("warm_start or sampled"),
+        state=_text("COMPLETE: at full fidelity; STOPPED early; FAILED"),
+        reason=_text("why it was stopped or failed"),
+        feasible=(pa.bool_(), "COMPLETE and within the budget"),
+        metric=_real("on validation, of the exported model, in the task's own unit"),
+        metric_loss=_LOSS,
+        standard_error=_ERROR,
+        latency_ms=_real("milliseconds of a run of latency_batch samples"),
+        baseline_latency_ms=_real("milliseconds of the baseline, timed in turn with it"),
+        latency_ratio=_real("of the trial's model to the baseline, from rounds in turn"),
+        size_bytes=_whole("bytes of the exported files"),
+        multiply_adds=_whole("of a sample, in convolutions and linear layers, as pruned"),
+        export_difference=_real("of the export's outputs from the model's, over their spread"),
+        started_at=(pa.timestamp("ms", tz="UTC"), "when the trial began"),
+        wall_s=_real("seconds from its beginning to its end"),
+        retries=_whole("times it was begun anew because its worker was lost"),
+        lost_s=_real("seconds that went into those that were lost, beyond wall_s"),
+        worker=_text("host:pid of the process that ran it"),
+        **{f"{stage}_s": _real(f"seconds in the stage {stage}") for stage in STAGES},
     ),
     "measurements": _schema(
-        number=pa.int64(),
-        stage=pa.string(),
-        rung=pa.int64(),
-        fidelity=pa.float64(),
-        metric=pa.float64(),
-        metric_loss=pa.float64(),
-        standard_error=pa.float64(),
-        train_loss=pa.float64(),
-        schema_version=pa.int64(),
+        "A row an evaluation of a trial: one a rung, and the last one of the export.",
+        number=_NUMBER,
+        stage=_text("finetune: the model in training; quantize: the export"),
+        rung=_whole("0 is the first"),
+        fidelity=_real("share of the trial's training that was done, 0 to 1"),
+        metric=_real("on validation, in the task's own unit"),
+        metric_loss=_LOSS,
+        standard_error=_ERROR,
+        train_loss=_real("mean training loss since the rung before"),
     ),
     "ratios": _schema(
-        number=pa.int64(),
-        group=pa.string(),
-        channels=pa.int64(),
-        kept=pa.int64(),
-        ratio=pa.float64(),
-        schema_version=pa.int64(),
+        "A row a trial and pruning group.",
+        number=_NUMBER,
+        group=_text("the first of the parameters that shrink together"),
+        channels=_whole("output channels of the group, unpruned"),
+        kept=_whole("output channels that the plan keeps"),
+        ratio=_real("share of the channels that it removes, 0 to below 1"),
     ),
     "sensitivity": _schema(
-        group=pa.string(),
-        ratio=pa.float64(),
-        metric=pa.float64(),
-        metric_loss=pa.float64(),
-        schema_version=pa.int64(),
+        "A row a group and ratio: that group alone pruned, without training.",
+        group=_text("as in ratios"),
+        ratio=_real("share of the group's channels removed"),
+        metric=_real("on validation, in the task's own unit"),
+        metric_loss=_LOSS,
     ),
     "latency": _schema(
-        number=pa.int64(),
-        stage=pa.string(),
-        plan=pa.string(),
-        latency_ms=pa.float64(),
-        baseline_latency_ms=pa.float64(),
-        ratio=pa.float64(),
-        ratio_spread=pa.float64(),
-        run_ms=pa.float64(),
-        rounds=pa.int64(),
-        batch_size=pa.int64(),
-        threads=pa.int64(),
-        reused=pa.bool_(),
-        schema_version=pa.int64(),
+        "A row a reading of the probe.",
+        number=_whole("of the trial; null where it is not of one"),
+        stage=_text(
+            "baseline, reference, table (shapes timed before the search), shape (a trial's, before "
+            "its training), export (a trial's, at its end), final (the delivered model)"
+        ),
+        plan=_text("JSON, as in trials; null where the trial says it"),
+        latency_ms=_real("milliseconds of a run of batch_size samples"),
+        baseline_latency_ms=_real("milliseconds of the baseline beside it"),
+        ratio=_real("of latency_ms to the baseline, from rounds in turn"),
+        ratio_spread=_real("half the distance of the quartiles of the rounds' ratios"),
+        run_ms=_real("milliseconds of a run as the clock had it, neighbours included"),
+        rounds=_whole("rounds that were timed"),
+        batch_size=_whole("samples in a run"),
+        threads=_whole("of the engine"),
+        reused=(pa.bool_(), "whether it is the reading of an equal shape of before"),
     ),
 }
 

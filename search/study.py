@@ -14,20 +14,23 @@ from clusters.connect import Cluster
 from clusters.storage import join
 from search.config import RunConfig
 from search.context import StudyContext, cluster_of
+from search.advice import budget_in_numbers, estimate, next_steps
 from search.deliver import deliver
+from search.findings import read_findings
 from search.ledger import Ledger
 from search.manifest import Manifest
 from search.progress import Display, percent, ratio_text, trial_table
-from search.retrain import retrain_winner
+from search.report import PAGE, PICTURES, write_report
+from search.retrain import places_of_retrain, retrain_winner
 from search.run_folder import RAY, RunFolder, run_once
+from search.stage_values import build_space, read_layers
 from search.surveys import study_latency, study_references, study_sensitivity
-from search.tuning import search_plans
+from search.tuning import room, search_plans
 from search.workers import call_worker
 from spaces.encoding import Encoding, LayerEncoding
-from spaces.errors import ConfigError
+from spaces.errors import ConfigError, StudyError
 from spaces.heuristics import warm_starts
-from spaces.layers import Layer
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.plan import Plan
 from spaces.planner import Planner
 from spaces.space import Space
 from trainables.jobs import baseline_job
@@ -66,24 +69,10 @@ def study_baseline(study: StudyContext) -> dict[str, Any]:
     return found
 
 
-def build_space(config: RunConfig, baseline: dict[str, Any]) -> Space:
-    """Return the search space: the groups found, and the choices asked for that exist here."""
-    offered = [QuantizationChoice(choice) for choice in baseline["choices"]]
-    choices = tuple(c for c in offered if config.choices is None or c in config.choices)
-    if not choices:
-        raise ConfigError(
-            f"choices {[choice.value for choice in config.choices or []]}: this machine's engine "
-            f"offers only {', '.join(choice.value for choice in offered)}; give one of those"
-        )
-    groups = tuple(
-        PruningGroup(item["name"], item["channels"], tuple(item["members"]), item["unit"])
-        for item in baseline["groups"]
-    )
-    return Space(groups, choices, config.alignment, config.max_ratio)
-
-
-def run_study(config: RunConfig, run: RunFolder, display: Display) -> str:
-    """Return the folder or URI of the delivered model. Raises SearchError where there is none."""
+def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool = False) -> str:
+    """Return the folder or URI of the delivered model; of the run, if `dry`: that ends before the
+    first trial. Raises SearchError where there is none.
+    """
     display.stages_s.update(run.stage("seconds") or {})
     with cluster_of(config, display) as cluster:
         display.say(
@@ -95,17 +84,55 @@ def run_study(config: RunConfig, run: RunFolder, display: Display) -> str:
         study = StudyContext.of(config, run, cluster, display)
         study.store.create()
         baseline, space, encoding, first = prepare(study)
-        ledger = Ledger.load(study.store, config.budget, space.groups)
-        with timed(study, "search", f"{config.trials} plans within a loss of {config.budget:g}"):
-            repeats = search_plans(study, baseline, encoding, first, ledger)
-        with timed(study, "retrain", "the fastest feasible plans in full, until one keeps it"):
-            winner = retrain_winner(study, baseline, ledger)
-        with timed(study, "deliver", "time both, read the test split once, write the manifest"):
-            manifest = deliver(study, baseline, ledger, winner, repeats)
+        ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
+        say_estimate(study, baseline, len(ledger.records))
+        if dry:
+            display.say("nothing was searched yet")
+            say_next(display, run.address, finished=False)
+            return run.address
+        try:
+            with timed(
+                study, "search", f"{config.trials} plans within a loss of {config.budget:g}"
+            ):
+                repeats = search_plans(study, baseline, encoding, first, ledger)
+            with timed(study, "retrain", "the fastest feasible plans in full, until one keeps it"):
+                winner = retrain_winner(study, baseline, ledger)
+            with timed(study, "deliver", "time both, read the test split once, write the manifest"):
+                manifest = deliver(study, baseline, ledger, winner, repeats)
+        except StudyError:
+            # The page shows why nothing was found.
+            report_run(run, display)
+            raise
     run.forget(RAY)
     display.console.print(trial_table(ledger.front(), config.budget, "\nPareto front on val"))
     say_result(display, config, ledger, winner["trial"], manifest)
+    report_run(run, display)
+    say_next(display, run.address, finished=True)
     return join(run.address, MODEL)
+
+
+def report_run(run: RunFolder, display: Display) -> None:
+    """Leave the page and the pictures of a run in its folder, and on its storage."""
+    page = write_report(read_findings(str(run.path)), run.address, run.path)
+    if run.folder.storage is not None:
+        for file in (page, *(run.path / PICTURES).glob("*.png")):
+            run.folder.storage.write(str(file.relative_to(run.path)), file.read_bytes())
+    display.say(f"report: {join(run.address, PAGE)}")
+
+
+def say_estimate(study: StudyContext, baseline: dict[str, Any], done: int) -> None:
+    """Say how long what is left of a search will take, more or less."""
+    config, places = study.config, room(study)
+    left = config.trials - done
+    guess = estimate(config, baseline, left, places, places_of_retrain(study))
+    study.display.say(f"{'ahead':<12} {guess.in_words(left, places)}")
+
+
+def say_next(display: Display, address: str, *, finished: bool) -> None:
+    """Say what can be done with a run, each a line to paste."""
+    display.say("\nnext:")
+    for step in next_steps(address, finished):
+        display.say(f"  {step.command}    # {step.what}")
 
 
 def check_storage(config: RunConfig, cluster: Cluster) -> None:
@@ -129,6 +156,7 @@ def prepare(
         f"{baseline['latency_ms']:.2f} ms a batch of {settings.latency_batch}, "
         f"{baseline['size_bytes'] / 1e3:,.0f} kB, {len(baseline['groups'])} pruning groups"
     )
+    display.say(f"{'':<12} {budget_in_numbers(baseline, config.budget)}")
     for left_out in baseline["left_out"]:
         display.say(f"{'':<12} left out: {left_out['name']}: {left_out['reason']}")
     space = build_space(config, baseline)
@@ -143,7 +171,7 @@ def prepare(
             LayerEncoding(space),
             warm_starts(space, sensitivities, config.budget),
         )
-    layers = tuple(Layer(**item) for item in baseline["layers"])
+    layers = read_layers(baseline)
     with timed(study, "latency", "shapes of plans, to predict all others"):
         timings = study_latency(study, baseline, space)
     planner = Planner(space, layers, sensitivities, timings, config.budget)

@@ -11,6 +11,7 @@ import ray
 from search.context import StudyContext
 from search.progress import Display
 from search.run_folder import run_once
+from search.stage_values import Timings, read_curves, read_timings
 from search.workers import call_worker, fetch
 from spaces.heuristics import Sensitivities, uniform
 from spaces.latency_model import plans_to_time
@@ -51,25 +52,25 @@ def study_sensitivity(study: StudyContext, baseline: dict[str, Any], space: Spac
         }
         curves: dict[str, list[tuple[float, float]]] = {}
         from_cache = 0
-        while waiting:
-            done, _ = ray.wait(list(waiting), num_returns=1)
-            group = waiting.pop(done[0])
-            rows, cached = fetch(done[0])
-            from_cache += cached
-            study.store.write("sensitivity", group.replace("/", "_"), rows)
-            curves[group] = [
-                (row["ratio"], row["metric_loss"]) for row in rows if row["metric_loss"] is not None
-            ]
+        with study.display.bar("groups", len(waiting)) as advance:
+            while waiting:
+                done, _ = ray.wait(list(waiting), num_returns=1)
+                group = waiting.pop(done[0])
+                rows, cached = fetch(done[0])
+                from_cache += cached
+                study.store.write("sensitivity", group.replace("/", "_"), rows)
+                curves[group] = [
+                    (row["ratio"], row["metric_loss"])
+                    for row in rows
+                    if row["metric_loss"] is not None
+                ]
+                advance()
         study.display.say(
             f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache"
         )
         return {group.name: curves[group.name] for group in space.groups}
 
-    curves = run_once(study.run, "sensitivity", compute)
-    return {group: [(ratio, loss) for ratio, loss in curve] for group, curve in curves.items()}
-
-
-Timings = list[tuple[Plan, float]]
+    return read_curves(run_once(study.run, "sensitivity", compute))
 
 
 def shapes_to_time(space: Space, graph: QuantizationChoice, points: int, seed: int) -> list[Plan]:
@@ -118,11 +119,12 @@ def study_references(study: StudyContext, baseline: dict[str, Any], space: Space
 
     def compute() -> list[dict[str, Any]]:
         plans = [plan.to_json() for plan in reference_plans(space)]
-        rows = call_worker(
-            reference_job,
-            *(study.settings, baseline, study.node, plans),
-            **study.placement(timed=True),
-        )
+        with study.display.waiting(f"{len(plans)} models"):
+            rows = call_worker(
+                reference_job,
+                *(study.settings, baseline, study.node, plans),
+                **study.placement(timed=True),
+            )
         found = _those_timed(rows, study.display)
         table = [
             {
@@ -171,7 +173,8 @@ def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -
             remote.remote(study.settings, baseline, study.node, plans[start::TASKS])
             for start in range(min(TASKS, len(plans)))
         ]
-        found = [row for reference in waiting for row in fetch(reference)]
+        with study.display.waiting(f"{len(plans)} shapes"):
+            found = [row for reference in waiting for row in fetch(reference)]
         rows = _those_timed(found, study.display)
         table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
         study.store.write("latency", "table", table)
@@ -184,5 +187,4 @@ def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -
             *((row["plan"], row["ratio"]) for row in rows),
         ]
 
-    timings = run_once(study.run, "latency", compute)
-    return [(Plan.from_json(plan), ratio) for plan, ratio in timings]
+    return read_timings(run_once(study.run, "latency", compute))

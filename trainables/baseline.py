@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 
 from spaces.errors import TaskError, TrialError
 from spaces.layers import Layer
@@ -23,9 +25,11 @@ from trainables.models import new_model
 from trainables.references import Reference
 from trainables.settings import TrialSettings
 from trainables.task import ModelInput, Split, Task
+from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
 
 STATISTICS_FILE = "val_statistics.npy"
+PACE_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Baseline:
     choices: tuple[QuantizationChoice, ...]
     """What this machine's engine offers."""
     inputs: tuple[ModelInput, ...]
+    train_s: float
+    """Wall seconds that training takes a sample, unpruned, in float."""
+    evaluate_s: float
+    """Wall seconds of one evaluation on validation."""
     references: tuple[Reference, ...] = ()
     """What candidates are timed beside; measured after the rest."""
 
@@ -112,7 +120,10 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     weights = fingerprint(model_weights(model))
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
+        start = time.monotonic()
         statistics = evaluate(engine.run, task, "val", settings.eval_batch)
+        evaluate_s = time.monotonic() - start
+        train_s = training_pace(model, task, settings)
     except TrialError as error:
         raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error
     metric = task.metric.aggregate(statistics)
@@ -139,7 +150,22 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         layers=survey.layers,
         choices=available_choices(settings.engine),
         inputs=tuple(task.inputs),
+        train_s=train_s,
+        evaluate_s=evaluate_s,
     )
+
+
+def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -> float:
+    """Return the wall seconds that training takes a sample; the model is changed by it."""
+    batch_size = settings.batch_size or task.recipe.batch_size
+    trainer = Trainer(
+        model, task, steps=PACE_STEPS + 1, learning_rate=0.0, batch_size=batch_size, seed=0
+    )
+    # The first step takes longer than any other.
+    trainer.run(1)
+    start = time.monotonic()
+    trainer.run(PACE_STEPS)
+    return (time.monotonic() - start) / (PACE_STEPS * batch_size)
 
 
 def load_statistics(folder: Path) -> np.ndarray:

@@ -130,8 +130,10 @@ def trial_job(
     return result.to_json()
 
 
-def final_job(settings: TrialSettings, node: Node, plan: dict[str, Any]) -> dict[str, Any]:
-    """Return the delivered model's figures beside the baseline's.
+def final_job(
+    settings: TrialSettings, node: Node, plan: dict[str, Any], name: str = MODEL
+) -> dict[str, Any]:
+    """Return the figures of the delivered model, by its name in the run, beside the baseline's.
 
     The only place where the test split is read, and each model reads it once.
     """
@@ -146,11 +148,11 @@ def final_job(settings: TrialSettings, node: Node, plan: dict[str, Any]) -> dict
     from trainables.loading import study_task
     from trainables.metrics import loss_standard_error, relative_loss
 
-    for name in (BASELINE, MODEL):
-        node.files.fetch(settings.folder, name)
+    for needed in (BASELINE, name):
+        node.files.fetch(settings.folder, needed)
     task = study_task(settings, node.files)
     precision = Plan.from_json(plan).quantization.precision
-    winner_folder = settings.folder / MODEL
+    winner_folder = settings.folder / name
     winner = Engine(winner_folder, precision, settings.threads, settings.engine)
     baseline = load_engine(settings)
     # No reference between them: this is how many times faster the one is than the other.

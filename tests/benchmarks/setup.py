@@ -122,7 +122,7 @@ class Prepared:
 
     def _space(self, baseline: dict) -> Space:
         from search.config import RunConfig
-        from search.study import build_space
+        from search.stage_values import build_space
 
         return build_space(RunConfig(budget=self.problem.budget), baseline)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusters.lease import device_lease
 from search.config import RunConfig
-from search.study import build_space
+from search.stage_values import build_space
 from spaces.heuristics import uniform
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice

@@ -11,7 +11,7 @@ import pytest
 
 from search.manifest import Manifest
 from search.run_folder import read_config
-from search.study import build_space
+from search.stage_values import build_space
 from spaces.layers import Layer
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planner import Planner

@@ -1,0 +1,97 @@
+"""What a run's numbers mean, how long it will take, and what can be done with it next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from search.config import RunConfig
+
+# For a first guess, of the built-in problem: what pruned models take of the unpruned one's time to
+# train, what training under quantization takes of the float one's, how many trials do that, and
+# the seconds of a trial that neither train nor evaluate.
+PRUNED_PACE = 0.6
+QAT_PACE = 2.0
+QAT_TRIALS = 0.3
+OTHER_S = 6.0
+
+
+class Step(NamedTuple):
+    what: str
+    command: str
+    """A line that can be pasted."""
+
+
+def worst_allowed(baseline: Mapping[str, Any], budget: float) -> float:
+    """Return the metric on validation at which the budget is used up."""
+    metric = float(baseline["metric"])
+    change = budget * abs(metric)
+    return metric - change if baseline["maximize"] else metric + change
+
+
+def budget_in_numbers(baseline: Mapping[str, Any], budget: float) -> str:
+    """Return what the budget means for this model, as a sentence."""
+    verb = "fall" if baseline["maximize"] else "rise"
+    return (
+        f"A budget of {budget:g}: {baseline['metric_name']} may {verb} from "
+        f"{baseline['metric']:.4f} to {worst_allowed(baseline, budget):.4f} on validation, with "
+        "everything pruned, trained and quantized."
+    )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a search will take, before it has begun; seconds."""
+
+    trial_s: float
+    search_s: float
+    retrain_s: float
+
+    def in_words(self, trials: int, places: int) -> str:
+        return (
+            f"about {minutes(self.search_s + self.retrain_s)}: {trials} trials of "
+            f"{self.trial_s:.0f} s, {places} at a time, and a retrain of {minutes(self.retrain_s)}"
+        )
+
+
+def minutes(seconds: float) -> str:
+    """Return "40 s", "12 min" or "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def estimate(
+    config: RunConfig, baseline: Mapping[str, Any], trials: int, places: int, workers: int
+) -> Estimate:
+    """Return how long so many trials take, `places` at a time, and the retrain of one candidate.
+
+    From the unpruned model's own pace; what trials do to it nobody knows yet.
+    """
+    pace = PRUNED_PACE * baseline["train_s"]
+    batch = config.batch_size or 1
+    samples = config.finetune_steps * batch if config.finetune_steps else config.finetune_samples
+    trained = samples + QAT_TRIALS * QAT_PACE * config.qat_samples
+    evaluations = len(config.rungs) + 1
+    trial_s = trained * pace + evaluations * baseline["evaluate_s"] + OTHER_S
+    retrained = config.retrain_samples + QAT_TRIALS * QAT_PACE * config.retrain_qat_samples
+    return Estimate(
+        trial_s=trial_s,
+        search_s=trial_s * trials / min(places, max(1, trials)),
+        retrain_s=retrained * pace / workers + baseline["evaluate_s"] + OTHER_S,
+    )
+
+
+def next_steps(address: str, finished: bool) -> list[Step]:
+    """Return what can be done with a run, the most usual first."""
+    if not finished:
+        return [Step("carry it on", f"python -m search.run --resume {address}")]
+    return [
+        Step(
+            "choose another point of its front", f"python -m search.select {address} --budget 0.02"
+        ),
+        Step("time the model as the toolkits do", f"python -m search.timing {address}"),
+        Step("have it as ONNX", f"python -m search.to_onnx {address}"),
+        Step("see what Optuna sampled", f"optuna-dashboard {address}/optuna.journal"),
+    ]

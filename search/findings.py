@@ -1,0 +1,224 @@
+"""What a run has found so far, read from its tables and stages alone: running, killed or finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from search.config import RunConfig
+from search.stage_values import build_space, read_curves, read_layers, read_timings
+from search.ledger import Ledger, is_feasible
+from search.run_folder import RunFolder, local_copy, read_config
+from search.store import STAGES, Store
+from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
+from spaces.pareto import hypervolume
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.planner import Planner
+from trainables.task import TrialResult
+
+
+@dataclass(frozen=True)
+class ThresholdPlan:
+    """What an equal-loss threshold would have chosen: the end of today's tools."""
+
+    threshold: float
+    """Relative loss that each group alone was allowed."""
+    plan: Plan
+    metric_loss: float
+    latency_ratio: float
+    measured: bool
+    """Whether the plan was tried; else both figures are the search's own predictions."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One run."""
+
+    name: str
+    path: Path
+    config: RunConfig
+    ledger: Ledger
+    baseline: Mapping[str, Any] | None
+    """None until the baseline has been measured."""
+    groups: Sequence[PruningGroup]
+    sensitivities: Sensitivities
+    manifest: Mapping[str, Any] | None
+    """None until the run is finished."""
+    stage_seconds: Mapping[str, float]
+    thresholds: Sequence[ThresholdPlan]
+
+    @property
+    def budget(self) -> float:
+        return self.config.budget
+
+    def verdict(self, result: TrialResult) -> str:
+        """Return "feasible", "over budget", "stopped" or "failed"."""
+        if result.state != "COMPLETE":
+            return result.state.lower()
+        return "feasible" if is_feasible(result, self.budget) else "over budget"
+
+    def trials(self) -> pd.DataFrame:
+        """Return a row a trial: number, precision, origin, verdict, metric_loss, latency_ratio,
+        latency_ms at the baseline's pace, size_bytes, on_front, plan in words."""
+        front = {record.number for record in self.ledger.front()}
+        pace = self.baseline["latency_ms"] if self.baseline is not None else None
+        rows = []
+        for number in sorted(self.ledger.records):
+            record = self.ledger.records[number]
+            result = record.result
+            ratio = result.latency_ratio
+            rows.append(
+                {
+                    "number": number,
+                    "precision": record.plan.quantization.value,
+                    "origin": record.origin.replace("_", " "),
+                    "verdict": self.verdict(result),
+                    "metric_loss": result.metric_loss,
+                    "latency_ratio": ratio,
+                    "latency_ms": None if ratio is None or pace is None else ratio * pace,
+                    "size_bytes": result.size_bytes,
+                    "on_front": number in front,
+                    "plan": self.in_words(record.plan),
+                }
+            )
+        columns = ("number", "precision", "origin", "verdict", "metric_loss", "latency_ratio")
+        more = ("latency_ms", "size_bytes", "on_front", "plan")
+        return pd.DataFrame(rows, columns=[*columns, *more])
+
+    def in_words(self, plan: Plan, shown: int = 12) -> str:
+        """Return what a plan keeps of the groups it prunes most, as lines of "48 of 64 name"."""
+        pruned = [(plan.ratio(g.name), g) for g in self.groups if plan.ratio(g.name) > 0]
+        pruned.sort(key=lambda pair: -pair[0])
+        lines = [
+            f"{g.channels - round(ratio * g.channels)} of {g.channels} {g.name}"
+            for ratio, g in pruned[:shown]
+        ]
+        if len(pruned) > shown:
+            lines.append(f"and {len(pruned) - shown} more groups")
+        return "<br>".join(lines) or "nothing pruned"
+
+    def progress(self) -> pd.DataFrame:
+        """Return a row a finished trial, in order of ending: minutes since the first began,
+        trials finished, hypervolume, the best feasible latency_ratio."""
+        ended = sorted(
+            self.ledger.records.values(),
+            key=lambda r: r.started_at.timestamp() + r.wall_s,
+        )
+        start = min((r.started_at.timestamp() for r in ended), default=0.0)
+        rows: list[dict[str, float | None]] = []
+        points: list[tuple[float, float]] = []
+        for count, record in enumerate(ended, 1):
+            loss, ratio = record.result.metric_loss, record.result.latency_ratio
+            if is_feasible(record.result, self.budget) and loss is not None and ratio is not None:
+                points.append((loss, ratio))
+            rows.append(
+                {
+                    "minutes": (record.started_at.timestamp() + record.wall_s - start) / 60,
+                    "trials": count,
+                    "hypervolume": hypervolume(_array(points), (self.budget, 1.0)),
+                    "best_ratio": min((r for _, r in points), default=None),
+                }
+            )
+        return pd.DataFrame(rows, columns=["minutes", "trials", "hypervolume", "best_ratio"])
+
+    def pruned(self) -> pd.DataFrame:
+        """Return the front's ratios: a row a group in the model's order, a column a trial, the
+        fastest first, each 0 (whole) to below 1."""
+        columns = {
+            f"{record.number}": [record.plan.ratio(group.name) for group in self.groups]
+            for record in self.ledger.front()
+        }
+        return pd.DataFrame(columns, index=[group.name for group in self.groups])
+
+    def sensitivity(self) -> pd.DataFrame:
+        """Return what each group alone loses: a row a group, a column a tenth of its channels
+        removed, interpolated between what was measured; beyond that, nothing."""
+        tenths = [round(0.1 * step, 1) for step in range(1, 10)]
+        rows = [
+            [_at(self.sensitivities.get(group.name, ()), ratio) for ratio in tenths]
+            for group in self.groups
+        ]
+        index = [group.name for group in self.groups]
+        return pd.DataFrame(rows, index=index, columns=tenths, dtype=float)
+
+    def trial_seconds(self) -> Mapping[str, float]:
+        """Return the wall seconds of all trials, by stage of a trial."""
+        records = self.ledger.records.values()
+        return {
+            stage: sum(record.result.seconds.get(stage, 0.0) for record in records)
+            for stage in STAGES
+        }
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many trials ended with each verdict."""
+        verdicts = [self.verdict(record.result) for record in self.ledger.records.values()]
+        return {v: verdicts.count(v) for v in ("feasible", "over budget", "stopped", "failed")}
+
+
+def _array(points: Sequence[tuple[float, float]]) -> Any:
+    import numpy as np
+
+    return np.array(points, dtype=float).reshape(-1, 2)
+
+
+def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
+    """Return the loss at a ratio, linearly between the measured ones; None beyond the last."""
+    before = (0.0, 0.0)
+    for point in curve:
+        if point[0] >= ratio - 1e-9:
+            share = (ratio - before[0]) / max(point[0] - before[0], 1e-9)
+            return before[1] + share * (point[1] - before[1])
+        before = point
+    return None
+
+
+def _threshold_plans(
+    run: RunFolder, config: RunConfig, baseline: dict[str, Any], ledger: Ledger
+) -> list[ThresholdPlan]:
+    """Return the plans of equal-loss thresholds around the budget, once all they need is known."""
+    sensitivity, timed = run.stage("sensitivity"), run.stage("latency")
+    space = build_space(config, baseline)
+    layers = read_layers(baseline)
+    if not sensitivity or not timed or not space.groups or not layers:
+        return []
+    curves = read_curves(sensitivity)
+    planner = Planner(space, layers, curves, read_timings(timed), config.budget)
+    planner.learn(ledger.known())
+    offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
+    choice = next((c for c in offered if c in space.choices), space.choices[0])
+    thresholds = [share * config.budget for share in THRESHOLDS]
+    plans = [equal_loss_threshold(space, curves, limit, choice) for limit in thresholds]
+    losses, ratios = planner.predict(plans)
+    tried = {r.plan: r.result for r in ledger.complete()}
+    found = []
+    for limit, plan, loss, ratio in zip(thresholds, plans, losses, ratios, strict=True):
+        known = tried.get(plan)
+        if known is not None and known.metric_loss is not None and known.latency_ratio is not None:
+            loss, ratio = known.metric_loss, known.latency_ratio
+        found.append(ThresholdPlan(limit, plan, float(loss), float(ratio), known is not None))
+    return found
+
+
+def read_findings(address: str) -> Findings:
+    """Return what the run at a folder, or a URI, has found. Raises RunFolderError if none is."""
+    path = local_copy(address)
+    config, run = read_config(path), RunFolder(path)
+    baseline = run.stage("baseline")
+    groups = build_space(config, baseline).groups if baseline is not None else ()
+    ledger = Ledger.load(Store(path), config.budget, groups)
+    return Findings(
+        name=address.rstrip("/").rpartition("/")[2] or str(path),
+        path=path,
+        config=config,
+        ledger=ledger,
+        baseline=baseline,
+        groups=groups,
+        sensitivities=read_curves(run.stage("sensitivity") or {}),
+        manifest=run.manifest,
+        stage_seconds=run.stage("seconds") or {},
+        thresholds=_threshold_plans(run, config, baseline, ledger) if baseline is not None else [],
+    )

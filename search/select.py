@@ -1,0 +1,171 @@
+"""python -m search.select RUN --max-latency-ms 3: another point of a finished run's front.
+
+It is retrained in full, as the winner was, and delivered in a folder of its own within the run's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import yaml
+
+from search.exit_status import exit_status
+from spaces.errors import ConfigError, RunFolderError
+
+if TYPE_CHECKING:
+    from search.config import RunConfig
+    from search.ledger import Ledger, TrialRecord
+    from search.progress import Display
+    from search.run_folder import RunFolder
+
+SELECTIONS = "selections"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the chosen model has to keep. None asks for nothing."""
+
+    budget: float | None = None
+    max_latency_ms: float | None = None
+    max_size_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is about, as a folder's name."""
+        parts = {
+            "budget": self.budget,
+            "latency-ms": self.max_latency_ms,
+            "bytes": self.max_size_bytes,
+        }
+        return "-".join(f"{what}-{value:g}" for what, value in parts.items() if value is not None)
+
+
+def choose(ledger: Ledger, wish: Wish, baseline_ms: float) -> list[TrialRecord]:
+    """Return the finished trials to retrain, in order of preference.
+
+    Of those within the ledger's budget and the bounds: the fastest first; with a bound on latency
+    or size, which then says what is fast or small enough, the one that loses least first. Raises
+    ConfigError if there is none, with the best there is.
+    """
+
+    def latency_ms(record: TrialRecord) -> float:
+        return (record.result.latency_ratio or 1.0) * baseline_ms
+
+    feasible = ledger.feasible()
+    if not feasible:
+        raise ConfigError(
+            f"none of {len(ledger.complete())} trials loses at most {ledger.budget:g}; give a "
+            "larger --budget"
+        )
+    fast = [
+        r
+        for r in feasible
+        if wish.max_latency_ms is None or latency_ms(r) <= wish.max_latency_ms
+    ]
+    if not fast:
+        raise ConfigError(
+            f"--max-latency-ms {wish.max_latency_ms:g}: the fastest trial within a loss of "
+            f"{ledger.budget:g} takes {min(map(latency_ms, feasible)):.3g} ms; give that, or a "
+            "larger --budget"
+        )
+    small = [
+        r
+        for r in fast
+        if wish.max_size_bytes is None or (r.result.size_bytes or 0) <= wish.max_size_bytes
+    ]
+    if not small:
+        least = min(r.result.size_bytes or 0 for r in fast)
+        raise ConfigError(
+            f"--max-size-bytes {wish.max_size_bytes}: the smallest trial that keeps the rest has "
+            f"{least}; give that, or a larger --budget"
+        )
+    if wish.max_latency_ms is None and wish.max_size_bytes is None:
+        return ledger.front()
+    return sorted(small, key=lambda r: (r.result.metric_loss or 0.0, latency_ms(r)))
+
+
+def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> None:
+    """Retrain and deliver what a wish chooses of a finished run."""
+    from clusters.storage import join
+    from search.config import changed
+    from search.context import StudyContext, cluster_of
+    from search.deliver import deliver
+    from search.ledger import Ledger
+    from search.page import winner_line
+    from search.retrain import retrain_first_kept
+    from search.run_folder import MANIFEST, PLAIN_CONFIG
+    from search.stage_values import build_space, read_layers
+
+    part = f"{SELECTIONS}/{wish.name}/"
+    if (run.path / part / MANIFEST).is_file():
+        raise RunFolderError(f"run folder {run.address}: has {part} already; it is in {part}model")
+    config = changed(config, {"budget": wish.budget})
+    baseline = run.stage("baseline")
+    space = build_space(config, baseline)
+    with cluster_of(config, display) as cluster:
+        study = StudyContext.of(config, run, cluster, display)
+        ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
+        candidates = choose(ledger, wish, baseline["latency_ms"])
+        baseline = {**baseline, "references": run.stage("references")}
+        with display.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
+            winner = retrain_first_kept(study, baseline, candidates)
+        with display.stage("deliver", "time both, read the test split, write the manifest"):
+            run.keep_text(
+                f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json"))
+            )
+            manifest = deliver(study, baseline, ledger, winner, 0, part)
+    run.forget("ray")
+    display.say(winner_line(manifest.model_dump(), winner["trial"], config.budget))
+    if wish.max_latency_ms is not None and manifest.latency_ms.winner > wish.max_latency_ms:
+        display.say(
+            f"MISSED: timed at length it takes {manifest.latency_ms.winner:.3g} ms, more than "
+            f"{wish.max_latency_ms:g}"
+        )
+    display.say(f"model: {join(run.address, f'{part}model')}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    from search.run import Parser
+
+    parser = Parser(prog="python -m search.select", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("run", help="folder, or URI, of a finished run")
+    parser.add_argument("--budget", type=float, help="relative metric loss allowed (the run's)")
+    parser.add_argument(
+        "--max-latency-ms", type=float, help="of a batch, as the run timed its baseline"
+    )
+    parser.add_argument("--max-size-bytes", type=int, help="of the exported files")
+    parser.add_argument("--address", help="of a running Ray cluster; default: a local one")
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    """Return the exit status of what the arguments ask for."""
+    wish = Wish(given.budget, given.max_latency_ms, given.max_size_bytes)
+    if not wish.name:
+        raise ConfigError(
+            "nothing to choose by; give --budget, --max-latency-ms or --max-size-bytes"
+        )
+    from search.config import changed
+    from search.progress import Display
+    from search.run_folder import RunFolder
+
+    display = Display()
+    folder, config = RunFolder.resume(given.run, display.say, finished=True)
+    try:
+        select(folder, changed(config, {"address": given.address}), wish, display)
+    finally:
+        folder.release()
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 0 for a model, 1 if none keeps its promise, 2 for a mistake of the user."""
+    return exit_status(lambda: run(build_parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
