@@ -87,6 +87,15 @@ class Search:
     def wait_for_trials(self, count):
         self.wait_for(lambda: rows_of(self.run, "trials") >= count, f"{count} trials")
 
+    def wait_for_trial_on(self, node):
+        """Wait until a node has finished a trial."""
+
+        def finished():
+            # The schema of a folder without files is not known.
+            return rows_of(self.run, "trials") > 0 and node.name in Ended(self.run, "").hosts
+
+        self.wait_for(finished, f"a finished trial of {node.name}")
+
     def end(self):
         """Wait for the driver to end, and return what it left."""
         self.process.wait(PATIENCE_S)

@@ -34,23 +34,25 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         pytest.skip("no network namespaces on this machine")
     head, second, third = (cluster.start(cpus=1) for _ in range(3))
     search = Search(local_workplace, head, disk / "runs" / "one")
-    trials = 14
+    trials = 16
     search.start(
         *("--budget", "0.1", *local_workplace.task(), "--trials", str(trials)),
         *("--storage", str(disk / "runs"), "--out", "one", "--address", cluster.address),
         # Plans that wait for the node that is yet to come.
         *("--concurrency", "4"),
         storage_patience_s=120,
+        # So long that the search is not over before the fourth node has begun.
+        finetune_samples=12_000,
         **FEW,
     )
-    search.wait_for_trials(1)
+    search.wait_for_trial_on(second)
     lose_worker(cluster, search, second)
-    search.wait_for_trials(3)
-    second.kill_raylet()
     fourth = cluster.start(cpus=1)
-    search.wait_for_trials(6)
+    search.wait_for_trials(4)
+    second.kill_raylet()
+    search.wait_for_trial_on(fourth)
     fill(disk, 15)
-    search.wait_for_trials(9)
+    search.wait_for_trial_on(third)
     third.cut()
     ended = search.end()
     ended.check(trials)

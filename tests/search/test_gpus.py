@@ -48,7 +48,13 @@ def test_a_gpu_a_trial_and_a_retrain_over_all_of_them(with_gpus):
 
 def test_two_trials_share_a_gpu(with_gpus):
     trials, _ = searched(
-        with_gpus, "gpu-half", gpus_per_trial=0.5, concurrency=4, retrain_workers=1
+        with_gpus,
+        "gpu-half",
+        gpus_per_trial=0.5,
+        concurrency=4,
+        retrain_workers=1,
+        # So long that none has ended before all have begun: each would be done by the first.
+        finetune_samples=20_000,
     )
     for gpu in ("0", "1"):
         assert len({pid for gpus, pid in trials if gpus == gpu}) >= 2
