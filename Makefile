@@ -41,7 +41,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt toolkits.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench,onnx]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cpu,dev,bench,onnx,mlflow,wandb,tensorboard]"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r toolkits.txt
 	@touch $(READY)
 

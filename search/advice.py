@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.config import RunConfig
+from search.manifest import Manifest
+from search.progress import percent, ratio_text
 
 # For a first guess, of the built-in problem: what pruned models take of the unpruned one's time to
 # train, what training under quantization takes of the float one's, how many trials do that, and
@@ -81,6 +83,23 @@ def estimate(
         search_s=trial_s * trials / min(places, max(1, trials)),
         retrain_s=retrained * pace / workers + baseline["evaluate_s"] + OTHER_S,
     )
+
+
+def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
+    """Return what was delivered, and that it misses the budget if it does."""
+    figures, size = manifest.metric, manifest.size_bytes
+    lines = [
+        f"\nwinner: trial {trial}, latency {ratio_text(manifest.latency_ms.ratio)}, size "
+        f"{size.baseline / size.winner:.1f}x smaller, "
+        f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
+        f"({percent(figures.loss_test)} loss, budget {percent(budget)})"
+    ]
+    if not figures.within_budget_on_test:
+        lines.append(
+            "MISSED: on the test split the model loses more than the budget. It kept it on "
+            "validation; the test split is not searched on, so this is the model's true figure."
+        )
+    return lines
 
 
 def next_steps(address: str, finished: bool) -> list[Step]:

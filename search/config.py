@@ -113,8 +113,9 @@ class RunConfig(BaseModel):
     """Ray's runtime environment of the workers, such as {working_dir: .} to send this folder."""
     dashboard_host: str = "127.0.0.1"
     """What a local Ray's dashboard listens on. Any other address lets in whoever has the token."""
-    trackers: list[Literal["tensorboard"]] = []
-    """Files for other tools to watch the search with, in the run folder."""
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Other tools to watch the search with: their files are in the run folder, unless their own
+    environment variables (MLFLOW_TRACKING_URI, WANDB_API_KEY) name a server."""
 
     out: str | None = None
     """The run folder; by default runs/<time>-<task>. With a storage, the run's name within it."""

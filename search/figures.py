@@ -51,10 +51,10 @@ def _styled(figure: go.Figure, height: int = 420) -> go.Figure:
 
 def _hover(trials: pd.DataFrame) -> list[str]:
     return [
-        f"<b>trial {row.number}</b>, {row.verdict}<br>{row.precision}, {row.origin}<br>"
-        f"latency {row.latency_ratio:.3f} ({1 / row.latency_ratio:.1f}x)<br>"
-        f"loss {100 * row.metric_loss:+.2f} %<br>{row.plan}"
-        for row in trials.itertuples()
+        f"<b>trial {row['number']}</b>, {row['verdict']}<br>{row['precision']}, {row['origin']}<br>"
+        f"latency {row['latency_ratio']:.3f} ({1 / row['latency_ratio']:.1f}x)<br>"
+        f"loss {100 * row['metric_loss']:+.2f} %<br>{row['plan']}"
+        for row in trials.to_dict("records")
     ]
 
 
@@ -160,7 +160,7 @@ def groups(findings: Findings) -> go.Figure:
         cols=2,
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=("removed, by trial of the front", "loss of the group alone, %"),
+        subplot_titles=("removed", "lost alone"),
     )
     names = list(pruned.index)
     figure.add_heatmap(

@@ -1,4 +1,4 @@
-"""What a run has found so far, read from its tables and stages alone: running, killed or finished."""
+"""What a run has found so far, from its tables and stages alone: running, killed or finished."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from search.config import RunConfig
-from search.stage_values import build_space, read_curves, read_layers, read_timings
 from search.ledger import Ledger, is_feasible
 from search.run_folder import RunFolder, local_copy, read_config
+from search.stage_values import build_space, read_curves, read_layers, read_timings
 from search.store import STAGES, Store
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
 from spaces.pareto import hypervolume
@@ -87,7 +87,10 @@ class Findings:
             )
         columns = ("number", "precision", "origin", "verdict", "metric_loss", "latency_ratio")
         more = ("latency_ms", "size_bytes", "on_front", "plan")
-        return pd.DataFrame(rows, columns=[*columns, *more])
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=[*columns, *more])
+        # Without rows pandas would take a column of nothing for names of columns.
+        frame["on_front"] = frame["on_front"].astype(bool)
+        return frame
 
     def in_words(self, plan: Plan, shown: int = 12) -> str:
         """Return what a plan keeps of the groups it prunes most, as lines of "48 of 64 name"."""
@@ -123,7 +126,9 @@ class Findings:
                     "best_ratio": min((r for _, r in points), default=None),
                 }
             )
-        return pd.DataFrame(rows, columns=["minutes", "trials", "hypervolume", "best_ratio"])
+        columns = ["minutes", "trials", "hypervolume", "best_ratio"]
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
+        return frame
 
     def pruned(self) -> pd.DataFrame:
         """Return the front's ratios: a row a group in the model's order, a column a trial, the
@@ -132,7 +137,9 @@ class Findings:
             f"{record.number}": [record.plan.ratio(group.name) for group in self.groups]
             for record in self.ledger.front()
         }
-        return pd.DataFrame(columns, index=[group.name for group in self.groups])
+        index = [group.name for group in self.groups]
+        frame: pd.DataFrame = pd.DataFrame(columns, index=index)
+        return frame
 
     def sensitivity(self) -> pd.DataFrame:
         """Return what each group alone loses: a row a group, a column a tenth of its channels
@@ -143,7 +150,8 @@ class Findings:
             for group in self.groups
         ]
         index = [group.name for group in self.groups]
-        return pd.DataFrame(rows, index=index, columns=tenths, dtype=float)
+        frame: pd.DataFrame = pd.DataFrame(rows, index=index, columns=tenths, dtype=float)
+        return frame
 
     def trial_seconds(self) -> Mapping[str, float]:
         """Return the wall seconds of all trials, by stage of a trial."""

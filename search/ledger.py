@@ -136,7 +136,7 @@ class Ledger:
         if not self.layers:
             return None
         kept = LayerCosts(self.layers, self.groups).multiply_adds(ratio_matrix(self.groups, [plan]))
-        return round(kept[0] * sum(layer.multiply_adds for layer in self.layers))
+        return round(float(kept[0]) * sum(layer.multiply_adds for layer in self.layers))
 
     @classmethod
     def load(

@@ -21,8 +21,8 @@ TITLES = {
     "front": (
         "Loss against latency",
         "Every trial that was measured; faded ones are over the budget, or were stopped. The "
-        "stepped line is the Pareto front. Diamonds are the plans that an equal loss for each group "
-        "alone would have chosen, as PaddleX and PaddleSlim do.",
+        "stepped line is the Pareto front. Diamonds are the plans that an equal loss for each "
+        "group alone would have chosen, as PaddleX and PaddleSlim do.",
     ),
     "progress": (
         "How the search went",
@@ -95,7 +95,7 @@ def winner_table(manifest: dict[str, Any], budget: float) -> Table:
     ]
     warning = None
     if not metric["within_budget_on_test"]:
-        warning = f"On the test split the model loses more than the budget of {percent(budget)}."
+        warning = f"On the test split the model loses more than the budget of {budget:.1%}."
     return Table("The delivered model", ("", "before", "after", ""), rows, warning)
 
 

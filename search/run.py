@@ -28,7 +28,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m search.run", description=DESCRIPTION)
+    from search.documentation import settings_help
+
+    parser = Parser(
+        prog="python -m search.run",
+        description=DESCRIPTION,
+        epilog=settings_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
     parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
     parser.add_argument(
@@ -111,6 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
         from trainables.loading import resolve
 
         resolve(config.task)
+        if config.trackers:
+            from search.trackers import check_trackers
+
+            check_trackers(config.trackers)
     # Ray takes seconds to import, and no mistake above needs it.
     from search.progress import Display
     from search.run_folder import RunFolder

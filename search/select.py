@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -62,9 +62,7 @@ def choose(ledger: Ledger, wish: Wish, baseline_ms: float) -> list[TrialRecord]:
             "larger --budget"
         )
     fast = [
-        r
-        for r in feasible
-        if wish.max_latency_ms is None or latency_ms(r) <= wish.max_latency_ms
+        r for r in feasible if wish.max_latency_ms is None or latency_ms(r) <= wish.max_latency_ms
     ]
     if not fast:
         raise ConfigError(
@@ -91,11 +89,11 @@ def choose(ledger: Ledger, wish: Wish, baseline_ms: float) -> list[TrialRecord]:
 def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> None:
     """Retrain and deliver what a wish chooses of a finished run."""
     from clusters.storage import join
+    from search.advice import winner_lines
     from search.config import changed
     from search.context import StudyContext, cluster_of
     from search.deliver import deliver
     from search.ledger import Ledger
-    from search.page import winner_line
     from search.retrain import retrain_first_kept
     from search.run_folder import MANIFEST, PLAIN_CONFIG
     from search.stage_values import build_space, read_layers
@@ -104,7 +102,7 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     if (run.path / part / MANIFEST).is_file():
         raise RunFolderError(f"run folder {run.address}: has {part} already; it is in {part}model")
     config = changed(config, {"budget": wish.budget})
-    baseline = run.stage("baseline")
+    baseline: dict[str, Any] = run.stage("baseline") or {}
     space = build_space(config, baseline)
     with cluster_of(config, display) as cluster:
         study = StudyContext.of(config, run, cluster, display)
@@ -114,12 +112,11 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
         with display.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
             winner = retrain_first_kept(study, baseline, candidates)
         with display.stage("deliver", "time both, read the test split, write the manifest"):
-            run.keep_text(
-                f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json"))
-            )
+            run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
             manifest = deliver(study, baseline, ledger, winner, 0, part)
     run.forget("ray")
-    display.say(winner_line(manifest.model_dump(), winner["trial"], config.budget))
+    for line in winner_lines(manifest, winner["trial"], config.budget):
+        display.say(line)
     if wish.max_latency_ms is not None and manifest.latency_ms.winner > wish.max_latency_ms:
         display.say(
             f"MISSED: timed at length it takes {manifest.latency_ms.winner:.3g} ms, more than "

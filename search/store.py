@@ -123,6 +123,18 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
+
+def table_columns() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """Return what each table is about, and its columns: name, type, meaning."""
+    return {
+        table: (
+            schema.metadata[b"about"].decode(),
+            [(f.name, str(f.type), f.metadata[b"meaning"].decode()) for f in schema],
+        )
+        for table, schema in SCHEMAS.items()
+    }
+
+
 Row = Mapping[str, Any]
 
 

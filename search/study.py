@@ -12,14 +12,14 @@ from typing import Any
 
 from clusters.connect import Cluster
 from clusters.storage import join
+from search.advice import budget_in_numbers, estimate, next_steps, winner_lines
 from search.config import RunConfig
 from search.context import StudyContext, cluster_of
-from search.advice import budget_in_numbers, estimate, next_steps
 from search.deliver import deliver
 from search.findings import read_findings
 from search.ledger import Ledger
 from search.manifest import Manifest
-from search.progress import Display, percent, ratio_text, trial_table
+from search.progress import Display, trial_table
 from search.report import PAGE, PICTURES, write_report
 from search.retrain import places_of_retrain, retrain_winner
 from search.run_folder import RAY, RunFolder, run_once
@@ -182,19 +182,8 @@ def say_result(
     display: Display, config: RunConfig, ledger: Ledger, winner: int, manifest: Manifest
 ) -> None:
     """Say what was delivered, and what it cost to find it."""
-    figures = manifest.metric
-    display.say(
-        f"\nwinner: trial {winner}, latency "
-        f"{ratio_text(manifest.latency_ms.ratio)}, size "
-        f"{manifest.size_bytes.baseline / manifest.size_bytes.winner:.1f}x smaller, "
-        f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
-        f"({percent(figures.loss_test)} loss, budget {percent(config.budget)})"
-    )
-    if not figures.within_budget_on_test:
-        display.say(
-            "MISSED: on the test split the model loses more than the budget. It kept it on "
-            "validation; the test split is not searched on, so this is the model's true figure."
-        )
+    for line in winner_lines(manifest, winner, config.budget):
+        display.say(line)
     retries, lost_s = ledger.lost()
     if retries:
         display.say(f"{retries} trials begun anew after their worker was lost, {lost_s:.0f} s lost")

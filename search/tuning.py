@@ -9,12 +9,12 @@ from ray import tune
 from ray.tune.utils.log import Verbosity
 
 from search.context import StudyContext
-from search.curves import curve_callbacks
 from search.ledger import Ledger
 from search.outcomes import OutcomeCallback
 from search.run_folder import JOURNAL, RAY
 from search.searcher import PlanSearcher
 from search.stopping import BudgetScheduler
+from search.trackers import tracker_callbacks
 from search.watching import MetricsCallback
 from spaces.encoding import Encoding
 from spaces.errors import StudyError
@@ -61,7 +61,7 @@ def _tune(
             callbacks=[
                 OutcomeCallback(searcher),
                 MetricsCallback(ledger),
-                *curve_callbacks(study.config.trackers, ledger, study.run.path),
+                *tracker_callbacks(study.config.trackers, ledger, study.run.path),
             ],
             verbose=Verbosity.V0_MINIMAL,
             failure_config=tune.FailureConfig(max_failures=0),

@@ -1,5 +1,6 @@
 """What can be done with a finished run: real Ray, real Paddle, the command line, the tiny task."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.manifest import Manifest
 from search.run_folder import RunFolder
+from search.store import Store
 from trainables.engine import Engine
 
 pytestmark = pytest.mark.slow
@@ -53,6 +56,27 @@ def test_a_trial_is_exported_anew(workplace, finished):
     again = workplace.tool("search.reexport", str(finished), str(winner))
     assert again.returncode == 2 and "exists already" in again.stderr
     shutil.rmtree(model)
+
+
+def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, finished):
+    baseline = RunFolder(finished).stage("baseline")
+    trials = Store(finished).frame("trials").query("feasible")
+    # Slow enough for all: the one that loses least.
+    bound = 2 * baseline["latency_ms"]
+    ended = workplace.tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    chosen = finished / "selections" / f"latency-ms-{bound:g}"
+    plan = json.loads((chosen / "plan.json").read_text())
+    tried = trials.sort_values(["metric_loss", "latency_ratio"])["plan"].map(json.loads)
+    assert plan in list(tried[:3])
+    manifest = Manifest.model_validate_json((chosen / "manifest.json").read_text())
+    for name, digest in manifest.sha256.items():
+        assert hashlib.sha256((chosen / name).read_bytes()).hexdigest() == digest
+    # What is done with a run can be done with it.
+    ended = workplace.tool("search.timing", str(chosen), "--runs", "5", "--batch", "4")
+    assert ended.returncode == 0, ended.stderr
+    again = workplace.tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
+    assert again.returncode == 2 and "already" in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,19 @@ def test_folder_that_holds_a_run_is_not_written_to(tmp_path, capsys):
     assert main(["--budget", "0.1", "--out", str(tmp_path)]) == 2
     assert "--resume" in said(capsys)
     assert (tmp_path / "config.yaml").read_text() == "budget: 0.2\n"
+
+
+def test_a_tracker_that_is_not_installed(monkeypatch, capsys):
+    monkeypatch.setattr("search.trackers.find_spec", lambda name: None)
+    assert main(["--budget", "0.1", "-o", "trackers=[mlflow]"]) == 2
+    assert 'pip install "slimsearch[mlflow]"' in said(capsys)
+
+
+def test_overrides_win_over_the_file_and_flags_over_both(tmp_path):
+    from search.run import build_parser, settings_from
+
+    path = tmp_path / "mine.yaml"
+    path.write_text("budget: 0.1\ntrials: 5\nseed: 1\nthreads: 2\n")
+    arguments = ["-c", str(path), "-o", "trials=6", "-o", "seed=2", "--seed", "3"]
+    config = settings_from(build_parser().parse_args(arguments))
+    assert (config.budget, config.threads, config.trials, config.seed) == (0.1, 2, 6, 3)

@@ -157,3 +157,15 @@ def test_every_file_says_its_version(store, tmp_path, table):
     path = tmp_path / table / "000001.parquet"
     assert pq.read_schema(path).metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
     assert store.read(table)[0]["schema_version"] == SCHEMA_VERSION
+
+
+def test_rows_of_an_older_version_are_read(store):
+    """Version 3 had no multiply_adds."""
+    old = pa.schema([field for field in SCHEMAS["trials"] if field.name != "multiply_adds"])
+    row = {"number": 4, "state": "COMPLETE", "metric_loss": 0.05, "schema_version": 3}
+    pq.write_table(pa.Table.from_pylist([row], schema=old), store.folder / "trials" / "4.parquet")
+    store.write("trials", "000005", [{"number": 5, "multiply_adds": 7}])
+    frame = store.frame("trials").set_index("number")
+    assert frame.loc[4, "metric_loss"] == 0.05
+    assert list(frame["schema_version"]) == [SCHEMA_VERSION, 3]
+    assert frame["multiply_adds"].isna().tolist() == [False, True]

@@ -32,7 +32,9 @@ def manifest_of(run):
 def test_it_says_what_it_does_and_ends_with_the_winner(whole_run):
     _, said = whole_run
     stages = ("baseline", "sensitivity", "shapes of plans", "search", "retrain", "deliver")
-    for text in (*stages, "Pareto", "winner:"):
+    meant = ("may fall from 0.7325 to 0.6593", "9 trials of", "a retrain of")
+    after = ("report: ", "next:", "python -m search.select ")
+    for text in (*stages, *meant, "Pareto", "winner:", *after):
         assert text in said
     assert "Warning" not in said
     assert "Traceback" not in said
@@ -109,6 +111,12 @@ def test_tables_are_readable_and_agree(whole_run):
     latency = frames["latency"]
     assert {"shape", "export", "final", "baseline", "reference", "table"} == set(latency["stage"])
     assert (latency["run_ms"].dropna() > 0).all()
+
+
+def test_the_page_and_the_pictures_are_there(whole_run):
+    run, _ = whole_run
+    assert "Finished: 9 of 9 trials" in (run / "report.html").read_text()
+    assert len(list((run / "report").glob("*.png"))) == 5
 
 
 def test_shapes_are_timed_whole_and_pruned_in_every_graph(whole_run):

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from search.curves import curve_callbacks
+from search.trackers import tracker_callbacks
 from search.watching import LedgerCallback, progress_figures
 
 
@@ -50,8 +50,8 @@ def test_figures_that_nobody_knows_yet_are_left_out(open_ledger):
 def test_tensorboard_reads_what_is_written(ledger, record, result, measurement, tmp_path):
     from tensorboardX.proto.event_pb2 import Event
 
-    assert curve_callbacks([], ledger, tmp_path) == []
-    (callback,) = curve_callbacks(["tensorboard"], ledger, tmp_path)
+    assert tracker_callbacks([], ledger, tmp_path) == []
+    (callback,) = tracker_callbacks(["tensorboard"], ledger, tmp_path)
     # Ray writes its callbacks down before it begins.
     callback = pickle.loads(pickle.dumps(callback))
     callback._ledger = ledger

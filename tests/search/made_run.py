@@ -1,0 +1,117 @@
+"""A run folder as a search leaves it, of made-up trials: what reads runs is tested on it."""
+
+import math
+from datetime import datetime, timedelta, timezone
+
+import yaml
+
+from search.config import RunConfig
+from search.ledger import Ledger, TrialRecord
+from search.run_folder import CONFIG, RunFolder
+from search.stage_values import build_space, read_layers
+from search.store import Store
+from spaces.plan import Plan, QuantizationChoice
+from trainables.task import TrialResult
+
+GROUPS = {"stem.conv.weight": 32, "stages.0.blocks.0.depthwise.conv.weight": 64, "head.weight": 96}
+BUDGET = 0.1
+BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+def baseline():
+    """Return what a baseline's stage leaves."""
+    names = list(GROUPS)
+    layers = [
+        {
+            "name": name,
+            "multiply_adds": 1_000_000 * (index + 1),
+            "values": 10_000,
+            "out_channels": GROUPS[name],
+            "in_channels": GROUPS[names[index - 1]] if index else 3,
+            "outputs": {name: 1.0},
+            "inputs": {names[index - 1]: 1.0} if index else {},
+        }
+        for index, name in enumerate(names)
+    ]
+    return {
+        "metric_name": "top1_accuracy",
+        "maximize": True,
+        "metric": 0.9,
+        "latency_ms": 20.0,
+        "size_bytes": 1_000_000,
+        "fingerprint": "f",
+        "groups": [
+            {"name": name, "channels": count, "members": [name], "unit": 1}
+            for name, count in GROUPS.items()
+        ],
+        "left_out": [{"name": "neck.weight", "reason": "a reshape mixes <its> channels"}],
+        "layers": layers,
+        "choices": ["float", "int8_ptq", "int8_qat"],
+        "inputs": [],
+        "train_s": 0.001,
+        "evaluate_s": 0.5,
+    }
+
+
+def result_of(number, plan):
+    """Return a result: the more is pruned, the faster and the worse; some stopped, one failed."""
+    pruned = sum(ratio for _, ratio in plan.ratios) / len(GROUPS)
+    if number % 10 == 7:
+        return TrialResult("FAILED", reason="the training loss became nan at step 3")
+    ratio = (1 - 0.7 * pruned) * (1.0 if plan.quantization is QuantizationChoice.FLOAT else 0.4)
+    if number % 10 == 3:
+        return TrialResult("STOPPED", reason="too slow", latency_ratio=ratio, worker="host:1")
+    loss = 0.4 * pruned**2 + 0.003 * math.sin(number)
+    return TrialResult(
+        "COMPLETE",
+        metric=0.9 * (1 - loss),
+        metric_loss=loss,
+        standard_error=0.004,
+        latency_ms=20 * ratio,
+        baseline_latency_ms=20.0,
+        latency_ratio=ratio,
+        size_bytes=round(1e6 * ratio),
+        worker="host:1",
+        seconds={"prune": 0.5, "finetune": 9.0, "evaluate": 1.0, "latency": 2.0},
+    )
+
+
+def plan_of(number):
+    kept = {
+        name: ((number * (index + 3)) % 8) / 8 for index, name in enumerate(GROUPS) if number > 0
+    }
+    choice = (QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ)[number % 2]
+    return Plan.of(kept, choice)
+
+
+def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET):
+    """Return the folder of a run that has come so far: its settings, its stages, its trials."""
+    path.mkdir(parents=True, exist_ok=True)
+    config = RunConfig(budget=budget, trials=planned, out=str(path))
+    (path / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    run, store = RunFolder(path), Store(path)
+    store.create()
+    if stages:
+        run.finish_stage("baseline", baseline())
+        run.finish_stage(
+            "sensitivity",
+            {name: [[0.25, 0.02], [0.5, 0.06], [0.75, 0.2]] for name in GROUPS},
+        )
+        run.finish_stage(
+            "latency",
+            [
+                [{"ratios": {}, "quantization": "float"}, 1.0],
+                [{"ratios": {}, "quantization": "int8_ptq"}, 0.4],
+                [{"ratios": dict.fromkeys(GROUPS, 0.5), "quantization": "int8_ptq"}, 0.25],
+                [{"ratios": dict.fromkeys(GROUPS, 0.5), "quantization": "float"}, 0.6],
+            ],
+        )
+        run.finish_stage("seconds", {"baseline": 9.0, "sensitivity": 12.0, "search": 80.0})
+    groups = build_space(config, baseline()).groups
+    ledger = Ledger.load(store, budget, groups, read_layers(baseline()))
+    for number in range(trials):
+        plan = plan_of(number)
+        began = BEGAN + timedelta(seconds=10 * number)
+        origin = "warm_start" if number < 3 else "sampled"
+        ledger.record(TrialRecord(number, plan, origin, result_of(number, plan), began, 15.0))
+    return path

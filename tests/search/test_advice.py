@@ -1,0 +1,51 @@
+import pytest
+
+from search.advice import budget_in_numbers, estimate, minutes, next_steps, worst_allowed
+from search.config import RunConfig
+from tests.search.made_run import baseline
+
+
+def test_the_budget_in_the_models_own_numbers():
+    assert worst_allowed(baseline(), 0.1) == pytest.approx(0.81)
+    assert "may fall from 0.9000 to 0.8100" in budget_in_numbers(baseline(), 0.1)
+
+
+def test_a_metric_to_minimise_may_rise():
+    error = {**baseline(), "maximize": False, "metric": 0.2, "metric_name": "error"}
+    assert "error may rise from 0.2000 to 0.2200" in budget_in_numbers(error, 0.1)
+
+
+def test_more_training_and_fewer_places_take_longer():
+    little = RunConfig(budget=0.1)
+    much = RunConfig(budget=0.1, finetune_samples=32_000, retrain_samples=320_000)
+    few = estimate(little, baseline(), 24, 2, 2)
+    assert estimate(much, baseline(), 24, 2, 2).trial_s > 2 * few.trial_s
+    assert estimate(much, baseline(), 24, 2, 2).retrain_s > 2 * few.retrain_s
+    assert estimate(little, baseline(), 24, 1, 2).search_s == pytest.approx(2 * few.search_s)
+    assert estimate(little, baseline(), 24, 4, 2).search_s == pytest.approx(few.search_s / 2)
+
+
+def test_steps_count_samples_by_the_batch():
+    by_steps = RunConfig(budget=0.1, finetune_steps=100, batch_size=32)
+    by_samples = RunConfig(budget=0.1, finetune_samples=3200, batch_size=32)
+    assert estimate(by_steps, baseline(), 24, 2, 2) == estimate(by_samples, baseline(), 24, 2, 2)
+
+
+def test_nothing_left_takes_no_search():
+    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2, 2).search_s == 0
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(40, "40 s"), (720, "12 min"), (12_600, "3.5 h"), (89, "89 s")]
+)
+def test_durations_as_people_say_them(seconds, text):
+    assert minutes(seconds) == text
+
+
+def test_what_is_next_depends_on_whether_the_run_is_finished():
+    assert [step.command for step in next_steps("RUN", False)] == [
+        "python -m search.run --resume RUN"
+    ]
+    commands = [step.command for step in next_steps("RUN", True)]
+    assert all("RUN" in command for command in commands)
+    assert not any("--resume" in command for command in commands)

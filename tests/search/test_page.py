@@ -1,0 +1,140 @@
+"""The page of a run, as text and in a real browser."""
+
+import json
+
+import pytest
+
+from search.findings import read_findings
+from search.page import comparison_page, run_page, winner_table
+from search.report import main
+from tests.browser import WIDTHS, chromium, show
+from tests.search.made_run import make_run
+
+MANIFEST = {
+    "metric": {
+        "name": "top1_accuracy",
+        "baseline_val": 0.9,
+        "winner_val": 0.85,
+        "loss_val": 0.0556,
+        "loss_val_standard_error": 0.004,
+        "baseline_test": 0.89,
+        "winner_test": 0.79,
+        "loss_test": 0.1124,
+        "loss_test_standard_error": 0.004,
+        "within_budget_on_test": False,
+    },
+    "latency_ms": {"baseline": 20.0, "winner": 4.0, "ratio": 0.2, "batch_size": 64},
+    "size_bytes": {"baseline": 1_000_000, "winner": 200_000},
+}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    run = make_run(tmp_path / "finished", 24)
+    (run / "manifest.json").write_text(json.dumps(MANIFEST))
+    return run
+
+
+def page_of(run):
+    return run_page(read_findings(str(run)), str(run))
+
+
+def test_a_finished_run_has_the_winners_figures_on_both_splits(finished):
+    page = page_of(finished)
+    for text in ("0.8500", "0.7900", "+5.6 % loss (± 0.4)", "5.0x faster", "5.0x smaller"):
+        assert text in page
+    assert "python -m search.select" in page
+    assert "--resume" not in page
+
+
+def test_a_budget_that_is_missed_on_test_is_said():
+    assert "loses more than the budget" in winner_table(MANIFEST, 0.1).warning
+    kept = {**MANIFEST, "metric": {**MANIFEST["metric"], "within_budget_on_test": True}}
+    assert winner_table(kept, 0.1).warning is None
+
+
+def test_a_running_run_says_how_far_it_is(tmp_path):
+    page = page_of(make_run(tmp_path, 5))
+    assert "Not finished yet: 5 of 24 trials" in page
+    assert f"--resume {tmp_path}" in page
+    assert "may fall from 0.9000 to 0.8100" in page
+
+
+def test_a_run_without_a_trial_or_a_baseline_has_a_page(tmp_path):
+    assert "0 of 24 trials" in page_of(make_run(tmp_path / "stages"))
+    assert "0 of 24 trials" in page_of(make_run(tmp_path / "nothing", stages=False))
+
+
+def test_names_are_text_not_html(finished):
+    assert "&lt;its&gt;" in page_of(finished)
+
+
+def test_nothing_is_loaded_from_anywhere(finished):
+    page = page_of(finished)
+    assert 'src="http' not in page
+    assert '<link rel="stylesheet"' not in page
+
+
+def test_runs_side_by_side(finished, tmp_path):
+    other = make_run(tmp_path / "other", 10, budget=0.05)
+    page = comparison_page([read_findings(str(run)) for run in (finished, other)])
+    assert "finished / other" in page
+    assert "10 %" in page and "5 %" in page
+
+
+def test_the_command_writes_page_and_pictures_and_says_where(finished, capsys):
+    assert main([str(finished)]) == 0
+    assert f"report: {finished / 'report.html'}" in capsys.readouterr().out
+    names = {"front", "progress", "groups", "seconds", "before_and_after"}
+    for name in names:
+        data = (finished / "report" / f"{name}.png").read_bytes()
+        assert data.startswith(b"\x89PNG") and len(data) > 5_000
+
+
+def test_the_command_compares(finished, tmp_path, capsys):
+    other = make_run(tmp_path / "other", 10)
+    out = tmp_path / "out"
+    assert main(["--compare", str(finished), str(other), "--out", str(out)]) == 0
+    assert (out / "comparison.html").is_file()
+    assert not (finished / "report.html").exists()
+
+
+@pytest.mark.parametrize("runs", [["/nowhere"], ["--compare", "/nowhere", "/else"]])
+def test_a_mistake_is_one_line(runs, capsys):
+    assert main(runs) == 2
+    assert "/nowhere: holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_in_a_browser_at_both_widths_nothing_is_wrong(finished, tmp_path):
+    begun, other = make_run(tmp_path / "begun"), make_run(tmp_path / "other", 10)
+    for run in (finished, begun):
+        assert main([str(run)]) == 0
+    assert main(["--compare", str(finished), str(other), "--out", str(tmp_path)]) == 0
+    pages = [finished / "report.html", begun / "report.html", tmp_path / "comparison.html"]
+    with chromium() as browser:
+        for width in WIDTHS.values():
+            for page, figures in zip(pages, (5, 4, 1), strict=True):
+                show(browser, page, width)
+                assert browser.get_log("browser") == []
+                drawn = "return document.querySelectorAll('.plotly-graph-div').length"
+                assert browser.execute_script(drawn) == figures
+                wide = "return document.documentElement.scrollWidth"
+                assert browser.execute_script(wide) <= width
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_pointer_shows_a_plan(finished):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    assert main([str(finished)]) == 0
+    with chromium() as browser:
+        show(browser, finished / "report.html", WIDTHS["desktop"])
+        figure = browser.find_element(By.ID, "figure-front")
+        point = figure.find_element(By.CSS_SELECTOR, ".scatterlayer .point")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", figure)
+        ActionChains(browser).move_to_element(point).pause(0.5).perform()
+        shown = figure.find_element(By.CSS_SELECTOR, ".hoverlayer").text
+        assert "trial " in shown and "latency" in shown
+        assert browser.get_log("browser") == []

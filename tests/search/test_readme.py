@@ -1,0 +1,89 @@
+"""What the README shows is run as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+README = Path("README.md").read_text()
+GROUPS = {"conv1.weight", "conv2.weight"}
+
+
+def block(name):
+    """Return the code that the README marks as tested under a name."""
+    found = re.search(rf"<!-- tested: {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found, f"the README has no block {name}"
+    return found.group(1)
+
+
+@pytest.mark.slow
+def test_pandas_answers_the_usual_questions(whole_run):
+    run, _ = whole_run
+    names = {}
+    exec(block("pandas").replace("RUN", str(run)), names)
+    front = names["front"]
+    assert front["latency_ratio"].is_monotonic_increasing
+    assert front["metric_loss"].is_monotonic_decreasing
+    assert set(names["pruned_most"].index) <= GROUPS
+    assert names["cost_of_int8"]["latency_ratio"].notna().all()
+    assert "multiply_adds" in names["by_flops"]
+
+
+@pytest.mark.slow
+def test_duckdb_answers_them_alike(whole_run):
+    import duckdb
+
+    run, _ = whole_run
+    names = {}
+    exec(block("pandas").replace("RUN", str(run)), names)
+    session = duckdb.connect()
+    statements = block("duckdb").replace("RUN", str(run)).split(";")
+    view, front, pruned, cost, flops = (text for text in statements if text.strip())
+    session.execute(view)
+    assert session.execute(front).df()["number"].tolist() == names["front"]["number"].tolist()
+    most = dict(session.execute(pruned).fetchall())
+    assert most == pytest.approx(names["pruned_most"].to_dict())
+    assert len(session.execute(cost).df()) >= 1
+    trials = pd.read_parquet(run / "trials")
+    assert set(session.execute(flops).df()["quantization"]) == set(trials["quantization"])
+
+
+@pytest.mark.slow
+def test_your_own_model_meets_the_contract(workplace, tmp_path):
+    from paddle.vision.models import LeNet
+
+    from trainables.weights import model_weights, write_weights
+
+    folder = workplace.folder
+    (folder / "own.py").write_text(block("own model"))
+    write_weights(tmp_path / "w.safetensors", model_weights(LeNet()))
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 96), ("val", 50), ("test", 50)):
+        arrays[f"{split}_y"] = rng.integers(0, 10, count)
+        arrays[f"{split}_x"] = rng.standard_normal((count, 1, 28, 28)).astype("float32")
+    np.savez(tmp_path / "d.npz", **arrays)
+    options = f"{{weights: {tmp_path / 'w.safetensors'}, data: {tmp_path / 'd.npz'}}}"
+    ended = workplace.run("--task", "own:Mine", "--check-task", task_options=options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_every_file_that_it_links_to_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert Path(target).exists(), target
+
+
+def test_every_file_of_the_tree_is_there():
+    tree = README[README.index("## Where things are") :]
+    folder = None
+    for line in tree[tree.index("```") :].splitlines()[1:]:
+        if line.startswith("```"):
+            break
+        if match := re.match(r"(\w+)/ ", line):
+            folder = Path(match[1])
+            assert folder.is_dir(), folder
+        elif match := re.match(r"  ([\w.]+\.py) ", line):
+            assert (folder / match[1]).is_file(), match[1]

@@ -1,0 +1,86 @@
+"""What a wish chooses of finished trials; test_afterwards.py has one retrained and delivered."""
+
+import pytest
+
+from search.select import Wish, choose, main
+from spaces.errors import ConfigError
+from tests.search.made_run import make_run
+
+BASELINE_MS = 20.0
+
+
+@pytest.fixture
+def ledger(record, result, open_ledger):
+    made = open_ledger()
+    points = [
+        (0.08, 0.2, 300),
+        (0.05, 0.4, 500),
+        (0.01, 0.7, 900),
+        (0.06, 0.9, 200),
+        (0.3, 0.1, 50),
+    ]
+    for number, (loss, ratio, size) in enumerate(points):
+        made.record(record(number, result("COMPLETE", loss, ratio, size_bytes=size)))
+    made.record(record(9, result("STOPPED", 0.0, 0.05)))
+    return made
+
+
+def numbers(ledger, **wish):
+    return [record.number for record in choose(ledger, Wish(**wish), BASELINE_MS)]
+
+
+def test_by_budget_alone_the_fastest_of_the_front_is_first(ledger):
+    assert numbers(ledger, budget=0.1) == [0, 1, 2]
+
+
+def test_what_is_fast_enough_may_lose_little(ledger):
+    assert numbers(ledger, max_latency_ms=14.0) == [2, 1, 0]
+    assert numbers(ledger, max_latency_ms=8.0) == [1, 0]
+
+
+def test_small_enough_off_the_front_counts_too(ledger):
+    assert numbers(ledger, max_size_bytes=300) == [3, 0]
+    assert numbers(ledger, max_size_bytes=300, max_latency_ms=10.0) == [0]
+
+
+def test_a_smaller_budget_leaves_fewer(ledger, open_ledger):
+    assert [r.number for r in choose(open_ledger(budget=0.05), Wish(budget=0.05), 20.0)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "wish, said",
+    [
+        ({"max_latency_ms": 3.0}, "the fastest trial within a loss of 0.1 takes 4 ms"),
+        ({"max_size_bytes": 100}, "the smallest trial that keeps the rest has 200"),
+        ({"max_size_bytes": 200, "max_latency_ms": 10.0}, "has 300"),
+    ],
+)
+def test_what_none_keeps_is_refused_with_the_best_there_is(ledger, wish, said):
+    with pytest.raises(ConfigError, match=said):
+        numbers(ledger, **wish)
+
+
+def test_a_budget_that_no_trial_keeps(open_ledger, ledger):
+    with pytest.raises(ConfigError, match=r"none of 5 trials loses at most 0\.001"):
+        choose(open_ledger(budget=0.001), Wish(budget=0.001), BASELINE_MS)
+
+
+def test_a_wish_has_a_folders_name():
+    assert Wish(budget=0.02).name == "budget-0.02"
+    assert Wish(max_latency_ms=3.5, max_size_bytes=100_000).name == "latency-ms-3.5-bytes-100000"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("RUN",), "nothing to choose by"),
+        (("RUN", "--budget", "0.05"), "not finished; carry it on with --resume"),
+        (("/nowhere", "--budget", "0.05"), "holds no run"),
+        (("RUN", "--budget", "much"), "--help"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, said, tmp_path, capsys):
+    run = make_run(tmp_path, 3)
+    assert main([str(run) if part == "RUN" else part for part in arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err and len(err.splitlines()) == 1
