@@ -26,8 +26,8 @@ TITLES = {
     ),
     "progress": (
         "How the search went",
-        "The hypervolume is the share of the box below the budget and the baseline's latency that "
-        "the feasible trials dominate.",
+        "The hypervolume is the area below the budget and the baseline's latency that the feasible "
+        "trials dominate, in units of loss times latency ratio.",
     ),
     "groups": (
         "What was pruned",
