@@ -84,6 +84,8 @@ class Ledger:
         self.store.write("latency", name, [{**number, **reading} for reading in result.readings])
         self.store.write("ratios", name, self._ratio_rows(record))
         self.store.write("trials", name, [self._trial_row(record)])
+        # In the table, where whoever needs them reads them: of thousands of trials they are much.
+        result.readings.clear()
         self.records[record.number] = record
         for listener in self.listeners:
             listener(record)

@@ -11,6 +11,7 @@ from ray import cloudpickle, tune
 from ray.tune.experiment import Trial
 
 from search.searcher import PlanSearcher
+from trainables.trainable import RETIRE
 
 
 class OutcomeCallback(tune.Callback):
@@ -19,16 +20,25 @@ class OutcomeCallback(tune.Callback):
     def __init__(self, searcher: PlanSearcher) -> None:
         self._searcher = searcher
         self._ended: list[Trial] = []
+        self._factory: tune.PlacementGroupFactory | None = None
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         self._ended.append(trial)
+        self._factory = self._factory or trial.placement_group_factory
+        if trial.last_result.get(RETIRE) and self._factory is not None:
+            # Ray Tune gives an actor on to trials that ask for the same as the one it had. It
+            # ends one that nobody asks for.
+            bundles = self._factory.bundles
+            trial.placement_group_factory = tune.PlacementGroupFactory(bundles, "STRICT_PACK")
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         still = [trial for trial in self._ended if not trial.is_finished()]
         for trial in self._ended:
             if trial.is_finished():
+                # Each trial was given one of its own, all alike.
+                trial.placement_group_factory = self._factory or trial.placement_group_factory
                 _forget(trial)
         self._ended = still
 
@@ -44,7 +54,9 @@ class OutcomeCallback(tune.Callback):
 
 
 def _forget(trial: Trial) -> None:
-    """Free what Ray keeps of a trial's results: the ledger has them, and thousands add up."""
+    """Free what Ray keeps of a trial: the ledger has plan and results, and thousands add up."""
+    trial.config.clear()
+    trial.evaluated_params.clear()
     metadata = trial.run_metadata
     metadata.metric_analysis.clear()
     metadata.metric_n_steps.clear()

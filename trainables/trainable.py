@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ray import tune
 from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
@@ -21,7 +22,9 @@ from trainables.settings import TrialSettings
 from trainables.task import TrialResult
 
 # Keys of a configuration and of a result.
-NUMBER, PLAN, RESULT = "number", "plan", "result"
+NUMBER, PLAN, RESULT, RETIRE = "number", "plan", "result", "retire"
+# An actor is let go once it keeps so much more than it did after its first trials.
+SETTLED, GROWTH = 5, 1.1
 
 
 class CompressionTrainable(tune.Trainable):
@@ -39,6 +42,8 @@ class CompressionTrainable(tune.Trainable):
         from trainables.context import TrialContext
 
         assert settings is not None and baseline is not None and node is not None
+        self._trials = 0
+        self._settled: int | None = None
         self._context = TrialContext(settings, Baseline.from_json(baseline), node)
         self._begin(config)
 
@@ -52,6 +57,7 @@ class CompressionTrainable(tune.Trainable):
         # What the last trial left in cycles may be as large as its model.
         gc.collect()
         self._plan = Plan.from_json(json.loads(config[PLAN]))
+        self._trials += 1
         self._last = TrialResult("RUNNING")
         self._number = int(config[NUMBER])
         self._stages: Iterator[TrialResult] = run_trial(self._number, self._plan, self._context)
@@ -74,8 +80,21 @@ class CompressionTrainable(tune.Trainable):
             RESULT: json.dumps(self._last.to_json()),
             "latency_ratio": self._last.latency_ratio,
             "metric_loss": self._last.metric_loss,
+            RETIRE: self._has_grown(),
             "done": self._last.state != "RUNNING",
         }
+
+    def _has_grown(self) -> bool:
+        """Return whether this process keeps so much more than it did that it should go.
+
+        Paddle's engines leave some megabytes each behind (LOG.md), which nobody else can free.
+        """
+        if self._last.state == "RUNNING" or self._trials < SETTLED:
+            return False
+        resident: int = psutil.Process().memory_info().rss
+        if self._settled is None:
+            self._settled = resident
+        return resident > GROWTH * self._settled
 
     def _title(self) -> str:
         """Return what the dashboard and `ps` show: the plan, and what is done next."""

@@ -174,6 +174,7 @@ def worker_part() -> dict[str, Any]:
             if size := memory_of_workers():
                 sizes.setdefault(finished, []).append(size)
             time.sleep(0.5)
+        trials = pd.read_parquet(out / "trials")
     # While a trial trains it needs more than it keeps: what counts is the least of its readings,
     # and of those of some trials around.
     least = {count: min(seen) for count, seen in sizes.items()}
@@ -184,10 +185,16 @@ def worker_part() -> dict[str, Any]:
         )
 
     early, late = around(SETTLED), around(REUSED)
+    ended = trials["started_at"] + pd.to_timedelta(trials["wall_s"], unit="s")
+    whole_s = (ended.max() - trials["started_at"].min()).total_seconds()
     return {
         "worker_mb_early": early / 1e6,
         "worker_mb_late": late / 1e6,
         "growth": late / early - 1,
+        "most_growth": max(least.values()) / early - 1,
+        # An actor that has grown is let go, and another one begun.
+        "actors": int(trials["worker"].nunique()),
+        "share_between_trials": 1 - float(trials["wall_s"].sum()) / whole_s,
     }
 
 
