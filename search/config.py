@@ -114,7 +114,7 @@ class RunConfig(BaseModel):
     dashboard_host: str = "127.0.0.1"
     """What a local Ray's dashboard listens on. Any other address lets in whoever has the token."""
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
-    """Other tools to watch the search with: their files are in the run folder, unless their own
+    """Other tools to watch the search with. Their files are in the run folder, unless their own
     environment variables (MLFLOW_TRACKING_URI, WANDB_API_KEY) name a server."""
 
     out: str | None = None

@@ -64,5 +64,5 @@ def test_the_margin_counts(retrained):
 
 
 def test_if_none_keeps_the_budget_what_to_change_is_said(retrained):
-    with pytest.raises(StudyError, match=r"none of the 2 .* retrain_samples"):
+    with pytest.raises(StudyError, match=r"none of the first 2 .* retrain_samples"):
         retrained(ended(0.2), {"failed": "out of memory"})
