@@ -13,7 +13,7 @@ from search.progress import percent, ratio_text
 # For a first guess, of the built-in problem: what pruned models take of the unpruned one's time to
 # train, what training under quantization takes of the float one's, how many trials do that, and
 # the seconds of a trial that neither train nor evaluate.
-PRUNED_PACE = 0.6
+PRUNED_PACE = 0.4
 QAT_PACE = 2.0
 QAT_TRIALS = 0.3
 OTHER_S = 6.0
