@@ -69,7 +69,9 @@ def wandb_callback(run: Path) -> tune.Callback:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     project = os.environ.get("WANDB_PROJECT", "slimsearch")
-    return WandbLoggerCallback(project=project, group=run.name, excludes=[RESULT], dir=str(run))
+    # Its runs are written by actors, which have the environment of the node, not the driver's.
+    settings = {"mode": os.environ.get("WANDB_MODE"), "dir": str(run)}
+    return WandbLoggerCallback(project=project, group=run.name, excludes=[RESULT], **settings)
 
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
