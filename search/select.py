@@ -95,7 +95,7 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     from search.deliver import deliver
     from search.ledger import Ledger
     from search.retrain import retrain_first_kept
-    from search.run_folder import MANIFEST, PLAIN_CONFIG
+    from search.run_folder import MANIFEST, PLAIN_CONFIG, RAY
     from search.stage_values import build_space, read_layers
 
     part = f"{SELECTIONS}/{wish.name}/"
@@ -114,7 +114,7 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
         with display.stage("deliver", "time both, read the test split, write the manifest"):
             run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
             manifest = deliver(study, baseline, ledger, winner, 0, part)
-    run.forget("ray")
+    run.forget(RAY)
     for line in winner_lines(manifest, winner["trial"], config.budget):
         display.say(line)
     if wish.max_latency_ms is not None and manifest.latency_ms.winner > wish.max_latency_ms:
