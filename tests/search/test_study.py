@@ -212,12 +212,24 @@ def test_if_all_trials_fail_the_reason_is_said(workplace):
         *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
         *("--out", str(run)),
         choices="[int8_ptq]",
-        task_options=f"{{always: error, weights: {workplace.weights}}}",
+        task_options=f"{{always: late, weights: {workplace.weights}}}",
     )
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "all 3 trials failed" in ended.stderr
     assert "the training data is gone" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_if_nothing_can_be_trained_it_is_said_before_any_trial(workplace):
+    run = workplace.folder / "untrainable"
+    ended = workplace.run(
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--out", str(run)),
+        task_options=f"{{always: error, weights: {workplace.weights}}}",
+    )
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "the training data is gone" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert rows_of(run, "trials") == 0
 
 
 def test_bad_weights_are_one_line(workplace, tmp_path):
