@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.config import RunConfig
@@ -102,15 +107,28 @@ def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
     return lines
 
 
+def interpreter() -> str:
+    """Return what the shell calls this Python by: "python" if it finds it by that name."""
+    found = shutil.which("python")
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
+        return "python"
+    return os.path.relpath(sys.executable)
+
+
 def next_steps(address: str, finished: bool) -> list[Step]:
     """Return what can be done with a run, the most usual first."""
+    python = interpreter()
     if not finished:
-        return [Step("carry it on", f"python -m search.run --resume {address}")]
-    return [
+        return [Step("carry it on", f"{python} -m search.run --resume {address}")]
+    steps = [
         Step(
-            "choose another point of its front", f"python -m search.select {address} --budget 0.02"
+            "choose another point of its front",
+            f"{python} -m search.select {address} --budget 0.02",
         ),
-        Step("time the model as the toolkits do", f"python -m search.timing {address}"),
-        Step("have it as ONNX", f"python -m search.to_onnx {address}"),
-        Step("see what Optuna sampled", f"optuna-dashboard {address}/optuna.journal"),
+        Step("time the model as the toolkits do", f"{python} -m search.timing {address}"),
+        Step("have it as ONNX", f"{python} -m search.to_onnx {address}"),
     ]
+    if find_spec("optuna_dashboard") is not None:
+        journal = f"optuna-dashboard {address}/optuna.journal"
+        steps.append(Step("see what Optuna sampled", journal))
+    return steps

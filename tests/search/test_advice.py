@@ -1,6 +1,16 @@
+import sys
+from pathlib import Path
+
 import pytest
 
-from search.advice import budget_in_numbers, estimate, minutes, next_steps, worst_allowed
+from search.advice import (
+    budget_in_numbers,
+    estimate,
+    interpreter,
+    minutes,
+    next_steps,
+    worst_allowed,
+)
 from search.config import RunConfig
 from tests.search.made_run import baseline
 
@@ -43,9 +53,15 @@ def test_durations_as_people_say_them(seconds, text):
 
 
 def test_what_is_next_depends_on_whether_the_run_is_finished():
-    assert [step.command for step in next_steps("RUN", False)] == [
-        "python -m search.run --resume RUN"
-    ]
+    (step,) = next_steps("RUN", False)
+    assert step.command.endswith(" -m search.run --resume RUN")
     commands = [step.command for step in next_steps("RUN", True)]
     assert all("RUN" in command for command in commands)
     assert not any("--resume" in command for command in commands)
+
+
+def test_steps_name_a_python_that_the_shell_finds(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert interpreter() == "python"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (Path.cwd() / interpreter()).samefile(sys.executable)

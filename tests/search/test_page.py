@@ -43,7 +43,7 @@ def test_a_finished_run_has_the_winners_figures_on_both_splits(finished):
     page = page_of(finished)
     for text in ("0.8500", "0.7900", "+5.6 % loss (± 0.4)", "5.0x faster", "5.0x smaller"):
         assert text in page
-    assert "python -m search.select" in page
+    assert "-m search.select" in page
     assert "--resume" not in page
 
 
