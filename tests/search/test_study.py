@@ -216,6 +216,7 @@ def test_if_all_trials_fail_the_reason_is_said(workplace):
     )
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "all 3 trials failed" in ended.stderr
+    assert "3 failed" in (run / "report.html").read_text()
     assert "the training data is gone" in ended.stderr
     assert "Traceback" not in ended.stderr
 
