@@ -127,21 +127,16 @@ class Storage:
 
     def delete(self, name: str) -> None:
         """Keep nothing under a name any more."""
-
-        def operation() -> None:
-            try:
-                self.filesystem.delete_file(f"{self.path}/{name}")
-            except FileNotFoundError:
-                self._check_mounted()
-
-        self._patiently(f"to delete {name}", operation)
+        self._remove(self.filesystem.delete_file, name)
 
     def delete_folder(self, name: str) -> None:
         """Keep nothing in a folder any more, nor the folder."""
+        self._remove(self.filesystem.delete_dir, name)
 
+    def _remove(self, remove: Callable[[str], None], name: str) -> None:
         def operation() -> None:
             try:
-                self.filesystem.delete_dir(f"{self.path}/{name}")
+                remove(f"{self.path}/{name}")
             except FileNotFoundError:
                 self._check_mounted()
 

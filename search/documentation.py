@@ -58,21 +58,20 @@ def settings() -> Iterator[tuple[str, str, str, str]]:
     """Yield every setting: name, what it takes, default, meaning."""
     schema = RunConfig.model_json_schema()
     for name, field in RunConfig.model_fields.items():
-        described = schema["properties"][name]
-        if "$ref" in described:
-            described = schema["$defs"][described["$ref"].rpartition("/")[2]]
+        described = _resolved(schema["properties"][name], schema.get("$defs", {}))
         meaning = " ".join((field.description or "").split())
-        yield name, allowed(_resolved(described, schema)), _default(field), meaning
+        yield name, allowed(described), _default(field), meaning
 
 
-def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _resolved(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return a field's schema with what it refers to in its place."""
+    if "$ref" in field:
+        return _resolved(definitions[field["$ref"].rpartition("/")[2]], definitions)
     found = dict(field)
-    for key in ("items",):
-        if "$ref" in found.get(key, {}):
-            found[key] = schema["$defs"][found[key]["$ref"].rpartition("/")[2]]
+    if "items" in found:
+        found["items"] = _resolved(found["items"], definitions)
     if "anyOf" in found:
-        found["anyOf"] = [_resolved(option, schema) for option in found["anyOf"]]
+        found["anyOf"] = [_resolved(option, definitions) for option in found["anyOf"]]
     return found
 
 

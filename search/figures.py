@@ -6,6 +6,7 @@ search/pictures.py draws the same ones as PNG files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -49,11 +50,15 @@ def _styled(figure: go.Figure, height: int = 420) -> go.Figure:
     return figure
 
 
+def _html(lines: str) -> str:
+    return lines.replace("\n", "<br>")
+
+
 def _hover(trials: pd.DataFrame) -> list[str]:
     return [
         f"<b>trial {row['number']}</b>, {row['verdict']}<br>{row['precision']}, {row['origin']}<br>"
         f"latency {row['latency_ratio']:.3f} ({1 / row['latency_ratio']:.1f}x)<br>"
-        f"loss {100 * row['metric_loss']:+.2f} %<br>{row['plan']}"
+        f"loss {100 * row['metric_loss']:+.2f} %<br>{_html(row['plan'])}"
         for row in trials.to_dict("records")
     ]
 
@@ -113,7 +118,7 @@ def front(findings: Findings) -> go.Figure:
                     text=[
                         f"each group alone may lose {100 * t.threshold:.3g} %<br>"
                         f"{'measured' if measured else 'predicted, not tried'}<br>"
-                        f"{findings.in_words(t.plan)}"
+                        f"{_html(findings.in_words(t.plan))}"
                         for t in marked
                     ],
                     hovertemplate="%{text}<extra></extra>",
@@ -253,7 +258,7 @@ def fronts(runs: Sequence[Findings]) -> go.Figure:
     """Return the fronts of several runs in one figure, by latency ratio, each with its budget."""
     figure = go.Figure()
     losses = []
-    for found, colour in zip(runs, _colours(len(runs)), strict=True):
+    for found, colour in zip(runs, cycle(RUNS), strict=False):
         trials = found.trials().dropna(subset=["metric_loss", "latency_ratio"])
         losses.append(trials["metric_loss"])
         line = trials[trials["on_front"]].sort_values("latency_ratio")
@@ -285,7 +290,3 @@ def fronts(runs: Sequence[Findings]) -> go.Figure:
     figure.update_yaxes(title="metric loss on validation, %", range=[low, high])
     figure.update_xaxes(title="latency ratio to the run's own baseline", rangemode="tozero")
     return _styled(figure, 520)
-
-
-def _colours(count: int) -> list[str]:
-    return [RUNS[index % len(RUNS)] for index in range(count)]

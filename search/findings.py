@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from search.config import RunConfig
-from search.ledger import Ledger, is_feasible
+from search.ledger import REFERENCE_RATIO, Ledger, is_feasible
 from search.run_folder import RunFolder, local_copy, read_config
 from search.stage_values import build_space, read_curves, read_layers, read_timings
 from search.store import STAGES, Store
@@ -102,7 +103,7 @@ class Findings:
         ]
         if len(pruned) > shown:
             lines.append(f"and {len(pruned) - shown} more groups")
-        return "<br>".join(lines) or "nothing pruned"
+        return "\n".join(lines) or "nothing pruned"
 
     def progress(self) -> pd.DataFrame:
         """Return a row a finished trial, in order of ending: minutes since the first began,
@@ -122,7 +123,9 @@ class Findings:
                 {
                     "minutes": (record.started_at.timestamp() + record.wall_s - start) / 60,
                     "trials": count,
-                    "hypervolume": hypervolume(_array(points), (self.budget, 1.0)),
+                    "hypervolume": hypervolume(
+                        np.array(points, dtype=float).reshape(-1, 2), (self.budget, REFERENCE_RATIO)
+                    ),
                     "best_ratio": min((r for _, r in points), default=None),
                 }
             )
@@ -165,12 +168,6 @@ class Findings:
         """Return how many trials ended with each verdict."""
         verdicts = [self.verdict(record.result) for record in self.ledger.records.values()]
         return {v: verdicts.count(v) for v in ("feasible", "over budget", "stopped", "failed")}
-
-
-def _array(points: Sequence[tuple[float, float]]) -> Any:
-    import numpy as np
-
-    return np.array(points, dtype=float).reshape(-1, 2)
 
 
 def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -133,11 +134,15 @@ class Ledger:
             **{f"{stage}_s": result.seconds.get(stage) for stage in STAGES},
         }
 
+    @cached_property
+    def _costs(self) -> LayerCosts:
+        return LayerCosts(self.layers, self.groups)
+
     def _multiply_adds(self, plan: Plan) -> int | None:
         """Return those of a sample through the pruned model; None if no layers are known."""
         if not self.layers:
             return None
-        kept = LayerCosts(self.layers, self.groups).multiply_adds(ratio_matrix(self.groups, [plan]))
+        kept = self._costs.multiply_adds(ratio_matrix(self.groups, [plan]))
         return round(float(kept[0]) * sum(layer.multiply_adds for layer in self.layers))
 
     @classmethod

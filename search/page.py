@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from search.advice import Step, budget_in_numbers, next_steps
+from search.advice import budget_in_numbers, next_steps
 from search.figures import FIGURES, fronts
 from search.findings import Findings
 from search.progress import percent, ratio_text
@@ -199,6 +199,6 @@ def comparison_page(runs: Sequence[Findings]) -> str:
         tables=[comparison_table(runs)],
         figures=[_figure("fronts", "Loss against latency", about, fronts(runs))],
         left_out=(),
-        steps=list[Step](),
+        steps=(),
         configurations=[_settings(found) for found in runs],
     )

@@ -1,7 +1,6 @@
 """Fixtures shared by all tests."""
 
 import os
-from dataclasses import replace
 
 # One thread, whatever the machine has: figures that depend on the sum's order stay equal.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,7 +10,7 @@ from filelock import FileLock
 
 import trainables  # noqa: F401  (sets paddle's flag before anyone imports paddle)
 from tests.s3 import CREDENTIALS, s3_server
-from tests.support import make_workplace
+from tests.support import make_workplace, ray_cluster
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +57,8 @@ def local_workplace(shared_folder, tiny_weights):
 @pytest.fixture(scope="session")
 def workplace(local_workplace):
     """The same, its runs on a Ray cluster that runs already: starting one takes 20 seconds."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        # What workers inherit from the node, as they would from the driver's own one.
-        for name, value in local_workplace.environment().items():
-            patch.setenv(name, value)
-        cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-        )
-    yield replace(local_workplace, address=cluster.address)
-    cluster.shutdown()
+    with ray_cluster(local_workplace, num_cpus=2) as place:
+        yield place
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 TINY = Path(__file__).parent / "tiny" / "mine.py"
 
@@ -125,3 +127,17 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL):
     assert process.poll() is None, "it ended before it could be killed"
     process.send_signal(by)
     return process.wait(300)
+
+
+@contextlib.contextmanager
+def ray_cluster(place, **head):
+    """Start a Ray that outlives its drivers; give a workplace whose runs are on it."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        # What workers inherit from the node, as they would from the driver's own one.
+        for name, value in place.environment().items():
+            patch.setenv(name, value)
+        cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **head})
+    yield replace(place, address=cluster.address)
+    cluster.shutdown()

@@ -78,7 +78,7 @@ def test_a_plan_in_words_names_what_it_keeps_the_most_pruned_first(found):
     most = max(ratios)
     name = list(GROUPS)[ratios.index(most)]
     kept = round((1 - most) * GROUPS[name])
-    assert words.startswith(f"{kept} of {GROUPS[name]} {name}<br>")
+    assert words.startswith(f"{kept} of {GROUPS[name]} {name}\n")
     assert found.in_words(found.ledger.records[0].plan) == "nothing pruned"
 
 

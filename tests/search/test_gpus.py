@@ -1,9 +1,8 @@
 """Where Ray places trials and workers on GPUs that it counts, and nobody has."""
 
-from dataclasses import replace
-
 import pytest
-from ray.cluster_utils import Cluster
+
+from tests.support import ray_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -11,15 +10,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def with_gpus(local_workplace):
     """A cluster of two GPUs and four cores, as far as Ray knows."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in local_workplace.environment().items():
-            patch.setenv(name, value)
-        cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 4, "num_gpus": 2, "include_dashboard": False},
-        )
-    yield replace(local_workplace, address=cluster.address)
-    cluster.shutdown()
+    with ray_cluster(local_workplace, num_cpus=4, num_gpus=2) as place:
+        yield place
 
 
 def searched(place, name, **settings):
