@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.nodes import Node, NodeCluster
+from tests.nodes import Node
 from tests.support import TABLES, Workplace, rows_of
 
-TRIAL = "ray::CompressionTrainable"
+# What a worker is called while it fine-tunes: the longest stage, so that what strikes then strikes
+# a trial that is not finished.
+FINE_TUNING = re.compile(r"ray::CompressionTrainable plan-\d+ \w+ finetune")
 # Whole seconds, not minutes: these searches are of the tiny task.
 PATIENCE_S = 900
 
@@ -96,6 +98,10 @@ class Search:
 
         self.wait_for(finished, f"a finished trial of {node.name}")
 
+    def wait_for_fine_tuning_on(self, node):
+        """Wait until a node is in the middle of a trial."""
+        self.wait_for(lambda: node.processes(FINE_TUNING), f"a trial on {node.name}")
+
     def end(self):
         """Wait for the driver to end, and return what it left."""
         self.process.wait(PATIENCE_S)
@@ -142,8 +148,3 @@ class Ended:
             assert (self.run / "candidates" / f"{number:06d}" / "inference.pdmodel").is_file()
         if trials["retries"].sum():
             assert re.search(r"\d+ trials begun anew", self.said)
-
-
-def lose_worker(cluster: NodeCluster, search: Search, node: Node):
-    """Kill a worker in the middle of a trial."""
-    search.wait_for(lambda: node.kill_worker(TRIAL), f"a trial on {node.name}")

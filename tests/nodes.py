@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -72,24 +73,22 @@ class Node:
         environment = {**self.environment, **options.pop("env", {})}
         return subprocess.Popen([*self.prefix, *command], env=environment, **options)
 
-    def processes(self, title):
-        """Return the node's processes whose command line begins with, or names, a title."""
+    def processes(self, title: re.Pattern[str]):
+        """Return the node's processes whose title, or path, has this in it."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if title in " ".join(process.cmdline()[:1]):
+                if title.search(" ".join(process.cmdline()[:1])):
                     found.append(process)
         return found
 
-    def kill_worker(self, title):
-        """Kill a worker process; return whether there was one."""
-        for process in self.processes(title):
-            process.send_signal(signal.SIGKILL)
-            return True
-        return False
+    def kill_worker(self, title: re.Pattern[str]):
+        """Kill the worker that has this title."""
+        (worker,) = self.processes(title)
+        worker.send_signal(signal.SIGKILL)
 
     def kill_raylet(self):
-        (raylet,) = self.processes("raylet/raylet")
+        (raylet,) = self.processes(re.compile("raylet/raylet"))
         raylet.send_signal(signal.SIGKILL)
 
     def cut(self):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.benchmarks.summary import machine, with_table
 from tests.conftest import train_tiny
-from tests.faults import Ended, Search, fill, lose_worker, small_disk
+from tests.faults import FINE_TUNING, Ended, Search, fill, small_disk
 from tests.nodes import NodeCluster, node_cluster
 from tests.support import Workplace, make_workplace
 
@@ -35,16 +35,19 @@ def nothing(cluster: NodeCluster, search: Search, disk: Path) -> Search:
 
 
 def worker_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    lose_worker(cluster, search, cluster.nodes[1])
+    search.wait_for_fine_tuning_on(cluster.nodes[1])
+    cluster.nodes[1].kill_worker(FINE_TUNING)
     return search
 
 
 def raylet_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    search.wait_for_fine_tuning_on(cluster.nodes[1])
     cluster.nodes[1].kill_raylet()
     return search
 
 
 def node_cut_off(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    search.wait_for_fine_tuning_on(cluster.nodes[1])
     cluster.nodes[1].cut()
     return search
 

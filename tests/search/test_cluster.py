@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Search, fill, lose_worker, small_disk
+from tests.faults import FINE_TUNING, Search, fill, small_disk
 from tests.nodes import node_cluster
 from tests.support import rows_of
 
@@ -46,17 +46,20 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         **FEW,
     )
     search.wait_for_trial_on(second)
-    lose_worker(cluster, search, second)
+    search.wait_for_fine_tuning_on(second)
+    second.kill_worker(FINE_TUNING)
     fourth = cluster.start(cpus=1)
     search.wait_for_trials(4)
+    search.wait_for_fine_tuning_on(second)
     second.kill_raylet()
     search.wait_for_trial_on(fourth)
     fill(disk, 15)
     search.wait_for_trial_on(third)
+    search.wait_for_fine_tuning_on(third)
     third.cut()
     ended = search.end()
     ended.check(trials)
-    assert ended.manifest["trials"]["retries"] >= 2
+    assert ended.manifest["trials"]["retries"] >= 3
     assert ended.manifest["trials"]["lost_s"] > 0
     assert ended.hosts == {node.name for node in (head, second, third, fourth)}
     outcome = next((ended.run / "retrained").glob("*/outcome.json")).read_text()
