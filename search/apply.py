@@ -36,6 +36,7 @@ def _share(text: str) -> float:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
     parser.add_argument("--weights", help="file for the task's weights")
+    parser.add_argument("--config-file", metavar="FILE", help="a toolkit's, for its task")
     parser.add_argument("--address", help="of a running Ray cluster; default: a local one")
     parser.add_argument("--out", help="folder of the outcome (applied/<time>-<task>)")
     parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
@@ -140,7 +141,7 @@ def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
         with study.display.stage("sensitivity", "each group alone, at each ratio"):
             return study_sensitivity(study, baseline, space)
 
-    return Ground(space, read_layers(baseline), measure)
+    return Ground(space, read_layers(baseline), measure, study.display.say)
 
 
 def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:

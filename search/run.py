@@ -16,7 +16,9 @@ most BUDGET of its metric, and deliver it ready to deploy."""
 
 # Flags that are settings of RunConfig under the same name.
 FLAGS = ("budget", "task", "trials", "seed", "concurrency", "out", "storage", "address")
-# Those of them that another moment, or another machine, may need otherwise.
+# Files that are options of the task.
+TASK_FILES = ("weights", "config_file")
+# Those settings that another moment, or another machine, may need otherwise.
 MOVABLE = ("concurrency", "address")
 
 
@@ -41,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", help="file for the task's weights: .safetensors, .npz, .pdparams"
     )
+    parser.add_argument("--config-file", metavar="FILE", help="a toolkit's, for its task")
     parser.add_argument("--trials", help="plans to try")
     parser.add_argument("--seed", help="of the plans and of the training")
     parser.add_argument("--concurrency", help="trials at a time")
@@ -80,17 +83,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
-    """Return the RunConfig of a profile, a file, overrides, weights and flags, the last winning."""
+    """Return the RunConfig of a profile, a file, overrides and flags, the last winning."""
     from search.config import build_config, parse_override, read_config_file, read_profile
 
     file = read_config_file(Path(arguments.config)) if arguments.config else {}
     if getattr(arguments, "cluster", None) is not None:
         file = {**read_profile(arguments.cluster), **file}
     overrides = [parse_override(text) for text in arguments.overrides]
-    if arguments.weights is not None:
+    given = {name: getattr(arguments, name) for name in TASK_FILES if getattr(arguments, name)}
+    if given:
         options = dict(overrides).get("task_options", file.get("task_options")) or {}
-        weights = str(Path(arguments.weights).expanduser().absolute())
-        flags = {**flags, "task_options": {**options, "weights": weights}}
+        paths = {name: str(Path(path).expanduser().absolute()) for name, path in given.items()}
+        flags = {**flags, "task_options": {**options, **paths}}
     return build_config(file, overrides, flags)
 
 
@@ -108,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Return the exit status of what the arguments ask for."""
     if arguments.resume is not None:
         fixed = [name for name in FLAGS if name not in MOVABLE]
-        others = [n for n in (*fixed, "config", "cluster", "weights") if getattr(arguments, n)]
+        others = [n for n in (*fixed, "config", "cluster", *TASK_FILES) if getattr(arguments, n)]
         if others or arguments.overrides:
             raise ConfigError(
                 f"--resume takes its settings from the run; leave out {others or ['-o']}"

@@ -34,6 +34,7 @@ class Ground:
     layers: Sequence[Layer]
     measure: Callable[[], Sensitivities]
     """Measures every group's sensitivity, or finds it in the cache."""
+    say: Callable[[str], None]
 
 
 def shipped() -> list[str]:
@@ -41,8 +42,9 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.json"))
 
 
-def read_sensitivities(name: str, space: Space) -> Sensitivities:
-    """Return the curves of a file `{"data": ..., "curves": {group: [[ratio, loss], ...]}}`.
+def read_sensitivities(name: str, space: Space) -> tuple[Sensitivities, str]:
+    """Return the curves of a file `{"data": ..., "curves": {group: [[ratio, loss], ...]}}`, and
+    what data they are of.
 
     `name` is its path, or that of a table that is shipped. Raises ConfigError if it cannot be
     read, or knows none of the model's groups.
@@ -64,7 +66,7 @@ def read_sensitivities(name: str, space: Space) -> Sensitivities:
             f"sensitivities {path}: measured on another model ({content.get('data')}); "
             f"this one has groups such as {space.groups[0].name}"
         )
-    return curves
+    return curves, str(content.get("data"))
 
 
 def read_ratios(text: str, space: Space) -> Mapping[str, float]:
@@ -106,7 +108,9 @@ def explicit_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -
 def _sensitivities(given: Namespace, ground: Ground) -> Sensitivities:
     if given.sensitivities is None:
         return ground.measure()
-    return read_sensitivities(given.sensitivities, ground.space)
+    curves, data = read_sensitivities(given.sensitivities, ground.space)
+    ground.say(f"sensitivities measured on {data}, not on your data")
+    return curves
 
 
 def threshold_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:

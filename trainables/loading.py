@@ -16,6 +16,7 @@ from trainables.task import Task
 BUILT_IN = {
     "classification": "trainables.tasks.classification:make_task",
     "fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task",
+    "paddleclas": "trainables.tasks.paddleclas:make_task",
     "paddledetection": "trainables.tasks.paddledetection:make_task",
     "paddleocr": "trainables.tasks.paddleocr:make_task",
     "paddleseg": "trainables.tasks.paddleseg:make_task",

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.benchmarks.summary import machine, with_table
 from tests.models.measure import EVAL_BATCH, WORK, ensure_weights
-from tests.models.zoo import CASES
+from tests.models.zoo import CASES, ModelCase
 
 BEGIN = "<!-- table of searches -->"
 TARGET = Path("bench/searches.json")
@@ -68,18 +68,26 @@ SEARCHES = {
 }
 
 
-def searched(search: Search, work: Path) -> dict[str, Any]:
-    """Return the manifest of a search, or what stood in its way."""
-    case = CASES[search.model]
+def case_settings(case: ModelCase, work: Path) -> dict[str, Any]:
+    """Return what every command is given for a model; its weights are trained if need be."""
     ensure_weights(case, work)
-    out = work / "searches" / search.model
-    settings = {
+    return {
         "task_options": json.dumps(case.task_options(work)),
-        "retrain_qat_samples": search.settings["retrain_samples"] // 4,
+        "calibration": case.calibration,
         "calibration_samples": 64,
         "eval_batch": EVAL_BATCH,
         "latency_batch": case.latency_batch,
         "cache": work / "cache",
+    }
+
+
+def searched(search: Search, work: Path) -> dict[str, Any]:
+    """Return the manifest of a search, or what stood in its way."""
+    case = CASES[search.model]
+    out = work / "searches" / search.model
+    settings = {
+        **case_settings(case, work),
+        "retrain_qat_samples": search.settings["retrain_samples"] // 4,
         **search.settings,
     }
     command = [sys.executable, "-m", "search.run"]

@@ -10,6 +10,7 @@ from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
+SAID = []
 SPACE = Space((PruningGroup("first", 16), PruningGroup("a", 64), PruningGroup("b", 64)))
 CURVES = {
     "first": [(0.5, 0.0)],
@@ -25,7 +26,7 @@ LAYERS = (
 
 
 def ground(measured=None):
-    return Ground(SPACE, LAYERS, lambda: CURVES if measured is None else measured())
+    return Ground(SPACE, LAYERS, lambda: CURVES if measured is None else measured(), SAID.append)
 
 
 def plan(way, choice=PTQ, **given):
@@ -56,7 +57,9 @@ def test_threshold_with_sensitivities_from_elsewhere_measures_nothing(tmp_path):
         raise AssertionError("measured")
 
     given = Namespace(loss=0.02, sensitivities=str(file))
+    SAID.clear()
     assert WAYS["threshold"](given, ground(never), PTQ) == Plan.of({"b": 0.25}, PTQ)
+    assert SAID == ["sensitivities measured on elsewhere, not on your data"]
 
 
 def test_flops_leaves_the_first_groups_and_the_sensitive_ones_alone():
@@ -110,7 +113,8 @@ def test_shipped_tables_say_what_they_were_measured_on(name):
     content = json.loads((PRESETS / f"{name}.json").read_text())
     assert content["data"] and content["model"] and content["metric"]
     groups = tuple(PruningGroup(group, 64) for group in content["curves"])
-    curves = read_sensitivities(name, Space(groups))
+    curves, data = read_sensitivities(name, Space(groups))
+    assert data == content["data"]
     for curve in curves.values():
         ratios = [ratio for ratio, _ in curve]
         assert ratios == sorted(ratios) and all(0 < ratio < 1 for ratio in ratios)

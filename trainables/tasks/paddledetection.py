@@ -1,6 +1,6 @@
 """PaddleDetection's YOLOv3 models, with their loss and data, from its own configuration file.
 
-    --task paddledetection -o "task_options={config_file: yolov3.yml, weights: model.pdparams}"
+    --task paddledetection --config-file yolov3.yml --weights model.pdparams
 
 Needs the toolkit's wheel. What is pruned, exported and timed ends in the head's maps; boxes are
 made of them in numpy, here and in a deployment alike.

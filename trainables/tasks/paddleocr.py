@@ -1,6 +1,6 @@
 """Text detection by DB on MobileNetV3, from PaddleOCR's own configuration file and Label.txt.
 
-    --task paddleocr -o "task_options={config_file: det_mv3_db.yml, weights: best.pdparams}"
+    --task paddleocr --config-file det_mv3_db.yml --weights best.pdparams
 
 PaddleOCR's wheel has neither its networks nor its losses: both are written here (db_network.py,
 db_loss.py), so it need not be installed.
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import yaml
 
 from spaces.errors import TaskError
 from trainables.data.images import Pixels, normalized, read_image
 from trainables.data.problems import Problems
 from trainables.data.text import TextImage, TextRegion, check_samples, read_labels
 from trainables.task import Batch, Metric, ModelInput, Split, TrainingRecipe
+from trainables.tasks.config_file import read_config, section
 from trainables.tasks.db_targets import DBTargets, make_targets
 from trainables.text_regions import HarmonicMean, RegionFinder
 
@@ -33,14 +33,6 @@ SIDE = 736
 # A training crop shows at least this share of each side of what fits into an image.
 LEAST_SHARE = 0.5
 PROVIDED = {"Backbone": "MobileNetV3", "Neck": "DBFPN", "Head": "DBHead"}
-
-
-def _part(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Return a part of a configuration, empty where it has none."""
-    found: Any = config
-    for key in keys:
-        found = (found or {}).get(key)
-    return dict(found or {})
 
 
 def _transform(dataset: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -60,23 +52,23 @@ class PaddleOCRTask:
     def __init__(
         self, config_file: str, weights: str, image_size: Sequence[int] | None = None
     ) -> None:
-        config = _read_config(Path(config_file))
-        self._architecture = _part(config, "Architecture")
-        for part, name in PROVIDED.items():
-            given = _part(self._architecture, part).get("name")
+        config = read_config(Path(config_file), "PaddleOCR", "Architecture")
+        self._architecture = section(config, "Architecture")
+        for piece, name in PROVIDED.items():
+            given = section(self._architecture, piece).get("name")
             if given != name:
                 raise TaskError(
-                    f"config_file {config_file}: {part} {given!r} cannot be searched; {name} can"
+                    f"config_file {config_file}: {piece} {given!r} cannot be searched; {name} can"
                 )
         self.weights = Path(weights)
-        evaluated = _part(config, "Eval", "dataset")
+        evaluated = section(config, "Eval", "dataset")
         shape = image_size or _transform(evaluated, "DetResizeForTest").get("image_shape")
         self.height, self.width = (int(side) for side in shape or (SIDE, SIDE))
         if self.height % 32 or self.width % 32:
             raise TaskError(
                 f"image_size {self.height} x {self.width}: both sides must be multiples of 32"
             )
-        loader = _part(config, "Train", "loader")
+        loader = section(config, "Train", "loader")
         self.recipe = TrainingRecipe(batch_size=int(loader.get("batch_size_per_card", 8)))
         self.inputs = (
             ModelInput(
@@ -88,14 +80,14 @@ class PaddleOCRTask:
                 channel_order="BGR",
             ),
         )
-        found = _part(config, "PostProcess")
+        found = section(config, "PostProcess")
         finder = RegionFinder(
             threshold=float(found.get("thresh", 0.3)),
             least_score=float(found.get("box_thresh", 0.6)),
             grow=float(found.get("unclip_ratio", 1.5)),
         )
         self.metric: Metric = HarmonicMean(finder)
-        self._loss_settings = _part(config, "Loss")
+        self._loss_settings = section(config, "Loss")
         problems = Problems()
         train = _read_data(config, "Train", problems)
         held_out = _read_data(config, "Eval", problems)
@@ -111,13 +103,13 @@ class PaddleOCRTask:
     def build_untrained(self) -> paddle.nn.Layer:
         from trainables.tasks.db_network import DBNetwork
 
-        backbone = _part(self._architecture, "Backbone")
+        backbone = section(self._architecture, "Backbone")
         return DBNetwork(
             variant=backbone.get("model_name", "large"),
             scale=float(backbone.get("scale", 0.5)),
             gated=not backbone.get("disable_se", False),
-            neck_channels=int(_part(self._architecture, "Neck").get("out_channels", 256)),
-            sharpness=float(_part(self._architecture, "Head").get("k", 50)),
+            neck_channels=int(section(self._architecture, "Neck").get("out_channels", 256)),
+            sharpness=float(section(self._architecture, "Head").get("k", 50)),
         )
 
     def build_model(self) -> paddle.nn.Layer:
@@ -148,7 +140,7 @@ class PaddleOCRTask:
         for start in range(0, len(order) - batch_size + 1, batch_size):
             images, targets = [], []
             for index in order[start : start + batch_size]:
-                pixels, regions = self._random_part(self._samples["train"][index], rng)
+                pixels, regions = self._randompart(self._samples["train"][index], rng)
                 images.append(self._normalized(pixels))
                 targets.append(make_targets(regions, self.height, self.width))
             yield Batch(
@@ -169,7 +161,7 @@ class PaddleOCRTask:
                 regions.append([_moved(region, (0, 0), scale) for region in sample.regions])
             yield Batch((np.stack(images),), regions)
 
-    def _random_part(
+    def _randompart(
         self, sample: TextImage, rng: np.random.Generator
     ) -> tuple[Pixels, list[TextRegion]]:
         """Return part of an image in the network's proportions, and its regions at that size."""
@@ -200,23 +192,8 @@ def _moved(region: TextRegion, origin: Sequence[float], scale: np.ndarray) -> Te
     return TextRegion(tuple((float(x), float(y)) for x, y in points), region.text)
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TaskError(
-            f"config_file {file} is missing ({error.strerror}); name a PaddleOCR YAML file"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise TaskError(f"config_file {file} is not YAML ({line}); mend it") from error
-    if not isinstance(config, dict) or "Architecture" not in config:
-        raise TaskError(f"config_file {file} has no Architecture; name a PaddleOCR YAML file")
-    return config
-
-
 def _read_data(config: Mapping[str, Any], key: str, problems: Problems) -> list[TextImage]:
-    dataset = _part(config, key, "dataset")
+    dataset = section(config, key, "dataset")
     files = dataset.get("label_file_list") or []
     if not files or "data_dir" not in dataset:
         raise TaskError(f"{key}.dataset needs data_dir and label_file_list; give both")

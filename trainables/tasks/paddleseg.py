@@ -1,6 +1,6 @@
 """PaddleSeg's own models, losses and data, from its own configuration file.
 
-    --task paddleseg -o "task_options={config_file: pp_liteseg.yml, weights: model.pdparams}"
+    --task paddleseg --config-file pp_liteseg.yml --weights model.pdparams
 
 Needs the toolkit's wheel (the extra `paddleseg`). Images are resized to one size, as an engine is
 built for one; mIoU is taken at that size.

@@ -1,0 +1,200 @@
+import importlib.util
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+from PIL import Image
+
+from spaces.errors import DataError, TaskError
+from trainables.checking import check_task
+from trainables.tasks.paddleclas import make_task
+from trainables.tasks.paddleclas_networks import build_paddleclas
+
+NORMALIZE = {
+    "scale": "1.0/255.0",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "order": "",
+}
+CONFIG = """
+Global:
+  epochs: 20
+  device: gpu
+Arch:
+  name: MobileNetV3_small_x0_35
+  class_num: 3
+  pretrained: true
+Loss:
+  Train:
+    - CELoss: {weight: 2.0, epsilon: 0.1}
+  Eval:
+    - CELoss: {weight: 1.0}
+Optimizer: {name: Momentum, momentum: 0.9, lr: {name: Cosine, learning_rate: 0.1}}
+DataLoader:
+  Train:
+    dataset:
+      name: ImageNetDataset
+      image_root: ROOT
+      cls_label_path: ROOT/train_list.txt
+      transform_ops:
+        - DecodeImage: {to_rgb: True, channel_first: False}
+        - RandCropImage: {size: 32}
+        - RandFlipImage: {flip_code: 1}
+        - AutoAugment:
+        - NormalizeImage: NORMALIZE
+    sampler: {name: DistributedBatchSampler, batch_size: 4, drop_last: False, shuffle: True}
+  Eval:
+    dataset:
+      name: ImageNetDataset
+      image_root: ROOT
+      cls_label_path: ROOT/val_list.txt
+      transform_ops:
+        - DecodeImage: {to_rgb: True, channel_first: False}
+        - ResizeImage: {resize_short: 36}
+        - CropImage: {size: 32}
+        - NormalizeImage: NORMALIZE
+    sampler: {name: DistributedBatchSampler, batch_size: 4}
+Metric: {Train: [{TopkAcc: {topk: [1, 5]}}], Eval: [{TopkAcc: {topk: [1, 5]}}]}
+"""
+
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("paddleclas") is None, reason="PaddleClas is not installed"
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 6)):
+        lines = []
+        for number in range(count):
+            name = f"{split}{number}.jpg"
+            pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name)
+            lines.append(f"{name} {number % 3}")
+        (tmp_path / f"{split}_list.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def config(root):
+    text = CONFIG.replace("NORMALIZE", str(NORMALIZE)).replace("ROOT", str(root))
+    return yaml.safe_load(text)
+
+
+@pytest.fixture
+def options(root):
+    """Write a configuration and return the task's options."""
+
+    def written(config):
+        (root / "net.yaml").write_text(yaml.safe_dump(config))
+        return {"config_file": str(root / "net.yaml"), "weights": str(root / "w.pdparams")}
+
+    return written
+
+
+@installed
+def test_the_task_meets_every_demand(config, options, root):
+    paddle.seed(0)
+    network = build_paddleclas("MobileNetV3_small_x0_35", class_num=3)
+    paddle.save(network.state_dict(), str(root / "w.pdparams"))
+    unmet = [demand for demand in check_task("paddleclas", options(config)) if not demand.met]
+    assert unmet == []
+
+
+def test_images_are_as_the_configuration_says(config, options):
+    task = make_task(**options(config))
+    assert task.recipe.batch_size == 4
+    assert task.inputs[0].shape == (3, 32, 32)
+    assert task.inputs[0].scale == 1 / 255 and task.inputs[0].mean == tuple(NORMALIZE["mean"])
+    batch = next(task.train_batches(4, 0))
+    assert batch.inputs[0].shape == (4, 3, 32, 32)
+    smaller = make_task(**options(config), image_size=16)
+    assert smaller.inputs[0].shape == (3, 16, 16)
+
+
+def test_without_a_part_for_it_every_other_image_is_the_test(config, options):
+    task = make_task(**options(config))
+    val, test = (
+        np.concatenate([b.targets for b in task.eval_batches(split, 2)])[:, 0].tolist()
+        for split in ("val", "test")
+    )
+    assert (val, test) == ([0, 2, 1], [1, 0, 2])
+    config["DataLoader"]["Test"] = config["DataLoader"]["Train"]
+    task = make_task(**options(config))
+    assert sum(len(b.targets) for b in task.eval_batches("test", 4)) == 8
+    assert sum(len(b.targets) for b in task.eval_batches("val", 4)) == 6
+
+
+def test_the_loss_is_the_configurations_with_its_weight_and_smoothing(config, options):
+    task = make_task(**options(config))
+    logits = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], "float32")
+    likely = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+    smooth = 0.9 * np.eye(3)[[0, 2]] + 0.1 / 3
+    expected = 2.0 * -(smooth * likely).sum(1).mean()
+    found = task.loss(paddle.to_tensor(logits), paddle.to_tensor(np.array([[0], [2]])))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def at(config, *keys):
+    for key in keys:
+        config = config[key]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "said"),
+    (
+        (("Loss", "Train"), [{"ArcLoss": {}}], "loss 'ArcLoss' cannot be trained with"),
+        (("DataLoader", "Eval", "dataset", "name"), "MultiLabelDataset", "'MultiLabelDataset'"),
+        (("DataLoader", "Eval", "dataset", "transform_ops"), [{"Pad": {}}], "Eval's Pad is not"),
+        (("DataLoader", "Train", "dataset", "image_root"), None, "needs image_root"),
+        (
+            ("DataLoader", "Eval", "dataset", "transform_ops"),
+            [{"DecodeImage": {"to_rgb": False}}],
+            "images are BGR",
+        ),
+        (
+            ("DataLoader", "Eval", "dataset", "transform_ops"),
+            [{"NormalizeImage": {"scale": "one"}}],
+            "scale 'one' is not",
+        ),
+    ),
+)
+def test_what_cannot_be_honoured_is_refused_by_its_name(config, options, keys, value, said):
+    at(config, *keys[:-1])[keys[-1]] = value
+    with pytest.raises(TaskError, match=said):
+        make_task(**options(config))
+
+
+@installed
+@pytest.mark.parametrize(
+    ("architecture", "said"),
+    (
+        ({"name": "RecModel"}, "model 'RecModel' is unknown"),
+        ({"name": "MobileNetV1", "depth": 3}, "MobileNetV1 cannot be built"),
+    ),
+)
+def test_an_architecture_that_is_no_network(config, options, architecture, said):
+    config["Arch"] = architecture
+    with pytest.raises(TaskError, match=said):
+        make_task(**options(config)).build_untrained()
+
+
+def test_broken_data_is_named_with_its_line(config, options, root):
+    lists = root / "val_list.txt"
+    lists.write_text("val0.jpg 0\nval1.jpg 3\nnone.jpg 1")
+    with pytest.raises(DataError, match=r"val_list\.txt:2: class 3 is out of range"):
+        make_task(**options(config))
+    lists.write_text("val0.jpg 0\nnone.jpg 1")
+    with pytest.raises(DataError, match=r"val_list\.txt:2: image .*none\.jpg is missing"):
+        make_task(**options(config))
+
+
+def test_a_file_that_is_no_configuration(options, root):
+    given = options({"Global": {}})
+    with pytest.raises(TaskError, match="has no Arch"):
+        make_task(**given)
+    with pytest.raises(TaskError, match="is missing"):
+        make_task(**{**given, "config_file": str(root / "none.yaml")})

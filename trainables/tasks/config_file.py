@@ -1,0 +1,38 @@
+"""Configuration files of toolkits whose own reader is not installed or not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spaces.errors import TaskError
+
+
+def read_config(file: Path, toolkit: str, needed: str) -> dict[str, Any]:
+    """Return a configuration; `needed` is a part without which it is none of that toolkit's.
+
+    Raises TaskError if there is no such file, or it is not that.
+    """
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TaskError(
+            f"config_file {file} is missing ({error.strerror}); name a {toolkit} YAML file"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).splitlines()[0]
+        raise TaskError(f"config_file {file} is not YAML ({line}); mend it") from error
+    if not isinstance(config, dict) or needed not in config:
+        raise TaskError(f"config_file {file} has no {needed}; name a {toolkit} YAML file")
+    return config
+
+
+def section(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a part of a configuration, empty where it has none."""
+    found: Any = config
+    for key in keys:
+        found = (found or {}).get(key)
+    return dict(found or {})
