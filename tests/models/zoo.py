@@ -120,7 +120,9 @@ CASES = {
             "YOLOv3-MobileNetV1",
             "detection",
             "PaddleDetection",
-            Training(6_000, 8, 0.01),
+            # Its loss is a sum over places, and its gradient is cut to a length of 5: a peak
+            # of 0.01 learns nothing in this time.
+            Training(3_200, 8, 0.15),
             8,
             options={"image_size": 128},
         ),
