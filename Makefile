@@ -28,7 +28,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.summary
 
-# Hours: every model is trained from nothing first (YOLOv3 alone 45 minutes), and kept in bench/work/models.
+# Hours: every model is trained from nothing first (UNet alone eight minutes), and kept in bench/work/models.
 models: $(READY)
 	$(BIN)/python -m tests.models.table
 

@@ -38,7 +38,7 @@ loss: {{types: {losses}, coef: {weights}}}
 model: {model}
 """
 
-# Anchors are half of the published ones: crowns are 20 to 80 pixels wide.
+# Anchors of the size of nuclei, 20 to 30 pixels wide at twice their own size.
 YOLO = """
 architecture: YOLOv3
 metric: VOC

@@ -14,7 +14,7 @@ from tests.models.configs import DB, SEGMENTATION, YOLO
 DATA = {
     "classification": "Fashion-MNIST at 64 pixels",
     "segmentation": "nuclei in microscopy (ndev-sampledata)",
-    "detection": "tree crowns from the air (deepforest)",
+    "detection": "nuclei in microscopy (ndev-sampledata)",
     "text": "words drawn over photos",
 }
 CROSS_ENTROPY = "{type: CrossEntropyLoss}"
@@ -116,15 +116,15 @@ CASES = {
             "{type: PPLiteSeg, num_classes: 2, backbone: {type: STDC1}}",
             heads=3,
         ),
-        # By abs_max its outputs in INT8 differ by 0.61 of their spread.
         ModelCase(
             "YOLOv3-MobileNetV1",
             "detection",
             "PaddleDetection",
-            Training(6_000, 8, 0.01),
+            # Its loss is a sum over places, and its gradient is cut to a length of 5: a peak
+            # of 0.01 learns nothing in this time.
+            Training(3_200, 8, 0.15),
             8,
-            calibration="mse",
-            options={"image_size": 160},
+            options={"image_size": 128},
         ),
         ModelCase(
             "DB-MobileNetV3",

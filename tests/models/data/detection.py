@@ -1,39 +1,28 @@
-"""Detection: the crowns of trees in four aerial photos, as tiles and COCO's json."""
+"""Detection: nuclei in fluorescence microscopy, as tiles and COCO's json."""
 
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
-from tests.models.data.text import folder_of
+from tests.benchmarks.problems.nuclei import BANDS, read_frames
+from tests.models.data.segmentation import brightness
 
-SIDE = 160
-STRIDE = 100
-PHOTOS = (
-    "2019_YELL_2_528000_4978000_image_crop2",
-    "2019_YELL_2_541000_4977000_image_crop",
-    "OSBS_029",
-    "SOAP_061",
-)
-# Of a crown: less of it in a tile is no crown there.
+SIDE = 64
+# Pixels from one tile to the next, so tiles overlap, but no two splits do.
+STEP = 32
+# Of a nucleus: less of its box in a tile is no nucleus there.
 LEAST_SHOWN = 0.4
-# The right of the large photos is held out, its upper half for validation.
-HELD_OUT = 0.3
-LARGE = 1_000
 
 
-def read_boxes(file: Path) -> np.ndarray:
-    """Return left, top, right and bottom of every box of a VOC file, shape (n, 4)."""
-    corners = ("xmin", "ymin", "xmax", "ymax")
-    root = ET.parse(file).getroot()
-    boxes = [
-        [float(box.findtext(corner) or 0) for corner in corners] for box in root.iter("bndbox")
-    ]
-    return np.array(boxes)
+def boxes_of(nuclei: np.ndarray) -> np.ndarray:
+    """Return left, top, right and bottom of every nucleus of a frame, shape (n, 4)."""
+    found = [place for place in ndimage.find_objects(nuclei.astype(int)) if place is not None]
+    return np.array([[across.start, down.start, across.stop, down.stop] for down, across in found])
 
 
 def shown(boxes: np.ndarray, left: int, top: int) -> np.ndarray:
@@ -44,60 +33,38 @@ def shown(boxes: np.ndarray, left: int, top: int) -> np.ndarray:
     return cut[areas[1] > LEAST_SHOWN * areas[0]]
 
 
-def regions(width: int, height: int) -> dict[str, tuple[int, int, int, int]]:
-    """Return left, top, right and bottom of the part of a photo that each split has."""
-    if width < LARGE:
-        return {"train": (0, 0, width, height)}
-    border, middle = int(width * (1 - HELD_OUT)), height // 2
-    return {
-        "train": (0, 0, border, height),
-        "val": (border, 0, width, middle),
-        "test": (border, middle, width, height),
-    }
-
-
-def starts(first: int, last: int) -> list[int]:
-    """Return where tiles begin along a side, the last one at its end."""
-    return sorted({*range(first, last - SIDE + 1, STRIDE), last - SIDE})
-
-
 def write(root: Path) -> None:
     """Write tiles, and train.json, val.json and test.json; no tile shows any of another split."""
-    folder = folder_of("deepforest") / "data"
     (root / "images").mkdir(parents=True, exist_ok=True)
-    content: dict[str, dict[str, list[dict[str, object]]]] = {
-        split: {"images": [], "annotations": [], "categories": [{"id": 1, "name": "tree"}]}
-        for split in ("train", "val", "test")
-    }
-    for number, photo in enumerate(PHOTOS):
-        boxes = read_boxes(folder / f"{photo}.xml")
-        with Image.open(folder / f"{photo}.png") as opened:
-            image = opened.convert("RGB")
-        for split, (first, upper, last, lower) in regions(*image.size).items():
-            for top in starts(upper, lower):
-                for left in starts(first, last):
-                    name = f"{number}-{top}-{left}.png"
-                    found = shown(boxes, left, top)
-                    if len(found):
-                        tile = image.crop((left, top, left + SIDE, top + SIDE))
-                        tile.save(root / "images" / name)
-                        _note(content[split], name, found)
-    for split, noted in content.items():
+    stain, nuclei = read_frames()
+    bright = (255 * brightness(stain)).astype(np.uint8)
+    boxes = [boxes_of(frame) for frame in nuclei]
+    for split, (first, last) in BANDS.items():
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
+        for frame in range(len(stain)):
+            for top in range(0, stain.shape[1] - SIDE + 1, STEP):
+                for left in range(first, last - SIDE + 1, STEP):
+                    found = shown(boxes[frame], left, top)
+                    if not len(found):
+                        continue
+                    name = f"{split}-{frame}-{top}-{left}.png"
+                    pixels = bright[frame, top : top + SIDE, left : left + SIDE]
+                    Image.fromarray(np.stack([pixels] * 3, axis=-1)).save(root / "images" / name)
+                    annotations += [
+                        _annotation(len(annotations) + index, len(images), box)
+                        for index, box in enumerate(found.tolist())
+                    ]
+                    size = {"width": SIDE, "height": SIDE}
+                    images.append({"id": len(images), "file_name": name, **size})
+        categories = [{"id": 1, "name": "nucleus"}]
+        noted = {"images": images, "annotations": annotations, "categories": categories}
         (root / f"{split}.json").write_text(json.dumps(noted))
 
 
-def _note(content: dict[str, list[dict[str, object]]], name: str, boxes: np.ndarray) -> None:
-    """Note a tile and its boxes."""
-    number = len(content["images"])
-    content["images"].append({"id": number, "file_name": name, "width": SIDE, "height": SIDE})
-    for left, top, right, bottom in boxes.tolist():
-        content["annotations"].append(
-            {
-                "id": len(content["annotations"]),
-                "image_id": number,
-                "category_id": 1,
-                "bbox": [left, top, right - left, bottom - top],
-                "area": (right - left) * (bottom - top),
-                "iscrowd": 0,
-            }
-        )
+def _annotation(number: int, image: int, box: list[int]) -> dict[str, object]:
+    left, top, right, bottom = box
+    across, down = right - left, bottom - top
+    bbox = [left, top, across, down]
+    names = {"id": number, "image_id": image, "category_id": 1}
+    return {**names, "bbox": bbox, "area": across * down, "iscrowd": 0}

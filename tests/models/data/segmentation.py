@@ -14,11 +14,16 @@ SIDE = 96
 STEP = 40
 
 
+def brightness(stain: np.ndarray) -> np.ndarray:
+    """Return frames from 0 to 1, the darkest hundredth and the brightest pixels cut off."""
+    low, high = np.percentile(stain, (1, 99.5))
+    return np.clip((stain.astype("f4") - low) / (high - low), 0, 1)
+
+
 def write(root: Path) -> None:
     """Write tiles and masks, and train.txt, val.txt and test.txt."""
     stain, nuclei = read_frames()
-    low, high = np.percentile(stain, (1, 99.5))
-    bright = np.clip((stain.astype("f4") - low) / (high - low), 0, 1)
+    bright = brightness(stain)
     for split, (first, last) in BANDS.items():
         (root / split).mkdir(parents=True, exist_ok=True)
         lines = []
