@@ -109,7 +109,7 @@ def _sensitivities(given: Namespace, ground: Ground) -> Sensitivities:
     if given.sensitivities is None:
         return ground.measure()
     curves, data = read_sensitivities(given.sensitivities, ground.space)
-    ground.say(f"sensitivities measured on {data}, not on your data")
+    ground.say(f"sensitivities measured on {data}")
     return curves
 
 
