@@ -108,6 +108,13 @@ def settings_from(arguments: argparse.Namespace) -> Any:
     return config_from(arguments, flags)
 
 
+def comes_of_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error is a Ctrl-C, or one that ending after a Ctrl-C ran into."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Return the exit status of what the arguments ask for."""
     if arguments.resume is not None:
@@ -151,7 +158,9 @@ def run(arguments: argparse.Namespace) -> int:
     except UserError:
         folder.discard()
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not comes_of_interrupt(error):
+            raise
         display.say(f"interrupted; carry on with --resume {folder.address}")
         return 130
     finally:

@@ -103,20 +103,26 @@ def read_all(run):
     return {t: pd.read_parquet(run / t) for t in TABLES if any((run / t).glob("[!.]*.parquet"))}
 
 
+def said_by(run):
+    """Return the file that keeps what commands on a run said before they were killed."""
+    return run.with_name(f"{run.name}.said")
+
+
 def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL):
     """Start the command and send it a signal once the condition holds; return its exit status.
 
-    The tables are read all along.
+    The tables are read all along. What the command says goes to a file beside the run.
     """
-    process = subprocess.Popen(
-        workplace.command(*arguments),
-        cwd=workplace.folder,
-        env=workplace.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # A shell that put us into the background has us ignore a Ctrl-C, and our children too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    with said_by(run).open("a") as said:
+        process = subprocess.Popen(
+            workplace.command(*arguments),
+            cwd=workplace.folder,
+            env=workplace.environment(),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            # A shell that put us into the background has us ignore a Ctrl-C, and our children too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     deadline = time.monotonic() + 900
     while process.poll() is None and time.monotonic() < deadline:
         if run.is_dir():

@@ -34,6 +34,7 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         pytest.skip("no network namespaces on this machine")
     head, second, third = (cluster.start(cpus=1) for _ in range(3))
     search = Search(local_workplace, head, disk / "runs" / "one")
+    # The tiny task has few more plans than these.
     trials = 16
     search.start(
         *("--budget", "0.1", *local_workplace.task(), "--trials", str(trials)),
@@ -41,22 +42,22 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         # Plans that wait for the node that is yet to come.
         *("--concurrency", "4"),
         storage_patience_s=120,
-        # So long that the search is not over before the fourth node has begun.
+        # So long that all of this happens before the search is over.
         finetune_samples=12_000,
         **FEW,
     )
+    search.wait_for_trials(1)
+    fourth = cluster.start(cpus=1)
     search.wait_for_trial_on(second)
     search.wait_for_fine_tuning_on(second)
     second.kill_worker(FINE_TUNING)
-    fourth = cluster.start(cpus=1)
-    search.wait_for_trials(4)
+    search.wait_for_trial_on(third)
+    search.wait_for_fine_tuning_on(third)
+    third.cut()
     search.wait_for_fine_tuning_on(second)
     second.kill_raylet()
     search.wait_for_trial_on(fourth)
     fill(disk, 15)
-    search.wait_for_trial_on(third)
-    search.wait_for_fine_tuning_on(third)
-    third.cut()
     ended = search.end()
     ended.check(trials)
     assert ended.manifest["trials"]["retries"] >= 3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.run import main
+from search.run import comes_of_interrupt, main
 
 
 def said(capsys):
@@ -93,3 +93,24 @@ def test_files_of_the_task_have_flags_and_paths_that_hold_on_every_node(tmp_path
         "config_file": str(tmp_path / "net.yml"),
         "weights": str(Path("~/w.pdparams").expanduser()),
     }
+
+
+def test_an_error_met_while_ending_after_an_interrupt_is_no_failure():
+    def caught(raise_):
+        try:
+            raise_()
+        except BaseException as error:
+            return error
+
+    def ending_badly():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OSError("the cluster did not answer")
+
+    def failing():
+        raise ValueError from OSError("nothing there")
+
+    assert comes_of_interrupt(caught(ending_badly))
+    assert comes_of_interrupt(KeyboardInterrupt())
+    assert not comes_of_interrupt(caught(failing))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from search.manifest import Manifest
-from tests.support import killed_when, read_all, rows_of
+from tests.support import killed_when, read_all, rows_of, said_by
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace):
     status = killed_when(
         local_workplace, start, run, lambda: rows_of(run, "trials") >= 1, by=signal.SIGINT
     )
-    assert status == 130
+    assert status == 130, said_by(run).read_text()
     assert not (run / "retrained").exists(), "a Ctrl-C ends the study, not its search alone"
     moments = [
         # Just begun, in the middle of a trial's rows, then while retraining. With a local Ray,
