@@ -45,12 +45,35 @@ def build_network(name: str, classes: int) -> paddle.nn.Layer:
     return builder(num_classes=classes)
 
 
-class Classification:
+class ImageClassifier:
+    """What tasks of images with a class each have in common."""
+
+    metric = TopOneAccuracy()
+    protected_layers: tuple[str, ...] = ()
+    weights: Path
+    _images: ImageBatches
+
+    def build_untrained(self) -> paddle.nn.Layer:
+        raise NotImplementedError
+
+    def build_model(self) -> paddle.nn.Layer:
+        from trainables.weights import load_weights
+
+        network = self.build_untrained()
+        load_weights(network, self.weights)
+        return network
+
+    def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        return self._images.train(batch_size, seed)
+
+    def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        return self._images.evaluated(split, batch_size)
+
+
+class Classification(ImageClassifier):
     """A trained network and a folder of images."""
 
     name = "classification"
-    metric = TopOneAccuracy()
-    protected_layers: tuple[str, ...] = ()
 
     def __init__(
         self, model: str, weights: str, data: str, image_size: int = 224, batch_size: int = 32
@@ -70,19 +93,6 @@ class Classification:
 
     def build_untrained(self) -> paddle.nn.Layer:
         return build_network(self.model, self.classes)
-
-    def build_model(self) -> paddle.nn.Layer:
-        from trainables.weights import load_weights
-
-        network = self.build_untrained()
-        load_weights(network, self.weights)
-        return network
-
-    def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        return self._images.train(batch_size, seed)
-
-    def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        return self._images.evaluated(split, batch_size)
 
     def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
         import paddle.nn.functional as F

@@ -10,7 +10,7 @@ augmentations of training (AutoAugment, Mixup) are left out: fine-tuning is shor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from spaces.errors import TaskError
 from trainables.data.classification import LabelledImage, check_samples, read_list
 from trainables.data.image_batches import ImageBatches, Preprocessing
 from trainables.data.problems import Problems
-from trainables.metrics import TopOneAccuracy
-from trainables.task import Batch, Split, TrainingRecipe
+from trainables.task import Split, TrainingRecipe
+from trainables.tasks.classification import ImageClassifier
 from trainables.tasks.config_file import read_config, section
 from trainables.tasks.paddleclas_networks import build_paddleclas
 
@@ -35,12 +35,13 @@ LOSSES = ("CELoss", "MixCELoss")
 BATCH, CLASSES, SIDE, SHARES = 32, 1000, 224, (0.08, 1.0)
 
 
-class PaddleClasTask:
-    """One classification configuration of PaddleClas, with trained weights."""
+class PaddleClasTask(ImageClassifier):
+    """One classification configuration of PaddleClas, with trained weights.
+
+    Without a part `Test`, every other image of `Eval` is the test.
+    """
 
     name = "paddleclas"
-    metric = TopOneAccuracy()
-    protected_layers: tuple[str, ...] = ()
 
     def __init__(self, config_file: str, weights: str, image_size: int | None = None) -> None:
         config = read_config(Path(config_file), "PaddleClas", "Arch")
@@ -79,20 +80,6 @@ class PaddleClasTask:
     def build_untrained(self) -> paddle.nn.Layer:
         settings = dict(self._architecture)
         return build_paddleclas(settings.pop("name", ""), **settings)
-
-    def build_model(self) -> paddle.nn.Layer:
-        from trainables.weights import load_weights
-
-        network = self.build_untrained()
-        load_weights(network, self.weights)
-        return network
-
-    def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        return self._images.train(batch_size, seed)
-
-    def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a part `Test`, every other image of `Eval` is the test."""
-        return self._images.evaluated(split, batch_size)
 
     def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
         """Return the weighted sum of the configuration's losses."""
