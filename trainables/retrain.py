@@ -141,6 +141,11 @@ def retrain_loop(config: dict[str, Any]) -> None:
             set_weights(model, arrays, "checkpoint")
         if plan.is_pruned:
             loss = train("float", settings.retrain_samples, 1.0)
+            # A wrapper's reducer stays hooked to the parameters after it is freed, and the next
+            # wrapper's backward pass would run into it: what it left behind goes to a new model.
+            trained = model_weights(model)
+            model = pruned_model(context.task, plan, settings.criterion)
+            set_weights(model, trained)
         if rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             write_weights(folder / WEIGHTS, model_weights(model))

@@ -1,0 +1,50 @@
+"""A retrain by two real processes over gloo, started by Ray Train."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from clusters.connect import connected
+from clusters.paddle_backend import PaddleConfig
+from spaces.plan import Plan, QuantizationChoice
+from trainables.engine import WEIGHTS_FILE
+from trainables.node import Node
+from trainables.retrain import OUTCOME, retrain_loop
+from trainables.settings import retrained_name
+from trainables.trial import run_trial
+
+pytestmark = pytest.mark.slow
+
+# glibc then overwrites what is freed: whoever still uses it fails, and not once in a while.
+OVERWRITE = {"env_vars": {"MALLOC_PERTURB_": "165"}}
+
+
+def test_two_workers_train_in_float_and_then_under_quantization(context, tmp_path):
+    plan = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.INT8_QAT_PACT)
+    *_, trial = run_trial(70, plan, context)
+    settings = replace(context.settings, retrain_samples=6_400, retrain_qat_samples=640)
+    with connected(None, 1, runtime_env=OVERWRITE):
+        from ray.train import RunConfig, ScalingConfig
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+        DataParallelTrainer(
+            retrain_loop,
+            train_loop_config={
+                "settings": asdict(settings),
+                "baseline": context.baseline.to_json(),
+                "node": Node(),
+                "plan": plan.to_json(),
+                "number": 70,
+            },
+            backend_config=PaddleConfig(),
+            scaling_config=ScalingConfig(num_workers=2),
+            run_config=RunConfig(storage_path=str(tmp_path), name="retrain"),
+        ).fit()
+    retrained = settings.folder / retrained_name(70)
+    outcome = json.loads((retrained / OUTCOME).read_text())
+    assert outcome["workers"] == 2
+    # Four times the trial's training: not worse than by chance.
+    assert outcome["metric"] > trial.metric - 0.05
+    weights = [folder / WEIGHTS_FILE for folder in (retrained, settings.candidate_folder(70))]
+    assert weights[0].stat().st_size == weights[1].stat().st_size
