@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,45 +38,62 @@ def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: P
     paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
 
 
-class Reweighted:
-    """One export of a model, written again and again with other weights: a trace takes longer."""
+@contextmanager
+def own_scope() -> Iterator[paddle.static.Scope]:
+    """Have a place for the tensors of static programs that is freed at the end."""
+    scope = paddle.static.Scope()
+    try:
+        yield scope
+    finally:
+        # Paddle keeps every scope, and what is in it, until it is told.
+        scope._remove_from_pool()
 
-    def __init__(self, model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
-        export_float(model, inputs, folder)
-        self.folder = folder
-        self._names = {name: parameter.name for name, parameter in model.named_parameters()}
-        # A scope of its own: the global one is every model's.
-        self._scope = paddle.static.Scope()
-        with self._static():
-            self._executor = paddle.static.Executor(paddle.CPUPlace())
-            self._program, feeds, self._fetches = paddle.static.load_inference_model(
-                path_prefix(folder), self._executor
-            )
-            self._feeds = [self._program.global_block().var(name) for name in feeds]
 
-    @contextmanager
-    def _static(self) -> Iterator[None]:
-        with paddle.static.scope_guard(self._scope):
-            paddle.enable_static()
-            try:
-                yield
-            finally:
-                paddle.disable_static()
+@contextmanager
+def _static(scope: paddle.static.Scope) -> Iterator[None]:
+    with paddle.static.scope_guard(scope):
+        paddle.enable_static()
+        try:
+            yield
+        finally:
+            paddle.disable_static()
 
-    def write(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Write the file of weights anew: these by structured name, all others as they were."""
-        place = paddle.CPUPlace()
-        tensors = {name: self._scope.find_var(self._names[name]).get_tensor() for name in weights}
-        original = {name: np.array(tensor) for name, tensor in tensors.items()}
-        for name, tensor in tensors.items():
-            tensor.set(np.ascontiguousarray(weights[name]), place)
-        with self._static():
-            data = paddle.static.serialize_persistables(
-                self._feeds, self._fetches, self._executor, program=self._program
-            )
-        (self.folder / WEIGHTS_FILE).write_bytes(data)
-        for name, tensor in tensors.items():
-            tensor.set(original[name], place)
+
+@contextmanager
+def reweighted(
+    model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path
+) -> Iterator[Callable[[Mapping[str, np.ndarray]], None]]:
+    """Export a model, and have a function that writes the export's weights anew.
+
+    It is given arrays by structured name; all other weights are as they were. Tracing the model
+    again for each would take longer.
+    """
+    export_float(model, inputs, folder)
+    names = {name: parameter.name for name, parameter in model.named_parameters()}
+    place = paddle.CPUPlace()
+    with own_scope() as scope:
+        with _static(scope):
+            executor = paddle.static.Executor(place)
+            program, _, _ = paddle.static.load_inference_model(path_prefix(folder), executor)
+
+        def write(weights: Mapping[str, np.ndarray]) -> None:
+            tensors = {name: scope.find_var(names[name]).get_tensor() for name in weights}
+            original = {name: np.array(tensor) for name, tensor in tensors.items()}
+            for name, tensor in tensors.items():
+                tensor.set(np.ascontiguousarray(weights[name]), place)
+            # Not `serialize_persistables`: what it returns stays in memory too, every time.
+            with _static(scope):
+                paddle.static.save_vars(
+                    executor,
+                    str(folder),
+                    program,
+                    predicate=paddle.static.io.is_persistable,
+                    filename=WEIGHTS_FILE,
+                )
+            for name, tensor in tensors.items():
+                tensor.set(original[name], place)
+
+        yield write
 
 
 def output_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:

@@ -6,7 +6,7 @@ from spaces.errors import TrialError
 from tests.tiny.mine import Mine
 from trainables.engine import Engine
 from trainables.evaluation import eager
-from trainables.export import Reweighted, check_outputs, export_float, output_difference
+from trainables.export import check_outputs, export_float, output_difference, reweighted
 
 
 def test_export_computes_what_the_model_computes_at_any_batch_size(tiny_weights, tmp_path):
@@ -31,20 +31,20 @@ def test_export_of_other_weights_is_caught(tiny_weights, tmp_path):
 def test_an_export_can_be_had_with_other_weights_and_with_its_own_again(tiny_weights, tmp_path):
     task = Mine(tiny_weights)
     model = task.build_model()
-    export = Reweighted(model, task.inputs, tmp_path)
     (inputs,) = next(task.eval_batches("val", 64)).inputs
     whole = eager(model)([inputs])
-    export.write({"head.bias": np.full(10, 3.0, "float32")})
-    shifted = Engine(tmp_path, "float", 1).run([inputs])
-    model.head.bias.set_value(np.full(10, 3.0, "float32"))
-    assert output_difference(shifted, eager(model)([inputs])) < 1e-4
-    # What was given before counts no more.
-    export.write({"head.weight": np.zeros((32, 10), "float32")})
-    (biases,) = Engine(tmp_path, "float", 1).run([inputs])
-    assert np.ptp(biases, axis=0).max() < 1e-6
-    assert np.ptp(biases) > 0
-    export.write({})
-    assert output_difference(Engine(tmp_path, "float", 1).run([inputs]), whole) < 1e-4
+    with reweighted(model, task.inputs, tmp_path) as write:
+        write({"head.bias": np.full(10, 3.0, "float32")})
+        shifted = Engine(tmp_path, "float", 1).run([inputs])
+        model.head.bias.set_value(np.full(10, 3.0, "float32"))
+        assert output_difference(shifted, eager(model)([inputs])) < 1e-4
+        # What was given before counts no more.
+        write({"head.weight": np.zeros((32, 10), "float32")})
+        (biases,) = Engine(tmp_path, "float", 1).run([inputs])
+        assert np.ptp(biases, axis=0).max() < 1e-6
+        assert np.ptp(biases) > 0
+        write({})
+        assert output_difference(Engine(tmp_path, "float", 1).run([inputs]), whole) < 1e-4
     assert paddle.in_dynamic_mode()
 
 

@@ -12,7 +12,7 @@ from trainables.cache import JsonCache, fingerprint_of
 from trainables.compression.pruner import ChannelPruner
 from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
-from trainables.export import Reweighted
+from trainables.export import reweighted
 from trainables.metrics import relative_loss
 from trainables.models import new_model
 from trainables.task import Task
@@ -61,11 +61,13 @@ def group_sensitivity(
     pruner = ChannelPruner(new_model(task), task.inputs, criterion)
     precision: Precision = "bfloat16" if supports_bfloat16() else "float"
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        export = Reweighted(pruner.model, task.inputs, Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        reweighted(pruner.model, task.inputs, Path(folder)) as write,
+    ):
         for ratio in ratios:
             try:
-                export.write(pruner.masked({group: ratio}))
+                write(pruner.masked({group: ratio}))
                 engine = Engine(Path(folder), precision, threads)
                 metric = task.metric.aggregate(evaluate(engine.run, task, "val", eval_batch))
             except Exception:  # One ratio that cannot be had does not end the study.

@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 from spaces.plan import CalibrationAlgorithm
 from trainables.compression.modes import quietly
 from trainables.engine import MODEL_FILE, WEIGHTS_FILE
-from trainables.export import input_spec, path_prefix
+from trainables.export import input_spec, own_scope, path_prefix
 from trainables.task import ModelInput
 
 # PaddleSlim's default, without transposed convolutions: the engine has no INT8 kernel for them.
@@ -47,7 +47,7 @@ def quantize_post_training(
     batches = sum(1 for _ in feeds())
     target.mkdir(parents=True, exist_ok=True)
     # A scope of its own: the global one would keep, and mix, every model's weights.
-    with paddle.static.scope_guard(paddle.static.Scope()), quietly():
+    with own_scope() as scope, paddle.static.scope_guard(scope), quietly():
         paddle.enable_static()
         paddleslim.quant.quant_post_static(
             executor=paddle.static.Executor(paddle.CPUPlace()),
