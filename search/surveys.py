@@ -24,6 +24,9 @@ TASKS = 4
 # The references' ratios, in all groups: they show what each graph gains by pruning. The narrow one
 # is as narrow as most winners: a model narrower than all references is timed worst.
 REFERENCE_RATIOS = (0.0, 0.5, 0.8)
+# From this size on, in bytes, a process that timed models is not used again: each engine that lives
+# on while another is loaded leaves a copy of its weights behind, in Paddle (LOG.md).
+LARGE = 20e6
 # Graphs at most so much slower than the fastest, pruned, share the other timings.
 CLOSE = 1.3
 
@@ -114,6 +117,14 @@ def _those_timed(rows: list[dict[str, Any]], display: Display) -> list[dict[str,
     return [row for row in rows if "reason" not in row]
 
 
+def timing_options(
+    study: StudyContext, baseline: dict[str, Any], cpus: float = 1
+) -> dict[str, Any]:
+    """Return Ray's options for a task that times several models."""
+    calls = {"max_calls": 1} if baseline["size_bytes"] > LARGE else {}
+    return {**study.placement(timed=True, cpus=cpus), **calls}
+
+
 def study_references(study: StudyContext, baseline: dict[str, Any], space: Space) -> dict[str, Any]:
     """Return the baseline with its `references`, the models that all others are timed beside."""
 
@@ -123,7 +134,7 @@ def study_references(study: StudyContext, baseline: dict[str, Any], space: Space
             rows = call_worker(
                 reference_job,
                 *(study.settings, baseline, study.node, plans),
-                **study.placement(timed=True),
+                **timing_options(study, baseline),
             )
         found = _those_timed(rows, study.display)
         table = [
@@ -167,8 +178,7 @@ def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -
             )
             if plan not in dict(known)
         ]
-        options = study.placement(timed=True, cpus=config.threads)
-        remote = ray.remote(**options)(latency_job)
+        remote = ray.remote(**timing_options(study, baseline, config.threads))(latency_job)
         waiting = [
             remote.remote(study.settings, baseline, study.node, plans[start::TASKS])
             for start in range(min(TASKS, len(plans)))

@@ -14,6 +14,7 @@ from search.surveys import (
     study_latency,
     study_references,
     study_sensitivity,
+    timing_options,
 )
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
@@ -107,6 +108,13 @@ def test_a_resumed_run_has_the_references_it_found(run):
     found = [{"plan": Plan.of({"a": 0.5}, PTQ).to_json(), "latency_ratio": 0.25}]
     run.finish_stage("references", found)
     assert survey(study_references, run) == {"references": found}
+
+
+def test_a_process_that_timed_large_models_is_not_used_again(run):
+    context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, None)
+    small, large = ({"size_bytes": size} for size in (3e6, 97e6))
+    assert timing_options(context, large, 2)["max_calls"] == 1
+    assert timing_options(context, small, 2) == context.placement(timed=True, cpus=2)
 
 
 def test_references_are_wide_and_narrow_in_every_graph_but_the_baseline():

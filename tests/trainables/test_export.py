@@ -1,5 +1,6 @@
 import numpy as np
 import paddle
+import psutil
 import pytest
 
 from spaces.errors import TrialError
@@ -7,6 +8,7 @@ from tests.tiny.mine import Mine
 from trainables.engine import Engine
 from trainables.evaluation import eager
 from trainables.export import check_outputs, export_float, output_difference, reweighted
+from trainables.task import ModelInput
 
 
 def test_export_computes_what_the_model_computes_at_any_batch_size(tiny_weights, tmp_path):
@@ -46,6 +48,34 @@ def test_an_export_can_be_had_with_other_weights_and_with_its_own_again(tiny_wei
         write({})
         assert output_difference(Engine(tmp_path, "float", 1).run([inputs]), whole) < 1e-4
     assert paddle.in_dynamic_mode()
+
+
+class Large(paddle.nn.Layer):
+    """32 MB of weights."""
+
+    inputs = (ModelInput("x", (4096,)),)
+
+    def __init__(self):
+        super().__init__()
+        self.linear = paddle.nn.Linear(4096, 2048)
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+def test_weights_written_anew_do_not_stay_in_memory(tmp_path):
+    model = Large()
+    zeros = {"linear.weight": np.zeros((4096, 2048), "float32")}
+
+    def resident_after(exports, writes):
+        for _ in range(exports):
+            with reweighted(model, model.inputs, tmp_path) as write:
+                for _ in range(writes):
+                    write(zeros)
+        return psutil.Process().memory_info().rss / 1e6
+
+    before = resident_after(1, 1)
+    assert resident_after(4, 4) - before < 3 * 32
 
 
 def test_difference_is_a_share_of_the_spread():
