@@ -38,11 +38,23 @@ loss: {{types: {losses}, coef: {weights}}}
 model: {model}
 """
 
-# Anchors of the size of nuclei, 20 to 30 pixels wide at twice their own size.
-YOLO = """
-architecture: YOLOv3
+BOXES = """
 metric: VOC
 num_classes: 1
+TrainDataset:
+  !COCODataSet {{image_dir: images, anno_path: train.json, dataset_dir: {data}}}
+EvalDataset:
+  !COCODataSet {{image_dir: images, anno_path: val.json, dataset_dir: {data}}}
+TestDataset:
+  !COCODataSet {{image_dir: images, anno_path: test.json, dataset_dir: {data}}}
+TrainReader: {{batch_size: {batch}}}
+"""
+
+# Anchors of the size of nuclei, 20 to 30 pixels wide at twice their own size.
+YOLO = (
+    BOXES
+    + """
+architecture: YOLOv3
 norm_type: bn
 YOLOv3:
   {{backbone: MobileNet, neck: YOLOv3FPN, yolo_head: YOLOv3Head, post_process: BBoxPostProcess}}
@@ -58,14 +70,42 @@ BBoxPostProcess:
   decode: {{name: YOLOBox, conf_thresh: 0.005, downsample_ratio: 32, clip_bbox: true}}
   nms: {{name: MultiClassNMS, keep_top_k: 100, nms_threshold: 0.45, nms_top_k: 1000,
     score_threshold: 0.01}}
-TrainDataset:
-  !COCODataSet {{image_dir: images, anno_path: train.json, dataset_dir: {data}}}
-EvalDataset:
-  !COCODataSet {{image_dir: images, anno_path: val.json, dataset_dir: {data}}}
-TestDataset:
-  !COCODataSet {{image_dir: images, anno_path: test.json, dataset_dir: {data}}}
-TrainReader: {{batch_size: {batch}}}
 """
+)
+
+# As configs/_base_/models/faster_rcnn_r50_fpn.yml, with anchors of the size of nuclei, fewer
+# proposals, and norms that are trained, for it begins with nothing.
+FASTER_RCNN = (
+    BOXES
+    + """
+architecture: FasterRCNN
+FasterRCNN:
+  {{backbone: ResNet, neck: FPN, rpn_head: RPNHead, bbox_head: BBoxHead,
+    bbox_post_process: BBoxPostProcess}}
+ResNet:
+  {{depth: 50, norm_type: bn, freeze_norm: false, freeze_at: -1, return_idx: [0, 1, 2, 3],
+    num_stages: 4}}
+FPN: {{out_channel: 256}}
+RPNHead:
+  anchor_generator: {{aspect_ratios: [0.5, 1.0, 2.0], strides: [4, 8, 16, 32, 64],
+    anchor_sizes: [[12], [24], [48], [96], [192]]}}
+  rpn_target_assign: {{batch_size_per_im: 256, fg_fraction: 0.5, negative_overlap: 0.3,
+    positive_overlap: 0.6, use_random: true}}
+  train_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 200, post_nms_top_n: 64,
+    topk_after_collect: true}}
+  test_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 200, post_nms_top_n: 50}}
+BBoxHead:
+  head: TwoFCHead
+  roi_extractor: {{resolution: 7, sampling_ratio: 0, aligned: true}}
+  bbox_assigner: BBoxAssigner
+BBoxAssigner:
+  {{batch_size_per_im: 32, bg_thresh: 0.5, fg_thresh: 0.5, fg_fraction: 0.25, use_random: true}}
+TwoFCHead: {{out_channel: 1024}}
+BBoxPostProcess:
+  decode: RCNNBox
+  nms: {{name: MultiClassNMS, keep_top_k: 100, score_threshold: 0.05, nms_threshold: 0.5}}
+"""
+)
 
 DB = """
 Architecture:

@@ -54,9 +54,15 @@ def ensure_weights(case: ModelCase, work: Path) -> None:
         return
     import paddle
 
+    from tests.models.whole import WholeDetector, WholeTask
+    from trainables.tasks.paddledetection_rcnn import TrunkTask
+
     paddle.seed(0)
-    task = load_task(case.task, options)
-    model = task.build_untrained()
+    task: Any = load_task(case.task, options)
+    weighed = model = task.build_untrained()
+    if isinstance(task, TrunkTask):
+        task = WholeTask(task)
+        weighed, model = task.detector, WholeDetector(task.detector)
     training = case.training
     steps = training.samples // training.batch
     Trainer(
@@ -69,7 +75,7 @@ def ensure_weights(case: ModelCase, work: Path) -> None:
         guard=device_lease().shared,
     ).run(steps)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_weights(file, model_weights(model))
+    write_weights(file, model_weights(weighed))
 
 
 def trial_settings(case: ModelCase, work: Path) -> TrialSettings:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.plan import CalibrationAlgorithm
-from tests.models.configs import DB, SEGMENTATION, YOLO
+from tests.models.configs import DB, FASTER_RCNN, SEGMENTATION, YOLO
 
 # What the models of a family are trained on here.
 DATA = {
@@ -63,7 +63,7 @@ class ModelCase:
         if self.family == "classification":
             more = {"model": self.model, "data": str(data), "batch_size": self.training.batch}
             return {**more, "weights": weights, **self.options}
-        template = {"segmentation": SEGMENTATION, "detection": YOLO, "text": DB}[self.family]
+        template = {"segmentation": SEGMENTATION, "text": DB}.get(self.family, self.model)
         text = template.format(
             data=data,
             batch=self.training.batch,
@@ -124,6 +124,16 @@ CASES = {
             # of 0.01 learns nothing in this time.
             Training(3_200, 8, 0.15),
             8,
+            model=YOLO,
+            options={"image_size": 128},
+        ),
+        ModelCase(
+            "FasterRCNN-R50-FPN",
+            "detection",
+            "PaddleDetection",
+            Training(1_600, 8, 0.02),
+            8,
+            model=FASTER_RCNN,
             options={"image_size": 128},
         ),
         ModelCase(

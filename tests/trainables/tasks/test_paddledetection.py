@@ -39,15 +39,10 @@ def test_boxes_follow_their_image(options):
             assert image[box.label, top:bottom, left:right].mean() > 0.5
 
 
-@pytest.mark.parametrize(
-    "architecture, reason",
-    [("FCOS", "not known here"), ("FasterRCNN", "decide by the image"), ("MaskRCNN", "decide by")],
-)
-def test_another_architecture_is_refused_with_the_reason(options, tmp_path, architecture, reason):
+def test_another_architecture_is_refused_with_the_reason(options, tmp_path):
     config = tmp_path / "yolo.yml"
-    text = config.read_text().replace("architecture: YOLOv3", f"architecture: {architecture}")
-    config.write_text(text)
-    with pytest.raises(TaskError, match=rf"'{architecture}' cannot be searched .*{reason}.*YOLOv3"):
+    config.write_text(config.read_text().replace("architecture: YOLOv3", "architecture: FCOS"))
+    with pytest.raises(TaskError, match=r"'FCOS' cannot be searched .*not known here.*YOLOv3"):
         make_task(**options)
 
 

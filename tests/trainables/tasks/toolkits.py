@@ -56,6 +56,60 @@ EvalDataset:
 TrainReader: {{batch_size: 4}}
 """
 
+# {trunk} and {head} are of the two kinds below; the assigners draw nothing by chance.
+RCNN = """
+architecture: {architecture}
+num_classes: 2
+{architecture}: {{backbone: ResNet, {parts}rpn_head: RPNHead, bbox_head: BBoxHead,
+  bbox_post_process: BBoxPostProcess}}
+ResNet: {{depth: 50, norm_type: bn, freeze_norm: false, freeze_at: -1, {stages}}}
+FPN: {{out_channel: 32}}
+RPNHead:
+  anchor_generator: {{aspect_ratios: [0.5, 1.0, 2.0], {anchors}}}
+  rpn_target_assign: {{batch_size_per_im: 64, fg_fraction: 0.5, negative_overlap: 0.3,
+    positive_overlap: 0.6, use_random: false}}
+  train_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 100, post_nms_top_n: 20,
+    topk_after_collect: true}}
+  test_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 100, post_nms_top_n: 20}}
+BBoxHead: {{head: {head}, roi_extractor: {{resolution: 7, sampling_ratio: 0, aligned: true}},
+  bbox_assigner: BBoxAssigner, with_pool: {pool}}}
+BBoxAssigner: {{batch_size_per_im: 16, bg_thresh: 0.5, fg_thresh: 0.5, fg_fraction: 0.25,
+  use_random: false}}
+TwoFCHead: {{out_channel: 64}}
+MaskHead: {{head: MaskFeat, roi_extractor: {{resolution: 14, sampling_ratio: 0, aligned: true}},
+  mask_assigner: MaskAssigner}}
+MaskFeat: {{num_convs: 1, out_channel: 16}}
+BBoxPostProcess:
+  decode: RCNNBox
+  nms: {{name: MultiClassNMS, keep_top_k: 20, score_threshold: 0.05, nms_threshold: 0.5}}
+"""
+# The trunk up to its third stage, and the head with the fourth; or all four and a pyramid.
+LAST_STAGE = {
+    "parts": "neck: null, ",
+    "stages": "return_idx: [2], num_stages: 3",
+    "anchors": "anchor_sizes: [16, 32], strides: [16]",
+    "head": "Res5Head",
+    "pool": "true",
+}
+PYRAMID = {
+    "parts": "neck: FPN, ",
+    "stages": "return_idx: [0, 1, 2, 3], num_stages: 4",
+    "anchors": "anchor_sizes: [[8], [16], [32], [64], [128]], strides: [4, 8, 16, 32, 64]",
+    "head": "TwoFCHead",
+    "pool": "false",
+}
+
+
+def rcnn_data(root, kind, architecture="FasterRCNN"):
+    """Write the images of `detection_data`; return the path of a configuration of this kind."""
+    datasets = detection_data(root).read_text()
+    parts = dict(kind)
+    if architecture == "MaskRCNN":
+        parts["parts"] += "mask_head: MaskHead, mask_post_process: MaskPostProcess, "
+    text = RCNN.format(architecture=architecture, **parts)
+    (root / "rcnn.yml").write_text(text + datasets[datasets.index("TrainDataset:") :])
+    return root / "rcnn.yml"
+
 
 def segmentation_data(root, model, heads):
     """Write images with a bright square each and its mask; return the configuration's path."""

@@ -1,0 +1,133 @@
+"""The trunk of Faster and Mask R-CNN, beside the toolkit's whole model."""
+
+import numpy as np
+import paddle
+import pytest
+
+from spaces.plan import Plan, QuantizationChoice
+from tests.trainables.tasks.toolkits import LAST_STAGE, PYRAMID, rcnn_data
+from trainables.checking import check_task
+from trainables.compression.groups import survey_groups
+from trainables.compression.pruning import pruned_model
+from trainables.engine import Engine
+from trainables.evaluation import eager
+from trainables.export import export_float, output_difference
+from trainables.tasks.paddledetection import make_task
+from trainables.tasks.paddledetection_rcnn import _joining_numbers
+
+FLOAT = QuantizationChoice.FLOAT
+
+
+@pytest.fixture
+def options(tmp_path):
+    """A function: the task's options for a configuration of this kind, with weights by chance."""
+    pytest.importorskip("ppdet.modeling")
+
+    def make(kind, architecture="FasterRCNN"):
+        from ppdet.core.workspace import create, load_config
+
+        config = rcnn_data(tmp_path, kind, architecture)
+        paddle.seed(0)
+        detector = create(load_config(str(config)).architecture)
+        # Running means and variances of the norms that go with the weights.
+        for _ in range(40):
+            detector.backbone({"image": paddle.randn([4, 3, 64, 64])})
+        paddle.save(detector.state_dict(), str(tmp_path / "w.pdparams"))
+        return {
+            "config_file": str(config),
+            "weights": str(tmp_path / "w.pdparams"),
+            "image_size": 64,
+        }
+
+    return make
+
+
+def whole_and_inputs(task, batch):
+    """The toolkit's whole model with the task's weights, and what it is given for a batch."""
+    detector = task.detector()
+    detector.set_state_dict(paddle.load(str(task.weights)))
+    targets = {k: [paddle.to_tensor(a) for a in arrays] for k, arrays in batch.targets.items()}
+    (images,) = batch.inputs
+    inputs = {"image": paddle.to_tensor(images), **task._shape_of(len(images)), **targets}
+    return detector, inputs
+
+
+@pytest.mark.parametrize("kind", [LAST_STAGE, PYRAMID], ids=["last stage", "pyramid"])
+def test_loss_and_boxes_are_the_whole_models_own(options, kind):
+    task = make_task(**options(kind))
+    batch = next(task.train_batches(4, 0))
+    detector, inputs = whole_and_inputs(task, batch)
+    trunk = task.build_model()
+    for model in (trunk, detector):
+        model.train()
+    for layer in detector.rpn_head.sublayers() + detector.bbox_head.sublayers():
+        layer.training = not isinstance(layer, paddle.nn.BatchNorm2D)
+    with _joining_numbers():
+        expected = detector(inputs)["loss"]
+    assert float(task.loss(trunk(inputs["image"]), batch.targets)) == pytest.approx(
+        float(expected), rel=1e-5
+    )
+    for model in (trunk, detector):
+        model.eval()
+    with _joining_numbers(), paddle.no_grad():
+        found = detector(inputs)
+    boxes = task.detections([m.numpy() for m in trunk(inputs["image"])])
+    rows = [[b.label, b.score, b.left, b.top, b.right, b.bottom] for of in boxes for b in of]
+    expected = [row for row in found["bbox"].numpy() if row[0] >= 0 and row[1] > 0]
+    assert len(rows) > 10
+    np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_training_moves_the_trunk_and_leaves_the_heads(options):
+    task = make_task(**options(LAST_STAGE))
+    trunk = task.build_model()
+    trunk.train()
+    batch = next(task.train_batches(4, 0))
+    heads = task._trained
+    before = {name: tensor.numpy() for name, tensor in heads.state_dict().items()}
+    task.loss(trunk(paddle.to_tensor(batch.inputs[0])), batch.targets).backward()
+    assert all(np.abs(p.grad.numpy()).max() > 0 for p in trunk.parameters() if p.ndim > 1)
+    assert all(p.grad is None for p in heads.parameters())
+    assert all(
+        np.array_equal(before[name], tensor.numpy()) for name, tensor in heads.state_dict().items()
+    )
+
+
+def test_convolutions_before_the_trunks_last_are_pruned_and_what_the_heads_see_is_not(options):
+    task = make_task(**options(LAST_STAGE))
+    survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
+    # PaddleDetection's own advice for this model: what comes before res4f_branch2c.
+    fourth = {f"backbone.res4.res4{block}.branch2{x}" for block in "abcdef" for x in "ab"}
+    names = {group.name.removesuffix(".conv.weight") for group in survey.groups}
+    assert {name for name in names if "res4" in name} == fourth
+    assert len(names) == 29
+    shape = {name: p.shape for name, p in task.build_model().named_parameters()}
+    pruned = pruned_model(task, Plan.of(dict.fromkeys([g.name for g in survey.groups], 0.5), FLOAT))
+    assert [m.shape for m in pruned(paddle.ones([1, 3, 64, 64]))] == [[1, 1024, 4, 4]]
+    assert dict(pruned.named_parameters())["backbone.res4.res4f.branch2c.conv.weight"].shape == [
+        1024,
+        128,
+        1,
+        1,
+    ]
+    assert shape["backbone.res4.res4f.branch2c.conv.weight"] == [1024, 256, 1, 1]
+
+
+def test_a_pruned_trunk_is_exported_and_its_maps_make_boxes(options, tmp_path):
+    task = make_task(**options(PYRAMID))
+    plan = Plan.of({"backbone.res4.res4f.branch2a.conv.weight": 0.5}, FLOAT)
+    trunk = pruned_model(task, plan)
+    trunk.eval()
+    export_float(trunk, task.inputs, tmp_path / "exported")
+    engine = Engine(tmp_path / "exported", "float", 1)
+    (images,) = next(task.eval_batches("val", 4)).inputs
+    maps = engine.run([images])
+    assert output_difference(maps, eager(trunk)([images])) < 1e-3
+    assert len(task.detections(maps)) == 4
+
+
+@pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
+def test_the_task_meets_every_demand_but_that_it_be_trained(options, architecture):
+    made = options(PYRAMID, architecture)
+    unmet = [demand for demand in check_task("paddledetection", made) if not demand.met]
+    assert [demand.name for demand in unmet] in ([], ["metric"])
