@@ -4,12 +4,14 @@ The model ends in the maps of YOLOv3's head; CONFIG_FILE, PaddleDetection's, has
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 from PIL import Image, ImageDraw
 
 from examples.deploy import Deployed
+from trainables.average_precision import Detection
 from trainables.yolo_boxes import YoloDecoder
 
 LEAST_SCORE = 0.3
@@ -31,14 +33,21 @@ def main(run: str, config_file: str, image: str, picture: str) -> None:
         original = opened.convert("RGB")
     model = Deployed(Path(run))
     (found,) = decoder.detections(model(original))
-    height, width = model.size
+    draw(original, found, model.size, picture)
+
+
+def draw(
+    original: Image.Image, found: Sequence[Detection], size: tuple[int, int], picture: str
+) -> None:
+    """Write the image with its boxes; `size` is the height and width that they are in pixels of."""
+    height, width = size
     across, down = original.width / width, original.height / height
-    draw = ImageDraw.Draw(original)
+    pen = ImageDraw.Draw(original)
     shown = [box for box in found if box.score >= LEAST_SCORE]
     for box in shown:
         corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)
-        draw.rectangle(corners, outline=(255, 60, 0), width=2)
-        draw.text(corners[:2], f"{box.label} {box.score:.2f}", fill=(255, 255, 0))
+        pen.rectangle(corners, outline=(255, 60, 0), width=2)
+        pen.text(corners[:2], f"{box.label} {box.score:.2f}", fill=(255, 255, 0))
     original.save(picture)
     print(f"{picture}: {len(shown)} boxes")
 

@@ -18,11 +18,11 @@ from trainables.task import ModelInput
 SIDE = 32
 
 
-def deliver(model, folder, channels=3, **spec):
+def deliver(model, folder, channels=3, side=SIDE, **spec):
     """Write a model and the parts of a manifest that a deployment reads."""
-    given = ModelInput("image", (channels, SIDE, SIDE), **spec)
+    given = ModelInput("image", (channels, side, side), **spec)
     export_float(model, [given], folder / "model")
-    described = {**asdict(given), "shape": [None, channels, SIDE, SIDE]}
+    described = {**asdict(given), "shape": [None, channels, side, side]}
     manifest = {"input": described, "engine_config": switches("float")}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
@@ -123,3 +123,25 @@ def test_detect_draws_boxes(tmp_path, capsys):
     said = capsys.readouterr().out.strip().splitlines()[-1]
     assert int(said.split()[1]) > 0
     assert Image.open(tmp_path / "picture.png").size == (96, 96)
+
+
+def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(tmp_path, capsys):
+    pytest.importorskip("ppdet.modeling")
+    from examples import detect_two_stage
+    from tests.trainables.tasks.toolkits import PYRAMID, rcnn_data
+    from trainables.tasks.paddledetection import make_task
+
+    config, side = rcnn_data(tmp_path, PYRAMID), 64
+    paddle.seed(0)
+    task = make_task(str(config), "", side)
+    detector = task.detector()
+    for _ in range(40):
+        detector.backbone({"image": paddle.randn([4, 3, side, side])})
+    paddle.save(detector.state_dict(), str(tmp_path / "w.pdparams"))
+    task.weights = tmp_path / "w.pdparams"
+    run = deliver(task.build_model(), tmp_path / "run", side=side, scale=1 / 255)
+    image, picture = str(tmp_path / "images" / "val0.png"), str(tmp_path / "picture.png")
+    detect_two_stage.main(str(run), str(config), str(task.weights), image, picture)
+    count = int(capsys.readouterr().out.rsplit(": ", 1)[1].split()[0])
+    found = task.detections(Deployed(run)(Image.open(image).convert("RGB")))[0]
+    assert count == sum(box.score >= 0.3 for box in found) > 0

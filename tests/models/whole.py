@@ -9,7 +9,7 @@ import paddle
 from paddle import nn
 
 from trainables.task import Batch, TrainingRecipe
-from trainables.tasks.paddledetection_rcnn import Trunk, TrunkTask
+from trainables.tasks.paddledetection_rcnn import Heads, Trunk, TrunkTask
 
 
 class WholeDetector(nn.Layer):
@@ -32,10 +32,11 @@ class WholeTask:
     def __init__(self, task: TrunkTask) -> None:
         self.task = task
         self.detector = task.detector()
+        self.heads = Heads(self.detector, task.image_size)
         self.recipe: TrainingRecipe = task.recipe
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
         return self.task.train_batches(batch_size, seed)
 
     def loss(self, outputs: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
-        return self.task.loss_of(self.detector, outputs, targets)
+        return self.heads.loss(outputs, targets)

@@ -6,7 +6,7 @@ and train the trunk, and make boxes, from its maps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,7 @@ class Trunk(nn.Layer):
 
 
 @contextmanager
-def _joining_numbers() -> Iterator[None]:
+def joining_numbers() -> Iterator[None]:
     """Let `paddle.concat` join tensors without an axis, as Paddle did when the toolkit was made."""
     concat = paddle.concat
 
@@ -50,68 +50,47 @@ def _joining_numbers() -> Iterator[None]:
         paddle.concat = concat
 
 
-class TrunkTask(DetectionTask):
-    """One Faster or Mask R-CNN configuration of PaddleDetection; of the latter, boxes only."""
+class Heads:
+    """A detector's heads, in the framework, on the maps of its trunk."""
 
-    learning_rate = 0.005
+    def __init__(self, detector: Any, image_size: int) -> None:
+        self.detector = detector
+        self.image_size = image_size
 
-    def build_untrained(self) -> nn.Layer:
-        return Trunk(self.detector())
+    def _set_mode(self, *, training: bool) -> None:
+        """Have the heads make losses, or boxes; their batch norms stay as they were trained."""
+        for head in (self.detector.rpn_head, self.detector.bbox_head):
+            for layer in head.sublayers(include_self=True):
+                layer.training = training and not isinstance(layer, nn.BatchNorm2D)
 
-    @cached_property
-    def _trained(self) -> Any:
-        """The whole model with the user's weights, whose heads are used."""
-        detector = self.detector()
-        load_weights(detector, self.weights)
-        for parameter in detector.parameters():
-            parameter.stop_gradient = True
-        return detector
-
-    def _shape_of(self, samples: int) -> dict[str, paddle.Tensor]:
+    def shapes(self, samples: int) -> dict[str, paddle.Tensor]:
+        """Return what the toolkit wants to know of the images: their size and their scale, 1."""
         side = paddle.full([samples, 2], float(self.image_size))
         return {"im_shape": side, "scale_factor": paddle.ones_like(side)}
 
-    def loss(self, outputs: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
+    def loss(self, maps: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
         """Return the sum of what the proposals and the boxes lose."""
-        return self.loss_of(self._trained, outputs, targets)
-
-    def loss_of(
-        self, heads: Any, outputs: list[paddle.Tensor], targets: dict[str, Any]
-    ) -> paddle.Tensor:
-        """Return the same with the heads of another model, which may be in training too."""
-        _set_mode(heads, training=True)
+        self._set_mode(training=True)
         tensors = {
             name: [paddle.to_tensor(array) for array in arrays] for name, arrays in targets.items()
         }
-        inputs = {**self._shape_of(len(outputs[0])), **tensors}
-        with _joining_numbers():
-            rois, counts, proposals = heads.rpn_head(outputs, inputs)
-            boxes, _ = heads.bbox_head(outputs, rois, counts, inputs)
+        inputs = {**self.shapes(len(maps[0])), **tensors}
+        with joining_numbers():
+            rois, counts, proposals = self.detector.rpn_head(maps, inputs)
+            boxes, _ = self.detector.bbox_head(maps, rois, counts, inputs)
         total: paddle.Tensor = sum((*proposals.values(), *boxes.values()))
         return total
 
-    def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, Any]:
-        """Return lists with an array an image: corners, classes, and which do not count."""
-        return {
-            "gt_bbox": [
-                np.array([(b.left, b.top, b.right, b.bottom) for b in of_image], "float32").reshape(
-                    -1, 4
-                )
-                for of_image in boxes
-            ],
-            "gt_class": [_column(box.label for box in of_image) for of_image in boxes],
-            "is_crowd": [_column(box.hard for box in of_image) for of_image in boxes],
-        }
-
     def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
-        heads = self._trained
-        _set_mode(heads, training=False)
+        """Return the boxes of every image, in pixels of the trunk's input."""
+        self._set_mode(training=False)
         maps = [paddle.to_tensor(array) for array in outputs]
-        inputs = self._shape_of(len(maps[0]))
-        with paddle.no_grad(), _joining_numbers():
-            rois, counts, _ = heads.rpn_head(maps, inputs)
-            predicted, _ = heads.bbox_head(maps, rois, counts, None)
-            post_process, shape = heads.bbox_post_process, tuple(inputs.values())
+        inputs = self.shapes(len(maps[0]))
+        shape = tuple(inputs.values())
+        post_process = self.detector.bbox_post_process
+        with paddle.no_grad(), joining_numbers():
+            rois, counts, _ = self.detector.rpn_head(maps, inputs)
+            predicted, _ = self.detector.bbox_head(maps, rois, counts, None)
             rows, numbers, _ = post_process(predicted, (rois, counts), *shape)
             _, rows, numbers = post_process.get_pred(rows, numbers, *shape)
         ends = np.cumsum(numbers.numpy())
@@ -126,12 +105,39 @@ class TrunkTask(DetectionTask):
         ]
 
 
-def _set_mode(detector: Any, *, training: bool) -> None:
-    """Have the heads make losses, or boxes; their batch norms stay as they were trained."""
-    for head in (detector.rpn_head, detector.bbox_head):
-        for layer in head.sublayers(include_self=True):
-            layer.training = training and not isinstance(layer, nn.BatchNorm2D)
+class TrunkTask(DetectionTask):
+    """One Faster or Mask R-CNN configuration of PaddleDetection; of the latter, boxes only."""
+
+    learning_rate = 0.005
+
+    def build_untrained(self) -> nn.Layer:
+        return Trunk(self.detector())
+
+    @cached_property
+    def heads(self) -> Heads:
+        """Those of the user's model, which nothing changes."""
+        detector = self.detector()
+        load_weights(detector, self.weights)
+        for parameter in detector.parameters():
+            parameter.stop_gradient = True
+        return Heads(detector, self.image_size)
+
+    def loss(self, outputs: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
+        return self.heads.loss(outputs, targets)
+
+    def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
+        return self.heads.detections(outputs)
+
+    def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, Any]:
+        """Return lists with an array an image: corners, classes, and which do not count."""
+        return {
+            "gt_bbox": [_rows([b.left, b.top, b.right, b.bottom] for b in of) for of in boxes],
+            "gt_class": [_rows([b.label] for b in of).astype("int32") for of in boxes],
+            "is_crowd": [_rows([b.hard] for b in of).astype("int32") for of in boxes],
+        }
 
 
-def _column(values: Iterator[Any]) -> np.ndarray:
-    return np.array(list(values), "int32").reshape(-1, 1)
+def _rows(values: Iterable[list[float]]) -> np.ndarray:
+    """Return a row a box, also of none."""
+    rows = list(values)
+    return np.array(rows, "float32").reshape(len(rows), -1)

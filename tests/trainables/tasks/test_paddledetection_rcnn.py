@@ -13,7 +13,7 @@ from trainables.engine import Engine
 from trainables.evaluation import eager
 from trainables.export import export_float, output_difference
 from trainables.tasks.paddledetection import make_task
-from trainables.tasks.paddledetection_rcnn import _joining_numbers
+from trainables.tasks.paddledetection_rcnn import joining_numbers
 
 FLOAT = QuantizationChoice.FLOAT
 
@@ -48,7 +48,7 @@ def whole_and_inputs(task, batch):
     detector.set_state_dict(paddle.load(str(task.weights)))
     targets = {k: [paddle.to_tensor(a) for a in arrays] for k, arrays in batch.targets.items()}
     (images,) = batch.inputs
-    inputs = {"image": paddle.to_tensor(images), **task._shape_of(len(images)), **targets}
+    inputs = {"image": paddle.to_tensor(images), **task.heads.shapes(len(images)), **targets}
     return detector, inputs
 
 
@@ -62,14 +62,14 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind):
         model.train()
     for layer in detector.rpn_head.sublayers() + detector.bbox_head.sublayers():
         layer.training = not isinstance(layer, paddle.nn.BatchNorm2D)
-    with _joining_numbers():
+    with joining_numbers():
         expected = detector(inputs)["loss"]
     assert float(task.loss(trunk(inputs["image"]), batch.targets)) == pytest.approx(
         float(expected), rel=1e-5
     )
     for model in (trunk, detector):
         model.eval()
-    with _joining_numbers(), paddle.no_grad():
+    with joining_numbers(), paddle.no_grad():
         found = detector(inputs)
     boxes = task.detections([m.numpy() for m in trunk(inputs["image"])])
     rows = [[b.label, b.score, b.left, b.top, b.right, b.bottom] for of in boxes for b in of]
@@ -83,7 +83,7 @@ def test_training_moves_the_trunk_and_leaves_the_heads(options):
     trunk = task.build_model()
     trunk.train()
     batch = next(task.train_batches(4, 0))
-    heads = task._trained
+    heads = task.heads.detector
     before = {name: tensor.numpy() for name, tensor in heads.state_dict().items()}
     task.loss(trunk(paddle.to_tensor(batch.inputs[0])), batch.targets).backward()
     assert all(np.abs(p.grad.numpy()).max() > 0 for p in trunk.parameters() if p.ndim > 1)

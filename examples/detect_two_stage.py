@@ -1,0 +1,33 @@
+"""python -m examples.detect_two_stage RUN CONFIG_FILE WEIGHTS IMAGE PICTURE: it with its boxes.
+
+The model is the trunk of a Faster or Mask R-CNN; CONFIG_FILE and WEIGHTS, those that the search was
+given, have the heads. Needs PaddleDetection.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from examples.deploy import Deployed
+from examples.detect import draw
+from trainables.tasks.paddledetection_rcnn import Heads
+from trainables.weights import load_weights
+
+
+def main(run: str, config_file: str, weights: str, image: str, picture: str) -> None:
+    import ppdet.data
+    import ppdet.modeling  # noqa: F401  enters what configurations name
+    from ppdet.core.workspace import create, load_config
+
+    detector = create(load_config(config_file)["architecture"])
+    load_weights(detector, Path(weights))
+    with Image.open(image) as opened:
+        original = opened.convert("RGB")
+    model = Deployed(Path(run))
+    (found,) = Heads(detector, model.size[0]).detections(model(original))
+    draw(original, found, model.size, picture)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
