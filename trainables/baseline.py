@@ -136,7 +136,9 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     inputs = first_samples(task, settings.latency_batch)
     survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
     data = data_fingerprint(task, "val", settings.eval_batch)
-    identity = hashlib.sha256((weights + data).encode()).hexdigest()
+    # The metric too: the same outputs may be judged in another way, or by other heads.
+    judged = f"{task.metric.name} {metric:.6g}"
+    identity = hashlib.sha256((weights + data + judged).encode()).hexdigest()
     latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), FULL)))
     return Baseline(
         metric_name=task.metric.name,

@@ -101,16 +101,10 @@ def test_convolutions_before_the_trunks_last_are_pruned_and_what_the_heads_see_i
     names = {group.name.removesuffix(".conv.weight") for group in survey.groups}
     assert {name for name in names if "res4" in name} == fourth
     assert len(names) == 29
-    shape = {name: p.shape for name, p in task.build_model().named_parameters()}
     pruned = pruned_model(task, Plan.of(dict.fromkeys([g.name for g in survey.groups], 0.5), FLOAT))
     assert [m.shape for m in pruned(paddle.ones([1, 3, 64, 64]))] == [[1, 1024, 4, 4]]
-    assert dict(pruned.named_parameters())["backbone.res4.res4f.branch2c.conv.weight"].shape == [
-        1024,
-        128,
-        1,
-        1,
-    ]
-    assert shape["backbone.res4.res4f.branch2c.conv.weight"] == [1024, 256, 1, 1]
+    last = dict(pruned.named_parameters())["backbone.res4.res4f.branch2c.conv.weight"]
+    assert last.shape == [1024, 128, 1, 1]
 
 
 def test_a_pruned_trunk_is_exported_and_its_maps_make_boxes(options, tmp_path):
@@ -126,8 +120,8 @@ def test_a_pruned_trunk_is_exported_and_its_maps_make_boxes(options, tmp_path):
     assert len(task.detections(maps)) == 4
 
 
-@pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
-def test_the_task_meets_every_demand_but_that_it_be_trained(options, architecture):
-    made = options(PYRAMID, architecture)
+def test_the_task_meets_every_demand_but_that_it_be_trained(options):
+    # With a mask head, which is left alone.
+    made = options(PYRAMID, "MaskRCNN")
     unmet = [demand for demand in check_task("paddledetection", made) if not demand.met]
     assert [demand.name for demand in unmet] in ([], ["metric"])
