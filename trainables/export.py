@@ -17,8 +17,9 @@ from trainables.task import ModelInput
 # Largest root mean square difference between the engine's outputs and the model's, as
 # a share of the outputs' standard deviation. Float differs by rounding alone; bfloat16
 # has 8 bits of mantissa; INT8 rounds again where oneDNN fuses what the model simulates
-# apart. A wrong export (stale weights, lost layers, missing scales) differs by about 1.
-TOLERANCE: dict[Precision, float] = {"float": 1e-3, "bfloat16": 0.1, "int8": 0.3}
+# apart, which adds up over layers (ResNet50 with a pyramid: 0.47, its metric unharmed). A
+# wrong export (stale weights, lost layers, missing scales) differs by about 1.
+TOLERANCE: dict[Precision, float] = {"float": 1e-3, "bfloat16": 0.1, "int8": 0.7}
 
 
 def input_spec(inputs: Sequence[ModelInput]) -> list[paddle.static.InputSpec]:
