@@ -6,7 +6,7 @@ and train the trunk, and make boxes, from its maps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -131,13 +131,13 @@ class TrunkTask(DetectionTask):
     def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, Any]:
         """Return lists with an array an image: corners, classes, and which do not count."""
         return {
-            "gt_bbox": [_rows([b.left, b.top, b.right, b.bottom] for b in of) for of in boxes],
-            "gt_class": [_rows([b.label] for b in of).astype("int32") for of in boxes],
-            "is_crowd": [_rows([b.hard] for b in of).astype("int32") for of in boxes],
+            "gt_bbox": [_table(of, "left", "top", "right", "bottom") for of in boxes],
+            "gt_class": [_table(of, "label").astype("int32") for of in boxes],
+            "is_crowd": [_table(of, "hard").astype("int32") for of in boxes],
         }
 
 
-def _rows(values: Iterable[list[float]]) -> np.ndarray:
+def _table(boxes: Sequence[Box], *columns: str) -> np.ndarray:
     """Return a row a box, also of none."""
-    rows = list(values)
-    return np.array(rows, "float32").reshape(len(rows), -1)
+    rows = [[getattr(box, column) for column in columns] for box in boxes]
+    return np.array(rows, "float32").reshape(len(rows), len(columns))

@@ -9,6 +9,7 @@ from tests.trainables.tasks.toolkits import LAST_STAGE, PYRAMID, rcnn_data
 from trainables.checking import check_task
 from trainables.compression.groups import survey_groups
 from trainables.compression.pruning import pruned_model
+from trainables.data.detection import Box
 from trainables.engine import Engine
 from trainables.evaluation import eager
 from trainables.export import export_float, output_difference
@@ -91,6 +92,17 @@ def test_training_moves_the_trunk_and_leaves_the_heads(options):
     assert all(
         np.array_equal(before[name], tensor.numpy()) for name, tensor in heads.state_dict().items()
     )
+
+
+def test_an_image_without_boxes_teaches_that_there_are_none(options):
+    task = make_task(**options(PYRAMID))
+    images = next(task.train_batches(4, 0)).inputs[0]
+    crowd = Box(0, 5.0, 5.0, 30.0, 30.0, hard=True)
+    trunk = task.build_model()
+    trunk.train()
+    loss = task.loss(trunk(paddle.to_tensor(images)), task.targets(images, [[], [], [], [crowd]]))
+    loss.backward()
+    assert 0 < float(loss) < 100
 
 
 def test_convolutions_before_the_trunks_last_are_pruned_and_what_the_heads_see_is_not(options):
