@@ -37,6 +37,7 @@ class ModelCase:
     training: Training
     latency_batch: int = 8
     model: str = ""
+    """What its toolkit calls it; of a detector the whole configuration."""
     heads: int = 1
     """Outputs while training, each with a loss of its own."""
     calibration: CalibrationAlgorithm = "abs_max"
