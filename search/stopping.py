@@ -74,6 +74,14 @@ class BudgetScheduler(FIFOScheduler):
         self.reasons: dict[str, str] = {}
         """Why a trial was stopped, by Ray's trial id."""
 
+    def choose_trial_to_run(self, tune_controller: TuneController) -> None:
+        """Nothing: Ray takes trials in order by itself.
+
+        One named here is given the next worker that is free, and the worker that was being
+        started for it is given up. On a node that joins none would ever come up, if trials end
+        more often than a worker takes to start.
+        """
+
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:

@@ -17,8 +17,10 @@ import pandas as pd
 from tests.nodes import Node
 from tests.support import TABLES, Workplace, rows_of
 
-# What a worker is called while it fine-tunes: the longest stage, so that what strikes then strikes
-# a trial that is not finished.
+# What a worker is called from its first trial on.
+A_TRIAL = re.compile(r"ray::CompressionTrainable plan-\d+")
+# And while it fine-tunes: the longest stage, so that what strikes then strikes a trial that is not
+# finished.
 FINE_TUNING = re.compile(r"ray::CompressionTrainable plan-\d+ \w+ finetune")
 # Whole seconds, not minutes: these searches are of the tiny task.
 PATIENCE_S = 900
@@ -82,9 +84,17 @@ class Search:
         """Wait until something is so, the driver being alive."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert self.process.poll() is None, f"ended before {what}:\n" + "\n".join(self.said)
-            assert time.monotonic() < deadline, f"no {what}:\n" + "\n".join(self.said)
+            assert self.process.poll() is None, f"ended before {what}:\n{self.so_far()}"
+            assert time.monotonic() < deadline, f"no {what}:\n{self.so_far()}"
             time.sleep(0.2)
+
+    def so_far(self):
+        """Return what the driver said and, last and so never cut off, who did which trial when."""
+        said = "\n".join(self.said)
+        if not rows_of(self.run, "trials"):
+            return said
+        trials = Ended(self.run, "").trials[["number", "worker", "started_at", "wall_s", "retries"]]
+        return f"{said}\n{trials.to_string()}"
 
     def wait_for_trials(self, count):
         self.wait_for(lambda: rows_of(self.run, "trials") >= count, f"{count} trials")
@@ -98,9 +108,9 @@ class Search:
 
         self.wait_for(finished, f"a finished trial of {node.name}")
 
-    def wait_for_fine_tuning_on(self, node):
-        """Wait until a node is in the middle of a trial."""
-        self.wait_for(lambda: node.processes(FINE_TUNING), f"a trial on {node.name}")
+    def wait_for_work_on(self, node, title):
+        """Wait until a worker of a node has this title."""
+        self.wait_for(lambda: node.processes(title), f"{title.pattern} on {node.name}")
 
     def end(self):
         """Wait for the driver to end, and return what it left."""

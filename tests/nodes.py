@@ -24,8 +24,10 @@ import psutil
 
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
-# A node that is cut off is found dead after this many failed checks.
-HEALTH = {
+SETTINGS = {
+    # Workers that give way to all else, as Ray has them, get nowhere while other tests run.
+    "RAY_worker_niceness": "0",
+    # A node that is cut off is found dead after this many failed checks.
     "RAY_health_check_period_ms": "2000",
     "RAY_health_check_timeout_ms": "8000",
     "RAY_health_check_failure_threshold": "3",
@@ -167,7 +169,7 @@ class NodeCluster:
         cache.mkdir(parents=True)
         environment = {
             **self.environment,
-            **HEALTH,
+            **SETTINGS,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._token,
             "XDG_CACHE_HOME": str(cache),

@@ -35,19 +35,19 @@ def nothing(cluster: NodeCluster, search: Search, disk: Path) -> Search:
 
 
 def worker_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    search.wait_for_fine_tuning_on(cluster.nodes[1])
+    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
     cluster.nodes[1].kill_worker(FINE_TUNING)
     return search
 
 
 def raylet_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    search.wait_for_fine_tuning_on(cluster.nodes[1])
+    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
     cluster.nodes[1].kill_raylet()
     return search
 
 
 def node_cut_off(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    search.wait_for_fine_tuning_on(cluster.nodes[1])
+    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
     cluster.nodes[1].cut()
     return search
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import FINE_TUNING, Search, fill, small_disk
+from tests.faults import A_TRIAL, FINE_TUNING, Search, fill, small_disk
 from tests.nodes import node_cluster
 from tests.support import rows_of
 
@@ -34,8 +34,7 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         pytest.skip("no network namespaces on this machine")
     head, second, third = (cluster.start(cpus=1) for _ in range(3))
     search = Search(local_workplace, head, disk / "runs" / "one")
-    # The tiny task has few more plans than these.
-    trials = 16
+    trials = 20
     search.start(
         *("--budget", "0.1", *local_workplace.task(), "--trials", str(trials)),
         *("--storage", str(disk / "runs"), "--out", "one", "--address", cluster.address),
@@ -44,17 +43,20 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         storage_patience_s=120,
         # So long that all of this happens before the search is over.
         finetune_samples=12_000,
-        **FEW,
+        # The tiny task has too few plans for that without the third.
+        **{**FEW, "choices": "[float, int8_ptq, int8_qat]"},
     )
     search.wait_for_trials(1)
     fourth = cluster.start(cpus=1)
+    # From here on the search cannot end without it.
+    search.wait_for_work_on(fourth, A_TRIAL)
     search.wait_for_trial_on(second)
-    search.wait_for_fine_tuning_on(second)
+    search.wait_for_work_on(second, FINE_TUNING)
     second.kill_worker(FINE_TUNING)
     search.wait_for_trial_on(third)
-    search.wait_for_fine_tuning_on(third)
+    search.wait_for_work_on(third, FINE_TUNING)
     third.cut()
-    search.wait_for_fine_tuning_on(second)
+    search.wait_for_work_on(second, FINE_TUNING)
     second.kill_raylet()
     search.wait_for_trial_on(fourth)
     fill(disk, 15)

@@ -1,0 +1,79 @@
+"""Ray Tune itself, with trials that are formulas."""
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import ray
+from ray import tune
+
+from search.config import RunConfig
+from search.context import StudyContext, cluster_of
+from search.ledger import Ledger
+from search.progress import Display
+from search.run_folder import RunFolder
+from search.tuning import search_plans
+from spaces.encoding import LayerEncoding
+from spaces.plan import Plan
+from tests.search.tabulated import reported, tabulated
+from trainables.trainable import PLAN
+
+pytestmark = pytest.mark.slow
+
+TRIAL_S = 0.3
+# Of a worker: many trials of the other's.
+START_S = 3.0
+
+
+class SlowStarter(tune.Trainable):
+    """A trial that is shorter than the start of a worker."""
+
+    def setup(self, config, settings, baseline, node):
+        time.sleep(START_S)
+        self._plan, self._folder = config[PLAN], Path(baseline["folder"])
+
+    def reset_config(self, new_config):
+        self._plan = new_config[PLAN]
+        return True
+
+    def step(self):
+        time.sleep(TRIAL_S)
+        with (self._folder / str(os.getpid())).open("a") as file:
+            file.write(".")
+        return reported(tabulated(Plan.from_json(json.loads(self._plan))))
+
+
+@ray.remote(num_cpus=1)
+class Occupant:
+    """What has a core until it is killed."""
+
+    def here(self):
+        return True
+
+
+def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp_path, space):
+    config = RunConfig(budget=0.1, trials=50, out=str(tmp_path / "run"), concurrency=2)
+    run, display = RunFolder.create(config), Display()
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    with cluster_of(config, display) as cluster:
+        taken = [Occupant.remote() for _ in range(cluster.cpus - 1)]
+        assert all(ray.get([occupant.here.remote() for occupant in taken]))
+        study = StudyContext.of(config, run, cluster, display)
+        study.store.create()
+        ledger = Ledger.load(study.store, config.budget, space.groups)
+
+        def leave(_):
+            if len(ledger.records) == 3:
+                threading.Thread(target=ray.kill, args=(taken[0],)).start()
+
+        ledger.listeners.append(leave)
+        told = {"folder": str(marks)}
+        search_plans(study, told, LayerEncoding(space), (), ledger, SlowStarter)
+    run.release()
+    trials = sorted(len(mark.read_text()) for mark in marks.iterdir())
+    assert sum(trials) == 50
+    assert len(trials) == 2 and trials[0] > 5
