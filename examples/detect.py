@@ -9,12 +9,14 @@ from pathlib import Path
 
 import yaml
 from PIL import Image, ImageDraw
+from pycocotools.mask import decode
 
 from examples.deploy import Deployed
 from trainables.average_precision import Detection
 from trainables.yolo_boxes import YoloDecoder
 
 LEAST_SCORE = 0.3
+COLOUR = (255, 60, 0)
 
 
 class Settings(yaml.SafeLoader):
@@ -39,14 +41,18 @@ def main(run: str, config_file: str, image: str, picture: str) -> None:
 def draw(
     original: Image.Image, found: Sequence[Detection], size: tuple[int, int], picture: str
 ) -> None:
-    """Write the image with its boxes; `size` is the height and width that they are in pixels of."""
+    """Write the image with its boxes, and masks if there are any; `size` is the height and width
+    that they are in pixels of."""
     height, width = size
     across, down = original.width / width, original.height / height
     pen = ImageDraw.Draw(original)
     shown = [box for box in found if box.score >= LEAST_SCORE]
     for box in shown:
+        if box.mask is not None:
+            shade = Image.fromarray(90 * decode(box.mask)).resize(original.size)
+            original.paste(COLOUR, mask=shade)
         corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)
-        pen.rectangle(corners, outline=(255, 60, 0), width=2)
+        pen.rectangle(corners, outline=COLOUR, width=2)
         pen.text(corners[:2], f"{box.label} {box.score:.2f}", fill=(255, 255, 0))
     original.save(picture)
     print(f"{picture}: {len(shown)} boxes")

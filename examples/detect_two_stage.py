@@ -1,4 +1,4 @@
-"""python -m examples.detect_two_stage RUN CONFIG_FILE WEIGHTS IMAGE PICTURE: it with its boxes.
+"""python -m examples.detect_two_stage RUN CONFIG_FILE WEIGHTS IMAGE PICTURE: it, boxes drawn.
 
 The model is the trunk of a Faster or Mask R-CNN; CONFIG_FILE and WEIGHTS, those that the search was
 given, have the heads. Needs PaddleDetection.

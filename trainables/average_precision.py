@@ -31,13 +31,42 @@ class Detection:
     top: float
     right: float
     bottom: float
+    mask: Any = None
+    """pycocotools' run lengths of what is in the box, over the whole image; None without masks."""
+
+
+Overlap = Callable[[Sequence[Detection], Sequence[Box]], Array]
+
+
+def box_overlap(found: Sequence[Detection], wanted: Sequence[Box]) -> Array:
+    """Return the IoU of every detection's box with every box, shape (found, wanted).
+
+    Of a hard one it is the share of the detection, as COCO has it for crowds.
+    """
+    from pycocotools.mask import iou
+
+    corners = ([_corner_and_size(item) for item in items] for items in (found, wanted))
+    overlap: Array = iou(*corners, [int(box.hard) for box in wanted])
+    return overlap
+
+
+def mask_overlap(found: Sequence[Detection], wanted: Sequence[Box], size: tuple[int, int]) -> Array:
+    """Return the IoU of every detection's mask with every box's polygons, shape (found, wanted).
+
+    `size` is the image's height and width. A box without polygons counts as a whole.
+    """
+    from pycocotools.mask import frPyObjects, iou, merge
+
+    truth = [merge(frPyObjects(_outlines(box), *size)) for box in wanted]
+    crowds = [int(box.hard) for box in wanted]
+    overlap: Array = iou([detection.mask for detection in found], truth, crowds)
+    return overlap
 
 
 class MeanAveragePrecision:
     """Average precision over 101 recalls, mean over the classes and, COCO's way, over IoU 0.5 to
     0.95; over VOC_IOUS it is the one at 0.5."""
 
-    name = "mean_average_precision"
     maximize = True
 
     def __init__(
@@ -45,11 +74,16 @@ class MeanAveragePrecision:
         classes: int,
         detect: Callable[[Sequence[np.ndarray]], list[list[Detection]]],
         ious: Array = IOUS,
+        overlap: Overlap = box_overlap,
+        name: str = "mean_average_precision",
     ) -> None:
-        """`detect` makes detections, an image's list each, of the model's outputs."""
+        """`detect` makes detections, an image's list each, of the model's outputs; `overlap` says
+        how much of one is on what was to be found."""
         self.classes = classes
         self.detect = detect
         self.ious = np.asarray(ious)
+        self.overlap = overlap
+        self.name = name
 
     def sample_statistics(
         self, outputs: Sequence[np.ndarray], targets: Sequence[Sequence[Box]]
@@ -65,8 +99,6 @@ class MeanAveragePrecision:
         ]
 
     def _matched(self, found: Sequence[Detection], boxes: Sequence[Box]) -> Array:
-        from pycocotools.mask import iou
-
         rows = np.zeros((1 + MOST_DETECTIONS, max(self.classes, FIRST_IOU + len(self.ious))))
         rows[1:] = NOTHING
         chosen = sorted(found, key=lambda d: -d.score)[:MOST_DETECTIONS]
@@ -79,11 +111,7 @@ class MeanAveragePrecision:
             hard = np.array([box.hard for box in wanted], bool)
             overlap = np.zeros((len(places), len(wanted)))
             if wanted:
-                overlap = iou(
-                    [_corner_and_size(chosen[i]) for i in places],
-                    [_corner_and_size(box) for box in wanted],
-                    [int(box.hard) for box in wanted],
-                )
+                overlap = self.overlap([chosen[i] for i in places], wanted)
             for column, least in enumerate(self.ious):
                 taken = np.zeros(len(wanted), bool)
                 for row, place in enumerate(places):
@@ -129,6 +157,13 @@ class MeanAveragePrecision:
 
 def _corner_and_size(box: Any) -> list[float]:
     return [box.left, box.top, box.right - box.left, box.bottom - box.top]
+
+
+def _outlines(box: Box) -> list[list[float]]:
+    if box.polygons:
+        return [list(polygon) for polygon in box.polygons]
+    corners = [box.left, box.top, box.right, box.top, box.right, box.bottom, box.left, box.bottom]
+    return [corners]
 
 
 def _best(overlap: Array, least: float, taken: NDArray[Any], hard: NDArray[Any]) -> int | None:

@@ -125,13 +125,18 @@ def test_detect_draws_boxes(tmp_path, capsys):
     assert Image.open(tmp_path / "picture.png").size == (96, 96)
 
 
-def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(tmp_path, capsys):
+@pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
+def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(
+    tmp_path, capsys, architecture
+):
     pytest.importorskip("ppdet.modeling")
+    from pycocotools.mask import decode
+
     from examples import detect_two_stage
     from tests.trainables.tasks.toolkits import PYRAMID, rcnn_data
     from trainables.tasks.paddledetection import make_task
 
-    config, side = rcnn_data(tmp_path, PYRAMID), 64
+    config, side = rcnn_data(tmp_path, PYRAMID, architecture), 64
     paddle.seed(0)
     task = make_task(str(config), "", side)
     detector = task.detector()
@@ -144,4 +149,11 @@ def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(tmp_pat
     detect_two_stage.main(str(run), str(config), str(task.weights), image, picture)
     count = int(capsys.readouterr().out.rsplit(": ", 1)[1].split()[0])
     found = task.detections(Deployed(run)(Image.open(image).convert("RGB")))[0]
-    assert count == sum(box.score >= 0.3 for box in found) > 0
+    shown = [box for box in found if box.score >= 0.3]
+    assert count == len(shown) > 0
+    if architecture == "MaskRCNN":
+        before, after = (np.asarray(Image.open(file), int) for file in (image, picture))
+        covered = sum(decode(box.mask) for box in shown) > 0
+        assert covered.any()
+        changed = Image.fromarray((before != after).any(2)).resize((side, side))
+        assert np.asarray(changed)[covered].mean() > 0.9

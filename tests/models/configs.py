@@ -107,6 +107,23 @@ BBoxPostProcess:
 """
 )
 
+# As configs/_base_/models/mask_rcnn_r50_fpn.yml, with a smaller mask head.
+MASK_RCNN = (
+    FASTER_RCNN.replace("FasterRCNN", "MaskRCNN").replace(
+        "bbox_post_process: BBoxPostProcess",
+        "bbox_post_process: BBoxPostProcess,\n"
+        "    mask_head: MaskHead, mask_post_process: MaskPostProcess",
+    )
+    + """
+MaskHead:
+  {{head: MaskFeat, roi_extractor: {{resolution: 14, sampling_ratio: 0, aligned: true}},
+    mask_assigner: MaskAssigner, share_bbox_feat: false}}
+MaskFeat: {{num_convs: 2, out_channel: 128}}
+MaskAssigner: {{mask_resolution: 28}}
+MaskPostProcess: {{binary_thresh: 0.5}}
+"""
+)
+
 DB = """
 Architecture:
   model_type: det

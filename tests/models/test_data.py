@@ -37,17 +37,30 @@ def test_segmentation(tmp_path):
 
 
 def test_boxes_of_a_tile_are_cut_off_at_its_sides():
-    boxes = np.array([[10, 10, 50, 50], [-30, 0, 10, 40], [54, 0, 104, 20], [300, 0, 310, 9]])
+    corners = [[10, 10, 50, 50], [-30, 0, 10, 40], [54, 0, 104, 20], [300, 0, 310, 9]]
+    boxes = np.array([[number, *box] for number, box in enumerate(corners, 1)])
     found = detection.shown(boxes, 0, 0)
     # Of the second a quarter is shown, of the third a fifth, of the fourth nothing.
-    assert found.tolist() == [[10, 10, 50, 50]]
-    assert detection.shown(boxes, -20, 0)[1].tolist() == [0, 0, 30, 40]
+    assert found.tolist() == [[1, 10, 10, 50, 50]]
+    assert detection.shown(boxes, -20, 0)[1].tolist() == [2, 0, 0, 30, 40]
 
 
 def test_boxes_hold_a_nucleus_each():
     frame = np.zeros((40, 60), "uint16")
     frame[5:15, 20:32], frame[12:20, 32:40] = 7, 9
-    assert detection.boxes_of(frame).tolist() == [[20, 5, 32, 15], [32, 12, 40, 20]]
+    assert detection.boxes_of(frame).tolist() == [[7, 20, 5, 32, 15], [9, 32, 12, 40, 20]]
+
+
+def test_an_outline_holds_what_it_is_of():
+    mask = pytest.importorskip("pycocotools.mask")
+    inside = np.zeros((40, 60), bool)
+    inside[0:15, 20:32], inside[4:9, 24:28] = True, False
+    (polygon,) = detection.outlines(inside)
+    assert (min(polygon[0::2]), max(polygon[0::2])) == (20, 32)
+    assert (min(polygon[1::2]), max(polygon[1::2])) == (0, 15)
+    # It has no hole, and its corners are cut.
+    filled = mask.decode(mask.merge(mask.frPyObjects([polygon], *inside.shape)))
+    assert filled[1:14, 21:31].all() and filled.sum() <= 15 * 12
 
 
 def test_detection(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.plan import CalibrationAlgorithm
-from tests.models.configs import DB, FASTER_RCNN, SEGMENTATION, YOLO
+from tests.models.configs import DB, FASTER_RCNN, MASK_RCNN, SEGMENTATION, YOLO
 
 # What the models of a family are trained on here.
 DATA = {
@@ -135,6 +135,15 @@ CASES = {
             Training(1_600, 8, 0.02),
             8,
             model=FASTER_RCNN,
+            options={"image_size": 128},
+        ),
+        ModelCase(
+            "MaskRCNN-R50-FPN",
+            "detection",
+            "PaddleDetection",
+            Training(1_600, 8, 0.02),
+            8,
+            model=MASK_RCNN,
             options={"image_size": 128},
         ),
         ModelCase(

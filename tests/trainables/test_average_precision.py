@@ -2,14 +2,18 @@
 
 import contextlib
 import io
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from pycocotools.mask import encode
 
-from trainables.average_precision import Detection, MeanAveragePrecision
+from trainables.average_precision import Detection, MeanAveragePrecision, mask_overlap
 from trainables.data.detection import Box
 
 CLASSES = 3
+SIZE = (110, 100)
 
 
 def drawn(seed, images=12, hard=0.0):
@@ -38,17 +42,40 @@ def drawn(seed, images=12, hard=0.0):
     return boxes, found
 
 
-def theirs(boxes, found):
+def with_masks(boxes, found):
+    """The same, a corner cut off every box that is not hard, and an ellipse in each detection."""
+
+    def outlined(box):
+        x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+        cut = (x, box.top, box.right, box.top, box.right, box.bottom, box.left, box.bottom)
+        return box if box.hard else replace(box, polygons=((*cut, box.left, y),))
+
+    down, across = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+
+    def mask(d):
+        x, y = (d.left + d.right) / 2, (d.top + d.bottom) / 2
+        width, height = (d.right - d.left) / 2, (d.bottom - d.top) / 2
+        inside = ((across - x) / width) ** 2 + ((down - y) / height) ** 2 < 1
+        return encode(np.asfortranarray(inside, "uint8"))
+
+    boxes = [tuple(outlined(box) for box in of) for of in boxes]
+    return boxes, [[replace(d, mask=mask(d)) for d in of] for of in found]
+
+
+def theirs(boxes, found, kind="bbox"):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     def size(b):
         return [b.left, b.top, b.right - b.left, b.bottom - b.top]
 
+    def outline(b):
+        return [[b.left, b.top, b.right, b.top, b.right, b.bottom, b.left, b.bottom]]
+
     with contextlib.redirect_stdout(io.StringIO()):
         truth, results = COCO(), []
         truth.dataset = {
-            "images": [{"id": i} for i in range(len(boxes))],
+            "images": [{"id": i, "height": SIZE[0], "width": SIZE[1]} for i in range(len(boxes))],
             "categories": [{"id": c} for c in range(CLASSES)],
             "annotations": [
                 {
@@ -58,6 +85,7 @@ def theirs(boxes, found):
                     "bbox": size(b),
                     "area": size(b)[2] * size(b)[3],
                     "iscrowd": int(b.hard),
+                    "segmentation": [list(polygon) for polygon in b.polygons or outline(b)],
                 }
                 for i, one in enumerate(boxes)
                 for j, b in enumerate(one)
@@ -66,18 +94,18 @@ def theirs(boxes, found):
         truth.createIndex()
         for i, one in enumerate(found):
             for d in one:
-                results.append(
-                    {"image_id": i, "category_id": d.label, "bbox": size(d), "score": d.score}
-                )
-        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+                result = {"image_id": i, "category_id": d.label, "score": d.score}
+                shape = {"bbox": size(d)} if kind == "bbox" else {"segmentation": d.mask}
+                results.append({**result, **shape})
+        evaluation = COCOeval(truth, truth.loadRes(results), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation.stats[0]
 
 
-def ours(boxes, found):
-    metric = MeanAveragePrecision(CLASSES, lambda outputs: found)
+def ours(boxes, found, **options):
+    metric = MeanAveragePrecision(CLASSES, lambda outputs: found, **options)
     return metric.aggregate(np.stack(metric.sample_statistics([], boxes)))
 
 
@@ -88,6 +116,15 @@ def test_the_same_as_pycocotools(seed, hard):
     value = ours(boxes, found)
     assert 0.05 < value < 0.95
     assert value == pytest.approx(theirs(boxes, found), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("hard", [0.0, 0.3])
+def test_masks_the_same_as_pycocotools(seed, hard):
+    boxes, found = with_masks(*drawn(seed, hard=hard))
+    value = ours(boxes, found, overlap=partial(mask_overlap, size=SIZE))
+    assert 0.01 < value < ours(boxes, found)
+    assert value == pytest.approx(theirs(boxes, found, "segm"), abs=1e-9)
 
 
 def test_everything_found_is_1_and_nothing_found_is_0():

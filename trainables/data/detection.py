@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,35 @@ class Box:
     bottom: float
     hard: bool = False
     """VOC's `difficult`, COCO's `iscrowd`: counts neither as found nor as missed."""
+    polygons: tuple[tuple[float, ...], ...] = ()
+    """COCO's `segmentation`, x and y in turn; empty if it is not of polygons or was not wanted."""
+
+    def scaled(self, across: float, down: float) -> Box:
+        """Return the box in an image so many times as wide and as high."""
+        factors = (across, down)
+        return replace(
+            self,
+            left=self.left * across,
+            right=self.right * across,
+            top=self.top * down,
+            bottom=self.bottom * down,
+            polygons=tuple(
+                tuple(value * factors[place % 2] for place, value in enumerate(polygon))
+                for polygon in self.polygons
+            ),
+        )
+
+    def mirrored(self, width: float) -> Box:
+        """Return the box in an image of this width whose left and right are exchanged."""
+        return replace(
+            self,
+            left=width - self.right,
+            right=width - self.left,
+            polygons=tuple(
+                tuple(value if place % 2 else width - value for place, value in enumerate(polygon))
+                for polygon in self.polygons
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -41,11 +70,12 @@ class BoxedImage:
 
 
 def read_coco(
-    file: Path, root: Path, problems: Problems
+    file: Path, root: Path, problems: Problems, masks: bool = False
 ) -> tuple[list[BoxedImage], dict[int, str]]:
     """Return the samples of a COCO annotation file, and the names of its classes by label.
 
-    Labels count from 0 in the order of the file's category ids.
+    Labels count from 0 in the order of the file's category ids. With `masks`, every box that is
+    not a crowd's needs polygons.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -75,8 +105,12 @@ def read_coco(
         else:
             left, top, width, height = map(float, annotation["bbox"])
             hard = bool(annotation.get("iscrowd", 0))
-            box = Box(labels[category], left, top, left + width, top + height, hard)
-            boxes[image].append((box, where))
+            polygons = _polygons(annotation.get("segmentation")) if masks and not hard else ()
+            if polygons is None:
+                problems.note(where, "`segmentation` is not a list of polygons; masks need one")
+                continue
+            corners = (left, top, left + width, top + height)
+            boxes[image].append((Box(labels[category], *corners, hard, polygons), where))
     samples = []
     for index, image in enumerate(content["images"]):
         of_image = boxes[image["id"]]
@@ -89,6 +123,16 @@ def read_coco(
             )
         )
     return samples, {labels[category["id"]]: category["name"] for category in categories}
+
+
+def _polygons(segmentation: Any) -> tuple[tuple[float, ...], ...] | None:
+    """Return lists of x and y, of three corners at least; None if it is anything else."""
+    try:
+        polygons = tuple(tuple(map(float, polygon)) for polygon in segmentation)
+    except (TypeError, ValueError):
+        return None
+    whole = all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons)
+    return polygons if polygons and whole else None
 
 
 def read_voc_list(

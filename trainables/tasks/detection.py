@@ -41,6 +41,8 @@ class DetectionTask:
     protected_layers: tuple[str, ...] = ()
     learning_rate = 0.001
     """The peak of a fine-tuning."""
+    masks = False
+    """Whether boxes need the polygons of what is in them."""
 
     def __init__(self, config: Mapping[str, Any], weights: Path, image_size: int) -> None:
         self.config = config
@@ -68,18 +70,27 @@ class DetectionTask:
     def _read(self, key: str, problems: Problems) -> list[BoxedImage]:
         dataset: Any = self.config.get(key)
         kind = type(dataset).__name__
-        if kind not in READABLE:
-            raise TaskError(f"{key} is {kind}; {' and '.join(READABLE)} can be read")
+        readable = READABLE[:1] if self.masks else READABLE
+        if kind not in readable:
+            raise TaskError(
+                f"{key} is {kind}; {' and '.join(readable)} can be read for "
+                f"{self.config['architecture']}"
+            )
         root = Path(dataset.dataset_dir)
         if kind == "COCODataSet":
-            return read_coco(root / dataset.anno_path, root / dataset.image_dir, problems)[0]
+            annotations, images = root / dataset.anno_path, root / dataset.image_dir
+            return read_coco(annotations, images, problems, self.masks)[0]
         names = (root / dataset.label_list).read_text().split()
         return read_voc_list(root / dataset.anno_path, root, names, problems)
 
     @cached_property
     def metric(self) -> MeanAveragePrecision:
-        ious = VOC_IOUS if self.config.get("metric") == "VOC" else IOUS
-        return MeanAveragePrecision(self.classes, self.detections, ious)
+        return MeanAveragePrecision(self.classes, self.detections, self.ious)
+
+    @property
+    def ious(self) -> np.ndarray:
+        """Overlaps that precision is averaged over."""
+        return VOC_IOUS if self.config.get("metric") == "VOC" else IOUS
 
     def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Return the boxes of every image, made of the model's outputs."""
@@ -133,13 +144,8 @@ class DetectionTask:
         side = self.image_size
         resized = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
         image = normalized(np.asarray(resized), MEAN, STD)
-        across, down = side / width, side / height
-        boxes = []
-        for box in sample.boxes:
-            left, right = box.left * across, box.right * across
-            if mirrored:
-                left, right = side - right, side - left
-            boxes.append(Box(box.label, left, box.top * down, right, box.bottom * down, box.hard))
+        boxes = [box.scaled(side / width, side / height) for box in sample.boxes]
         if mirrored:
+            boxes = [box.mirrored(side) for box in boxes]
             image = np.ascontiguousarray(image[:, :, ::-1])
         return image, boxes

@@ -30,13 +30,13 @@ def make_task(config_file: str, weights: str, image_size: int = 320) -> Detectio
         config = dict(load_config(config_file))
     except Exception as error:  # The toolkit raises and asserts whatever comes.
         raise TaskError(f"config_file {config_file}: {one_line(error)}; mend it") from error
-    from trainables.tasks.paddledetection_rcnn import TrunkTask
+    from trainables.tasks.paddledetection_rcnn import MaskTrunkTask, TrunkTask
     from trainables.tasks.paddledetection_yolo import YoloTask
 
     tasks: dict[str, type[DetectionTask]] = {
         "YOLOv3": YoloTask,
         "FasterRCNN": TrunkTask,
-        "MaskRCNN": TrunkTask,
+        "MaskRCNN": MaskTrunkTask,
     }
     architecture = str(config.get("architecture"))
     if architecture not in tasks:

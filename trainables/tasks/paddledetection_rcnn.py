@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from trainables.average_precision import Detection
+from trainables.average_precision import Detection, MeanAveragePrecision, mask_overlap
 from trainables.data.detection import Box
 from trainables.tasks.detection import DetectionTask
 from trainables.weights import load_weights
+
+# What the toolkit calls them; all other targets are arrays, an image's each.
+POLYGONS = "gt_poly"
 
 
 class Trunk(nn.Layer):
@@ -39,9 +42,7 @@ def joining_numbers() -> Iterator[None]:
     concat = paddle.concat
 
     def lenient(x: Any, axis: Any = 0, name: str | None = None) -> paddle.Tensor:
-        if all(not tensor.shape for tensor in x):
-            return paddle.stack(list(x))
-        return concat(x, axis, name)
+        return concat([tensor if tensor.shape else tensor.reshape([1]) for tensor in x], axis, name)
 
     paddle.concat = lenient
     try:
@@ -56,10 +57,12 @@ class Heads:
     def __init__(self, detector: Any, image_size: int) -> None:
         self.detector = detector
         self.image_size = image_size
+        # The toolkit's Faster R-CNN has no such attribute.
+        self.mask_head: Any = getattr(detector, "mask_head", None)
 
     def _set_mode(self, *, training: bool) -> None:
         """Have the heads make losses, or boxes; their batch norms stay as they were trained."""
-        for head in (self.detector.rpn_head, self.detector.bbox_head):
+        for head in filter(None, (self.detector.rpn_head, self.detector.bbox_head, self.mask_head)):
             for layer in head.sublayers(include_self=True):
                 layer.training = training and not isinstance(layer, nn.BatchNorm2D)
 
@@ -69,20 +72,27 @@ class Heads:
         return {"im_shape": side, "scale_factor": paddle.ones_like(side)}
 
     def loss(self, maps: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
-        """Return the sum of what the proposals and the boxes lose."""
+        """Return the sum of what the proposals, the boxes and, with a mask head, the masks lose."""
         self._set_mode(training=True)
-        tensors = {
-            name: [paddle.to_tensor(array) for array in arrays] for name, arrays in targets.items()
+        inputs = {
+            name: of if name == POLYGONS else [paddle.to_tensor(array) for array in of]
+            for name, of in targets.items()
         }
-        inputs = {**self.shapes(len(maps[0])), **tensors}
+        inputs.update(self.shapes(len(maps[0])))
+        boxes = self.detector.bbox_head
         with joining_numbers():
-            rois, counts, proposals = self.detector.rpn_head(maps, inputs)
-            boxes, _ = self.detector.bbox_head(maps, rois, counts, inputs)
-        total: paddle.Tensor = sum((*proposals.values(), *boxes.values()))
+            rois, counts, of_proposals = self.detector.rpn_head(maps, inputs)
+            of_boxes, features = boxes(maps, rois, counts, inputs)
+            losses = [*of_proposals.values(), *of_boxes.values()]
+            if self.mask_head is not None:
+                assigned = boxes.get_assigned_rois()
+                goals = boxes.get_assigned_targets()
+                losses += self.mask_head(maps, *assigned, inputs, goals, features).values()
+        total: paddle.Tensor = sum(losses)
         return total
 
     def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """Return the boxes of every image, in pixels of the trunk's input."""
+        """Return what is on every image, in pixels of the trunk's input."""
         self._set_mode(training=False)
         maps = [paddle.to_tensor(array) for array in outputs]
         inputs = self.shapes(len(maps[0]))
@@ -90,23 +100,40 @@ class Heads:
         post_process = self.detector.bbox_post_process
         with paddle.no_grad(), joining_numbers():
             rois, counts, _ = self.detector.rpn_head(maps, inputs)
-            predicted, _ = self.detector.bbox_head(maps, rois, counts, None)
-            rows, numbers, _ = post_process(predicted, (rois, counts), *shape)
-            _, rows, numbers = post_process.get_pred(rows, numbers, *shape)
+            predicted, features = self.detector.bbox_head(maps, rois, counts, None)
+            boxes, numbers, _ = post_process(predicted, (rois, counts), *shape)
+            boxes, rows, numbers = post_process.get_pred(boxes, numbers, *shape)
+            small = None
+            if self.mask_head is not None:
+                # Of an image without boxes too: it has one without a score by now.
+                small = self.mask_head(maps, boxes, numbers, inputs, feat_func=features)
         ends = np.cumsum(numbers.numpy())
-        return [
-            # Of a box without a size the label is -1, and an image without any has one of score 0.
-            [
-                Detection(int(label), score, *map(float, corners))
-                for label, score, *corners in of_image.tolist()
-                if label >= 0 and score > 0
-            ]
-            for of_image in np.split(rows.numpy(), ends[:-1])
-        ]
+        found = []
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            of_image = rows[start:end]
+            masks = [None] * len(of_image)
+            if small is not None:
+                masks = self._masks(small[start:end], of_image)
+            found.append(_detections(of_image, masks))
+        return found
+
+    def _masks(self, small: paddle.Tensor, rows: paddle.Tensor) -> list[Any]:
+        """Return run lengths of one image's masks, each first laid into its box.
+
+        An image at a time: a batch's masks, a whole picture each, would need gigabytes.
+        """
+        from pycocotools.mask import encode
+
+        side = paddle.full([len(rows), 2], float(self.image_size))
+        with paddle.no_grad():
+            number = paddle.to_tensor([len(rows)], "int32")
+            whole = self.detector.mask_post_process(small, rows, number, side).numpy()
+        found: list[Any] = encode(np.asfortranarray(whole.transpose(1, 2, 0) > 0, "uint8"))
+        return found
 
 
 class TrunkTask(DetectionTask):
-    """One Faster or Mask R-CNN configuration of PaddleDetection; of the latter, boxes only."""
+    """One Faster R-CNN configuration of PaddleDetection."""
 
     learning_rate = 0.005
 
@@ -135,6 +162,38 @@ class TrunkTask(DetectionTask):
             "gt_class": [_table(of, "label").astype("int32") for of in boxes],
             "is_crowd": [_table(of, "hard").astype("int32") for of in boxes],
         }
+
+
+class MaskTrunkTask(TrunkTask):
+    """One Mask R-CNN configuration of PaddleDetection, judged by its masks."""
+
+    masks = True
+
+    @cached_property
+    def metric(self) -> MeanAveragePrecision:
+        size = (self.image_size, self.image_size)
+        return MeanAveragePrecision(
+            self.classes,
+            self.detections,
+            self.ious,
+            partial(mask_overlap, size=size),
+            "mask_average_precision",
+        )
+
+    def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, Any]:
+        # Not as arrays: the toolkit would move theirs, not a copy, into every proposal in turn.
+        polygons = [[box.polygons for box in of] for of in boxes]
+        return {**super().targets(images, boxes), POLYGONS: polygons}
+
+
+def _detections(rows: paddle.Tensor, masks: Sequence[Any]) -> list[Detection]:
+    """Return one image's, without the boxes that the toolkit marks as none."""
+    return [
+        # Of a box without a size the label is -1, and an image without any has one of score 0.
+        Detection(int(label), score, left, top, right, bottom, mask)
+        for (label, score, left, top, right, bottom), mask in zip(rows.tolist(), masks, strict=True)
+        if label >= 0 and score > 0
+    ]
 
 
 def _table(boxes: Sequence[Box], *columns: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Detection: nuclei in fluorescence microscopy, as tiles and COCO's json."""
+"""Detection: nuclei in fluorescence microscopy, as tiles and COCO's json, with their outlines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from contourpy import contour_generator
 from PIL import Image
 from scipy import ndimage
 
@@ -20,17 +21,31 @@ LEAST_SHOWN = 0.4
 
 
 def boxes_of(nuclei: np.ndarray) -> np.ndarray:
-    """Return left, top, right and bottom of every nucleus of a frame, shape (n, 4)."""
-    found = [place for place in ndimage.find_objects(nuclei.astype(int)) if place is not None]
-    return np.array([[across.start, down.start, across.stop, down.stop] for down, across in found])
+    """Return number, left, top, right and bottom of every nucleus of a frame, shape (n, 5)."""
+    found = enumerate(ndimage.find_objects(nuclei.astype(int)), 1)
+    return np.array(
+        [
+            [number, place[1].start, place[0].start, place[1].stop, place[0].stop]
+            for number, place in found
+            if place is not None
+        ]
+    )
 
 
 def shown(boxes: np.ndarray, left: int, top: int) -> np.ndarray:
-    """Return the boxes of a tile, in its pixels, cut off at its sides."""
-    moved = boxes - (left, top, left, top)
+    """Return those of a tile, in its pixels, cut off at its sides."""
+    moved = boxes - (0, left, top, left, top)
     cut = np.clip(moved, 0, SIDE)
-    areas = [np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (moved, cut)]
-    return cut[areas[1] > LEAST_SHOWN * areas[0]]
+    areas = [np.prod(b[:, 3:] - b[:, 1:3], axis=1) for b in (moved, cut)]
+    kept = areas[1] > LEAST_SHOWN * areas[0]
+    return np.column_stack([boxes[kept, 0], cut[kept, 1:]])
+
+
+def outlines(inside: np.ndarray) -> list[list[float]]:
+    """Return polygons around what is set, x and y in turn, in pixels from the left and top edge."""
+    # A frame of nothing, or what touches a side stays open there.
+    whole = np.pad(ndimage.binary_fill_holes(inside), 1).astype(float)
+    return [(line - 0.5).ravel().tolist() for line in contour_generator(z=whole).lines(0.5)]
 
 
 def write(root: Path) -> None:
@@ -51,9 +66,13 @@ def write(root: Path) -> None:
                     name = f"{split}-{frame}-{top}-{left}.png"
                     pixels = bright[frame, top : top + SIDE, left : left + SIDE]
                     Image.fromarray(np.stack([pixels] * 3, axis=-1)).save(root / "images" / name)
+                    seen = nuclei[frame, top : top + SIDE, left : left + SIDE]
                     annotations += [
-                        _annotation(len(annotations) + index, len(images), box)
-                        for index, box in enumerate(found.tolist())
+                        {
+                            **_annotation(len(annotations) + index, len(images), box),
+                            "segmentation": outlines(seen == number),
+                        }
+                        for index, (number, *box) in enumerate(found.tolist())
                     ]
                     size = {"width": SIDE, "height": SIDE}
                     images.append({"id": len(images), "file_name": name, **size})

@@ -1,9 +1,14 @@
 """The trunk of Faster and Mask R-CNN, beside the toolkit's whole model."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
+from pycocotools.mask import decode
 
+from spaces.errors import DataError
 from spaces.plan import Plan, QuantizationChoice
 from tests.trainables.tasks.toolkits import LAST_STAGE, PYRAMID, rcnn_data
 from trainables.checking import check_task
@@ -14,7 +19,7 @@ from trainables.engine import Engine
 from trainables.evaluation import eager
 from trainables.export import export_float, output_difference
 from trainables.tasks.paddledetection import make_task
-from trainables.tasks.paddledetection_rcnn import joining_numbers
+from trainables.tasks.paddledetection_rcnn import POLYGONS, joining_numbers
 
 FLOAT = QuantizationChoice.FLOAT
 
@@ -47,15 +52,19 @@ def whole_and_inputs(task, batch):
     """The toolkit's whole model with the task's weights, and what it is given for a batch."""
     detector = task.detector()
     detector.set_state_dict(paddle.load(str(task.weights)))
-    targets = {k: [paddle.to_tensor(a) for a in arrays] for k, arrays in batch.targets.items()}
+    targets = {
+        k: of if k == POLYGONS else [paddle.to_tensor(a) for a in of]
+        for k, of in batch.targets.items()
+    }
     (images,) = batch.inputs
     inputs = {"image": paddle.to_tensor(images), **task.heads.shapes(len(images)), **targets}
     return detector, inputs
 
 
+@pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
 @pytest.mark.parametrize("kind", [LAST_STAGE, PYRAMID], ids=["last stage", "pyramid"])
-def test_loss_and_boxes_are_the_whole_models_own(options, kind):
-    task = make_task(**options(kind))
+def test_loss_and_boxes_are_the_whole_models_own(options, kind, architecture):
+    task = make_task(**options(kind, architecture))
     batch = next(task.train_batches(4, 0))
     detector, inputs = whole_and_inputs(task, batch)
     trunk = task.build_model()
@@ -77,6 +86,32 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind):
     expected = [row for row in found["bbox"].numpy() if row[0] >= 0 and row[1] > 0]
     assert len(rows) > 10
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-3)
+    if architecture == "MaskRCNN":
+        masks = np.stack([decode(b.mask) for of in boxes for b in of])
+        kept = (found["bbox"].numpy()[:, 0] >= 0) & (found["bbox"].numpy()[:, 1] > 0)
+        expected = found["mask"].numpy()[kept]
+        assert 0.01 < masks.mean() < 0.99
+        # A hair's breadth from one half a pixel may fall to either side.
+        assert (masks == expected).mean() > 0.999
+
+
+@pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
+def test_an_image_on_which_nothing_is_found_takes_no_others_boxes(options, architecture):
+    task = make_task(**options(PYRAMID, architecture))
+    (images,) = next(task.eval_batches("val", 3)).inputs
+    trunk = task.build_model()
+    trunk.eval()
+    maps = [m.numpy() for m in trunk(paddle.to_tensor(images))]
+    scores = [[b.score for b in of] for of in task.detections(maps)]
+    assert all(scores)
+    # So that of the three only the one with the best box has any.
+    nms = task.heads.detector.bbox_post_process.nms
+    best = sorted(range(3), key=lambda image: max(scores[image]))
+    nms.score_threshold = (max(scores[best[1]]) + max(scores[best[2]])) / 2
+    found = task.detections(maps)
+    assert [bool(of) for of in found] == [image == best[2] for image in range(3)]
+    alone = task.detections([m[best[2] : best[2] + 1] for m in maps])[0]
+    assert [(b.label, b.mask) for b in found[best[2]]] == [(b.label, b.mask) for b in alone]
 
 
 def test_training_moves_the_trunk_and_leaves_the_heads(options):
@@ -132,8 +167,38 @@ def test_a_pruned_trunk_is_exported_and_its_maps_make_boxes(options, tmp_path):
     assert len(task.detections(maps)) == 4
 
 
+def test_masks_are_learned_from_polygons(options):
+    task = make_task(**options(PYRAMID, "MaskRCNN"))
+    assert task.metric.name == "mask_average_precision"
+    samples = {s.where: s for s in task._samples["train"]}
+    batch = next(task.train_batches(4, 0))
+    polygons = batch.targets[POLYGONS]
+    assert [len(of) for of in polygons] == [len(of) for of in batch.targets["gt_bbox"]]
+    assert all(len(s.boxes[0].polygons[0]) == 8 for s in samples.values())
+    for of, corners in zip(polygons, batch.targets["gt_bbox"], strict=True):
+        for (outline,), (left, top, right, bottom) in zip(of, corners, strict=True):
+            # Mirrored or not, each lies in its own box.
+            assert (min(outline[0::2]), max(outline[0::2])) == pytest.approx((left, right))
+            assert (min(outline[1::2]), max(outline[1::2])) == pytest.approx((top, bottom))
+    # Other outlines, the same boxes: another loss.
+    trunk = task.build_model()
+    maps = trunk(paddle.to_tensor(batch.inputs[0]))
+    before = float(task.loss(maps, batch.targets))
+    flat = [[((0.0, 0.0) * 4,) for _ in of] for of in polygons]
+    assert float(task.loss(maps, {**batch.targets, POLYGONS: flat})) != pytest.approx(before)
+
+
+def test_mask_rcnn_needs_polygons(options):
+    made = options(PYRAMID, "MaskRCNN")
+    file = Path(made["config_file"]).parent / "val.json"
+    content = json.loads(file.read_text())
+    content["annotations"][2]["segmentation"] = {"size": [96, 96], "counts": "aab"}
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"annotations\[2\]: `segmentation` is not a list of poly"):
+        make_task(**made)
+
+
 def test_the_task_meets_every_demand_but_that_it_be_trained(options):
-    # With a mask head, which is left alone.
     made = options(PYRAMID, "MaskRCNN")
     unmet = [demand for demand in check_task("paddledetection", made) if not demand.met]
     assert [demand.name for demand in unmet] in ([], ["metric"])

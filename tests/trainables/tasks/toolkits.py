@@ -77,8 +77,9 @@ BBoxAssigner: {{batch_size_per_im: 16, bg_thresh: 0.5, fg_thresh: 0.5, fg_fracti
   use_random: false}}
 TwoFCHead: {{out_channel: 64}}
 MaskHead: {{head: MaskFeat, roi_extractor: {{resolution: 14, sampling_ratio: 0, aligned: true}},
-  mask_assigner: MaskAssigner}}
-MaskFeat: {{num_convs: 1, out_channel: 16}}
+  mask_assigner: MaskAssigner, share_bbox_feat: {pool}}}
+MaskFeat: {{num_convs: {convolutions}, out_channel: 16}}
+MaskAssigner: {{mask_resolution: {resolution}}}
 BBoxPostProcess:
   decode: RCNNBox
   nms: {{name: MultiClassNMS, keep_top_k: 20, score_threshold: 0.05, nms_threshold: 0.5}}
@@ -90,6 +91,8 @@ LAST_STAGE = {
     "anchors": "anchor_sizes: [16, 32], strides: [16]",
     "head": "Res5Head",
     "pool": "true",
+    "convolutions": 0,
+    "resolution": 8,
 }
 PYRAMID = {
     "parts": "neck: FPN, ",
@@ -97,6 +100,8 @@ PYRAMID = {
     "anchors": "anchor_sizes: [[8], [16], [32], [64], [128]], strides: [4, 8, 16, 32, 64]",
     "head": "TwoFCHead",
     "pool": "false",
+    "convolutions": 1,
+    "resolution": 28,
 }
 
 
@@ -151,6 +156,10 @@ def detection_data(root):
                         "image_id": number,
                         "category_id": label + 1,
                         "bbox": [left, top, 24, 24],
+                        # Its lower left half, as a wing of two corners more.
+                        "segmentation": [
+                            [left, top, left + 24, top + 24, left + 12, top + 24, left, top + 20]
+                        ],
                     }
                 )
             name = f"{split}{number}.png"
