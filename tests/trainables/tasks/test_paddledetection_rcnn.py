@@ -8,7 +8,7 @@ import paddle
 import pytest
 from pycocotools.mask import decode
 
-from spaces.errors import DataError
+from spaces.errors import DataError, TaskError
 from spaces.plan import Plan, QuantizationChoice
 from tests.trainables.tasks.toolkits import LAST_STAGE, PYRAMID, rcnn_data
 from trainables.checking import check_task
@@ -195,6 +195,15 @@ def test_mask_rcnn_needs_polygons(options):
     content["annotations"][2]["segmentation"] = {"size": [96, 96], "counts": "aab"}
     file.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"annotations\[2\]: `segmentation` is not a list of poly"):
+        make_task(**made)
+
+
+def test_mask_rcnn_is_not_for_data_without_masks(options):
+    made = options(PYRAMID, "MaskRCNN")
+    file = Path(made["config_file"])
+    of_voc = "!VOCDataSet {label_list: labels.txt, "
+    file.write_text(file.read_text().replace("!COCODataSet {", of_voc))
+    with pytest.raises(TaskError, match="TrainDataset is VOCDataSet; COCODataSet can be read for"):
         make_task(**made)
 
 
