@@ -47,7 +47,7 @@ SEARCHES = {
         Search(
             "MobileNetV2",
             "2.35x on CPU, 6.2x smaller (PaddleX)",
-            settings={"finetune_samples": 1600, "qat_samples": 480, "retrain_samples": 12_000},
+            settings={"finetune_samples": 4800, "qat_samples": 960, "retrain_samples": 12_000},
         ),
         Search(
             "UNet",
