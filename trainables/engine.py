@@ -17,12 +17,16 @@ MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
 # All that oneDNN quantizes but pooling. Into bins that do not divide a map, as in pyramid pooling,
 # and behind some sums of convolutions it has no INT8 kernel, and the engine fails at its first run.
-INT8_OPERATORS = (
+WITHOUT_POOLING = (
     *("concat", "conv2d", "depthwise_conv2d", "elementwise_add", "elementwise_mul"),
     *("elementwise_sub", "fc", "fused_conv2d", "fused_elementwise_add", "fused_elementwise_mul"),
     *("fused_elementwise_sub", "fused_matmul", "fused_transpose", "matmul", "nearest_interp"),
     *("nearest_interp_v2", "prior_box", "reshape2", "slice", "split", "transpose2"),
 )
+# Nor does it concatenate a map of INT8 and one of floats, which is what the passes make of UNet.
+WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "concat")
+# What is tried in turn while the first run fails; None is all operators.
+INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION)
 
 
 def engine_name(kind: EngineKind) -> str:
@@ -98,17 +102,22 @@ class Engine:
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for one batch; `inputs` in the order of the task's inputs.
 
-        A quantized model whose first run fails is loaded once more, its pooling in float.
+        A quantized model whose first run fails is loaded anew, its pooling in float, and its
+        concatenations too if that does not help.
         """
-        try:
-            outputs = self._run(inputs)
-        except Exception:  # Each operator of the engine raises its own kind.
-            cpu = self._kind == "onednn" and self._precision == "int8"
-            if not cpu or self._has_run or self.int8_operators is not None:
-                raise
-            self.int8_operators = INT8_OPERATORS
-            self._create()
-            outputs = self._run(inputs)
+        cpu = self._kind == "onednn" and self._precision == "int8"
+        if not cpu or self._has_run:
+            return self._run(inputs)
+        for operators in INT8_OPERATORS:
+            if operators != self.int8_operators:
+                self.int8_operators = operators
+                self._create()
+            try:
+                outputs = self._run(inputs)
+                break
+            except Exception:  # Each operator of the engine raises its own kind.
+                if operators == INT8_OPERATORS[-1]:
+                    raise
         self._has_run = True
         return outputs
 

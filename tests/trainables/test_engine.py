@@ -4,8 +4,10 @@ import paddle.nn.functional as F
 import pytest
 from paddle import nn
 
+from spaces.plan import QuantizationChoice
+from trainables.compression.quantization import prepare_quantization
 from trainables.compression.slim import quantize_post_training
-from trainables.engine import INT8_OPERATORS, Engine
+from trainables.engine import WITHOUT_CONCATENATION, WITHOUT_POOLING, Engine
 from trainables.export import export_float, output_difference
 from trainables.task import ModelInput
 
@@ -48,6 +50,25 @@ class Upsampling(nn.Layer):
         return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
+class Skip(nn.Layer):
+    """A map beside one that was made smaller and larger again, as in UNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.low = (self.block(3), self.block(8))
+        self.last, self.head = self.block(16), nn.Conv2D(8, 2, 1)
+
+    def block(self, channels):
+        convolution = nn.Conv2D(channels, 8, 3, padding=1, bias_attr=False)
+        return nn.Sequential(convolution, nn.BatchNorm2D(8), nn.ReLU())
+
+    def forward(self, x):
+        wide = self.wide(x)
+        low = self.low(F.max_pool2d(wide, 2, 2))
+        low = F.interpolate(low, paddle.shape(wide)[2:], mode="bilinear")
+        return self.head(self.last(paddle.concat([low, wide], axis=1)))
+
+
 def quantized(network, folder):
     paddle.seed(0)
     model = network()
@@ -58,7 +79,7 @@ def quantized(network, folder):
     return folder / "int8", samples
 
 
-@pytest.mark.parametrize("network, operators", [(UnevenBins, INT8_OPERATORS), (Plain, None)])
+@pytest.mark.parametrize("network, operators", [(UnevenBins, WITHOUT_POOLING), (Plain, None)])
 def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tmp_path):
     folder, samples = quantized(network, tmp_path)
     engine = Engine(folder, "int8", 1)
@@ -67,6 +88,21 @@ def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tm
     assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
     # And again, with another batch.
     assert engine.run([samples[:3]])[0].shape == (3, 4)
+
+
+def test_concatenations_are_left_in_float_where_they_have_to_be(tmp_path):
+    paddle.seed(0)
+    model = Skip()
+    quantization = prepare_quantization(model, QuantizationChoice.INT8_QAT)
+    samples = np.random.default_rng(0).standard_normal((8, 3, 16, 16)).astype("float32")
+    for _ in range(20):
+        model(paddle.to_tensor(samples))
+    model.eval()
+    expected = model(paddle.to_tensor(samples)).numpy()
+    quantization.export(IMAGE, tmp_path)
+    engine = Engine(tmp_path, "int8", 1)
+    assert output_difference(engine.run([samples]), [expected]) < 0.3
+    assert engine.int8_operators == WITHOUT_CONCATENATION
 
 
 def test_transposed_convolutions_stay_in_float(tmp_path):
