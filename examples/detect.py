@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 from PIL import Image, ImageDraw
-from pycocotools.mask import decode
 
 from examples.deploy import Deployed
 from trainables.average_precision import Detection
@@ -49,6 +48,9 @@ def draw(
     shown = [box for box in found if box.score >= LEAST_SCORE]
     for box in shown:
         if box.mask is not None:
+            # Only who draws masks has to have it.
+            from pycocotools.mask import decode
+
             shade = Image.fromarray(90 * decode(box.mask)).resize(original.size)
             original.paste(COLOUR, mask=shade)
         corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)

@@ -94,6 +94,13 @@ def _segmenter(name: str, model: str, heads: int = 1, samples: int = 1_500) -> M
     return ModelCase(name, "segmentation", "PaddleSeg", Training(samples, 8, 0.05), 8, model, heads)
 
 
+def _detector(name: str, model: str, training: Training) -> ModelCase:
+    options = {"image_size": 128}
+    return ModelCase(
+        name, "detection", "PaddleDetection", training, 8, model=model, options=options
+    )
+
+
 CASES = {
     case.name: case
     for case in (
@@ -117,35 +124,11 @@ CASES = {
             "{type: PPLiteSeg, num_classes: 2, backbone: {type: STDC1}}",
             heads=3,
         ),
-        ModelCase(
-            "YOLOv3-MobileNetV1",
-            "detection",
-            "PaddleDetection",
-            # Its loss is a sum over places, and its gradient is cut to a length of 5: a peak
-            # of 0.01 learns nothing in this time.
-            Training(3_200, 8, 0.15),
-            8,
-            model=YOLO,
-            options={"image_size": 128},
-        ),
-        ModelCase(
-            "FasterRCNN-R50-FPN",
-            "detection",
-            "PaddleDetection",
-            Training(1_600, 8, 0.02),
-            8,
-            model=FASTER_RCNN,
-            options={"image_size": 128},
-        ),
-        ModelCase(
-            "MaskRCNN-R50-FPN",
-            "detection",
-            "PaddleDetection",
-            Training(1_600, 8, 0.02),
-            8,
-            model=MASK_RCNN,
-            options={"image_size": 128},
-        ),
+        # Its loss is a sum over places, and its gradient is cut to a length of 5: a peak of 0.01
+        # learns nothing in this time.
+        _detector("YOLOv3-MobileNetV1", YOLO, Training(3_200, 8, 0.15)),
+        _detector("FasterRCNN-R50-FPN", FASTER_RCNN, Training(1_600, 8, 0.02)),
+        _detector("MaskRCNN-R50-FPN", MASK_RCNN, Training(1_600, 8, 0.02)),
         ModelCase(
             "DB-MobileNetV3",
             "text",

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from pycocotools.mask import encode
 
 from trainables.average_precision import Detection, MeanAveragePrecision, mask_overlap
 from trainables.data.detection import Box
@@ -49,6 +48,8 @@ def with_masks(boxes, found):
         x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
         cut = (x, box.top, box.right, box.top, box.right, box.bottom, box.left, box.bottom)
         return box if box.hard else replace(box, polygons=((*cut, box.left, y),))
+
+    from pycocotools.mask import encode
 
     down, across = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
 

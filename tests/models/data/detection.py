@@ -68,10 +68,9 @@ def write(root: Path) -> None:
                     Image.fromarray(np.stack([pixels] * 3, axis=-1)).save(root / "images" / name)
                     seen = nuclei[frame, top : top + SIDE, left : left + SIDE]
                     annotations += [
-                        {
-                            **_annotation(len(annotations) + index, len(images), box),
-                            "segmentation": outlines(seen == number),
-                        }
+                        _annotation(
+                            len(annotations) + index, len(images), box, outlines(seen == number)
+                        )
                         for index, (number, *box) in enumerate(found.tolist())
                     ]
                     size = {"width": SIDE, "height": SIDE}
@@ -81,9 +80,11 @@ def write(root: Path) -> None:
         (root / f"{split}.json").write_text(json.dumps(noted))
 
 
-def _annotation(number: int, image: int, box: list[int]) -> dict[str, object]:
+def _annotation(
+    number: int, image: int, box: list[int], polygons: list[list[float]]
+) -> dict[str, object]:
     left, top, right, bottom = box
     across, down = right - left, bottom - top
     bbox = [left, top, across, down]
     names = {"id": number, "image_id": image, "category_id": 1}
-    return {**names, "bbox": bbox, "area": across * down, "iscrowd": 0}
+    return {**names, "bbox": bbox, "area": across * down, "iscrowd": 0, "segmentation": polygons}

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from pycocotools.mask import decode
 
 from spaces.errors import DataError, TaskError
 from spaces.plan import Plan, QuantizationChoice
@@ -87,6 +86,8 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind, architecture):
     assert len(rows) > 10
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-3)
     if architecture == "MaskRCNN":
+        from pycocotools.mask import decode
+
         masks = np.stack([decode(b.mask) for of in boxes for b in of])
         kept = (found["bbox"].numpy()[:, 0] >= 0) & (found["bbox"].numpy()[:, 1] > 0)
         expected = found["mask"].numpy()[kept]
