@@ -13,7 +13,7 @@ import pandas as pd
 from search.config import RunConfig
 from search.ledger import REFERENCE_RATIO, Ledger, is_feasible
 from search.run_folder import RunFolder, local_copy, read_config
-from search.stage_values import build_space, read_curves, read_layers, read_timings
+from search.stage_values import build_space, drop_untimed, read_curves, read_layers, read_timings
 from search.store import STAGES, Store
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
 from spaces.pareto import hypervolume
@@ -186,7 +186,7 @@ def _threshold_plans(
 ) -> list[ThresholdPlan]:
     """Return the plans of equal-loss thresholds around the budget, once all they need is known."""
     sensitivity, timed = run.stage("sensitivity"), run.stage("latency")
-    space = build_space(config, baseline)
+    space = drop_untimed(build_space(config, baseline), run.stage("references") or ())
     layers = read_layers(baseline)
     if not sensitivity or not timed or not space.groups or not layers:
         return []

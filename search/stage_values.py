@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from search.config import RunConfig
@@ -29,6 +30,25 @@ def build_space(config: RunConfig, baseline: Mapping[str, Any]) -> Space:
         for item in baseline["groups"]
     )
     return Space(groups, choices, config.alignment, config.max_ratio)
+
+
+def those_timed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of models that could be timed; the others have a reason and no ratio."""
+    return [row for row in rows if "reason" not in row]
+
+
+def drop_untimed(space: Space, references: Sequence[dict[str, Any]]) -> Space:
+    """Return the space without the choices in whose graph no reference could be timed.
+
+    Their trials would fail as the references did. The float graph stays: the baseline is of it.
+    """
+    tried, timed = (
+        {Plan.from_json(row["plan"]).quantization for row in rows}
+        for rows in (references, those_timed(references))
+    )
+    untimed = tried - timed - {QuantizationChoice.FLOAT}
+    kept = tuple(choice for choice in space.choices if choice.graph not in untimed)
+    return replace(space, choices=kept)
 
 
 def read_layers(baseline: Mapping[str, Any]) -> tuple[Layer, ...]:

@@ -163,7 +163,7 @@ def prepare(
     with timed(study, "sensitivity", "each group alone, at each ratio"):
         sensitivities = study_sensitivity(study, baseline, space)
     with timed(study, "references", "models that all others are timed beside"):
-        baseline = study_references(study, baseline, space)
+        baseline, space = study_references(study, baseline, space)
     if config.sampler != "knapsack" or not space.groups:
         return (
             baseline,

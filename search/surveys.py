@@ -11,8 +11,9 @@ import ray
 from search.context import StudyContext
 from search.progress import Display
 from search.run_folder import run_once
-from search.stage_values import Timings, read_curves, read_timings
+from search.stage_values import Timings, drop_untimed, read_curves, read_timings, those_timed
 from search.workers import call_worker, fetch
+from spaces.errors import StudyError
 from spaces.heuristics import Sensitivities, uniform
 from spaces.latency_model import plans_to_time
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -109,12 +110,10 @@ def reference_plans(space: Space) -> list[Plan]:
     return [plan for plan in dict.fromkeys(plans) if plan != Plan()]
 
 
-def _those_timed(rows: list[dict[str, Any]], display: Display) -> list[dict[str, Any]]:
-    """Return the rows of shapes that could be timed; of the others, say why not."""
+def _say_untimed(rows: list[dict[str, Any]], display: Display) -> None:
     for row in rows:
         if "reason" in row:
             display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
-    return [row for row in rows if "reason" not in row]
 
 
 def timing_options(
@@ -125,18 +124,24 @@ def timing_options(
     return {**study.placement(timed=True, cpus=cpus), **calls}
 
 
-def study_references(study: StudyContext, baseline: dict[str, Any], space: Space) -> dict[str, Any]:
-    """Return the baseline with its `references`, the models that all others are timed beside."""
+def study_references(
+    study: StudyContext, baseline: dict[str, Any], space: Space
+) -> tuple[dict[str, Any], Space]:
+    """Return the baseline with its `references`, the models that all others are timed beside, and
+    the space without the choices that none of them could be timed in.
+
+    Raises StudyError if no choice is left.
+    """
 
     def compute() -> list[dict[str, Any]]:
         plans = [plan.to_json() for plan in reference_plans(space)]
         with study.display.waiting(f"{len(plans)} models"):
-            rows = call_worker(
+            rows: list[dict[str, Any]] = call_worker(
                 reference_job,
                 *(study.settings, baseline, study.node, plans),
                 **timing_options(study, baseline),
             )
-        found = _those_timed(rows, study.display)
+        _say_untimed(rows, study.display)
         table = [
             {
                 "stage": "reference",
@@ -147,12 +152,22 @@ def study_references(study: StudyContext, baseline: dict[str, Any], space: Space
                 "batch_size": study.settings.latency_batch,
                 "threads": study.settings.threads,
             }
-            for row in found
+            for row in those_timed(rows)
         ]
         study.store.write("latency", "references", table)
-        return found
+        return rows
 
-    return {**baseline, "references": run_once(study.run, "references", compute)}
+    rows: list[dict[str, Any]] = run_once(study.run, "references", compute)
+    kept = drop_untimed(space, rows)
+    dropped = ", ".join(c.value for c in space.choices if c not in kept.choices)
+    if not kept.choices:
+        raise StudyError(
+            f"choices {dropped}: no model could be timed, {rows[0]['reason']}; "
+            "mend that, or add float"
+        )
+    if dropped:
+        study.display.say(f"{'':<12} left out: {dropped}: no model could be timed")
+    return {**baseline, "references": those_timed(rows)}, kept
 
 
 def reference_timings(baseline: dict[str, Any], space: Space) -> Timings:
@@ -185,7 +200,8 @@ def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -
         ]
         with study.display.waiting(f"{len(plans)} shapes"):
             found = [row for reference in waiting for row in fetch(reference)]
-        rows = _those_timed(found, study.display)
+        _say_untimed(found, study.display)
+        rows = those_timed(found)
         table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
         study.store.write("latency", "table", table)
         study.display.say(

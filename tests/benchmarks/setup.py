@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusters.lease import device_lease
+from search.stage_values import those_timed
 from search.surveys import (
     close_graphs,
     reference_plans,
@@ -118,7 +119,7 @@ class Prepared:
         bare = {**known, "references": []}
         plans = [plan.to_json() for plan in reference_plans(self._space(bare))]
         rows = reference_job(self.settings, bare, Node(device_lease()), plans)
-        return {**bare, "references": [row for row in rows if "reason" not in row]}
+        return {**bare, "references": those_timed(rows)}
 
     def _space(self, baseline: dict) -> Space:
         from search.config import RunConfig
@@ -177,7 +178,7 @@ class Prepared:
     def _timed(self, plans: Iterable[Plan]) -> list[dict]:
         wanted = [plan.to_json() for plan in dict.fromkeys(plans)]
         rows = latency_job(self.settings, self.baseline, Node(device_lease()), wanted)
-        return [row for row in rows if "reason" not in row]
+        return those_timed(rows)
 
     def evaluate(self, plan: Plan) -> TrialResult:
         """Return the result of a full trial; the same plan and seed are trained once ever."""

@@ -211,14 +211,31 @@ def test_if_all_trials_fail_the_reason_is_said(workplace):
     ended = workplace.run(
         *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
         *("--out", str(run)),
-        choices="[int8_ptq]",
-        task_options=f"{{always: late, weights: {workplace.weights}}}",
+        # Each of these is trained.
+        choices="[int8_qat]",
+        task_options=f"{{always: in_trials, weights: {workplace.weights}}}",
     )
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "all 3 trials failed" in ended.stderr
     assert "3 failed" in (run / "report.html").read_text()
     assert "the training data is gone" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_if_nothing_can_be_quantized_it_is_said_before_any_trial(workplace):
+    run = workplace.folder / "unquantizable"
+    ended = workplace.run(
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
+        *("--out", str(run)),
+        choices="[int8_ptq]",
+        task_options=f"{{always: late, weights: {workplace.weights}}}",
+    )
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    # Calibration reads the training data.
+    assert "int8_ptq: no model could be timed" in ended.stderr
+    assert "the training data is gone" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(run.glob("trials/*"))
 
 
 def test_if_nothing_can_be_trained_it_is_said_before_any_trial(workplace):

@@ -4,6 +4,7 @@ import pytest
 
 from search.config import RunConfig
 from search.context import StudyContext
+from search.progress import Display
 from search.run_folder import RunFolder
 from search.surveys import (
     close_graphs,
@@ -16,6 +17,7 @@ from search.surveys import (
     study_sensitivity,
     timing_options,
 )
+from spaces.errors import StudyError
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 
@@ -86,10 +88,10 @@ def run(tmp_path):
     folder.release()
 
 
-def survey(study, run):
+def survey(study, run, space=SPACE, display=None):
     """Run a survey that has been done: nothing is given to it that it could do it with."""
-    context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, None)
-    return study(context, {}, SPACE)
+    context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, display)
+    return study(context, {}, space)
 
 
 def test_a_resumed_run_has_the_timings_it_found(run):
@@ -107,7 +109,56 @@ def test_a_resumed_run_that_could_time_nothing_does_not_try_again(run):
 def test_a_resumed_run_has_the_references_it_found(run):
     found = [{"plan": Plan.of({"a": 0.5}, PTQ).to_json(), "latency_ratio": 0.25}]
     run.finish_stage("references", found)
-    assert survey(study_references, run) == {"references": found}
+    assert survey(study_references, run) == ({"references": found}, SPACE)
+
+
+def references_of(choices, untimed):
+    """Return rows of a space's references, of which those in some graphs could not be timed."""
+    plans = reference_plans(Space(GROUPS, choices))
+    return [
+        {
+            "plan": plan.to_json(),
+            **(
+                {"reason": "TrialError: no such operator"}
+                if plan.quantization in untimed
+                else {"latency_ratio": 0.5}
+            ),
+        }
+        for plan in plans
+    ]
+
+
+def test_a_choice_that_nothing_could_be_timed_in_leaves_the_space(run, capsys):
+    both = (QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT)
+    space = Space(GROUPS, (FLOAT, PTQ, *both))
+    rows = references_of(space.choices, untimed=both)
+    run.finish_stage("references", rows)
+    found, kept = survey(study_references, run, space, Display())
+    # Clipping is gone from the graph: it fails as the other training does.
+    assert kept == SPACE
+    assert len(found["references"]) == 5
+    assert all("reason" not in row for row in found["references"])
+    assert "left out: int8_qat, int8_qat_pact: no model" in capsys.readouterr().out
+
+
+def test_a_choice_that_one_model_could_be_timed_in_stays(run):
+    rows = references_of(SPACE.choices, untimed=(PTQ,))
+    rows[-1] = {"plan": rows[-1]["plan"], "latency_ratio": 0.2}
+    run.finish_stage("references", rows)
+    found, kept = survey(study_references, run)
+    assert kept == SPACE
+    assert len(found["references"]) == 3
+
+
+def test_float_stays_whatever_could_not_be_timed(run):
+    run.finish_stage("references", references_of(SPACE.choices, untimed=(FLOAT, PTQ)))
+    assert survey(study_references, run, display=Display())[1] == Space(GROUPS, (FLOAT,))
+
+
+def test_a_space_without_a_choice_that_runs_ends_the_study_with_the_reason(run):
+    run.finish_stage("references", references_of((PTQ,), untimed=(PTQ,)))
+    with pytest.raises(StudyError, match=r"int8_ptq: no model .* no such operator; mend"):
+        survey(study_references, run, Space(GROUPS, (PTQ,)))
 
 
 def test_a_process_that_timed_large_models_is_not_used_again(run):

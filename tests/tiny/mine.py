@@ -118,7 +118,7 @@ class Deadly(Mine):
     """The first trainings end badly: by an error, by NaN, for want of memory, by a kill.
 
     Each in its own way, whichever plans they are of: an end that has been is a file in `ended`.
-    `always` is an end of all of them, or `late`, which is none of the baseline's.
+    `always` is an end of all of them, or `late`, which is none of the baseline's, or `in_trials`.
     """
 
     ends = ("error", "nan", "memory", "kill")
@@ -130,6 +130,8 @@ class Deadly(Mine):
 
     def _end(self, seed):
         # Calibration draws its batches with the study's own small seed.
+        if self.always == "in_trials":
+            return "error" if seed >= 1000 else None
         if self.always or seed < 1000:
             return self.always
         for end in self.ends:
