@@ -96,7 +96,7 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     from search.ledger import Ledger
     from search.retrain import retrain_first_kept
     from search.run_folder import MANIFEST, PLAIN_CONFIG, RAY
-    from search.stage_values import build_space, read_layers, those_timed
+    from search.stage_values import build_space, read_layers, with_references
 
     part = f"{SELECTIONS}/{wish.name}/"
     if (run.path / part / MANIFEST).is_file():
@@ -108,7 +108,7 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
         study = StudyContext.of(config, run, cluster, display)
         ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
         candidates = choose(ledger, wish, baseline["latency_ms"])
-        baseline = {**baseline, "references": those_timed(run.stage("references") or [])}
+        baseline = with_references(baseline, run.stage("references") or [])
         with display.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
             winner = retrain_first_kept(study, baseline, candidates)
         with display.stage("deliver", "time both, read the test split, write the manifest"):

@@ -37,6 +37,11 @@ def those_timed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if "reason" not in row]
 
 
+def with_references(baseline: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the baseline with its `references`: those of the rows that could be timed."""
+    return {**baseline, "references": those_timed(rows)}
+
+
 def drop_untimed(space: Space, references: Sequence[dict[str, Any]]) -> Space:
     """Return the space without the choices in whose graph no reference could be timed.
 

@@ -11,7 +11,14 @@ import ray
 from search.context import StudyContext
 from search.progress import Display
 from search.run_folder import run_once
-from search.stage_values import Timings, drop_untimed, read_curves, read_timings, those_timed
+from search.stage_values import (
+    Timings,
+    drop_untimed,
+    read_curves,
+    read_timings,
+    those_timed,
+    with_references,
+)
 from search.workers import call_worker, fetch
 from spaces.errors import StudyError
 from spaces.heuristics import Sensitivities, uniform
@@ -167,7 +174,7 @@ def study_references(
         )
     if dropped:
         study.display.say(f"{'':<12} left out: {dropped}: no model could be timed")
-    return {**baseline, "references": those_timed(rows)}, kept
+    return with_references(baseline, rows), kept
 
 
 def reference_timings(baseline: dict[str, Any], space: Space) -> Timings:

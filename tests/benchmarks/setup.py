@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusters.lease import device_lease
-from search.stage_values import those_timed
+from search.stage_values import those_timed, with_references
 from search.surveys import (
     close_graphs,
     reference_plans,
@@ -119,7 +119,7 @@ class Prepared:
         bare = {**known, "references": []}
         plans = [plan.to_json() for plan in reference_plans(self._space(bare))]
         rows = reference_job(self.settings, bare, Node(device_lease()), plans)
-        return {**bare, "references": those_timed(rows)}
+        return with_references(bare, rows)
 
     def _space(self, baseline: dict) -> Space:
         from search.config import RunConfig

@@ -206,15 +206,21 @@ def test_same_seed_gives_the_same_plans_one_at_a_time(workplace):
     assert plans[0] == plans[1]
 
 
-def test_if_all_trials_fail_the_reason_is_said(workplace):
-    run = workplace.folder / "hopeless"
+def deadly_run(workplace, always, **settings):
+    """Return the folder of a run whose trainings all end in one way of `Deadly`, and its end."""
+    run = workplace.folder / f"deadly-{always}"
     ended = workplace.run(
         *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
         *("--out", str(run)),
-        # Each of these is trained.
-        choices="[int8_qat]",
-        task_options=f"{{always: in_trials, weights: {workplace.weights}}}",
+        task_options=f"{{always: {always}, weights: {workplace.weights}}}",
+        **settings,
     )
+    return run, ended
+
+
+def test_if_all_trials_fail_the_reason_is_said(workplace):
+    # Unpruned plans are trained, too, where quantization is.
+    run, ended = deadly_run(workplace, "in_trials", choices="[int8_qat]")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "all 3 trials failed" in ended.stderr
     assert "3 failed" in (run / "report.html").read_text()
@@ -223,27 +229,17 @@ def test_if_all_trials_fail_the_reason_is_said(workplace):
 
 
 def test_if_nothing_can_be_quantized_it_is_said_before_any_trial(workplace):
-    run = workplace.folder / "unquantizable"
-    ended = workplace.run(
-        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
-        *("--out", str(run)),
-        choices="[int8_ptq]",
-        task_options=f"{{always: late, weights: {workplace.weights}}}",
-    )
+    run, ended = deadly_run(workplace, "late", choices="[int8_ptq]")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     # Calibration reads the training data.
     assert "int8_ptq: no model could be timed" in ended.stderr
     assert "the training data is gone" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert not list(run.glob("trials/*"))
+    assert rows_of(run, "trials") == 0
 
 
 def test_if_nothing_can_be_trained_it_is_said_before_any_trial(workplace):
-    run = workplace.folder / "untrainable"
-    ended = workplace.run(
-        *("--budget", "0.1", *workplace.task("make_deadly"), "--out", str(run)),
-        task_options=f"{{always: error, weights: {workplace.weights}}}",
-    )
+    run, ended = deadly_run(workplace, "error")
     assert ended.returncode == 2, ended.stdout + ended.stderr
     assert "the training data is gone" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

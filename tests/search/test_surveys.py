@@ -131,7 +131,7 @@ def references_of(choices, untimed):
 def test_a_choice_that_nothing_could_be_timed_in_leaves_the_space(run, capsys):
     both = (QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT)
     space = Space(GROUPS, (FLOAT, PTQ, *both))
-    rows = references_of(space.choices, untimed=both)
+    rows = references_of(space.choices, untimed=both[:1])
     run.finish_stage("references", rows)
     found, kept = survey(study_references, run, space, Display())
     # Clipping is gone from the graph: it fails as the other training does.
