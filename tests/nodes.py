@@ -24,9 +24,10 @@ import psutil
 
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
+# Workers that give way to all else, as Ray has them, get nowhere while other tests run.
+NICENESS = ("RAY_worker_niceness", "0")
 SETTINGS = {
-    # Workers that give way to all else, as Ray has them, get nowhere while other tests run.
-    "RAY_worker_niceness": "0",
+    **dict([NICENESS]),
     # A node that is cut off is found dead after this many failed checks.
     "RAY_health_check_period_ms": "2000",
     "RAY_health_check_timeout_ms": "8000",
