@@ -199,8 +199,10 @@ def run(given: argparse.Namespace) -> int:
     # Ray takes seconds to import, and no mistake above needs it.
     from search.progress import Display
     from search.run_folder import RunFolder
+    from search.settings_file import say_settings_file
 
     display = Display()
+    say_settings_file(display.say)
     if given.way == "groups":
         return list_groups(config, display)
     folder = RunFolder.create_plain(config)

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import clusters
-from spaces.errors import ConfigError
+from spaces.errors import ConfigError, did_you_mean
 from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, QuantizationChoice
 
 PROFILES = Path(clusters.__file__).parent
@@ -134,13 +134,18 @@ class RunConfig(BaseModel):
         return value
 
 
+def unknown_setting(name: str) -> str:
+    """Return what is said of a name that is no setting: the nearest one, and where all are."""
+    nearest = did_you_mean(name, RunConfig.model_fields)
+    return f"{name[:80]} is not a setting{nearest or ';'} python -m search.run --help lists them"
+
+
 def _describe(error: ValidationError) -> str:
     """Return one line: the setting, what it was given, what is allowed."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(sorted(RunConfig.model_fields))
-        return f"{name} is not a setting; the settings are {known}"
+        return unknown_setting(name)
     if first["type"] == "missing":
         return f"{name} is missing; give it, for example --{name} 0.1"
     allowed = first["msg"].replace("Input should be", "it should be")

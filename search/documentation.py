@@ -92,8 +92,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Each can be given as `-o key=value`, in a YAML file with `-c FILE`, or by a profile with",
-        "`--cluster`; of these the first named wins, and flags such as `--trials` win over all.",
+        "Each can be given as `-o key=value`, in a YAML file with `-c FILE`, by a profile with",
+        "`--cluster`, or in a `slimsearch.yaml` of the folder the command is given in; of these the",
+        "first named wins, and flags such as `--trials` win over all.",
         "A run's own are in its `config.yaml`. Written by `python -m search.documentation`.",
         "",
         _row("setting", "takes", "default", "meaning"),

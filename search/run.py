@@ -83,12 +83,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
-    """Return the RunConfig of a profile, a file, overrides and flags, the last winning."""
+    """Return the RunConfig of slimsearch.yaml in this folder, a profile, a file, overrides and
+    flags, the last winning."""
     from search.config import build_config, parse_override, read_config_file, read_profile
+    from search.settings_file import read_settings_file
 
     file = read_config_file(Path(arguments.config)) if arguments.config else {}
     if getattr(arguments, "cluster", None) is not None:
         file = {**read_profile(arguments.cluster), **file}
+    file = {**read_settings_file(), **file}
     overrides = [parse_override(text) for text in arguments.overrides]
     given = {name: getattr(arguments, name) for name in TASK_FILES if getattr(arguments, name)}
     if given:
@@ -136,9 +139,12 @@ def run(arguments: argparse.Namespace) -> int:
     # Ray takes seconds to import, and no mistake above needs it.
     from search.progress import Display
     from search.run_folder import RunFolder
+    from search.settings_file import say_settings_file
     from search.study import run_study
 
     display = Display()
+    if config is not None:
+        say_settings_file(display.say)
     if config is None:
         from search.config import changed
 

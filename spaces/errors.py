@@ -15,6 +15,17 @@
 They live here because every other package may depend on `spaces`.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean NAME?" with the known name nearest to a mistyped one; "" if none is."""
+    nearest = difflib.get_close_matches(name, [*known], n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
 
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Return what an exception says as one line of at most `limit` characters.
