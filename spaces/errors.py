@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean NAME?" with the known name nearest to a mistyped one; "" if none is."""
+    """Return "; did you mean NAME?" for the known name nearest to a mistyped one, or ""."""
     nearest = difflib.get_close_matches(name, [*known], n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
