@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -115,9 +116,13 @@ def interpreter() -> str:
     return os.path.relpath(sys.executable)
 
 
-def next_steps(address: str, finished: bool) -> list[Step]:
-    """Return what can be done with a run, the most usual first."""
-    python = interpreter()
+def next_steps(address: str, finished: bool, journal: Path | None = None) -> list[Step]:
+    """Return what can be done with a run, the most usual first, as lines for a shell.
+
+    `journal` is this machine's copy of Optuna's file, where there is one: its dashboard opens
+    no URIs.
+    """
+    python, address = shlex.quote(interpreter()), shlex.quote(address)
     if not finished:
         return [Step("carry it on", f"{python} -m search.run --resume {address}")]
     steps = [
@@ -128,7 +133,7 @@ def next_steps(address: str, finished: bool) -> list[Step]:
         Step("time the model as the toolkits do", f"{python} -m search.timing {address}"),
         Step("have it as ONNX", f"{python} -m search.to_onnx {address}"),
     ]
-    if find_spec("optuna_dashboard") is not None:
-        journal = f"optuna-dashboard {address}/optuna.journal"
-        steps.append(Step("see what Optuna sampled", journal))
+    if find_spec("optuna_dashboard") is not None and journal is not None:
+        command = f"optuna-dashboard {shlex.quote(str(journal))}"
+        steps.append(Step("see what Optuna sampled", command))
     return steps

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.exit_status import exit_status
+from search.cli import command_parser, run_command, share, whole
 from spaces.heuristics import SENSITIVE
 from spaces.plan import QuantizationChoice
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
 OUTCOME = "outcome.json"
 FLAGS = ("task", "out", "address", "batch_size", "learning_rate")
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 to below 1")
-    return value
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +44,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from search.run import Parser
-
-    parser = Parser(prog="python -m search.apply", description=(__doc__ or "").split("\n\n")[0])
+    parser = command_parser("apply", __doc__)
     ways = parser.add_subparsers(dest="way", required=True)
 
     def way(name: str, about: str, default: str = "float") -> argparse.ArgumentParser:
@@ -66,21 +57,21 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"what follows the pruning ({default})",
         )
         added.add_argument("--iters", type=int, help="training steps in float")
-        added.add_argument("--batch-size", type=int, help="of training; the task's own by default")
+        added.add_argument("--batch-size", type=int, help="of training; the task's by default")
         added.add_argument("--learning-rate", type=float, help="its peak; the task's by default")
         return added
 
     _add_common(ways.add_parser("groups", help="list what can be pruned, what not, and why"))
     _add_common(ways.add_parser("sensitivities", help="measure each group alone, at each ratio"))
     one = way("uniform", "the same ratio in every group (PaddleSeg, PaddleClas)")
-    one.add_argument("--ratio", type=_share, required=True, help="of each group's channels")
+    one.add_argument("--ratio", type=share, required=True, help="of each group's channels")
     each = way("explicit", "a ratio for each group named (PaddleDetection)")
     each.add_argument("--ratios", required=True, help="group=0.3,other=0.5, or a YAML file")
     equal = way("threshold", "each group as far as it alone may lose (PaddleX)")
-    equal.add_argument("--loss", type=_share, default=0.05, help="relative, of one group (0.05)")
+    equal.add_argument("--loss", type=share, default=0.05, help="relative, of one group (0.05)")
     flops = way("flops", "a share of all multiply-adds, by sensitivity (PaddleSeg, PaddleOCR)")
-    flops.add_argument("--removed", type=_share, required=True, help="of the multiply-adds")
-    flops.add_argument("--skip-first", type=int, default=2, help="groups near the input (2)")
+    flops.add_argument("--removed", type=share, required=True, help="of the multiply-adds")
+    flops.add_argument("--skip-first", type=whole(0), default=2, help="groups near the input (2)")
     flops.add_argument(
         "--sensitive",
         type=float,
@@ -215,7 +206,7 @@ def run(given: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a model, 1 if there is none, 2 for a mistake of the user."""
-    return exit_status(lambda: run(build_parser().parse_args(argv)))
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

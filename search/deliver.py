@@ -20,12 +20,10 @@ from search.manifest import (
     digests,
     installed_versions,
 )
-from search.run_folder import MANIFEST, PLAN, run_once
+from search.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
 from search.workers import call_worker
 from trainables.jobs import final_job
 from trainables.settings import BASELINE, MODEL, retrained_name
-
-MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
 
 
 def copy_model(source: Path, target: Path) -> None:
@@ -90,6 +88,7 @@ def deliver(
     first, *more = (_input_figures(spec) for spec in baseline["inputs"])
     if part:
         copy_model(run.path / BASELINE, root / BASELINE)
+        files.keep(run.path, f"{part}{BASELINE}")
     delivered = [root / one / name for one in (MODEL, BASELINE) for name in MODEL_FILES]
     retries, lost_s = ledger.lost()
     manifest = Manifest(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from search.config import RunConfig
 from search.ledger import REFERENCE_RATIO, Ledger, is_feasible
-from search.run_folder import RunFolder, local_copy, read_config
+from search.run_folder import JOURNAL, RunFolder, local_copy, read_config
 from search.stage_values import build_space, drop_untimed, read_curves, read_layers, read_timings
 from search.store import STAGES, Store
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
@@ -50,6 +50,8 @@ class Findings:
     manifest: Mapping[str, Any] | None
     """None until the run is finished."""
     stage_seconds: Mapping[str, float]
+    journal: Path | None
+    """Optuna's file, if it is on this machine."""
     thresholds: Sequence[ThresholdPlan]
 
     @property
@@ -225,5 +227,6 @@ def read_findings(address: str) -> Findings:
         sensitivities=read_curves(run.stage("sensitivity") or {}),
         manifest=run.manifest,
         stage_seconds=run.stage("seconds") or {},
+        journal=path / JOURNAL if (path / JOURNAL).is_file() else None,
         thresholds=_threshold_plans(run, config, baseline, ledger) if baseline is not None else [],
     )

@@ -148,7 +148,7 @@ def run_page(findings: Findings, address: str) -> str:
         tables=tables,
         figures=shown,
         left_out=baseline["left_out"] if baseline is not None else (),
-        steps=next_steps(address, manifest is not None),
+        steps=next_steps(address, manifest is not None, findings.journal),
         configurations=[_settings(findings)],
     )
 

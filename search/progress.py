@@ -17,8 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from search.ledger import Ledger, TrialRecord, is_feasible
+from spaces.errors import printable
 
 SHOWN_TRIALS = 8
 # Seconds between lines about one long work, where there is no terminal to show a bar on.
@@ -44,7 +46,7 @@ def trial_table(records: list[TrialRecord], budget: float, title: str) -> Table:
         verdict = "feasible" if is_feasible(result, budget) else "over budget"
         if result.state != "COMPLETE":
             verdict = f"{result.state.lower()}: {result.reason}"
-        table.add_row(
+        cells = (
             str(record.number),
             record.origin.replace("_", " "),
             record.plan.quantization.value,
@@ -53,7 +55,14 @@ def trial_table(records: list[TrialRecord], budget: float, title: str) -> Table:
             "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB",
             verdict[:60],
         )
+        # As Text: in a string rich would read the brackets of an error as markup.
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
+
+
+def _plain(text: str) -> TextColumn:
+    """Return a column of a bar that shows a text as it is."""
+    return TextColumn(printable(text).replace("{", "{{").replace("}", "}}"), markup=False)
 
 
 class Display:
@@ -65,7 +74,7 @@ class Display:
         self._running: tuple[str, float] | None = None
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
@@ -93,7 +102,7 @@ class Display:
         A bar on a terminal, that goes when it is full; elsewhere a line now and then.
         """
         if self.console.is_terminal:
-            columns = (TextColumn(" " * 12), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+            columns = (TextColumn(" " * 12), BarColumn(), MofNCompleteColumn(), _plain(unit))
             with Progress(
                 *columns, TimeRemainingColumn(), console=self.console, transient=True
             ) as progress:
@@ -117,7 +126,7 @@ class Display:
         if not self.console.is_terminal:
             yield
             return
-        columns = (TextColumn(" " * 12), BarColumn(), TextColumn(text), TimeElapsedColumn())
+        columns = (TextColumn(" " * 12), BarColumn(), _plain(text), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             progress.add_task(text, total=None)
             yield

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from search.context import cluster_of, trial_settings
-from search.exit_status import exit_status
+from clusters.files import SharedFiles
+from clusters.storage import is_uri
+from search.cli import command_parser, run_command, whole
+from search.context import cluster_of
+from search.delivered import run_settings
 from search.ledger import Ledger
 from search.progress import Display, percent
-from search.run_folder import RunFolder, read_config
+from search.run_folder import RunFolder, local_copy, node_name, read_config
 from search.store import Store
 from search.workers import call_worker
 from spaces.errors import RunFolderError
@@ -19,12 +23,16 @@ from trainables.jobs import reexport_job
 from trainables.node import Node
 
 
-def reexport(run: Path, number: int, out: Path, display: Display) -> None:
+def reexport(run: str, number: int, out: Path, display: Display) -> None:
     """Export a finished trial of a study from its plan and weights, and evaluate the export.
 
     Raises RunFolderError for a folder without that trial, or if `out` exists.
     """
-    config, folder = read_config(run), RunFolder(run.absolute())
+    path = local_copy(run).absolute()
+    config, folder = read_config(path), RunFolder(path)
+    settings, files = run_settings(config, folder), folder.files
+    if is_uri(run):
+        settings, files = replace(settings, run_folder=node_name(run)), SharedFiles(run)
     baseline = folder.stage("baseline")
     records = Ledger.load(Store(folder.path), config.budget, ()).records
     complete = [n for n, record in records.items() if record.result.state == "COMPLETE"]
@@ -38,9 +46,9 @@ def reexport(run: Path, number: int, out: Path, display: Display) -> None:
     with cluster_of(config, display):
         found = call_worker(
             reexport_job,
-            trial_settings(config, folder),
+            settings,
             {**baseline, "references": []},
-            Node(files=folder.files),
+            Node(files=files),
             records[number].plan.to_json(),
             number,
             str(out.absolute()),
@@ -52,20 +60,26 @@ def reexport(run: Path, number: int, out: Path, display: Display) -> None:
     display.say(f"model: {out}")
 
 
+def build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("reexport", __doc__)
+    parser.add_argument("run", help="the run's folder, or its URI")
+    parser.add_argument("number", type=whole(0), help="of the trial")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the model (RUN/trial-NUMBER; of a URI trial-NUMBER)"
+    )
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    name = f"trial-{given.number}"
+    default = Path(name) if is_uri(given.run) else Path(given.run) / name
+    reexport(given.run, given.number, given.out or default, Display())
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a model, 1 if it cannot be exported, 2 for a mistake of the user."""
-    parser = argparse.ArgumentParser(prog="python -m search.reexport", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run folder")
-    parser.add_argument("number", type=int, help="of the trial")
-    parser.add_argument("--out", type=Path, help="folder of the model (RUN/trial-NUMBER)")
-    given = parser.parse_args(argv)
-
-    def command() -> int:
-        out = given.out or given.run / f"trial-{given.number}"
-        reexport(given.run, given.number, out, Display())
-        return 0
-
-    return exit_status(command)
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.exit_status import exit_status
+from search.cli import command_parser, run_command
 from search.findings import Findings, read_findings
 from search.page import comparison_page, run_page, state_line
 from search.pictures import write_pictures
 from search.progress import trial_table
 from search.run_folder import write_text
-from spaces.errors import RunFolderError
+from spaces.errors import ConfigError, RunFolderError, printable
 
 PAGE = "report.html"
 PICTURES = "report"
@@ -35,7 +35,8 @@ def write_report(findings: Findings, address: str, out: Path) -> Path:
 
 def say_findings(findings: Findings, console: Console) -> None:
     """Print counts, the Pareto front and, of a finished run, the winner."""
-    console.print(f"{findings.path}: {state_line(findings)}", markup=False, soft_wrap=True)
+    line = printable(f"{findings.path}: {state_line(findings)}")
+    console.print(line, markup=False, soft_wrap=True)
     console.print(trial_table(findings.ledger.front(), findings.budget, "\nPareto front on val"))
     manifest = findings.manifest
     if manifest is None:
@@ -66,11 +67,11 @@ def report(runs: Sequence[str], out: Path | None, console: Console) -> None:
         ) from error
     for one in found:
         say_findings(one, console)
-    console.print(f"report: {page}", markup=False, soft_wrap=True)
+    console.print(printable(f"report: {page}"), markup=False, soft_wrap=True)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m search.report", description=__doc__)
+    parser = command_parser("report", __doc__)
     parser.add_argument("run", nargs="?", help="the run's folder, or its URI")
     parser.add_argument(
         "--compare",
@@ -85,19 +86,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Return 0 for a page, 2 for a mistake of the user."""
-    parser = build_parser()
-    given = parser.parse_args(argv)
+def run(given: argparse.Namespace) -> int:
     runs = [*([given.run] if given.run else []), *given.compare]
     if not runs:
-        parser.error("name a run's folder")
-    return exit_status(lambda: _command(runs, given.out))
-
-
-def _command(runs: Sequence[str], out: Path | None) -> int:
-    report(runs, out, Console(highlight=False))
+        raise ConfigError("no run is named; give its folder, or its URI")
+    report(runs, given.out, Console(highlight=False))
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 0 for a page, 2 for a mistake of the user."""
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.exit_status import exit_status
+from search.cli import command_parser, run_command
 from spaces.errors import ConfigError, StorageError, UserError
+
+if TYPE_CHECKING:
+    from search.config import RunConfig
 
 DESCRIPTION = """Find the smallest and fastest version of a trained Paddle model that loses at
 most BUDGET of its metric, and deliver it ready to deploy."""
@@ -22,22 +26,10 @@ TASK_FILES = ("weights", "config_file")
 MOVABLE = ("concurrency", "address")
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are one line, as all others are."""
-
-    def error(self, message: str) -> Any:
-        raise ConfigError(f"{message}; python -m search.run --help lists what is allowed")
-
-
 def build_parser() -> argparse.ArgumentParser:
     from search.documentation import settings_help
 
-    parser = Parser(
-        prog="python -m search.run",
-        description=DESCRIPTION,
-        epilog=settings_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("run", DESCRIPTION, settings_help())
     parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
     parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
     parser.add_argument(
@@ -118,6 +110,13 @@ def comes_of_interrupt(error: BaseException | None) -> bool:
     return error is not None
 
 
+def config_of(address: str) -> RunConfig:
+    """Return the configuration of the run at a folder, or a URI."""
+    from search.run_folder import local_copy, read_config
+
+    return read_config(local_copy(address))
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Return the exit status of what the arguments ask for."""
     if arguments.resume is not None:
@@ -137,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             check_trackers(config.trackers)
     # Ray takes seconds to import, and no mistake above needs it.
+    from search.config import changed
     from search.progress import Display
     from search.run_folder import RunFolder
     from search.settings_file import say_settings_file
@@ -145,15 +145,14 @@ def run(arguments: argparse.Namespace) -> int:
     display = Display()
     if config is not None:
         say_settings_file(display.say)
-    if config is None:
-        from search.config import changed
-
-        folder, config = RunFolder.resume(arguments.resume, display.say)
-        config = changed(config, {name: getattr(arguments, name) for name in MOVABLE})
-    elif arguments.check_task:
+    moved = {name: getattr(arguments, name) for name in MOVABLE}
+    if arguments.check_task:
         from search.check_task import report_check
 
-        return report_check(config, display)
+        return report_check(config or changed(config_of(arguments.resume), moved), display)
+    if config is None:
+        folder, config = RunFolder.resume(arguments.resume, display.say)
+        config = changed(config, moved)
     else:
         folder = RunFolder.create(config, display.say)
     try:
@@ -167,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (KeyboardInterrupt, Exception) as error:
         if not comes_of_interrupt(error):
             raise
-        display.say(f"interrupted; carry on with --resume {folder.address}")
+        display.say(f"interrupted; carry on with --resume {shlex.quote(folder.address)}")
         return 130
     finally:
         folder.release()
@@ -178,7 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a delivered model, 1 if there is none, 2 for a mistake of the user."""
-    return exit_status(lambda: run(build_parser().parse_args(argv)))
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

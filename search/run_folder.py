@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -29,6 +30,7 @@ PLAIN_CONFIG = "settings.yaml"
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 JOURNAL = "optuna.journal"
+MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
 STAGES = "stages"
 RAY = "ray"
 """What Ray Tune and Ray Train keep while they work; deleted when a run is finished."""
@@ -116,7 +118,7 @@ class RunFolder:
             folder.release()
             raise RunFolderError(
                 f"run folder {folder.address}: holds a run already; carry it on with --resume "
-                f"{folder.address}, or name another with --out"
+                f"{shlex.quote(folder.address)}, or name another with --out"
             )
         folder.finish_stage("format", STAGES_FORMAT)
         folder.keep_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
@@ -191,7 +193,8 @@ class RunFolder:
             )
         if finished and storage.read(MANIFEST) is None:
             raise RunFolderError(
-                f"run folder {place}: the run is not finished; carry it on with --resume {place}"
+                f"run folder {place}: the run is not finished; carry it on with --resume "
+                f"{shlex.quote(place)}"
             )
         if not finished and storage.read(MANIFEST) is not None:
             raise RunFolderError(
@@ -328,15 +331,17 @@ def _copy(storage: Storage, path: Path, more: Sequence[str]) -> None:
             Folder(path).keep(name, data)
 
 
-def local_copy(address: str) -> Path:
+def local_copy(address: str, part: str = "") -> Path:
     """Return a folder with what the run at a folder, or a URI, has left so far.
 
-    Raises RunFolderError if there is none.
+    `part` is a folder of the run with a model of its own, empty or with "/" at its end. Raises
+    RunFolderError if there is no run.
     """
     if is_uri(address):
         path = node_cache(None) / "seen" / node_name(address)
         _make_folder(path)
-        _copy(Storage(address), path, (CONFIG, MANIFEST, PLAN))
+        more = [f"{part}{name}" for name in (PLAIN_CONFIG, MANIFEST, PLAN)] if part else []
+        _copy(Storage(address), path, (CONFIG, MANIFEST, PLAN, *more))
     else:
         path = Path(address)
     if not (path / CONFIG).is_file():

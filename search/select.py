@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from search.exit_status import exit_status
+from search.cli import command_parser, positive, run_command, share, whole
 from spaces.errors import ConfigError, RunFolderError
+from trainables.settings import SELECTIONS
 
 if TYPE_CHECKING:
     from search.config import RunConfig
     from search.ledger import Ledger, TrialRecord
     from search.progress import Display
     from search.run_folder import RunFolder
-
-SELECTIONS = "selections"
 
 
 @dataclass(frozen=True)
@@ -126,15 +125,13 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from search.run import Parser
-
-    parser = Parser(prog="python -m search.select", description=(__doc__ or "").split("\n\n")[0])
+    parser = command_parser("select", __doc__)
     parser.add_argument("run", help="folder, or URI, of a finished run")
-    parser.add_argument("--budget", type=float, help="relative metric loss allowed (the run's)")
+    parser.add_argument("--budget", type=share, help="relative metric loss allowed (the run's)")
     parser.add_argument(
-        "--max-latency-ms", type=float, help="of a batch, as the run timed its baseline"
+        "--max-latency-ms", type=positive, help="of a batch, as the run timed its baseline"
     )
-    parser.add_argument("--max-size-bytes", type=int, help="of the exported files")
+    parser.add_argument("--max-size-bytes", type=whole(1), help="of the exported files")
     parser.add_argument("--address", help="of a running Ray cluster; default: a local one")
     return parser
 
@@ -161,7 +158,7 @@ def run(given: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a model, 1 if none keeps its promise, 2 for a mistake of the user."""
-    return exit_status(lambda: run(build_parser().parse_args(argv)))
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from search.manifest import Manifest
 from search.progress import Display, trial_table
 from search.report import PAGE, PICTURES, write_report
 from search.retrain import places_of_retrain, retrain_winner
-from search.run_folder import RAY, RunFolder, run_once
+from search.run_folder import JOURNAL, RAY, RunFolder, run_once
 from search.stage_values import build_space, read_layers
 from search.surveys import study_latency, study_references, study_sensitivity
 from search.tuning import room, search_plans
@@ -77,7 +77,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
     with cluster_of(config, display) as cluster:
         display.say(
             f"{'ray':<12} {cluster.nodes} nodes, {cluster.cpus} cores, {cluster.gpus} GPUs, "
-            f"dashboard http://{cluster.dashboard} (token: ray get-auth-token)"
+            f"{dashboard_line(cluster.dashboard)}"
         )
         display.say(f"{'run':<12} {run.address}")
         check_storage(config, cluster)
@@ -88,7 +88,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
         say_estimate(study, baseline, len(ledger.records))
         if dry:
             display.say("nothing was searched yet")
-            say_next(display, run.address, finished=False)
+            say_next(display, run, finished=False)
             return run.address
         try:
             with timed(
@@ -107,7 +107,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
     display.console.print(trial_table(ledger.front(), config.budget, "\nPareto front on val"))
     say_result(display, config, ledger, winner["trial"], manifest)
     report_run(run, display)
-    say_next(display, run.address, finished=True)
+    say_next(display, run, finished=True)
     return join(run.address, MODEL)
 
 
@@ -128,10 +128,18 @@ def say_estimate(study: StudyContext, baseline: dict[str, Any], done: int) -> No
     study.display.say(f"{'ahead':<12} {guess.in_words(left, places)}")
 
 
-def say_next(display: Display, address: str, *, finished: bool) -> None:
+def dashboard_line(dashboard: str | None) -> str:
+    """Return where a cluster's dashboard is."""
+    if dashboard is None:
+        return "no dashboard"
+    return f"dashboard http://{dashboard} (token: ray get-auth-token)"
+
+
+def say_next(display: Display, run: RunFolder, *, finished: bool) -> None:
     """Say what can be done with a run, each a line to paste."""
     display.say("\nnext:")
-    for step in next_steps(address, finished):
+    journal = run.path / JOURNAL
+    for step in next_steps(run.address, finished, journal if journal.is_file() else None):
         display.say(f"  {step.command}    # {step.what}")
 
 

@@ -9,52 +9,46 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from search.exit_status import exit_status
-from search.run_folder import delivered_plan, read_config
+from search.cli import command_parser, run_command, whole
+from search.delivered import open_delivered
 from trainables.jobs import timing_job
-from trainables.settings import TrialSettings
 
 
-def time_run(run: Path, batch: int, threads: int, warmup: int, runs: int) -> tuple[float, float]:
+def time_run(run: str, batch: int, threads: int, warmup: int, runs: int) -> tuple[float, float]:
     """Return the mean milliseconds a batch of the baseline and of the delivered model.
 
-    Raises RunFolderError for a folder without both.
+    Raises RunFolderError for a run without both.
     """
-    plan = delivered_plan(run)
-    config = read_config(run)
-    settings = TrialSettings(
-        config.task,
-        str(run),
-        str(run),
-        task_options=config.task_options,
-        latency_batch=batch,
-        threads=threads,
-    )
-    folders = [str(run / "baseline"), str(run / "model")]
-    before, after = timing_job(settings, plan, folders, warmup, runs)
+    found = open_delivered(run)
+    settings = replace(found.settings, latency_batch=batch, threads=threads)
+    before, after = timing_job(settings, found.files, found.plan, found.models, warmup, runs)
     return before, after
 
 
+def build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("timing", __doc__)
+    parser.add_argument("run", help="the run's folder, or its URI")
+    parser.add_argument("--batch", type=whole(1), default=1, help="samples a run (1)")
+    parser.add_argument("--threads", type=whole(1), default=1, help="of the engine (1)")
+    parser.add_argument("--warmup", type=whole(0), default=10, help="runs that do not count (10)")
+    parser.add_argument("--runs", type=whole(1), default=50, help="runs that do (50)")
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    before, after = time_run(given.run, given.batch, given.threads, given.warmup, given.runs)
+    print(
+        f"mean of {given.runs} runs after {given.warmup}, batch {given.batch}, "
+        f"{given.threads} threads: {before:.2f} to {after:.2f} ms ({before / after:.2f}x)"
+    )
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m search.timing", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run folder")
-    parser.add_argument("--batch", type=int, default=1, help="samples a run (1)")
-    parser.add_argument("--threads", type=int, default=1, help="of the engine (1)")
-    parser.add_argument("--warmup", type=int, default=10, help="runs that do not count (10)")
-    parser.add_argument("--runs", type=int, default=50, help="runs that do (50)")
-    given = parser.parse_args(argv)
-
-    def command() -> int:
-        before, after = time_run(given.run, given.batch, given.threads, given.warmup, given.runs)
-        print(
-            f"mean of {given.runs} runs after {given.warmup}, batch {given.batch}, "
-            f"{given.threads} threads: {before:.2f} to {after:.2f} ms ({before / after:.2f}x)"
-        )
-        return 0
-
-    return exit_status(command)
+    """Return 0 for a timing, 2 for a mistake of the user."""
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

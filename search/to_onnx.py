@@ -7,26 +7,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.exit_status import exit_status
-from search.run_folder import delivered_plan, read_config
+from clusters.storage import is_uri
+from search.cli import command_parser, run_command
+from search.delivered import open_delivered
 from trainables.jobs import onnx_job
-from trainables.settings import TrialSettings
+from trainables.settings import MODEL
 
 FILE = "model.onnx"
 
 
-def to_onnx(run: Path, target: Path | None = None) -> Path:
+def to_onnx(run: str, target: Path | None = None) -> Path:
     """Return the ONNX file of a finished run's model, or of an applied plan's.
 
-    Raises RunFolderError for a folder without a model, and what `export_onnx` raises.
+    By default it is in the run's folder, of a run on storage in this one. Raises RunFolderError
+    for a folder without a model, and what `export_onnx` raises.
     """
-    plan = delivered_plan(run)
-    config = read_config(run)
-    settings = TrialSettings(
-        config.task, str(run), str(run), task_options=config.task_options, threads=config.threads
-    )
-    file = (target or run / FILE).absolute()
-    done = onnx_job(settings, plan, str(run / "model"), str(file))
+    found = open_delivered(run)
+    default = Path(FILE) if is_uri(run) else found.folder / FILE
+    file = (target or default).absolute()
+    model = str(found.folder / MODEL)
+    done = onnx_job(found.settings, found.files, found.plan, model, str(file))
     print(
         f"{file}: {done['size_bytes'] / 1e3:,.0f} kB, outputs within {done['difference']:.1%} of "
         "their spread of Paddle's"
@@ -34,18 +34,21 @@ def to_onnx(run: Path, target: Path | None = None) -> Path:
     return file
 
 
+def build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("to_onnx", __doc__)
+    parser.add_argument("run", help="the run's folder, or its URI")
+    parser.add_argument("--out", type=Path, help=f"the file (RUN/{FILE}; of a URI {FILE})")
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    to_onnx(given.run, given.out)
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 for a file, 1 if the model cannot be converted, 2 for a mistake of the user."""
-    parser = argparse.ArgumentParser(prog="python -m search.to_onnx", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run folder")
-    parser.add_argument("--out", type=Path, help=f"the file (RUN/{FILE})")
-    given = parser.parse_args(argv)
-
-    def command() -> int:
-        to_onnx(given.run, given.out)
-        return 0
-
-    return exit_status(command)
+    return run_command(build_parser, run, argv)
 
 
 if __name__ == "__main__":

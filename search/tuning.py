@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ def search_plans(
             if len(ledger.records) == before and not searcher.exhausted:
                 raise StudyError(
                     "Ray Tune ended without a finished trial; the run can be carried on with "
-                    f"--resume {run.address}"
+                    f"--resume {shlex.quote(run.address)}"
                 )
     failed = ledger.failed()
     if failed and len(failed) == len(ledger.records):

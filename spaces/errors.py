@@ -18,7 +18,13 @@ They live here because every other package may depend on `spaces`.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+# Characters of a line that is printed for an error: four lines of a terminal 80 wide.
+LINE = 300
+# Characters of a value within such a line: the rest of the line says what is allowed.
+VALUE = 60
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -27,15 +33,50 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """Return what an exception says as one line of at most `limit` characters.
+def printable(text: str) -> str:
+    """Return a text whose characters only print: a terminal obeys no escape sequence in it.
+
+    Newlines, tabs and spaces stay. Control characters, marks that change the direction of writing
+    and halves of characters are written as Python escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t\u00a0" else ascii(c)[1:-1] for c in text)
+
+
+def short(text: str, limit: int = LINE) -> str:
+    """Return a text as one printable line of at most `limit` characters.
+
+    A longer one loses its middle: it begins with what is wrong and ends with what to do.
+    """
+    line = printable(" ".join(text.split()))
+    if len(line) <= limit:
+        return line
+    tail = limit // 3
+    return f"{line[: limit - tail - 3]}...{line[-tail:]}"
+
+
+def shown(value: object, limit: int = VALUE) -> str:
+    """Return a value as Python writes it, shortened. Large containers are not written out."""
+    writer = reprlib.Repr()
+    writer.maxstring = writer.maxother = writer.maxlong = limit
+    try:
+        text = writer.repr(value)
+    except ValueError:
+        # Python writes no whole number of more than 4300 digits.
+        text = f"a value of type {type(value).__name__}"
+    return short(text, limit)
+
+
+def one_line(error: BaseException, limit: int = LINE) -> str:
+    """Return what an exception says as one printable line of at most `limit` characters.
 
     Paddle puts a traceback of its own before the message; the first line that speaks
     of an error is the telling one.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower()] or lines or ["no message"]
-    return f"{type(error).__name__}: {telling[0]}"[:limit]
+    return printable(f"{type(error).__name__}: {telling[0]}")[:limit]
 
 
 class SearchError(Exception):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.node import Node
+from trainables.node import Node, RunFiles
 from trainables.settings import BASELINE, MODEL, TrialSettings, candidate_name
 
 if TYPE_CHECKING:
@@ -186,16 +186,21 @@ def final_job(
 
 
 def timing_job(
-    settings: TrialSettings, plan: dict[str, Any], folders: list[str], warmup: int, runs: int
+    settings: TrialSettings,
+    files: RunFiles,
+    plan: dict[str, Any],
+    folders: list[str],
+    warmup: int,
+    runs: int,
 ) -> list[float]:
     """Return the mean milliseconds of the float baseline and of the plan's model, in that order."""
     from spaces.plan import Plan
     from trainables.compression.quantization import first_samples
     from trainables.engine import Engine
     from trainables.latency import mean_of_runs
-    from trainables.loading import load_task
+    from trainables.loading import study_task
 
-    inputs = first_samples(load_task(settings.task, settings.task_options), settings.latency_batch)
+    inputs = first_samples(study_task(settings, files), settings.latency_batch)
     precisions: tuple[Precision, Precision] = (
         "float",
         Plan.from_json(plan).quantization.precision,
@@ -251,15 +256,15 @@ def reexport_job(
 
 
 def onnx_job(
-    settings: TrialSettings, plan: dict[str, Any], folder: str, target: str
+    settings: TrialSettings, files: RunFiles, plan: dict[str, Any], folder: str, target: str
 ) -> dict[str, Any]:
     """Write an exported model as ONNX; return its `difference` and `size_bytes`."""
     from spaces.plan import Plan
     from trainables.compression.quantization import CHECKED_SAMPLES, first_samples
-    from trainables.loading import load_task
+    from trainables.loading import study_task
     from trainables.onnx_export import export_onnx
 
-    inputs = first_samples(load_task(settings.task, settings.task_options), CHECKED_SAMPLES)
+    inputs = first_samples(study_task(settings, files), CHECKED_SAMPLES)
     precision = Plan.from_json(plan).quantization.precision
     difference = export_onnx(Path(folder), Path(target), inputs, precision, settings.threads)
     return {"difference": difference, "size_bytes": Path(target).stat().st_size}

@@ -50,7 +50,7 @@ def resolve(spec: str) -> tuple[str, str]:
         found = None if module.startswith(".") else importlib.util.find_spec(module)
     except (ModuleNotFoundError, ValueError):
         found = None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(
             f"task {spec!r}: importing the package of {module} fails with "
             f"{one_line(error)}; mend it"
@@ -72,7 +72,7 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     module_name, attribute = resolve(spec)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(
             f"task {spec!r}: importing {module_name} fails with {one_line(error)}; mend it"
         ) from error
@@ -91,7 +91,7 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
         task = factory(**(options or {}))
     except SearchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(f"task {spec!r}: {attribute}() fails with {one_line(error)}") from error
     missing = [demand for demand in DEMANDS if not hasattr(task, demand)]
     if missing:

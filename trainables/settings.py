@@ -13,6 +13,7 @@ from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, P
 BASELINE = "baseline"
 MODEL = "model"
 INPUTS = "inputs"
+SELECTIONS = "selections"
 
 
 def reference_name(plan: Plan) -> str:

@@ -1,3 +1,4 @@
+import shlex
 import sys
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_what_is_next_depends_on_whether_the_run_is_finished():
     commands = [step.command for step in next_steps("RUN", True)]
     assert all("RUN" in command for command in commands)
     assert not any("--resume" in command for command in commands)
+
+
+def test_lines_to_paste_are_quoted_and_a_dashboard_gets_a_file(monkeypatch):
+    monkeypatch.setattr("search.advice.find_spec", lambda name: name)
+    address = "s3://bucket/my runs/it's?region=eu&x=1"
+    journal = Path("/home/me/my cache/optuna.journal")
+    for finished in (True, False):
+        for step in next_steps(address, finished, journal):
+            words = shlex.split(step.command)
+            assert {address, str(journal)} & set(words), step.command
+            assert "optuna-dashboard" not in words or address not in words
+    assert not any("optuna" in step.command for step in next_steps(address, True))
 
 
 def test_steps_name_a_python_that_the_shell_finds(monkeypatch, tmp_path):

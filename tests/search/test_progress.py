@@ -1,9 +1,15 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from search import progress
-from search.progress import Display
+from search.findings import read_findings
+from search.ledger import Ledger
+from search.progress import Display, trial_table
+from search.report import say_findings
+from search.store import Store
+from tests.search.made_run import make_run
 
 
 def display(terminal):
@@ -43,3 +49,37 @@ def test_waiting_shows_only_on_a_terminal():
     with shown.waiting("12 models"):
         pass
     assert "12 models" in file.getvalue()
+
+
+# Of an error, a task's name or a path: markup of rich's, colours of a terminal, a line sent back.
+HOSTILE = "KeyError: '[/red] [bold]x[/] [/]' \x1b[31mred\x1b]0;title\x07 \u202eback"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_others_wrote_is_shown_as_it_is(terminal, tmp_path, result, record, open_ledger):
+    shown, file = display(terminal)
+    ledger = open_ledger()
+    with shown.trials(ledger, 2), shown.stage("search", HOSTILE):
+        ledger.record(record(0, result("FAILED", reason=HOSTILE), origin=HOSTILE))
+    shown.say(HOSTILE)
+    with shown.bar(HOSTILE, 2) as advance:
+        advance()
+    with shown.waiting(HOSTILE):
+        pass
+    shown.console.print(trial_table(list(ledger.records.values()), 0.1, "trials"))
+    text = file.getvalue()
+    assert "[/red] [bold]x[/] [/]" in text
+    assert "\x1b[31mred" not in text and "\x1b]0;" not in text
+    assert "\x07" not in text and "\u202e" not in text
+    assert "\\x1b[31mred" in text
+
+
+def test_a_report_shows_what_others_wrote_as_it_is(tmp_path, result, record):
+    run = make_run(tmp_path / "[/] \x1b[31mrun", 2)
+    ledger = Ledger.load(Store(run), 0.1, ())
+    plan = record(0, result("FAILED")).plan
+    ledger.record(record(9, result("COMPLETE", 0.0, 0.1), plan, origin=HOSTILE))
+    shown, file = display(terminal=True)
+    say_findings(read_findings(str(run)), shown.console)
+    text = file.getvalue()
+    assert "\x1b[31m" not in text and "\\x1b[31mrun" in text

@@ -188,3 +188,14 @@ def test_a_factory_that_raises_is_refused(module):
 def test_a_type_error_inside_the_factory_is_not_blamed_on_options(module):
     source = "def make_task():\n    return None + 1"
     assert "does not take" not in refusal(load_task, f"{module(source)}:make_task")
+
+
+@pytest.mark.parametrize("status", ["0", "1", ""])
+def test_a_task_that_ends_the_process_is_refused(module, status):
+    leave = f"import sys\nsys.exit({status})"
+    name = module(COMPLETE, package=leave)
+    for call in (resolve, load_task):
+        assert "SystemExit" in refusal(call, f"{name}:make_task")
+    assert "SystemExit" in refusal(load_task, f"{module(leave)}:make_task")
+    later = f"import sys\ndef make_task():\n    sys.exit({status})"
+    assert "SystemExit" in refusal(load_task, f"{module(later)}:make_task")

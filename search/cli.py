@@ -1,0 +1,86 @@
+"""What all commands share: their parser, the values of their flags, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from spaces.errors import ConfigError, SearchError, UserError, short
+
+# A whole number on a command line is a count or a number of bytes: an int64, as in the tables.
+LARGEST = 2**63 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; {self.prog} --help lists what is allowed")
+
+
+def command_parser(
+    name: str, about: str | None, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Return the parser of `python -m search.NAME`; `about` is its module's docstring."""
+    return Parser(
+        prog=f"python -m search.{name}",
+        description=(about or "").split("\n\n")[0],
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to below 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 to below 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """Return a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from `least` on."""
+
+    def read(text: str) -> int:
+        value = int(text)
+        if not least <= value <= LARGEST:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
+        return value
+
+    # What argparse calls the value of a text that is no number.
+    read.__name__ = "whole number"
+    return read
+
+
+def run_command(
+    build_parser: Callable[[], argparse.ArgumentParser],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+) -> int:
+    """Return what a command returns; 1 if it has to give up, 2 for a mistake of the user.
+
+    What stood in its way is one line on stderr.
+    """
+    try:
+        return run(build_parser().parse_args(argv))
+    except SearchError as error:
+        print(short(f"error: {error}"), file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    except OSError as error:
+        # What a user's files and disks do: a full disk, a name that is too long, no permission.
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(
+            short(f"error: {place}{error.strerror or error}; check the path, and the disk's room"),
+            file=sys.stderr,
+        )
+        return 2
