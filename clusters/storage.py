@@ -45,11 +45,13 @@ def _open(uri: str) -> tuple[fs.FileSystem, str]:
             system, path = fs.FileSystem.from_uri(uri)
         else:
             system, path = fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise StorageError(
             f"storage {uri}: {one_line(error)}; give a folder, or a URI that pyarrow opens, "
             "such as s3://bucket/runs"
         ) from error
+    if system.type_name in OBJECT_STORES and not path.strip("/"):
+        raise StorageError(f"storage {uri}: names no bucket; give one, such as s3://bucket/runs")
     return system, path
 
 
@@ -183,6 +185,14 @@ class Storage:
         """
         if self._has_folders and not self._exists():
             raise OSError(f"{self.path} is not there")
+
+    def is_there(self) -> bool:
+        """Return whether the folder is there, without waiting; an object store has none to miss."""
+        try:
+            return not self._has_folders or self._exists()
+        except OSError:
+            # It does not answer: what reads it next waits, and says so.
+            return True
 
     def _exists(self) -> bool:
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)

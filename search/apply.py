@@ -96,6 +96,16 @@ def settings_from(given: argparse.Namespace) -> Any:
     return config_from(given, {**flags, "budget": 0.0})
 
 
+def check_given(given: argparse.Namespace) -> None:
+    """Raise ConfigError for a file of the plan's that cannot be read, before anything starts."""
+    from search.ways import parse_ratios, parse_sensitivities
+
+    if given.way == "explicit":
+        parse_ratios(given.ratios)
+    if getattr(given, "sensitivities", None) is not None:
+        parse_sensitivities(given.sensitivities)
+
+
 def list_groups(config: RunConfig, display: Display) -> int:
     """Print every group with what shrinks with it, and what is left out."""
     import tempfile
@@ -187,6 +197,7 @@ def run(given: argparse.Namespace) -> int:
     from trainables.loading import resolve
 
     resolve(config.task)
+    check_given(given)
     # Ray takes seconds to import, and no mistake above needs it.
     from search.progress import Display
     from search.run_folder import RunFolder

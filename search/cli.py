@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from spaces.errors import ConfigError, SearchError, UserError, short
+from spaces.errors import ConfigError, SearchError, UserError, short, shown
 
 # A whole number on a command line is a count or a number of bytes: an int64, as in the tables.
 LARGEST = 2**63 - 1
@@ -32,9 +32,16 @@ def command_parser(
     )
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number") from error
+
+
 def share(text: str) -> float:
     """Return a number from 0 to below 1."""
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 0 to below 1")
     return value
@@ -42,7 +49,7 @@ def share(text: str) -> float:
 
 def positive(text: str) -> float:
     """Return a finite number above 0."""
-    value = float(text)
+    value = _number(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
@@ -52,13 +59,16 @@ def whole(least: int) -> Callable[[str], int]:
     """Return a reader of whole numbers from `least` on."""
 
     def read(text: str) -> int:
-        value = int(text)
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
         if not least <= value <= LARGEST:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
+            raise argparse.ArgumentTypeError(
+                f"{shown(text)} is not a whole number from {least} to {LARGEST}"
+            )
         return value
 
-    # What argparse calls the value of a text that is no number.
-    read.__name__ = "whole number"
     return read
 
 

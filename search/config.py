@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import clusters
-from spaces.errors import ConfigError, did_you_mean
+from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
 from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, QuantizationChoice
+from trainables.yaml_reader import YamlError, read_yaml
 
 PROFILES = Path(clusters.__file__).parent
 
@@ -143,7 +144,7 @@ def unknown_setting(name: str) -> str:
 def _describe(error: ValidationError) -> str:
     """Return one line: the setting, what it was given, what is allowed."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = short(".".join(str(part) for part in first["loc"]), VALUE)
     if first["type"] == "extra_forbidden":
         return unknown_setting(name)
     if first["type"] == "missing":
@@ -151,18 +152,19 @@ def _describe(error: ValidationError) -> str:
     allowed = first["msg"].replace("Input should be", "it should be")
     meaning = RunConfig.model_fields[str(first["loc"][0])].description or ""
     mend = f"give another with -o {name}=VALUE" if len(first["loc"]) == 1 else "mend the entry"
-    return f"{name} cannot be {first['input']!r}: {allowed} ({meaning.split('.')[0]}); {mend}"
+    given = shown(first["input"])
+    return f"{name} cannot be {given}: {allowed} ({meaning.split('.')[0]}); {mend}"
 
 
 def parse_override(text: str) -> tuple[str, Any]:
     """Return key and value of "key=value"; the value is read as YAML."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"-o {text!r} is not key=value; write for example -o trials=40")
+        raise ConfigError(f"-o {shown(text)} is not key=value; write for example -o trials=40")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"-o {text!r}: the value is not YAML; quote it") from error
+        return key.strip(), read_yaml(value)
+    except YamlError as error:
+        raise ConfigError(f"-o {shown(text)}: the value is not YAML ({error}); quote it") from error
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -180,10 +182,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
 def parse_config(text: str, source: object) -> dict[str, Any]:
     """Return the settings that a YAML text has."""
     try:
-        loaded = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        line = str(error).splitlines()[0]
-        raise ConfigError(f"configuration {source}: not YAML ({line}); write key: value") from error
+        loaded = read_yaml(text)
+    except YamlError as error:
+        raise ConfigError(
+            f"configuration {source}: not YAML ({error}); write key: value"
+        ) from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -198,9 +201,9 @@ def read_profile(name: str) -> dict[str, Any]:
     """
     known = {path.stem: path for path in PROFILES.glob("*.yaml")}
     path = known.get(name, Path(name))
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (False, too, for a name that is too long)
         raise ConfigError(
-            f"cluster {name!r}: no such profile; give one of {', '.join(sorted(known))}, or a "
+            f"cluster {shown(name)}: no such profile; give one of {', '.join(sorted(known))}, or a "
             "YAML file of settings"
         )
     return read_config_file(path)

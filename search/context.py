@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from clusters.connect import Cluster, connected
@@ -16,7 +15,7 @@ from search.progress import Display
 from search.run_folder import RunFolder, run_once
 from search.store import Store
 from trainables.node import Node
-from trainables.settings import INPUTS, TrialSettings
+from trainables.settings import INPUTS, TrialSettings, user_path
 
 # Of a resource that only says which nodes may be used; a thousand tasks fit on one.
 A_LITTLE = 0.001
@@ -55,7 +54,7 @@ def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
         found = {}
         for option in config.ship if run.folder.storage is not None else ():
             value = config.task_options.get(option)
-            source = Path(value).expanduser() if isinstance(value, str) else None
+            source = user_path(value) if isinstance(value, str) else None
             if source is not None and source.exists():
                 name = f"{INPUTS}/{option}"
                 target = run.path / name / source.name

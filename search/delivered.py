@@ -15,7 +15,7 @@ from search.manifest import digests
 from search.run_folder import MODEL_FILES, RunFolder, delivered_plan, local_copy, read_config
 from spaces.errors import RunFolderError
 from trainables.node import OneFolder, RunFiles
-from trainables.settings import BASELINE, MODEL, SELECTIONS, TrialSettings
+from trainables.settings import BASELINE, MODEL, SELECTIONS, TrialSettings, user_path
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def open_delivered(address: str) -> Delivered:
             files.fetch(path, f"{part}{name}")
         folder = path / part
     else:
-        path = folder = Path(address).expanduser().absolute()
+        path = folder = user_path(address).absolute()
         files = OneFolder()
     plan, config = delivered_plan(folder), read_config(folder)
     manifest = RunFolder(folder).manifest

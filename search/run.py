@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.cli import command_parser, run_command
-from spaces.errors import ConfigError, StorageError, UserError
+from spaces.errors import ConfigError, StorageError, UserError, shown
 
 if TYPE_CHECKING:
     from search.config import RunConfig
@@ -79,6 +79,7 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
     flags, the last winning."""
     from search.config import build_config, parse_override, read_config_file, read_profile
     from search.settings_file import read_settings_file
+    from trainables.settings import user_path
 
     file = read_config_file(Path(arguments.config)) if arguments.config else {}
     if getattr(arguments, "cluster", None) is not None:
@@ -88,7 +89,12 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
     given = {name: getattr(arguments, name) for name in TASK_FILES if getattr(arguments, name)}
     if given:
         options = dict(overrides).get("task_options", file.get("task_options")) or {}
-        paths = {name: str(Path(path).expanduser().absolute()) for name, path in given.items()}
+        if not isinstance(options, dict):
+            raise ConfigError(
+                f"task_options cannot be {shown(options)}: give a mapping, for example "
+                "-o 'task_options={image_size: 64}'"
+            )
+        paths = {name: str(user_path(path).absolute()) for name, path in given.items()}
         flags = {**flags, "task_options": {**options, **paths}}
     return build_config(file, overrides, flags)
 

@@ -23,7 +23,7 @@ from search.folder import Folder
 from search.store import SCHEMAS
 from spaces.errors import ConfigError, RunFolderError
 from trainables.node import OneFolder, RunFiles
-from trainables.settings import node_cache
+from trainables.settings import node_cache, user_path
 
 CONFIG = "config.yaml"
 PLAIN_CONFIG = "settings.yaml"
@@ -132,7 +132,7 @@ class RunFolder:
         """
         if config.storage is not None:
             raise ConfigError("storage is for a search; leave it out, and name a folder with --out")
-        path = Path(config.out).expanduser() if config.out else None
+        path = user_path(config.out) if config.out else None
         if path is not None and path.is_dir() and any(path.iterdir()):
             raise RunFolderError(f"folder {path}: is not empty; name another with --out")
         folder = cls._make(config, "applied")
@@ -141,7 +141,7 @@ class RunFolder:
 
     @classmethod
     def _make(cls, config: RunConfig, parent: str) -> RunFolder:
-        path = Path(config.out or f"{parent}/{_default_name(config)}").expanduser().absolute()
+        path = user_path(config.out or f"{parent}/{_default_name(config)}").absolute()
         _make_folder(path)
         folder = cls(path)
         folder._acquire()
@@ -159,7 +159,7 @@ class RunFolder:
                 "give a plain name with --out"
             )
         base = config.storage
-        uri = join(base if is_uri(base) else str(Path(base).expanduser().absolute()), name)
+        uri = join(base if is_uri(base) else str(user_path(base).absolute()), name)
         storage = Storage(uri, config.storage_patience_s, say)
         storage.create()
         return cls._on_storage(storage, config)
@@ -184,9 +184,9 @@ class RunFolder:
         it is the other kind, still going, or of a version whose stages left something else.
         """
         local = not is_uri(str(address))
-        place = str(Path(address).expanduser().absolute()) if local else str(address)
+        place = str(user_path(str(address)).absolute()) if local else str(address)
         storage = Storage(place, say=say)
-        text = storage.read(CONFIG) if not local or Path(place).is_dir() else None
+        text = storage.read(CONFIG) if storage.is_there() else None
         if text is None:
             raise RunFolderError(
                 f"run folder {place}: holds no run; name the folder that an earlier run printed"
@@ -341,9 +341,12 @@ def local_copy(address: str, part: str = "") -> Path:
         path = node_cache(None) / "seen" / node_name(address)
         _make_folder(path)
         more = [f"{part}{name}" for name in (PLAIN_CONFIG, MANIFEST, PLAN)] if part else []
-        _copy(Storage(address), path, (CONFIG, MANIFEST, PLAN, *more))
+        storage = Storage(address)
+        if not storage.is_there():
+            raise RunFolderError(f"run folder {address}: holds no run; name one that a run printed")
+        _copy(storage, path, (CONFIG, MANIFEST, PLAN, *more))
     else:
-        path = Path(address)
+        path = user_path(address)
     if not (path / CONFIG).is_file():
         raise RunFolderError(f"run folder {address}: holds no run; name one that a run printed")
     return path

@@ -7,11 +7,10 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 import spaces
-from spaces.errors import ConfigError
+from spaces.errors import VALUE, ConfigError, one_line, short, shown
 from spaces.heuristics import (
     Sensitivities,
     equal_loss_threshold,
@@ -22,6 +21,7 @@ from spaces.heuristics import (
 from spaces.layers import Layer, LayerCosts
 from spaces.plan import Plan, QuantizationChoice
 from spaces.space import Space
+from trainables.yaml_reader import YamlError, read_yaml
 
 PRESETS = Path(spaces.__file__).parent / "presets"
 
@@ -49,6 +49,20 @@ def read_sensitivities(name: str, space: Space) -> tuple[Sensitivities, str]:
     `name` is its path, or that of a table that is shipped. Raises ConfigError if it cannot be
     read, or knows none of the model's groups.
     """
+    curves, data = parse_sensitivities(name)
+    if not any(group.name in curves for group in space.groups):
+        raise ConfigError(
+            f"sensitivities {name}: measured on another model ({short(data, VALUE)}); "
+            f"this one has groups such as {space.groups[0].name}"
+        )
+    return curves, data
+
+
+def parse_sensitivities(name: str) -> tuple[Sensitivities, str]:
+    """Return the curves of a file, or of a table that is shipped, and what data they are of.
+
+    Raises ConfigError if it cannot be read.
+    """
     path = PRESETS / f"{name}.json" if name in shipped() else Path(name)
     try:
         content = json.loads(path.read_text())
@@ -56,44 +70,52 @@ def read_sensitivities(name: str, space: Space) -> tuple[Sensitivities, str]:
             str(group): [(float(ratio), float(loss)) for ratio, loss in curve]
             for group, curve in content["curves"].items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ConfigError(
-            f"sensitivities {path}: not a readable table ({error}); give a file written by "
-            f"search.apply sensitivities, or one of {', '.join(shipped())}"
+            f"sensitivities {shown(name)}: not a readable table ({one_line(error, 90)}); give a "
+            f"file written by search.apply sensitivities, or one of {', '.join(shipped())}"
         ) from error
-    if not any(group.name in curves for group in space.groups):
-        raise ConfigError(
-            f"sensitivities {path}: measured on another model ({content.get('data')}); "
-            f"this one has groups such as {space.groups[0].name}"
-        )
     return curves, str(content.get("data"))
 
 
+def parse_ratios(text: str) -> Mapping[str, Any]:
+    """Return what "group=0.3,other=0.5", or a YAML file of such a mapping, says of each group.
+
+    Raises ConfigError if it is neither.
+    """
+    help_ = "write group=0.3,other=0.5, or name a YAML file of such a mapping"
+    if "=" in text:
+        pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+        return {name.strip(): value for name, _, value in pairs}
+    try:
+        given = read_yaml(Path(text).read_text())
+    except (OSError, UnicodeDecodeError, YamlError) as error:
+        raise ConfigError(f"--ratios {shown(text)}: {one_line(error)}; {help_}") from error
+    if not isinstance(given, dict) or not given:
+        raise ConfigError(f"--ratios {shown(text)}: names no group; {help_}")
+    return given
+
+
 def read_ratios(text: str, space: Space) -> Mapping[str, float]:
-    """Return the ratios of "group=0.3,other=0.5", or of a YAML file of such a mapping.
+    """Return the ratios of `parse_ratios`.
 
     Raises ConfigError for a group that the model lacks, or a ratio that is none.
     """
-    if Path(text).is_file():
-        given = yaml.safe_load(Path(text).read_text())
-    else:
-        pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-        given = {name.strip(): value for name, _, value in pairs}
-    if not isinstance(given, dict) or not given:
-        raise ConfigError(f"--ratios {text!r}: write group=0.3,other=0.5, or name a YAML file")
+    given = parse_ratios(text)
     known = {group.name for group in space.groups}
     ratios = {}
     for name, value in given.items():
         if name not in known:
             raise ConfigError(
-                f"--ratios: the model has no group {name!r}; search.apply groups lists those it has"
+                f"--ratios: the model has no group {shown(name)}; "
+                "search.apply groups lists those it has"
             )
         try:
             ratios[str(name)] = float(value)
         except (TypeError, ValueError):
             ratios[str(name)] = -1.0
         if not 0 <= ratios[str(name)] < 1:
-            raise ConfigError(f"--ratios: {name} cannot be {value!r}; give 0 to below 1")
+            raise ConfigError(f"--ratios: {name} cannot be {shown(value)}; give 0 to below 1")
     return ratios
 
 

@@ -28,12 +28,17 @@ def retrained_name(number: int) -> str:
     return f"retrained/{number:06d}"
 
 
+def user_path(text: str) -> Path:
+    """Return a path that may begin with "~"; that of a user unknown here is an ordinary name."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  (Path's own raises for such a user)
+
+
 def node_cache(given: str | None) -> Path:
     """Return where this node keeps what outlives a run."""
     if given is not None:
-        return Path(given).expanduser().absolute()
+        return user_path(given).absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "slimsearch"
+    return user_path(base) / "slimsearch"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import yaml
 
 from search.config import RunConfig
 from search.ledger import Ledger, TrialRecord
-from search.run_folder import CONFIG, RunFolder
+from search.run_folder import CONFIG, STAGES_FORMAT, RunFolder
 from search.stage_values import build_space, read_layers
 from search.store import Store
 from spaces.plan import Plan, QuantizationChoice
@@ -90,6 +90,7 @@ def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET):
     config = RunConfig(budget=budget, trials=planned, out=str(path))
     (path / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json")))
     run, store = RunFolder(path), Store(path)
+    run.finish_stage("format", STAGES_FORMAT)
     store.create()
     if stages:
         run.finish_stage("baseline", baseline())

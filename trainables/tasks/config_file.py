@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spaces.errors import TaskError
+from trainables.yaml_reader import YamlError, read_yaml
 
 
 def read_config(file: Path, toolkit: str, needed: str) -> dict[str, Any]:
@@ -17,14 +16,13 @@ def read_config(file: Path, toolkit: str, needed: str) -> dict[str, Any]:
     Raises TaskError if there is no such file, or it is not that.
     """
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise TaskError(
             f"config_file {file} is missing ({error.strerror}); name a {toolkit} YAML file"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise TaskError(f"config_file {file} is not YAML ({line}); mend it") from error
+    except (YamlError, UnicodeDecodeError) as error:
+        raise TaskError(f"config_file {file} is not YAML ({error}); mend it") from error
     if not isinstance(config, dict) or needed not in config:
         raise TaskError(f"config_file {file} has no {needed}; name a {toolkit} YAML file")
     return config
