@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from trainables.compression import layout, operators  # noqa: F401  enter their rules
 from trainables.compression.labels import Axes, LabelBook, Labels
-from trainables.compression.rules import RULES, Outputs, Seen, kept_by
+from trainables.compression.rules import RULES, Seen, kept_by
 from trainables.compression.tracing import Trace, trace
 from trainables.task import ModelInput
 
@@ -113,19 +113,7 @@ class _Follower:
         for operator in traced.operators:
             seen = Seen(operator, axes, traced.shapes, self.book)
             self._note_producer(seen)
-            known = RULES.get(operator.type)
-            read = [axes[name] for names in operator.inputs.values() for name in names]
-            if known is None:
-                reason = f"goes into {operator.type}, of which nothing is known"
-                found: Outputs = kept_by(seen, reason)
-            elif all(labels is None for one in read for labels in one):
-                found = {}
-            else:
-                found = known(seen)
-            for slot, result in found.items():
-                names = operator.outputs.get(slot, ())
-                several = result if isinstance(result, list) else [result]
-                axes.update(zip(names, several, strict=False))
+            axes.update(_labels_out(seen))
         for name in traced.outputs:
             for labels in axes[name]:
                 self.book.keep(labels, IS_OUTPUT)
@@ -150,6 +138,38 @@ class _Follower:
             owner = self._owner.get(int(labels[0])) if labels is not None and len(labels) else None
             if owner is not None and len(self.weights[owner[0]]) > 1:
                 self.producing.setdefault(owner, len(self.producing))
+
+
+def _labels_out(seen: Seen) -> dict[str, Axes]:
+    """Return the labels of an operator's outputs, by the rule for it."""
+    operator = seen.operator
+    known = RULES.get(operator.type)
+    read = [seen.axes[name] for names in operator.inputs.values() for name in names]
+    if all(labels is None for one in read for labels in one):
+        return {}
+    if known is None:
+        kept_by(seen, f"goes into {operator.type}, of which nothing is known")
+        return {}
+    found: dict[str, Axes] = {}
+    try:
+        for slot, result in known(seen).items():
+            several = result if isinstance(result, list) else [result]
+            found |= zip(operator.outputs.get(slot, ()), several, strict=False)
+        fits = all(_fit(labels, seen.shapes[name]) for name, labels in found.items())
+    except Exception:  # A form of an operator that its rule does not expect.
+        fits = False
+    if not fits:
+        # Channels before and behind it stay; those of the rest of the model do not depend on it.
+        kept_by(seen, f"goes into {operator.type} in a form that is not understood")
+        return {}
+    return found
+
+
+def _fit(axes: Axes, shape: Sequence[int]) -> bool:
+    """Return whether labels are those of a tensor of this shape."""
+    return len(axes) == len(shape) and all(
+        labels is None or len(labels) == size for labels, size in zip(axes, shape, strict=True)
+    )
 
 
 def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Dependencies:

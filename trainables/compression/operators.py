@@ -56,7 +56,8 @@ def _convolved(seen: Seen, reads: int, writes: int) -> Outputs:
     """
     source, weight = seen.into("Input"), seen.into("Filter")
     inputs, outputs = weight[reads], weight[writes]
-    assert inputs is not None and outputs is not None
+    if inputs is None or outputs is None:
+        return kept_by(seen, "is convolved by what is not a layer's weight")
     channels = source[1]
     groups = max(1, seen.number("groups", 1))
     if groups == 1:

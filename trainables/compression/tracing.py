@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import paddle
+from paddle.base.dygraph.base import param_guard
 
 from trainables.compression.modes import tracing
+from trainables.compression.sizes import known_sizes
 from trainables.task import ModelInput
 
 Shape = tuple[int, ...]
@@ -60,6 +63,20 @@ def _operator(op: Any) -> Operator:
     )
 
 
+@contextmanager
+def _as_variables(model: paddle.nn.Layer) -> Iterator[None]:
+    """Have the program's variables in place of the parameters, however code gets at them.
+
+    Paddle puts them there when a layer reads an attribute, but not when code iterates over a
+    `ParameterList`.
+    """
+    with ExitStack() as stack:
+        for layer in model.sublayers(include_self=True):
+            stack.enter_context(param_guard(layer._parameters))
+            stack.enter_context(param_guard(layer._buffers))
+        yield
+
+
 def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
     """Return the operators of a model's forward pass in the mode, training or not, it is in.
 
@@ -67,9 +84,12 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
     """
     program = paddle.static.Program()
     # Names of its own, or a trace would count up those that are given to layers.
+    named = {tensor.name: name for name, tensor in model.named_parameters()}
+    named |= {tensor.name: name for name, tensor in model.named_buffers()}
     with paddle.utils.unique_name.guard("traced_"), tracing(program):
         feeds = [paddle.static.data(i.name, [SAMPLES, *i.shape], i.dtype) for i in inputs]
-        outputs = _flat(model(*feeds))
+        with known_sizes(program), _as_variables(model):
+            outputs = _flat(model(*feeds))
     block = program.global_block()
     nested = {
         name
@@ -77,8 +97,7 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
         for op in other.ops
         for name in (*op.input_arg_names, *op.output_arg_names)
     }
-    named = {tensor.name: name for name, tensor in model.named_parameters()}
-    named |= {tensor.name: name for name, tensor in model.named_buffers()}
+    used = {name for other in program.blocks for op in other.ops for name in op.input_arg_names}
     return Trace(
         tuple(_operator(op) for op in block.ops),
         {
@@ -87,7 +106,7 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
             # Scopes and arrays of control flow have none.
             if variable.type == paddle.base.core.VarDesc.VarType.DENSE_TENSOR
         },
-        {name: structured for name, structured in named.items() if name in block.vars},
+        {name: structured for name, structured in named.items() if name in used},
         tuple(output.name for output in outputs),
         frozenset(nested),
     )
