@@ -72,8 +72,8 @@ def parse_sensitivities(name: str) -> tuple[Sensitivities, str]:
         }
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ConfigError(
-            f"sensitivities {shown(name)}: not a readable table ({one_line(error, 90)}); give a "
-            f"file written by search.apply sensitivities, or one of {', '.join(shipped())}"
+            f"sensitivities {name}: not a readable table ({one_line(error, 90)}); give a file "
+            f"written by search.apply sensitivities, or one of {', '.join(shipped())}"
         ) from error
     return curves, str(content.get("data"))
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-# Of the 1,738 YAML files of three toolkits' releases the largest has 6.8 kB and 1,114 nodes, and the
-# deepest is nested 11 deep; the bounds are several times that.
+# Of the 1,738 YAML files of three toolkits' releases the largest has 6.8 kB and 1,114 nodes, and
+# the deepest is nested 11 deep; the bounds are several times that.
 LARGEST = 1_000_000
 MOST_NODES = 20_000
 DEEPEST = 50
