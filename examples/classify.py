@@ -4,14 +4,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from examples.deploy import Deployed
 
 
 def main(run: str, image: str) -> None:
-    with Image.open(image) as opened:
-        scores = Deployed(Path(run))(opened)[0][0]
+    model = Deployed(Path(run))
+    scores = model(model.read(image))[0][0]
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
     for label in np.argsort(-shares)[:5]:

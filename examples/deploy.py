@@ -1,13 +1,23 @@
-"""A delivered model, loaded from its folder and manifest: numpy, Pillow and paddle.inference."""
+"""A delivered model, loaded from its folder and manifest: numpy, OpenCV, Pillow, paddle.inference.
+
+What an image goes through is in the manifest (`input.image`; trainables/image_input.py says what
+each step means), so nothing here knows which model it is.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import paddle.inference
-from PIL import Image
+from PIL import Image, ImageOps
+
+# What a manifest without `input.image` stands for: the whole image at the input's size.
+WHOLE: dict[str, Any] = {"decoder": "pillow", "turned": True, "steps": None}
 
 
 class Deployed:
@@ -15,6 +25,8 @@ class Deployed:
 
     def __init__(self, run: Path, threads: int = 1) -> None:
         self.manifest = json.loads((run / "manifest.json").read_text())
+        self.spec = self.manifest["input"]
+        self.image = self.spec.get("image") or WHOLE
         config = paddle.inference.Config(
             str(run / "model" / "inference.pdmodel"), str(run / "model" / "inference.pdiparams")
         )
@@ -26,29 +38,148 @@ class Deployed:
         if self.manifest.get("int8_operators"):
             config.enable_mkldnn_int8(set(self.manifest["int8_operators"]))
         self._predictor = paddle.inference.create_predictor(config)
-        self._input = self._predictor.get_input_handle(self.manifest["input"]["name"])
+        self._input = self._predictor.get_input_handle(self.spec["name"])
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the model's input, in pixels."""
-        height, width = self.manifest["input"]["shape"][2:]
+        height, width = self.spec["shape"][2:]
         return height, width
 
-    def preprocess(self, image: Image.Image) -> np.ndarray:
-        """Return the tensor of one image, shape (1, channels, height, width)."""
-        spec = self.manifest["input"]
-        height, width = self.size
-        mode = "L" if spec["shape"][1] == 1 else "RGB"
-        pixels = np.asarray(image.convert(mode).resize((width, height), Image.Resampling.BILINEAR))
-        pixels = pixels.reshape(height, width, -1)
-        if spec["channel_order"] == "BGR":
-            pixels = pixels[..., ::-1]
-        tensor = (pixels * np.float32(spec["scale"]) - spec["mean"]) / spec["std"]
-        return np.ascontiguousarray(tensor.transpose(2, 0, 1)[None], dtype="float32")
+    def read(self, file: str | Path) -> np.ndarray:
+        """Return a file's pixels, (height, width, channels), red first; one channel is grey."""
+        grey = self.spec["shape"][1] == 1
+        if self.image["decoder"] == "opencv":
+            mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+            pixels = cv2.imdecode(np.frombuffer(Path(file).read_bytes(), np.uint8), mode)
+            return pixels.reshape(*pixels.shape[:2], -1)[..., ::-1]
+        with Image.open(file) as opened:
+            upright = ImageOps.exif_transpose(opened) if self.image["turned"] else opened
+            pixels = np.asarray(upright.convert("L" if grey else "RGB"))
+        return pixels.reshape(*pixels.shape[:2], -1)
 
-    def __call__(self, image: Image.Image) -> list[np.ndarray]:
-        """Return the model's outputs for one image."""
-        self._input.copy_from_cpu(self.preprocess(image))
+    def preprocess(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the tensor of one image, shape (1, channels, height, width)."""
+        values, _ = self._follow(pixels)
+        return np.ascontiguousarray(values.transpose(2, 0, 1)[None], self.spec["dtype"])
+
+    def place(self, pixels: np.ndarray) -> tuple[float, float, float, float]:
+        """Return a, b, c, d: (x, y) of the image lies at (a * x + c, b * y + d) of the input."""
+        return self._follow(pixels)[1]
+
+    def _follow(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+        across, down, left, top = 1.0, 1.0, 0.0, 0.0
+        values = pixels[..., ::-1] if self.spec["channel_order"] == "BGR" else pixels
+        height, width = self.size
+        exact = {"rule": "exact", "height": height, "width": width, "library": "pillow"}
+        exact |= {"step": "resize", "interpolation": "bilinear", "by_factor": False}
+        for step in self.image["steps"] or [exact, {"step": "normalize"}]:
+            before = values.shape[:2]
+            if step["step"] == "resize":
+                values = resized(values, step)
+                x, y = values.shape[1] / before[1], values.shape[0] / before[0]
+                across, down, left, top = across * x, down * y, left * x, top * y
+            elif step["step"] == "normalize":
+                values = normalized(values, self.spec, step)
+            else:
+                values, x, y = padded(values, step) if step["step"] == "pad" else cut(values, step)
+                left, top = left + x, top + y
+        return values, (across, down, left, top)
+
+    def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """Return the model's outputs for one image, given as `read` gives it."""
+        self._input.copy_from_cpu(self.preprocess(pixels))
         self._predictor.run()
         names = self._predictor.get_output_names()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+
+def factor(step: dict[str, Any], height: int, width: int) -> float:
+    """Return what both sides are multiplied by, before they are rounded."""
+    shorter, longer, rule = min(height, width), max(height, width), step["rule"]
+    if rule == "inside":
+        return min(step["height"] / height, step["width"] / width)
+    if rule == "inside_turned":
+        low, high = sorted((step["height"], step["width"]))
+        return min(low / shorter, high / longer)
+    if rule == "height":
+        return step["height"] / height
+    if rule in ("shorter_side", "longer_side"):
+        return step["side"] / (shorter if rule == "shorter_side" else longer)
+    if rule == "at_least":
+        return max(step["side"] / shorter, 1.0)
+    return min(step["side"] / longer, 1.0)  # at_most
+
+
+def size_of(step: dict[str, Any], height: int, width: int) -> tuple[int, int]:
+    """Return the height and width that a resize gives an image."""
+    if step["rule"] == "exact":
+        return step["height"], step["width"]
+    multiple, ways = step["multiple"], {"nearest": round, "down": math.floor, "up": math.ceil}
+    whole = ways.get(step["rounding"], lambda parts: math.floor(parts + 0.5))
+    sides = []
+    for side in (height, width):
+        wanted = side * factor(step, height, width)
+        parts = (int(wanted) if step["whole_first"] else wanted) / multiple
+        sides.append(max(whole(parts), 1) * multiple)
+    most = step["most_height"] or sides[0], step["most_width"] or sides[1]
+    shrink = min(most[0] / sides[0], most[1] / sides[1], 1.0)
+    if shrink < 1:
+        sides = [max(int(side * shrink) // multiple, 1) * multiple for side in sides]
+    return sides[0], sides[1]
+
+
+def resized(values: np.ndarray, step: dict[str, Any]) -> np.ndarray:
+    height, width = size_of(step, *values.shape[:2])
+    values = np.ascontiguousarray(values)
+    if step["library"] == "pillow":
+        image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+        way = Image.Resampling[step["interpolation"].upper()]
+        made = np.asarray(image.resize((width, height), way))
+    else:
+        names = {"bilinear": "LINEAR", "bicubic": "CUBIC", "lanczos": "LANCZOS4"}
+        name = names.get(step["interpolation"], step["interpolation"].upper())
+        way = getattr(cv2, f"INTER_{name}")
+        if step["by_factor"]:
+            x, y = width / values.shape[1], height / values.shape[0]
+            if step["rule"] != "exact":
+                x = y = factor(step, *values.shape[:2])
+            made = cv2.resize(values, None, None, fx=x, fy=y, interpolation=way)
+        else:
+            made = cv2.resize(values, (width, height), interpolation=way)
+    return made.reshape(*made.shape[:2], -1)
+
+
+def cut(values: np.ndarray, step: dict[str, Any]) -> tuple[np.ndarray, float, float]:
+    """Return the middle, and how far it moves the image to the right and down."""
+    height, width = values.shape[:2]
+    if step["step"] == "center_crop":
+        high, wide = step["height"], step["width"]
+    else:
+        high = wide = int(step["share"] * min(height, width))
+    top, left = (height - high) // 2, (width - wide) // 2
+    return values[top : top + high, left : left + wide], -left, -top
+
+
+def padded(values: np.ndarray, step: dict[str, Any]) -> tuple[np.ndarray, float, float]:
+    """Return the image filled up, and how far it moves to the right and down."""
+    (height, width), multiple = values.shape[:2], step["multiple"]
+    wanted = step["height"] or height, step["width"] or width
+    high, wide = (math.ceil(side / multiple) * multiple for side in wanted)
+    high, wide = max(high, height), max(wide, width)
+    centred = step["at"] == "center"
+    top, left = ((high - height) // 2, (wide - width) // 2) if centred else (0, 0)
+    filled = np.empty((high, wide, values.shape[2]), values.dtype)
+    filled[:] = np.array(step["value"])
+    filled[top : top + height, left : left + width] = values
+    return filled, left, top
+
+
+def normalized(values: np.ndarray, spec: dict[str, Any], step: dict[str, Any]) -> np.ndarray:
+    precision = np.float64 if step.get("double") else np.float32
+    floats, scale = values.astype(np.float32), spec["scale"]
+    floats = floats / np.float32(1 / scale) if step.get("divides") else floats * np.float32(scale)
+    floats = (floats - np.array(spec["mean"], precision)).astype(np.float32)
+    floats = (floats / np.array(spec["std"], precision)).astype(np.float32)
+    zeros = np.zeros((*floats.shape[:2], step.get("zero_channels", 0)), np.float32)
+    return np.concatenate((floats, zeros), axis=2)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
@@ -30,20 +31,16 @@ def main(run: str, config_file: str, image: str, picture: str) -> None:
     head = settings["YOLOv3Head"]
     anchors = [[tuple(head["anchors"][i]) for i in mask] for mask in head["anchor_masks"]]
     decoder = YoloDecoder(anchors, [32, 16, 8][: len(anchors)], settings["num_classes"])
-    with Image.open(image) as opened:
-        original = opened.convert("RGB")
     model = Deployed(Path(run))
-    (found,) = decoder.detections(model(original))
-    draw(original, found, model.size, picture)
+    pixels = model.read(image)
+    (found,) = decoder.detections(model(pixels))
+    draw(pixels, found, model, picture)
 
 
-def draw(
-    original: Image.Image, found: Sequence[Detection], size: tuple[int, int], picture: str
-) -> None:
-    """Write the image with its boxes, and masks if there are any; `size` is the height and width
-    that they are in pixels of."""
-    height, width = size
-    across, down = original.width / width, original.height / height
+def draw(pixels: np.ndarray, found: Sequence[Detection], model: Deployed, picture: str) -> None:
+    """Write the image with its boxes, and masks if there are any, both in pixels of the input."""
+    original = Image.fromarray(np.ascontiguousarray(pixels))
+    across, down, left, top = model.place(pixels)
     pen = ImageDraw.Draw(original)
     shown = [box for box in found if box.score >= LEAST_SCORE]
     for box in shown:
@@ -51,9 +48,15 @@ def draw(
             # Only who draws masks has to have it.
             from pycocotools.mask import decode
 
-            shade = Image.fromarray(90 * decode(box.mask)).resize(original.size)
+            box_of = (left, top, original.width * across + left, original.height * down + top)
+            shade = Image.fromarray(90 * decode(box.mask)).resize(original.size, box=box_of)
             original.paste(COLOUR, mask=shade)
-        corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)
+        xs, ys = (box.left, box.right), (box.top, box.bottom)
+        (west, east), (north, south) = (
+            [(x - left) / across for x in xs],
+            [(y - top) / down for y in ys],
+        )
+        corners = (west, north, east, south)
         pen.rectangle(corners, outline=COLOUR, width=2)
         pen.text(corners[:2], f"{box.label} {box.score:.2f}", fill=(255, 255, 0))
     original.save(picture)

@@ -7,8 +7,6 @@ given, have the heads. Needs PaddleDetection.
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 from examples.deploy import Deployed
 from examples.detect import draw
 from trainables.tasks.paddledetection_rcnn import Heads
@@ -22,11 +20,10 @@ def main(run: str, config_file: str, weights: str, image: str, picture: str) -> 
 
     detector = create(load_config(config_file)["architecture"])
     load_weights(detector, Path(weights))
-    with Image.open(image) as opened:
-        original = opened.convert("RGB")
     model = Deployed(Path(run))
-    (found,) = Heads(detector, model.size[0]).detections(model(original))
-    draw(original, found, model.size, picture)
+    pixels = model.read(image)
+    (found,) = Heads(detector, model.size[0]).detections(model(pixels))
+    draw(pixels, found, model, picture)
 
 
 if __name__ == "__main__":

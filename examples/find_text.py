@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from examples.deploy import Deployed
@@ -10,14 +11,14 @@ from trainables.text_regions import RegionFinder
 
 
 def main(run: str, image: str, picture: str) -> None:
-    with Image.open(image) as opened:
-        original = opened.convert("RGB")
     model = Deployed(Path(run))
-    regions = RegionFinder().find(model(original)[0][0, 0])
-    height, width = model.size
+    pixels = model.read(image)
+    original = Image.fromarray(np.ascontiguousarray(pixels))
+    regions = RegionFinder().find(model(pixels)[0][0, 0])
+    across, down, left, top = model.place(pixels)
     draw = ImageDraw.Draw(original)
     for corners in regions:
-        frame = [(x * original.width / width, y * original.height / height) for x, y in corners]
+        frame = [((x - left) / across, (y - top) / down) for x, y in corners]
         draw.polygon(frame, outline=(255, 60, 0), width=2)
     original.save(picture)
     print(f"{picture}: {len(regions)} lines")

@@ -10,13 +10,16 @@ from examples.deploy import Deployed
 
 
 def main(run: str, image: str, picture: str) -> None:
-    with Image.open(image) as opened:
-        original = opened.convert("RGB")
-    scores = Deployed(Path(run))(original)[0][0]
-    classes = Image.fromarray(scores.argmax(0).astype(np.uint8))
-    labels = np.asarray(classes.resize(original.size, Image.Resampling.NEAREST))
+    model = Deployed(Path(run))
+    pixels = model.read(image)
+    height, width = pixels.shape[:2]
+    classes = model(pixels)[0][0].argmax(0).astype(np.uint8)
+    across, down, left, top = model.place(pixels)
+    # The part of the input that the image is in; what was cropped off is not background for sure.
+    rows = np.clip(((np.arange(height) + 0.5) * down + top).astype(int), 0, len(classes) - 1)
+    columns = np.clip(((np.arange(width) + 0.5) * across + left).astype(int), 0, model.size[1] - 1)
+    labels = classes[rows[:, None], columns]
     colours = np.random.default_rng(1).integers(60, 256, (256, 3))
-    pixels = np.asarray(original)
     # Class 0 is the background.
     result = np.where(labels[..., None] > 0, (pixels + colours[labels]) / 2, pixels)
     Image.fromarray(result.astype(np.uint8)).save(picture)

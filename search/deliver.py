@@ -48,6 +48,7 @@ def _input_figures(spec: dict[str, Any]) -> InputFigures:
         scale=spec["scale"],
         mean=list(spec["mean"]),
         std=list(spec["std"]),
+        image=spec.get("image"),
     )
 
 

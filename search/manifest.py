@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from trainables.image_input import Preparation
+
 SCHEMA_VERSION = 1
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleslim", "ray", "optuna", "numpy", "pyarrow")
 
@@ -70,6 +72,8 @@ class InputFigures(_Part):
     scale: float
     mean: list[float]
     std: list[float]
+    image: Preparation | None = None
+    """How an image file becomes this input: decoder, resizing, crop, padding. None: not known."""
 
 
 class Retrained(_Part):

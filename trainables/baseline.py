@@ -73,7 +73,7 @@ class Baseline:
                 "left_out": tuple(LeftOut(**item) for item in value["left_out"]),
                 "layers": tuple(Layer(**item) for item in value["layers"]),
                 "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
-                "inputs": tuple(ModelInput(**pairs(item)) for item in value["inputs"]),
+                "inputs": tuple(ModelInput.from_json(item) for item in value["inputs"]),
                 "references": tuple(Reference.from_json(item) for item in value["references"]),
             }
         )

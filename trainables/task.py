@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from trainables.image_input import Preparation
+
 if TYPE_CHECKING:
     import paddle
 
@@ -45,6 +47,17 @@ class ModelInput:
     """A raw pixel is multiplied by `scale`, then has `mean` taken off, then is divided by `std`."""
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    image: Preparation | None = None
+    """What an image file goes through to become this input; None if that is not written down."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ModelInput:
+        """Return what `dataclasses.asdict` was given."""
+        plain: dict[str, Any]
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        if plain.get("image") is not None:
+            plain["image"] = Preparation.from_json(plain["image"])
+        return cls(**plain)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ one is bounded and raises YamlError alone.
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import Any
 
@@ -65,6 +66,10 @@ for _kind in ("timestamp", "value"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_text)
 for _kind in ("binary", "set", "omap", "pairs"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refuse)
+# To YAML 1.1, and so to PyYAML, 1e-6 is a text for want of a point; YAML 1.2 has it a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _measure(node: Any, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:

@@ -69,7 +69,7 @@ def image(tmp_path):
 def test_pixels_come_in_as_the_manifest_says(tmp_path):
     spec = {"scale": 1 / 255, "mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 4.0)}
     run = deliver(Bright(), tmp_path / "run", **spec, channel_order="BGR")
-    red = Image.new("RGB", (SIDE, SIDE), (255, 0, 0))
+    red = np.full((SIDE, SIDE, 3), (255, 0, 0), np.uint8)
     tensor = Deployed(run).preprocess(red)
     assert tensor.shape == (1, 3, SIDE, SIDE) and tensor.dtype == np.float32
     assert tensor[0, :, 0, 0] == pytest.approx([-0.1, -0.1, (1 - 0.3) / 4], abs=1e-6)
@@ -77,7 +77,7 @@ def test_pixels_come_in_as_the_manifest_says(tmp_path):
 
 def test_grey_models_get_one_channel(tmp_path):
     run = deliver(nn.Conv2D(1, 2, 1), tmp_path / "run", channels=1)
-    assert Deployed(run)(Image.new("RGB", (50, 50)))[0].shape == (1, 2, SIDE, SIDE)
+    assert Deployed(run)(np.zeros((50, 50, 1), np.uint8))[0].shape == (1, 2, SIDE, SIDE)
 
 
 def test_classify(tmp_path, image, capsys):
@@ -148,7 +148,8 @@ def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(
     image, picture = str(tmp_path / "images" / "val0.png"), str(tmp_path / "picture.png")
     detect_two_stage.main(str(run), str(config), str(task.weights), image, picture)
     count = int(capsys.readouterr().out.rsplit(": ", 1)[1].split()[0])
-    found = task.detections(Deployed(run)(Image.open(image).convert("RGB")))[0]
+    model = Deployed(run)
+    found = task.detections(model(model.read(image)))[0]
     shown = [box for box in found if box.score >= 0.3]
     assert count == len(shown) > 0
     if architecture == "MaskRCNN":

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from trainables.data.classification import LabelledImage
-from trainables.data.images import READERS, Pixels, normalized, read_image
+from trainables.data.images import READERS, Pixels
+from trainables.data.preparing import prepare, read_pixels, resized
+from trainables.image_input import Interpolation, Library, Normalize, Preparation, Resize
 from trainables.task import Batch, ModelInput, Split
 
 
@@ -20,42 +21,33 @@ from trainables.task import Batch, ModelInput, Split
 class Preprocessing:
     """What becomes of an image before a classifier sees it."""
 
-    size: tuple[int, int]
-    """Height and width of what the network is given, in pixels."""
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    """ImageNet's, which nearly all published weights were trained with."""
-    shorter_side: int | None = None
-    """What an image is resized to before its middle is cut out; None: whole, to `size`."""
+    input: ModelInput
+    """With its `image`: what is evaluated."""
     shares: tuple[float, float] | None = (0.25, 1.0)
     """Least and greatest share of an image's area that a training crop shows (Szegedy et al.,
     2015); None: what is evaluated."""
     aspects: tuple[float, float] = (3 / 4, 4 / 3)
     """Of such a crop, least and greatest: its width by its height before it is resized."""
+    library: Library = "pillow"
+    interpolation: Interpolation = "bilinear"
+    """What such a crop is resized by."""
     mirrors: bool = True
 
     @property
-    def input(self) -> ModelInput:
-        return ModelInput("image", (3, *self.size), scale=1 / 255, mean=self.mean, std=self.std)
+    def decoding(self) -> Preparation:
+        assert self.input.image is not None
+        return self.input.image
 
-    def normalized(self, pixels: Pixels) -> np.ndarray:
-        return normalized(pixels, self.mean, self.std)
-
-    def middle(self, pixels: Pixels) -> Pixels:
-        """Return what is evaluated of an image, shape (height, width, 3)."""
-        if self.shorter_side is None:
-            return _resized(pixels, self.size)
-        high, wide = self.size
-        scale = self.shorter_side / min(pixels.shape[:2])
-        height, width = (round(side * scale) for side in pixels.shape[:2])
-        resized = _resized(pixels, (max(high, height), max(wide, width)))
-        top, left = (resized.shape[0] - high) // 2, (resized.shape[1] - wide) // 2
-        return resized[top : top + high, left : left + wide]
-
-    def part(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return a part of an image for training, shape (height, width, 3), mirrored or not."""
-        shown = self.middle(pixels) if self.shares is None else self._crop(pixels, rng)
-        return shown[:, ::-1] if self.mirrors and rng.random() < 0.5 else shown
+    def part(self, pixels: Pixels, rng: np.random.Generator) -> np.ndarray:
+        """Return the tensor of a part of an image for training, mirrored or not."""
+        if self.shares is None:
+            tensor = prepare(pixels, self.input)
+        else:
+            steps = tuple(step for step in self.decoding.steps if isinstance(step, Normalize))
+            image = replace(self.decoding, steps=steps)
+            tensor = prepare(self._crop(pixels, rng), replace(self.input, image=image))
+        mirrored = self.mirrors and rng.random() < 0.5
+        return np.ascontiguousarray(tensor[:, :, ::-1]) if mirrored else tensor
 
     def _crop(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         assert self.shares is not None
@@ -66,12 +58,13 @@ class Preprocessing:
         wide = min(width, max(1, round((area * aspect) ** 0.5)))
         high = min(height, max(1, round((area / aspect) ** 0.5)))
         left, top = rng.integers(width - wide + 1), rng.integers(height - high + 1)
-        return _resized(pixels[top : top + high, left : left + wide], self.size)
-
-
-def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+        size = Resize(
+            height=self.input.shape[1],
+            width=self.input.shape[2],
+            library=self.library,
+            interpolation=self.interpolation,
+        )
+        return resized(pixels[top : top + high, left : left + wide], size)
 
 
 @dataclass(frozen=True)
@@ -108,5 +101,6 @@ class ImageBatches:
         return Batch((np.stack(images),), labels)
 
     def _image(self, path: Path, rng: np.random.Generator | None) -> np.ndarray:
-        pixels, shown = read_image(path), self.preprocessing
-        return shown.normalized(shown.middle(pixels) if rng is None else shown.part(pixels, rng))
+        shown = self.preprocessing
+        pixels = read_pixels(path, shown.decoding)
+        return prepare(pixels, shown.input) if rng is None else shown.part(pixels, rng)

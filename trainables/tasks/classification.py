@@ -9,17 +9,18 @@ writes them, or a folder for each split with a folder a class, as ImageNet comes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spaces.errors import TaskError
 from trainables.data import classification as data_formats
 from trainables.data.image_batches import ImageBatches, Preprocessing
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
+from trainables.image_input import CenterCrop, Normalize, Preparation, Resize
 from trainables.metrics import TopOneAccuracy
-from trainables.task import SPLITS, Batch, Split, TrainingRecipe
+from trainables.task import SPLITS, Batch, ModelInput, Split, TrainingRecipe
 from trainables.tasks.paddleclas_networks import build_paddleclas
 
 if TYPE_CHECKING:
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
 
 # The shorter side is so much longer than the crop that is evaluated.
 MARGIN = 256 / 224
+# Networks with auxiliary outputs, which count so much in training (Szegedy et al., 2015).
+SEVERAL_OUTPUTS, AUXILIARY = ("GoogLeNet", "GoogLeNetDY"), 0.3
+# ImageNet's, which nearly all published weights were trained with.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def middle_input(side: int) -> ModelInput:
+    """Return the input of paddle.vision's classifiers: the middle of the resized image."""
+    steps = (
+        Resize("shorter_side", round(side * MARGIN)),
+        CenterCrop(side, side),
+        Normalize(),
+    )
+    image = Preparation(steps)
+    return ModelInput("image", (3, side, side), scale=1 / 255, mean=MEAN, std=STD, image=image)
 
 
 def build_network(name: str, classes: int) -> paddle.nn.Layer:
@@ -45,6 +61,29 @@ def build_network(name: str, classes: int) -> paddle.nn.Layer:
     return builder(num_classes=classes)
 
 
+def every_output(outputs: paddle.Tensor | Sequence[paddle.Tensor]) -> Sequence[paddle.Tensor]:
+    """Return the scores of every output, the main one first."""
+    return outputs if isinstance(outputs, list | tuple) else (outputs,)
+
+
+def one_output(network: paddle.nn.Layer) -> paddle.nn.Layer:
+    """Return the network, evaluated by its first output alone; in training it gives all.
+
+    It is the same object, so its layers keep their names.
+    """
+    kind = type(network)
+
+    class FirstOutput(kind):  # type: ignore[valid-type, misc]
+        def forward(self, x: paddle.Tensor) -> Any:
+            outputs = kind.forward(self, x)
+            if self.training:
+                return outputs
+            return outputs[0]
+
+    network.__class__ = FirstOutput
+    return network
+
+
 class ImageClassifier:
     """What tasks of images with a class each have in common."""
 
@@ -61,7 +100,7 @@ class ImageClassifier:
 
         network = self.build_untrained()
         load_weights(network, self.weights)
-        return network
+        return one_output(network) if type(network).__name__ in SEVERAL_OUTPUTS else network
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
         return self._images.train(batch_size, seed)
@@ -82,8 +121,8 @@ class Classification(ImageClassifier):
         self.weights = Path(weights)
         self.image_size = image_size
         self.recipe = TrainingRecipe(batch_size=batch_size)
-        shown = Preprocessing((image_size, image_size), shorter_side=round(image_size * MARGIN))
-        self.inputs = (shown.input,)
+        self.inputs = (middle_input(image_size),)
+        shown = Preprocessing(self.inputs[0])
         problems = Problems()
         samples, self.classes = _read(Path(data), problems)
         for split in samples.values():
@@ -97,7 +136,8 @@ class Classification(ImageClassifier):
     def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
         import paddle.nn.functional as F
 
-        return F.cross_entropy(outputs, targets)
+        main, *auxiliary = (F.cross_entropy(scores, targets) for scores in every_output(outputs))
+        return main + AUXILIARY * sum(auxiliary) if auxiliary else main
 
 
 def _read(

@@ -3,36 +3,48 @@
     --task paddleclas --config-file ResNet50_vd.yaml --weights model.pdparams
 
 Its wheel has the networks alone. Data, loss and metric are read from the configuration and written
-here: lists of images, crops and mirror images, cross entropy with its smoothing, top-1. Stronger
-augmentations of training (AutoAugment, Mixup) are left out: fine-tuning is short.
+here: lists of images, what the evaluation does to them (paddleclas_images.py), crops and mirror
+images, cross entropy with its smoothing, top-1. Stronger augmentations of training (AutoAugment,
+Mixup) are left out, and named in a run's first lines: fine-tuning is short. Of a distillation the
+student is searched.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spaces.errors import TaskError
 from trainables.data.classification import LabelledImage, check_samples, read_list
-from trainables.data.image_batches import ImageBatches, Preprocessing
+from trainables.data.image_batches import ImageBatches
 from trainables.data.problems import Problems
+from trainables.remarks import remark
 from trainables.task import Split, TrainingRecipe
-from trainables.tasks.classification import ImageClassifier
+from trainables.tasks.classification import AUXILIARY, ImageClassifier, every_output
 from trainables.tasks.config_file import read_config, section
+from trainables.tasks.paddleclas_images import left_out, preprocessing
 from trainables.tasks.paddleclas_networks import build_paddleclas
 
 if TYPE_CHECKING:
     import paddle
 
-DATA_SETS = ("ImageNetDataset", "CommonDataset")
-# What an image may go through before it is evaluated; another one would change the metric.
-KNOWN = ("DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWImage")
-# Cross entropy, also under the name that it has where Mixup blends labels.
-LOSSES = ("CELoss", "MixCELoss")
+DATA_SETS = ("ImageNetDataset", "CommonDataset", "MultiScaleDataset")
+# The keys of a data set that are read; `batch_transform_ops` are left out with a remark.
+DATA_KEYS = (
+    *("name", "image_root", "cls_label_path", "delimiter"),
+    *("transform_ops", "batch_transform_ops", "relabel"),
+)
+# Cross entropy, also under the names that it has where Mixup blends labels, and where a network
+# has auxiliary outputs in training.
+LOSSES = ("CELoss", "MixCELoss", "GoogLeNetLoss")
+# What of an architecture is not the network's.
+UNUSED = (
+    *("pretrained", "use_sync_bn", "use_ml_decoder", "infer_output_key", "infer_add_softmax"),
+    *("return_patterns", "return_stages", "use_ssld", "use_ssld_stage1_pretrained"),
+)
 # What its configurations leave out.
-BATCH, CLASSES, SIDE, SHARES = 32, 1000, 224, (0.08, 1.0)
+BATCH, CLASSES = 32, 1000
 
 
 class PaddleClasTask(ImageClassifier):
@@ -45,17 +57,17 @@ class PaddleClasTask(ImageClassifier):
 
     def __init__(self, config_file: str, weights: str, image_size: int | None = None) -> None:
         config = read_config(Path(config_file), "PaddleClas", "Arch")
-        self._architecture = section(config, "Arch")
-        for part in ("pretrained", "use_sync_bn"):
-            # All weights come from one file, and each trial has a device.
-            self._architecture.pop(part, None)
+        self._architecture = _searched(config, config_file)
         self.weights = Path(weights)
-        self._losses = _losses(config, config_file)
-        loader = section(config, "DataLoader", "Train")
-        batch = section(loader, "sampler").get("batch_size", BATCH)
+        is_distilled = section(config, "Arch").get("name") == "DistillationModel"
+        self._losses = [(1.0, 0.0)] if is_distilled else _losses(config, config_file)
+        sampler = section(config, "DataLoader", "Train", "sampler")
+        batch = sampler.get("batch_size") or sampler.get("first_bs") or BATCH
         self.recipe = TrainingRecipe(batch_size=int(batch))
-        shown = _preprocessing(config, config_file, image_size)
+        shown = preprocessing(config, config_file, image_size)
         self.inputs = (shown.input,)
+        if names := left_out(config):
+            remark(f"left out of training: {', '.join(names)}; crops and mirror images are used")
         self._images = ImageBatches(self._read_samples(config, config_file), shown)
 
     def _read_samples(
@@ -87,9 +99,12 @@ class PaddleClasTask(ImageClassifier):
 
         total = 0.0
         for weight, smoothing in self._losses:
-            # Smoothed labels, of shape (samples, classes) (Szegedy et al., 2016).
-            likely = F.label_smooth(F.one_hot(targets[:, 0], outputs.shape[-1]), epsilon=smoothing)
-            total = total + weight * F.cross_entropy(outputs, likely, soft_label=True)
+            for place, scores in enumerate(every_output(outputs)):
+                # Smoothed labels, of shape (samples, classes) (Szegedy et al., 2016).
+                hot = F.one_hot(targets[:, 0], scores.shape[-1])
+                likely = F.label_smooth(hot, epsilon=smoothing)
+                share = AUXILIARY if place else 1.0
+                total = total + weight * share * F.cross_entropy(scores, likely, soft_label=True)
         return total
 
 
@@ -105,55 +120,34 @@ def _losses(config: Mapping[str, Any], file: str) -> list[tuple[float, float]]:
     return found
 
 
-def _transforms(config: Mapping[str, Any], split: str) -> dict[str, dict[str, Any]]:
-    """Return the settings of a split's transforms by their names."""
-    given = section(config, "DataLoader", split, "dataset").get("transform_ops") or []
-    return {name: settings or {} for entry in given for name, settings in entry.items()}
-
-
-def _quotient(written: object) -> float:
-    """Return a number that may be written as a quotient, as scales are there; nan if it is none."""
-    above, _, below = str(written).partition("/")
-    try:
-        return float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
-        return math.nan
-
-
-def _preprocessing(config: Mapping[str, Any], file: str, image_size: int | None) -> Preprocessing:
-    """Return what images go through, from the transforms of both splits."""
-    evaluated, trained = _transforms(config, "Eval"), _transforms(config, "Train")
-    for name in evaluated:
-        if name not in KNOWN:
-            raise TaskError(
-                f"config_file {file}: Eval's {name} is not known here; {', '.join(KNOWN)} are"
-            )
-    if not evaluated.get("DecodeImage", {}).get("to_rgb", True):
-        raise TaskError(f"config_file {file}: Eval's images are BGR; only to_rgb: true can be had")
-    normalize = evaluated.get("NormalizeImage", {})
-    if not math.isclose(_quotient(normalize.get("scale") or "1/255"), 1 / 255, rel_tol=1e-3):
+def _searched(config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the settings of the network that is searched; of a distillation, its student's."""
+    architecture = section(config, "Arch")
+    name = architecture.get("name")
+    if name in ("RecModel", "AttentionModel"):
         raise TaskError(
-            f"config_file {file}: scale {normalize['scale']!r} is not 1.0/255.0; give that, with "
-            "mean and std as shares of the range"
+            f"config_file {file}: Arch {name!r} is no classifier; a network of PaddleClas, or a "
+            "DistillationModel, can be searched"
         )
-    resize = evaluated.get("ResizeImage", {})
-    crop = evaluated.get("CropImage", {}).get("size") or resize.get("size") or SIDE
-    # There a width comes first.
-    width, height = (crop, crop) if isinstance(crop, int) else crop
-    shorter = resize.get("resize_short")
-    if image_size is not None:
-        shorter = shorter and round(shorter * image_size / min(height, width))
-        height = width = image_size
-    cut = trained.get("RandCropImage", {})
-    return Preprocessing(
-        (int(height), int(width)),
-        mean=tuple(normalize.get("mean") or Preprocessing.mean),
-        std=tuple(normalize.get("std") or Preprocessing.std),
-        shorter_side=shorter,
-        shares=tuple(cut.get("scale") or SHARES) if cut else None,
-        aspects=tuple(cut.get("ratio") or Preprocessing.aspects),
-        mirrors=trained.get("RandFlipImage", {}).get("flip_code") == 1,
-    )
+    if name == "DistillationModel":
+        student = architecture.get("infer_model_name") or "Student"
+        models = {
+            key: of for entry in architecture.get("models") or [] for key, of in entry.items()
+        }
+        if not isinstance(models.get(student), Mapping):
+            raise TaskError(
+                f"config_file {file}: Arch has no model {student!r}; it names "
+                f"{', '.join(models) or 'none'}"
+            )
+        architecture = dict(models[student])
+        remark(
+            f"of the distillation, {student} ({architecture.get('name')}) is searched, and trained "
+            "by cross entropy on the labels"
+        )
+    if architecture.get("use_ml_decoder"):
+        raise TaskError(f"config_file {file}: Arch's use_ml_decoder cannot be had; remove it")
+    # All weights come from one file, each trial has a device, and the outputs are those of Arch.
+    return {key: of for key, of in architecture.items() if key not in UNUSED}
 
 
 def _listed(
@@ -164,8 +158,14 @@ def _listed(
     if dataset.get("name") not in DATA_SETS:
         raise TaskError(
             f"config_file {file}: {key}'s data set {dataset.get('name')!r} cannot be read; "
-            f"{' and '.join(DATA_SETS)} can"
+            f"{', '.join(DATA_SETS)} can"
         )
+    for name in dataset:
+        if name not in DATA_KEYS or (name == "relabel" and dataset[name]):
+            raise TaskError(
+                f"config_file {file}: {key}'s data set has {name!r}, which is not known here; "
+                "remove it"
+            )
     if not (dataset.get("image_root") and dataset.get("cls_label_path")):
         raise TaskError(
             f"config_file {file}: {key}'s data set needs image_root and cls_label_path; give both"

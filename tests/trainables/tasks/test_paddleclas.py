@@ -1,5 +1,6 @@
 import importlib.util
 
+import cv2
 import numpy as np
 import paddle
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from spaces.errors import DataError, TaskError
 from trainables.checking import check_task
+from trainables.remarks import collected
 from trainables.tasks.paddleclas import make_task
 from trainables.tasks.paddleclas_networks import build_paddleclas
 
@@ -114,6 +116,102 @@ def test_images_are_as_the_configuration_says(config, options):
     assert smaller.inputs[0].shape == (3, 16, 16)
 
 
+def evaluated(config, options):
+    """The tensor of the first image of Eval, and its pixels."""
+    task = make_task(**options(config))
+    pixels = cv2.imread(str(config["DataLoader"]["Eval"]["dataset"]["image_root"] + "/val0.jpg"))
+    return next(task.eval_batches("val", 1)).inputs[0][0], pixels[..., ::-1], task
+
+
+def normal(pixels, scale=1 / 255, mean=NORMALIZE["mean"], std=NORMALIZE["std"]):
+    """What the toolkit's NormalizeImage and its data set make of pixels."""
+    mean, std = (np.array(of, "float32") for of in (mean, std))
+    return ((pixels.astype("float32") * np.float32(scale) - mean) / std).transpose(2, 0, 1)
+
+
+def middle(pixels, height=32, width=32):
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
+
+
+def pil(pixels, size, way):
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, way))
+
+
+BYTE_MEAN = {"scale": 1.0, "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+DECODE, CROP, NORMAL = (
+    {"DecodeImage": {}},
+    {"CropImage": {"size": 32}},
+    {"NormalizeImage": NORMALIZE},
+)
+
+
+@pytest.mark.parametrize(
+    ("ops", "expected"),
+    [
+        # 40 x 50 pixels become 36 x 45.
+        ([DECODE, {"ResizeImage": {"resize_short": 36}}, CROP, NORMAL],
+         lambda x: normal(middle(cv2.resize(x, (45, 36))))),
+        ([DECODE, {"ResizeImage": {"resize_short": 36, "interpolation": "bicubic"}}, CROP, NORMAL],
+         lambda x: normal(middle(cv2.resize(x, (45, 36), interpolation=cv2.INTER_CUBIC)))),
+        ([DECODE, {"ResizeImage": {"resize_short": 36, "backend": "pil",
+                                   "interpolation": "bicubic"}}, CROP, NORMAL],
+         lambda x: normal(middle(pil(x, (45, 36), Image.Resampling.BICUBIC)))),
+        ([{"DecodeImage": {"to_np": False, "backend": "pil"}},
+          {"ResizeImage": {"resize_short": 36, "backend": "pil"}}, CROP, NORMAL],
+         lambda x: normal(middle(pil(x, (45, 36), Image.Resampling.BILINEAR)))),
+        ([{"DecodeImage": {"to_rgb": False}}, {"ResizeImage": {"size": [40, 32]}}, NORMAL],
+         lambda x: normal(cv2.resize(x[..., ::-1], (40, 32)))),
+        ([DECODE, {"ResizeImage": {"resize_short": 36}}, CROP, {"NormalizeImage": BYTE_MEAN}],
+         lambda x: normal(middle(cv2.resize(x, (45, 36))), **BYTE_MEAN)),
+        ([DECODE, {"CropImageAtRatio": {"size": 32, "pad": 8}}, NORMAL],
+         lambda x: normal(cv2.resize(middle(x, 32, 32), (32, 32)))),
+        ([DECODE, {"ResizeImage": {"resize_short": 36}}, {"CropImage": {"size": [32, 24]}}, NORMAL],
+         lambda x: normal(middle(cv2.resize(x, (45, 36)), 24, 32))),
+    ],
+)  # fmt: skip
+def test_the_tensor_is_the_toolkits(config, options, ops, expected):
+    config["DataLoader"]["Eval"]["dataset"]["transform_ops"] = ops
+    tensor, pixels, task = evaluated(config, options)
+    wanted = expected(np.ascontiguousarray(pixels))
+    assert tensor.shape == task.inputs[0].shape == wanted.shape
+    assert np.array_equal(tensor, wanted)
+
+
+def test_a_fourth_channel_is_of_zeros(config, options):
+    ops = config["DataLoader"]["Eval"]["dataset"]["transform_ops"]
+    ops[-1] = {"NormalizeImage": {**NORMALIZE, "channel_num": 4}}
+    tensor, pixels, _ = evaluated(config, options)
+    assert tensor.shape == (4, 32, 32) and (tensor[3] == 0).all()
+    assert np.array_equal(tensor[:3], normal(middle(cv2.resize(pixels, (45, 36)))))
+
+
+def test_a_distillations_student_is_searched(config, options):
+    student = {"name": "MobileNetV3_small_x0_35", "class_num": 3, "return_patterns": ["blocks"]}
+    teacher = {"name": "ResNet50_vd", "class_num": 3, "pretrained": "there"}
+    config["Arch"] = {
+        "name": "DistillationModel",
+        "models": [{"Teacher": teacher}, {"Student": student}],
+        "infer_model_name": "Student",
+    }
+    config["Loss"]["Train"] = [{"DistillationDMLLoss": {"weight": 1.0}}]
+    with collected() as said:
+        task = make_task(**options(config))
+    assert type(task.build_untrained()).__name__ == "MobileNetV3"
+    assert said[0].startswith("of the distillation, Student (MobileNetV3_small_x0_35) is searched")
+    assert said[1] == "left out of training: AutoAugment; crops and mirror images are used"
+    config["Arch"]["infer_model_name"] = "Pupil"
+    with pytest.raises(TaskError, match="no model 'Pupil'; it names Teacher, Student"):
+        make_task(**options(config))
+
+
+def test_a_number_without_a_point_is_a_number(config, options, root):
+    given = options(config)
+    file = root / "net.yaml"
+    file.write_text(file.read_text().replace("class_num: 3", "class_num: 3\n  eps: 1e-6"))
+    assert make_task(**given)._architecture["eps"] == 1e-6
+
+
 def test_without_a_part_for_it_every_other_image_is_the_test(config, options):
     task = make_task(**options(config))
     val, test = (
@@ -152,13 +250,35 @@ def at(config, *keys):
         (("DataLoader", "Train", "dataset", "image_root"), None, "needs image_root"),
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
-            [{"DecodeImage": {"to_rgb": False}}],
-            "images are BGR",
+            [DECODE, {"ResizeImage": {"size": 32, "padding": 3}}, NORMAL],
+            "ResizeImage: key 'padding' is not known",
         ),
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
-            [{"NormalizeImage": {"scale": "one"}}],
-            "scale 'one' is not",
+            [DECODE, {"ResizeImage": {"size": 32, "interpolation": "random"}}, NORMAL],
+            "interpolation 'random' is not one of nearest, bilinear",
+        ),
+        (
+            ("DataLoader", "Eval", "dataset", "transform_ops"),
+            [DECODE, {"ResizeImage": {"size": 32, "backend": "torch"}}, NORMAL],
+            "backend 'torch' is not cv2 or pil",
+        ),
+        (
+            ("DataLoader", "Eval", "dataset", "transform_ops"),
+            [DECODE, {"ResizeImage": {"resize_short": 30}}, CROP, NORMAL],
+            "CropImage 32 x 32 is larger than the image that ResizeImage leaves, 30",
+        ),
+        (
+            ("DataLoader", "Eval", "dataset", "transform_ops"),
+            [DECODE, {"ResizeImage": {"resize_short": 30}}, NORMAL],
+            "images have no one size",
+        ),
+        (("Arch", "name"), "RecModel", "Arch 'RecModel' is no classifier"),
+        (("DataLoader", "Train", "dataset", "relabel"), True, "has 'relabel', which is not known"),
+        (
+            ("DataLoader", "Eval", "dataset", "transform_ops"),
+            [{"ResizeImage": {"size": 32}}, {"NormalizeImage": {"scale": "one"}}],
+            "scale 'one' is no number",
         ),
     ),
 )
@@ -172,7 +292,7 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(config, options, keys, v
 @pytest.mark.parametrize(
     ("architecture", "said"),
     (
-        ({"name": "RecModel"}, "model 'RecModel' is unknown"),
+        ({"name": "OwnModel"}, "model 'OwnModel' is unknown"),
         ({"name": "MobileNetV1", "depth": 3}, "MobileNetV1 cannot be built"),
     ),
 )

@@ -1,0 +1,231 @@
+"""Images made into a model's input, as its `Preparation` says."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from trainables.image_input import (
+    CenterCrop,
+    CenterSquare,
+    Normalize,
+    Pad,
+    Preparation,
+    Resize,
+    Step,
+)
+from trainables.task import ModelInput
+
+# OpenCV has no `box` and no `hamming`, Pillow no `area`.
+OPENCV = {
+    "nearest": "INTER_NEAREST",
+    "bilinear": "INTER_LINEAR",
+    "bicubic": "INTER_CUBIC",
+    "area": "INTER_AREA",
+    "lanczos": "INTER_LANCZOS4",
+}
+PILLOW = {
+    "nearest": "NEAREST",
+    "bilinear": "BILINEAR",
+    "bicubic": "BICUBIC",
+    "lanczos": "LANCZOS",
+    "box": "BOX",
+    "hamming": "HAMMING",
+}
+
+
+class Placement(NamedTuple):
+    """Where a pixel of the image lies in the input: at place * scale + offset."""
+
+    scale_x: float = 1.0
+    scale_y: float = 1.0
+    offset_x: float = 0.0
+    offset_y: float = 0.0
+
+
+def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
+    """Return a file's pixels, (height, width, channels), with red first; one channel is grey.
+
+    Raises OSError for a file that is missing, damaged or cut short (OpenCV fills up the last).
+    """
+    if how.decoder == "opencv":
+        import cv2
+
+        mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), mode)
+        if pixels is None:
+            raise OSError(f"{path} is no image that OpenCV can decode")
+        return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)[..., ::-1])
+    from PIL import Image, ImageFile, ImageOps
+
+    # PaddleDetection's import lets damaged files pass, in the whole process.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        upright = ImageOps.exif_transpose(image) if how.turned else image
+        pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def prepare(pixels: np.ndarray, spec: ModelInput) -> np.ndarray:
+    """Return the input's tensor, (channels, height, width), of what `read_pixels` gives."""
+    assert spec.image is not None
+    values = pixels[..., ::-1] if spec.channel_order == "BGR" else pixels
+    for step in spec.image.steps:
+        values = apply(step, values, spec)
+    return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=spec.dtype)
+
+
+def apply(step: Step, values: np.ndarray, spec: ModelInput) -> np.ndarray:
+    """Return what one step makes of (height, width, channels)."""
+    height, width = values.shape[:2]
+    if isinstance(step, Resize):
+        return resized(values, step)
+    if isinstance(step, CenterCrop | CenterSquare):
+        high, wide = _crop_size(step, height, width)
+        top, left = (height - high) // 2, (width - wide) // 2
+        if top < 0 or left < 0:
+            raise ValueError(f"an image of {height} x {width} is smaller than {high} x {wide}")
+        return values[top : top + high, left : left + wide]
+    if isinstance(step, Pad):
+        return _padded(values, step)
+    return _normalized(values, spec, step)
+
+
+def resized(values: np.ndarray, step: Resize) -> np.ndarray:
+    """Return pixels (height, width, channels) at the size that the rule gives them."""
+    height, width = target_size(step, *values.shape[:2])
+    if step.library == "pillow":
+        from PIL import Image
+
+        filter_ = Image.Resampling[PILLOW[step.interpolation]]
+        # Pillow knows no axis of one channel.
+        given = values[..., 0] if values.shape[2] == 1 else values
+        image = Image.fromarray(np.ascontiguousarray(given))
+        made = np.asarray(image.resize((width, height), filter_))
+    else:
+        import cv2
+
+        flag = getattr(cv2, OPENCV[step.interpolation])
+        pixels = np.ascontiguousarray(values)
+        if step.by_factor:
+            across, down = width / values.shape[1], height / values.shape[0]
+            if step.rule != "exact":
+                across = down = _factor(step, *values.shape[:2])
+            made = cv2.resize(pixels, None, None, fx=across, fy=down, interpolation=flag)
+        else:
+            made = cv2.resize(pixels, (width, height), interpolation=flag)
+    return made.reshape(*made.shape[:2], -1)
+
+
+def _factor(step: Resize, height: int, width: int) -> float:
+    """Return what both sides of an image are multiplied by, before they are rounded."""
+    shorter, longer = min(height, width), max(height, width)
+    if step.rule in ("inside", "inside_turned"):
+        assert step.height is not None and step.width is not None
+        if step.rule == "inside":
+            return min(step.height / height, step.width / width)
+        sides = step.height, step.width
+        return min(min(sides) / shorter, max(sides) / longer)
+    if step.rule == "height":
+        assert step.height is not None
+        return step.height / height
+    assert step.side is not None
+    if step.rule == "shorter_side":
+        return step.side / shorter
+    if step.rule == "longer_side":
+        return step.side / longer
+    if step.rule == "at_least":
+        return step.side / shorter if shorter < step.side else 1.0
+    return step.side / longer if longer > step.side else 1.0
+
+
+def target_size(step: Resize, height: int, width: int) -> tuple[int, int]:
+    """Return the height and width that an image of this size is resized to."""
+    if step.rule == "exact":
+        assert step.height is not None and step.width is not None
+        return step.height, step.width
+    factor = _factor(step, height, width)
+    high, wide = _rounded(step, height * factor), _rounded(step, width * factor)
+    shrink = min((step.most_height or high) / high, (step.most_width or wide) / wide, 1.0)
+    if shrink == 1:
+        return high, wide
+    # A rounding up would not fit.
+    high, wide = (int(side * shrink) // step.multiple for side in (high, wide))
+    return max(high, 1) * step.multiple, max(wide, 1) * step.multiple
+
+
+def _rounded(step: Resize, side: float) -> int:
+    """Return a side as a whole number of `multiple`, at least one of it."""
+    parts = (int(side) if step.whole_first else side) / step.multiple
+    ways = {"nearest": round(parts), "half_up": math.floor(parts + 0.5)}
+    ways |= {"down": math.floor(parts), "up": math.ceil(parts)}
+    return max(ways[step.rounding], 1) * step.multiple
+
+
+def _crop_size(step: CenterCrop | CenterSquare, height: int, width: int) -> tuple[int, int]:
+    if isinstance(step, CenterCrop):
+        return step.height, step.width
+    side = int(step.share * min(height, width))
+    return side, side
+
+
+def _pad_size(step: Pad, height: int, width: int) -> tuple[int, int]:
+    wanted = (step.height or height, step.width or width)
+    high, wide = (math.ceil(side / step.multiple) * step.multiple for side in wanted)
+    return max(high, height), max(wide, width)
+
+
+def _padded(values: np.ndarray, step: Pad) -> np.ndarray:
+    height, width, channels = values.shape
+    high, wide = _pad_size(step, height, width)
+    top, left = ((high - height) // 2, (wide - width) // 2) if step.at == "center" else (0, 0)
+    filled = np.empty((high, wide, channels), values.dtype)
+    filled[:] = np.array(step.value)
+    filled[top : top + height, left : left + width] = values
+    return filled
+
+
+def _normalized(values: np.ndarray, spec: ModelInput, step: Normalize) -> np.ndarray:
+    precision = np.float64 if step.double else np.float32
+    floats = values.astype(np.float32)
+    if step.divides:
+        floats = floats / np.float32(1 / spec.scale)
+    else:
+        floats = floats * np.float32(spec.scale)
+    # In two steps, each rounded to single precision, as the toolkits do it in place.
+    floats = (floats - np.array(spec.mean, precision)).astype(np.float32)
+    floats = (floats / np.array(spec.std, precision)).astype(np.float32)
+    if step.zero_channels:
+        zeros = np.zeros((*floats.shape[:2], step.zero_channels), np.float32)
+        floats = np.concatenate((floats, zeros), axis=2)
+    return floats
+
+
+def placement(steps: Sequence[Step], height: int, width: int) -> Placement:
+    """Return where the pixels of an image of this size lie in the input."""
+    found = Placement()
+    for step in steps:
+        if isinstance(step, Resize):
+            high, wide = target_size(step, height, width)
+            across, down = wide / width, high / height
+            found = Placement(*(a * b for a, b in zip(found, (across, down) * 2, strict=True)))
+        elif isinstance(step, Pad):
+            high, wide = _pad_size(step, height, width)
+            if step.at == "center":
+                found = _moved(found, (wide - width) // 2, (high - height) // 2)
+        elif isinstance(step, CenterCrop | CenterSquare):
+            high, wide = _crop_size(step, height, width)
+            found = _moved(found, -((width - wide) // 2), -((height - high) // 2))
+        else:
+            continue
+        height, width = high, wide
+    return found
+
+
+def _moved(found: Placement, across: float, down: float) -> Placement:
+    return found._replace(offset_x=found.offset_x + across, offset_y=found.offset_y + down)
