@@ -11,7 +11,7 @@ from trainables.tasks.config_file import read_config
 from trainables.yaml_reader import DEEPEST, YamlError, read_yaml
 
 CONFIGURATION = """
-Global: &global {epochs: 20, use_gpu: yes, seed: ~, name: "größe", rate: 1e-3, scale: 1.0/255.0}
+Global: &global {epochs: 20, use_gpu: yes, seed: ~, name: "größe", rate: 1.0e-3, scale: 1.0/255.0}
 Arch:
   <<: *global
   pretrained: False
@@ -26,6 +26,12 @@ empty:
 @pytest.mark.parametrize("text", [CONFIGURATION, "", "3", "[]"])
 def test_plain_values_are_read_as_by_the_safe_loader(text):
     assert read_yaml(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "-2E+3", "+1e2"])
+def test_a_number_needs_no_point_before_its_exponent(text):
+    assert read_yaml(text) == float(text)
+    assert read_yaml(f"'{text}'") == text and read_yaml(f"{text}x") == f"{text}x"
 
 
 def test_profiles_are_read_as_by_the_safe_loader():
