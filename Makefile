@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BUDGET ?= 0.1
+CHECKOUTS ?= checkouts
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test test-fast check bench models searches setup clean
+.PHONY: run test test-fast check bench models searches configs setup clean
 
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
@@ -35,6 +36,11 @@ models: $(READY)
 # Two hours: a search for one model of each family.
 searches: $(READY)
 	$(BIN)/python -m tests.models.searches
+
+# Hours: every configuration file of the toolkits' checkouts in the folder CHECKOUTS. A sweep that
+# was interrupted goes on.
+configs: $(READY)
+	$(BIN)/python -m tests.models.sweep --checkouts $(CHECKOUTS)
 
 setup: $(READY)
 

@@ -1,0 +1,1 @@
+"""Every configuration file of the toolkits, tried: `make configs CHECKOUTS=FOLDER`."""
