@@ -111,12 +111,20 @@ def list_groups(config: RunConfig, display: Display) -> int:
     import tempfile
 
     from search.context import cluster_of
+    from search.places import is_sent
     from search.workers import call_worker
     from trainables.jobs import groups_job
     from trainables.settings import TrialSettings
 
     with tempfile.TemporaryDirectory() as folder, cluster_of(config, display):
-        settings = TrialSettings(config.task, folder, folder, task_options=config.task_options)
+        settings = TrialSettings(
+            config.task,
+            folder,
+            folder,
+            task_options=config.task_options,
+            task_folder=config.task_folder,
+            task_folder_sent=is_sent(config),
+        )
         found = call_worker(groups_job, settings)
     for group in found["groups"]:
         unit = f", {group['unit']} at a time" if group["unit"] > 1 else ""

@@ -31,6 +31,9 @@ class RunConfig(BaseModel):
     """A built-in task, or your own as "module:attribute"."""
     task_options: dict[str, Any] = {}
     """Keyword arguments of the task's factory, for example weights=FILE."""
+    task_folder: str | None = None
+    """Folder that relative paths of the task are read from, on every node.
+    By default the one in which the command is given; the task's module may be in it."""
     ship: list[str] = ["weights"]
     """Task options that name files or folders of this machine. With a storage they are sent there,
     and each node fetches them once; name `data` too unless all nodes see it."""

@@ -11,6 +11,7 @@ from typing import Any
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
 from search.config import RunConfig
+from search.places import in_task_folder, is_sent
 from search.progress import Display
 from search.run_folder import RunFolder, run_once
 from search.store import Store
@@ -26,6 +27,8 @@ def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
     return TrialSettings(
         task=config.task,
         task_options=config.task_options,
+        task_folder=config.task_folder,
+        task_folder_sent=is_sent(config),
         run_folder=run.node_path,
         cache_folder=config.cache,
         seed=config.seed,
@@ -54,7 +57,7 @@ def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
         found = {}
         for option in config.ship if run.folder.storage is not None else ():
             value = config.task_options.get(option)
-            source = user_path(value) if isinstance(value, str) else None
+            source = in_task_folder(config, value) if isinstance(value, str) else None
             if source is not None and source.exists():
                 name = f"{INPUTS}/{option}"
                 target = run.path / name / source.name

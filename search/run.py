@@ -78,6 +78,7 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
     """Return the RunConfig of slimsearch.yaml in this folder, a profile, a file, overrides and
     flags, the last winning."""
     from search.config import build_config, parse_override, read_config_file, read_profile
+    from search.places import placed
     from search.settings_file import read_settings_file
     from trainables.settings import user_path
 
@@ -96,7 +97,7 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
             )
         paths = {name: str(user_path(path).absolute()) for name, path in given.items()}
         flags = {**flags, "task_options": {**options, **paths}}
-    return build_config(file, overrides, flags)
+    return placed(build_config(file, overrides, flags))
 
 
 def settings_from(arguments: argparse.Namespace) -> Any:
@@ -143,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
             check_trackers(config.trackers)
     # Ray takes seconds to import, and no mistake above needs it.
     from search.config import changed
+    from search.places import resumed_here
     from search.progress import Display
     from search.run_folder import RunFolder
     from search.settings_file import say_settings_file
@@ -158,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
         return report_check(config or changed(config_of(arguments.resume), moved), display)
     if config is None:
         folder, config = RunFolder.resume(arguments.resume, display.say)
-        config = changed(config, moved)
+        config = resumed_here(changed(config, moved), display.say)
     else:
         folder = RunFolder.create(config, display.say)
     try:

@@ -19,6 +19,7 @@ from search.deliver import deliver
 from search.findings import read_findings
 from search.ledger import Ledger
 from search.manifest import Manifest
+from search.places import check_nodes
 from search.progress import Display, trial_table
 from search.report import PAGE, PICTURES, write_report
 from search.retrain import places_of_retrain, retrain_winner
@@ -83,6 +84,9 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
         check_storage(config, cluster)
         study = StudyContext.of(config, run, cluster, display)
         study.store.create()
+        # A single node that is about to measure the baseline loads the task for that anyway.
+        if cluster.nodes > 1 or run.stage("baseline") is not None:
+            check_nodes(study.settings, study.node, display)
         baseline, space, encoding, first = prepare(study)
         ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
         say_estimate(study, baseline, len(ledger.records))

@@ -14,6 +14,7 @@ from dataclasses import replace
 from search.cli import command_parser, run_command, whole
 from search.delivered import open_delivered
 from trainables.jobs import timing_job
+from trainables.task_folder import current_folder_kept
 
 
 def time_run(run: str, batch: int, threads: int, warmup: int, runs: int) -> tuple[float, float]:
@@ -23,7 +24,8 @@ def time_run(run: str, batch: int, threads: int, warmup: int, runs: int) -> tupl
     """
     found = open_delivered(run)
     settings = replace(found.settings, latency_batch=batch, threads=threads)
-    before, after = timing_job(settings, found.files, found.plan, found.models, warmup, runs)
+    with current_folder_kept():
+        before, after = timing_job(settings, found.files, found.plan, found.models, warmup, runs)
     return before, after
 
 

@@ -12,6 +12,7 @@ from search.cli import command_parser, run_command
 from search.delivered import open_delivered
 from trainables.jobs import onnx_job
 from trainables.settings import MODEL
+from trainables.task_folder import current_folder_kept
 
 FILE = "model.onnx"
 
@@ -26,7 +27,8 @@ def to_onnx(run: str, target: Path | None = None) -> Path:
     default = Path(FILE) if is_uri(run) else found.folder / FILE
     file = (target or default).absolute()
     model = str(found.folder / MODEL)
-    done = onnx_job(found.settings, found.files, found.plan, model, str(file))
+    with current_folder_kept():
+        done = onnx_job(found.settings, found.files, found.plan, model, str(file))
     print(
         f"{file}: {done['size_bytes'] / 1e3:,.0f} kB, outputs within {done['difference']:.1%} of "
         "their spread of Paddle's"

@@ -98,10 +98,10 @@ def latency_job(
 def groups_job(settings: TrialSettings) -> dict[str, Any]:
     """Return the pruning `groups`, each with the shapes it narrows, and those `left_out`."""
     from trainables.compression.groups import survey_groups
-    from trainables.loading import load_task
+    from trainables.loading import study_task
     from trainables.models import new_model
 
-    task = load_task(settings.task, settings.task_options)
+    task = study_task(settings)
     survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
     shapes = {name: list(p.shape) for name, p in new_model(task).named_parameters()}
     return {
@@ -270,8 +270,29 @@ def onnx_job(
     return {"difference": difference, "size_bytes": Path(target).stat().st_size}
 
 
+def node_job(settings: TrialSettings, node: Node) -> str | None:
+    """Return why the task cannot be loaded on this node, or draw no batch; None if it can."""
+    from spaces.errors import SearchError, one_line
+    from trainables.loading import study_task
+
+    try:
+        task = study_task(settings, node.files)
+        for batches in (
+            task.train_batches(task.recipe.batch_size, settings.seed),
+            task.eval_batches("val", 1),
+        ):
+            next(iter(batches), None)
+    except SearchError as error:
+        return str(error)
+    except Exception as error:  # Whatever a user's task raises.
+        return one_line(error)
+    return None
+
+
 def check_task_job(settings: TrialSettings) -> list[dict[str, Any]]:
     """Return every demand of the Task contract with whether it is met, and in words why not."""
+    from trainables import task_folder
     from trainables.checking import check_task
 
+    task_folder.enter(settings)
     return [demand.to_json() for demand in check_task(settings.task, settings.task_options)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import platform
 from collections.abc import Mapping
 from typing import Any
 
-from spaces.errors import SearchError, TaskError, one_line
+from spaces.errors import SearchError, TaskError, UserError, one_line
+from trainables import task_folder
 from trainables.node import RunFiles
 from trainables.settings import INPUTS, TrialSettings
 from trainables.task import Task
@@ -102,10 +104,23 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     return task
 
 
-def study_task(settings: TrialSettings, files: RunFiles) -> Task:
-    """Return a study's task on whichever node: what was shipped for it is fetched first."""
+def study_task(settings: TrialSettings, files: RunFiles | None = None) -> Task:
+    """Return a study's task on whichever node: in its folder, after what was shipped for it.
+
+    Raises what `load_task` does; where the task's folder is not on the node, it says so.
+    """
     options = dict(settings.task_options)
     for option, name in settings.shipped.items():
-        files.fetch(settings.folder, f"{INPUTS}/{option}")
+        if files is not None:
+            files.fetch(settings.folder, f"{INPUTS}/{option}")
         options[option] = str(settings.folder / name)
-    return load_task(settings.task, options)
+    task_folder.enter(settings)
+    try:
+        return load_task(settings.task, options)
+    except UserError as error:
+        if settings.task_folder is None or task_folder.locate(settings) is not None:
+            raise
+        raise TaskError(
+            f"{str(error)[:180]}; folder {settings.task_folder}, which relative paths are read "
+            f"from, is not on node {platform.node()}"
+        ) from error

@@ -53,6 +53,10 @@ class TrialSettings:
     """Where a node keeps what outlives a run; None: where its environment says."""
     task_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the task's factory, for example {"weights": "mine.safetensors"}."""
+    task_folder: str | None = None
+    """Folder that the task is loaded in, on every node; None: wherever a worker happens to be."""
+    task_folder_sent: bool = False
+    """Whether Ray sends a copy of that folder to every node."""
     shipped: dict[str, str] = field(default_factory=dict)
     """Those whose files come with the run: where they are in its folder."""
     seed: int = 0

@@ -52,8 +52,11 @@ class CompressionTrainable(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
+        from trainables import task_folder
         from trainables.trial import run_trial
 
+        # Ray Tune changes to a folder of its own for every trial.
+        task_folder.enter(self._context.settings)
         # What the last trial left in cycles may be as large as its model.
         gc.collect()
         self._plan = Plan.from_json(json.loads(config[PLAN]))

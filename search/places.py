@@ -1,0 +1,108 @@
+"""Paths of a command made to hold wherever its run goes on: another folder, another node."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusters.storage import is_uri
+from search.config import RunConfig
+from spaces.errors import TaskError
+from trainables.jobs import node_job
+
+if TYPE_CHECKING:
+    from search.progress import Display
+    from trainables.node import Node
+    from trainables.settings import TrialSettings
+
+WORKING_DIR = "working_dir"
+# Parts of a runtime environment that may name files or folders of the driver's machine.
+LOCAL_PARTS = (WORKING_DIR, "py_modules", "pip", "uv", "conda")
+# Where Ray leaves the runtime environment of a job for the job's driver.
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+def _absolute(value: Any) -> Any:
+    """Return a path that exists as an absolute one; whatever else is given, as it is."""
+    if isinstance(value, list):
+        return [_absolute(item) for item in value]
+    if isinstance(value, str) and not is_uri(value):
+        path = Path(value).expanduser()
+        return str(path.absolute()) if path.exists() else value
+    return value
+
+
+def placed(config: RunConfig) -> RunConfig:
+    """Return a configuration whose relative paths are of the folder that a command is given in."""
+    environment = {
+        part: _absolute(value) if part in LOCAL_PARTS else value
+        for part, value in config.runtime_env.items()
+    }
+    changes: dict[str, Any] = {
+        "task_folder": str(Path(config.task_folder or "").expanduser().absolute()),
+        "runtime_env": environment,
+    }
+    if config.cache is not None:
+        changes["cache"] = str(Path(config.cache).expanduser().absolute())
+    if config.storage is not None and not is_uri(config.storage):
+        changes["storage"] = str(Path(config.storage).expanduser().absolute())
+    return config.model_copy(update=changes)
+
+
+def in_task_folder(config: RunConfig, path: str) -> Path:
+    """Return where the task finds what it names by a path."""
+    return Path(config.task_folder or "", Path(path).expanduser())
+
+
+def resumed_here(config: RunConfig, say: Callable[[str], None]) -> RunConfig:
+    """Return the configuration of a run that is carried on, perhaps on another machine.
+
+    A folder to send that is not on this machine is replaced by the current one.
+    """
+    sent = config.runtime_env.get(WORKING_DIR)
+    if not isinstance(sent, str) or is_uri(sent) or Path(sent).exists():
+        return config
+    here = str(Path.cwd())
+    say(f"{'':<12} folder {sent} is not on this machine: {here} is sent to the nodes instead")
+    environment = {**config.runtime_env, WORKING_DIR: here}
+    return config.model_copy(update={"task_folder": here, "runtime_env": environment})
+
+
+def is_sent(config: RunConfig) -> bool:
+    """Return whether Ray sends a copy of the task's folder to every node."""
+    sent = config.runtime_env.get(WORKING_DIR)
+    if sent is not None:
+        return config.task_folder is not None and Path(sent) == Path(config.task_folder)
+    job = json.loads(os.environ.get(JOB_CONFIG, "{}"))
+    return WORKING_DIR in job.get("runtime_env", {})
+
+
+def check_nodes(settings: TrialSettings, node: Node, display: Display) -> None:
+    """Load the task on every node of the cluster. Raises TaskError with the node's name."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
+    # Without a core of its own, so that no node has to be waited for.
+    checks = {
+        ray.remote(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
+        )(node_job).remote(settings, node): n["NodeManagerHostname"]
+        for n in nodes
+    }
+    with display.bar("nodes have loaded the task", len(checks)) as advance:
+        for reference, host in checks.items():
+            try:
+                reason = ray.get(reference)
+            except ray.exceptions.RayError:
+                # The node was lost meanwhile: whatever runs there is begun again elsewhere.
+                reason = None
+            if reason is not None:
+                raise TaskError(
+                    f"node {host}: {reason[:190]}; put the files there, or in a folder that all "
+                    "nodes see, or send this folder by -o runtime_env={working_dir: .}"
+                )
+            advance()
