@@ -70,7 +70,9 @@ def open_delivered(address: str) -> Delivered:
     expected = manifest["sha256"] if manifest is not None else {}
     names = [f"{model}/{name}" for model in (MODEL, BASELINE) for name in MODEL_FILES]
     check_files(folder, names, expected)
-    return Delivered(folder, config, plan, run_settings(config, RunFolder(path)), files)
+    # These commands load the task in their own process, to which Ray sends nothing.
+    settings = replace(run_settings(config, RunFolder(path)), task_folder_sent=False)
+    return Delivered(folder, config, plan, settings, files)
 
 
 def check_files(folder: Path, names: Sequence[str], expected: dict[str, str]) -> None:
