@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,19 @@ from PIL import Image, ImageOps
 
 # What a manifest without `input.image` stands for: the whole image at the input's size.
 WHOLE: dict[str, Any] = {"decoder": "pillow", "turned": True, "steps": None}
+
+
+@contextmanager
+def without_native_output() -> Iterator[None]:
+    """Drop the thirty lines that Paddle's C++ code prints for each INT8 model it loads."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class Deployed:
@@ -37,7 +53,8 @@ class Deployed:
                 getattr(config, switch)()
         if self.manifest.get("int8_operators"):
             config.enable_mkldnn_int8(set(self.manifest["int8_operators"]))
-        self._predictor = paddle.inference.create_predictor(config)
+        with without_native_output():
+            self._predictor = paddle.inference.create_predictor(config)
         self._input = self._predictor.get_input_handle(self.spec["name"])
 
     @property

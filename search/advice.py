@@ -23,6 +23,11 @@ PRUNED_PACE = 0.4
 QAT_PACE = 2.0
 QAT_TRIALS = 0.3
 OTHER_S = 6.0
+# For a first guess too: seconds to load an engine, to export and time a shape, and how many shapes
+# are references. Two cores took 10 s for the references of LeNet and 5 s for three shapes.
+ENGINE_S = 0.2
+SHAPE_S = 1.7
+REFERENCES = 8
 
 
 class Step(NamedTuple):
@@ -89,6 +94,16 @@ def estimate(
         search_s=trial_s * trials / min(places, max(1, trials)),
         retrain_s=retrained * pace / workers + baseline["evaluate_s"] + OTHER_S,
     )
+
+
+def survey_seconds(
+    config: RunConfig, baseline: Mapping[str, Any], groups: int, places: int
+) -> float:
+    """Return how long what is measured between the baseline and the search takes, uncached."""
+    evaluations = groups * config.sensitivity_points
+    evaluate_s = float(baseline["evaluate_s"]) + ENGINE_S
+    shapes = REFERENCES + config.latency_points / places
+    return evaluations * evaluate_s / places + shapes * SHAPE_S
 
 
 def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:

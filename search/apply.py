@@ -11,9 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from search.cli import command_parser, run_command, share, whole
 from spaces.heuristics import SENSITIVE
-from spaces.plan import QuantizationChoice
+from spaces.layers import LayerCosts
+from spaces.plan import Plan, QuantizationChoice
 
 if TYPE_CHECKING:
     from search.config import RunConfig
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from search.ways import Ground
 
 OUTCOME = "outcome.json"
+# Groups whose channels are printed: a screen has some 24 lines.
+SHOWN_GROUPS = 12
 FLAGS = ("task", "out", "address", "batch_size", "learning_rate")
 
 
@@ -153,6 +158,26 @@ def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
     return Ground(space, read_layers(baseline), measure, study.display.say)
 
 
+def removed_lines(plan: Plan, ground: Ground) -> list[str]:
+    """Return what a plan removes, in all and of the groups it prunes most."""
+    pruned = [g for g in ground.space.groups if plan.ratio(g.name) > 0]
+    if not pruned:
+        return ["nothing is removed"]
+    removed = {g.name: round(plan.ratio(g.name) * g.channels) for g in pruned}
+    channels = sum(g.channels for g in ground.space.groups)
+    kept = ""
+    if ground.layers:
+        ratios = np.array([[plan.ratio(g.name) for g in ground.space.groups]])
+        share = LayerCosts(ground.layers, ground.space.groups).multiply_adds(ratios)[0]
+        kept = f", which leaves {share:.0%} of the multiply-adds"
+    pruned.sort(key=lambda group: -plan.ratio(group.name))
+    lines = [f"removed: {sum(removed.values())} of {channels} channels{kept}"]
+    lines += [f"  {g.name}: {removed[g.name]} of {g.channels}" for g in pruned[:SHOWN_GROUPS]]
+    if len(pruned) > SHOWN_GROUPS:
+        lines.append(f"  and of {len(pruned) - SHOWN_GROUPS} more groups; plan.json has all")
+    return lines
+
+
 def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:
     """Choose the plan, run its trial, read the test split once, and leave all in the folder."""
     from search.context import StudyContext, cluster_of
@@ -181,6 +206,8 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
             return
         plan = WAYS[given.way](given, ground, QuantizationChoice(given.quantization))
         run.keep_text(PLAN, json.dumps(plan.to_json(), indent=1))
+        for line in removed_lines(plan, ground):
+            display.say(f"{'':<12} {line}")
         with display.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
             result = call_worker(
                 trial_job, *(settings, baseline, study.node, plan.to_json()), **options

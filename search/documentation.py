@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pydantic_core import PydanticUndefined
 from search.config import RunConfig
 
 DOCS = Path("docs")
+# Columns of the text of --help: longer lines are hard to read.
+LINE_WIDTH = 92
 
 
 def allowed(field: dict[str, Any]) -> str:
@@ -77,10 +80,11 @@ def _resolved(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 
 def settings_help() -> str:
     """Return every setting as text for a terminal."""
+    width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
     parts = ["settings, for -o KEY=VALUE and --config:"]
     for name, takes, default, meaning in settings():
         parts.append(f"  {name} ({takes}; {default})")
-        parts += textwrap.wrap(meaning, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        parts += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -23,6 +25,8 @@ from search.ledger import Ledger, TrialRecord, is_feasible
 from spaces.errors import printable
 
 SHOWN_TRIALS = 8
+# Where a line that goes on in the next one is indented to: below the text of a stage's line.
+INDENT = 13
 # Seconds between lines about one long work, where there is no terminal to show a bar on.
 PLAIN_EVERY_S = 30.0
 
@@ -36,16 +40,39 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.1f} %"
 
 
-def trial_table(records: list[TrialRecord], budget: float, title: str) -> Table:
-    """Return a table of trials, a row each."""
+def wrapped(text: str, width: int) -> str:
+    """Return a text in lines of at most `width` characters, broken between words alone.
+
+    A word that is longer, such as a path, has a line of its own.
+    """
+    return "\n".join(
+        textwrap.fill(
+            line,
+            max(width, 2 * INDENT),
+            subsequent_indent=" " * (INDENT if line[INDENT - 1 : INDENT] == " " else 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
+
+
+def trial_table(records: list[TrialRecord], budget: float, title: str) -> Group:
+    """Return a table of trials, a row each, and below it why those that did not end well did not.
+
+    The table is at most 79 characters wide, and no reason would fit into it.
+    """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("trial", "origin", "precision", "latency ratio", "loss", "size", "verdict"):
-        table.add_column(name, justify="left" if name in ("origin", "verdict") else "right")
+    for name in ("trial", "origin", "precision", "latency", "loss", "size", "verdict"):
+        left = name in ("origin", "verdict")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    reasons = []
     for record in records:
         result = record.result
         verdict = "feasible" if is_feasible(result, budget) else "over budget"
         if result.state != "COMPLETE":
-            verdict = f"{result.state.lower()}: {result.reason}"
+            verdict = result.state.lower()
+            reasons.append(Text(printable(f"trial {record.number} {verdict}: {result.reason}")))
         cells = (
             str(record.number),
             record.origin.replace("_", " "),
@@ -53,11 +80,11 @@ def trial_table(records: list[TrialRecord], budget: float, title: str) -> Table:
             ratio_text(result.latency_ratio),
             percent(result.metric_loss),
             "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB",
-            verdict[:60],
+            verdict,
         )
         # As Text: in a string rich would read the brackets of an error as markup.
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    return table
+    return Group(table, *reasons)
 
 
 def _plain(text: str) -> TextColumn:
@@ -73,8 +100,12 @@ class Display:
         self.stages_s: dict[str, float] = {}
         self._running: tuple[str, float] | None = None
 
-    def say(self, text: str) -> None:
-        self.console.print(printable(text), markup=False, soft_wrap=True)
+    def say(self, text: str, *, paste: bool = False) -> None:
+        """Print lines; on a terminal broken between words, unless they are there to `paste`."""
+        text = printable(text)
+        if self.console.is_terminal and not paste:
+            text = wrapped(text, self.console.width)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
@@ -126,7 +157,8 @@ class Display:
         if not self.console.is_terminal:
             yield
             return
-        columns = (TextColumn(" " * 12), BarColumn(), _plain(text), TimeElapsedColumn())
+        # No bar: one whose end is not known looks full.
+        columns = (TextColumn(" " * 12), SpinnerColumn(), _plain(text), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             progress.add_task(text, total=None)
             yield

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from search.cli import command_parser, run_command
 from search.findings import Findings, read_findings
 from search.page import comparison_page, run_page, state_line
 from search.pictures import write_pictures
-from search.progress import trial_table
+from search.progress import percent, trial_table
 from search.run_folder import write_text
 from spaces.errors import ConfigError, RunFolderError, printable
 
 PAGE = "report.html"
 PICTURES = "report"
 COMPARISON = "comparison.html"
+# Reasons that are printed: a screen has some 24 lines.
+SHOWN_FAILURES = 5
 
 
 def write_report(findings: Findings, address: str, out: Path) -> Path:
@@ -38,12 +41,34 @@ def say_findings(findings: Findings, console: Console) -> None:
     line = printable(f"{findings.path}: {state_line(findings)}")
     console.print(line, markup=False, soft_wrap=True)
     console.print(trial_table(findings.ledger.front(), findings.budget, "\nPareto front on val"))
-    manifest = findings.manifest
+    failed = findings.ledger.failed()
+    for record in failed[:SHOWN_FAILURES]:
+        console.print(Text(printable(f"trial {record.number} failed: {record.result.reason}")))
+    if len(failed) > SHOWN_FAILURES:
+        console.print(f"and {len(failed) - SHOWN_FAILURES} more trials failed; the page has them")
+    for line in delivered_lines(findings.manifest):
+        console.print(Text(printable(line)))
+
+
+def delivered_lines(manifest: Mapping[str, Any] | None) -> list[str]:
+    """Return a delivered model's figures beside the baseline's, a line each."""
     if manifest is None:
-        console.print("unfinished: carry it on with --resume")
-        return
-    shown = {part: manifest[part] for part in ("metric", "latency_ms", "size_bytes")}
-    console.print_json(json.dumps(shown))
+        return ["unfinished: carry it on with --resume"]
+    metric, latency, size = manifest["metric"], manifest["latency_ms"], manifest["size_bytes"]
+    name = metric["name"]
+    return [
+        "delivered:",
+        *(
+            f"  {name} on {split}: {metric[f'baseline_{split}']:.4f} to "
+            f"{metric[f'winner_{split}']:.4f} ({percent(metric[f'loss_{split}'])} loss)"
+            for split in ("val", "test")
+        ),
+        f"  latency: {latency['baseline']:.3g} to {latency['winner']:.3g} ms for a batch of "
+        f"{latency['batch_size']} on {latency['threads']} threads, {latency['engine']} "
+        f"({1 / latency['ratio']:.1f}x faster)",
+        f"  size: {size['baseline'] / 1e3:,.0f} to {size['winner'] / 1e3:,.0f} kB "
+        f"({size['baseline'] / size['winner']:.1f}x smaller)",
+    ]
 
 
 def report(runs: Sequence[str], out: Path | None, console: Console) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 
 from clusters.connect import Cluster
 from clusters.storage import join
-from search.advice import budget_in_numbers, estimate, next_steps, winner_lines
+from search.advice import (
+    budget_in_numbers,
+    estimate,
+    minutes,
+    next_steps,
+    survey_seconds,
+    winner_lines,
+)
 from search.config import RunConfig
 from search.context import StudyContext, cluster_of
 from search.deliver import deliver
@@ -139,12 +146,23 @@ def dashboard_line(dashboard: str | None) -> str:
     return f"dashboard http://{dashboard} (token: ray get-auth-token)"
 
 
+def say_first_guess(study: StudyContext, baseline: dict[str, Any]) -> None:
+    """Say how long all of it will take, as soon as the model's own pace is known."""
+    config, places = study.config, room(study)
+    surveys = survey_seconds(config, baseline, len(baseline["groups"]), places)
+    guess = estimate(config, baseline, config.trials, places, places_of_retrain(study))
+    total = minutes(surveys + guess.search_s + guess.retrain_s)
+    study.display.say(
+        f"{'ahead':<12} about {total} in all; a first guess, for no plan has been trained yet"
+    )
+
+
 def say_next(display: Display, run: RunFolder, *, finished: bool) -> None:
     """Say what can be done with a run, each a line to paste."""
     display.say("\nnext:")
     journal = run.path / JOURNAL
     for step in next_steps(run.address, finished, journal if journal.is_file() else None):
-        display.say(f"  {step.command}    # {step.what}")
+        display.say(f"  {step.command}    # {step.what}", paste=True)
 
 
 def check_storage(config: RunConfig, cluster: Cluster) -> None:
@@ -169,6 +187,8 @@ def prepare(
         f"{baseline['size_bytes'] / 1e3:,.0f} kB, {len(baseline['groups'])} pruning groups"
     )
     display.say(f"{'':<12} {budget_in_numbers(baseline, config.budget)}")
+    if study.run.stage("latency") is None:
+        say_first_guess(study, baseline)
     for left_out in baseline["left_out"]:
         display.say(f"{'':<12} left out: {left_out['name']}: {left_out['reason']}")
     space = build_space(config, baseline)

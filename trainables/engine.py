@@ -12,6 +12,7 @@ import paddle.inference
 
 from spaces.plan import EngineKind, Precision
 from trainables import gpu
+from trainables.native_output import without_native_output
 
 MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
@@ -94,7 +95,8 @@ class Engine:
                         getattr(config, name)()
         if self.int8_operators is not None:
             config.enable_mkldnn_int8(set(self.int8_operators))
-        self._predictor = paddle.inference.create_predictor(config)
+        with without_native_output():
+            self._predictor = paddle.inference.create_predictor(config)
         self._inputs = [
             self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
         ]

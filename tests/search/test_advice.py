@@ -10,6 +10,7 @@ from search.advice import (
     interpreter,
     minutes,
     next_steps,
+    survey_seconds,
     worst_allowed,
 )
 from search.config import RunConfig
@@ -34,6 +35,13 @@ def test_more_training_and_fewer_places_take_longer():
     assert estimate(much, baseline(), 24, 2, 2).retrain_s > 2 * few.retrain_s
     assert estimate(little, baseline(), 24, 1, 2).search_s == pytest.approx(2 * few.search_s)
     assert estimate(little, baseline(), 24, 4, 2).search_s == pytest.approx(few.search_s / 2)
+
+
+def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_places():
+    config = RunConfig(budget=0.1)
+    few = survey_seconds(config, baseline(), 3, 2)
+    assert survey_seconds(config, baseline(), 30, 2) > 2 * few
+    assert survey_seconds(config, baseline(), 3, 1) > few
 
 
 def test_steps_count_samples_by_the_batch():

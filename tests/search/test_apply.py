@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from search.apply import build_parser, main, settings_from
+from search.apply import build_parser, main, removed_lines, settings_from
+from search.config import RunConfig
+from search.stage_values import build_space, read_layers
+from search.ways import Ground
+from spaces.plan import Plan, QuantizationChoice
+from tests.search.made_run import baseline
 from trainables.engine import Engine
 
 APPLY = "search.apply"
@@ -74,3 +79,13 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
     # It is no study, so none can be carried on.
     resumed = workplace.run("--resume", str(out))
     assert resumed.returncode == 2 and "holds no run" in resumed.stderr
+
+
+def test_what_a_plan_removes_is_said():
+    found = baseline()
+    ground = Ground(build_space(RunConfig(budget=0.1), found), read_layers(found), dict, print)
+    half = {"head.weight": 0.5, "stem.conv.weight": 0.25}
+    lines = removed_lines(Plan.of(half, QuantizationChoice.FLOAT), ground)
+    assert lines[0].startswith("removed: 56 of 192 channels, which leaves ")
+    assert lines[1:] == ["  head.weight: 48 of 96", "  stem.conv.weight: 8 of 32"]
+    assert removed_lines(Plan(), ground) == ["nothing is removed"]

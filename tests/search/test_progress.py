@@ -9,6 +9,7 @@ from search.ledger import Ledger
 from search.progress import Display, trial_table
 from search.report import say_findings
 from search.store import Store
+from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import make_run
 
 
@@ -83,3 +84,55 @@ def test_a_report_shows_what_others_wrote_as_it_is(tmp_path, result, record):
     say_findings(read_findings(str(run)), shown.console)
     text = file.getvalue()
     assert "\x1b[31m" not in text and "\\x1b[31mrun" in text
+
+
+def records(record, result):
+    reason = "FileNotFoundError: [Errno 2] No such file or directory: 'photos/a/long/path.png'"
+    plans = [Plan.of({"a": 0.1 * n}, choice) for n, choice in enumerate(QuantizationChoice)]
+    done = [
+        record(100 + number, result("COMPLETE", 0.05, 0.123, size_bytes=96_834_567), plan, origin)
+        for number, (plan, origin) in enumerate(
+            zip(
+                plans,
+                ("warm_start", "neighbour", "sampled", "predicted", "warm_start"),
+                strict=True,
+            )
+        )
+    ]
+    return [*done, record(200, result("FAILED", reason=reason))], reason
+
+
+def test_a_failures_reason_is_whole_and_the_table_fits_a_terminal(record, result):
+    shown, file = display(terminal=True)
+    shown.console.width = 80
+    many, reason = records(record, result)
+    shown.console.print(trial_table(many, 0.1, ""))
+    said = " ".join(file.getvalue().split())
+    assert f"trial 200 failed: {reason}" in said
+    assert "…" not in said and "over budget" not in said
+    assert "0.123 (8.1x)" in said and "int8_qat_pact" in said
+
+
+def test_lines_break_between_words_alone():
+    shown, file = display(terminal=True)
+    shown.console.width = 40
+    path = "/a/folder/whose/name/is/longer-than-a-line/of-this-terminal"
+    shown.say(f"{'baseline':<12} evaluated, exported and timed in turn: {path}")
+    first, *more, last = file.getvalue().splitlines()
+    assert first == "baseline     evaluated, exported and"
+    assert all(line.startswith(" " * 13) for line in more) and last.strip() == path
+    shown.say(f"  python -m search.select {path} --budget 0.02", paste=True)
+    assert file.getvalue().splitlines()[-1] == f"  python -m search.select {path} --budget 0.02"
+
+
+def test_a_log_has_a_line_a_message():
+    shown, file = display(terminal=False)
+    shown.say("a word " * 40)
+    assert len(file.getvalue().splitlines()) == 1
+
+
+def test_what_has_no_known_end_shows_no_bar():
+    shown, file = display(terminal=True)
+    with shown.waiting("12 models"):
+        pass
+    assert "━" not in file.getvalue()

@@ -35,12 +35,18 @@ def exported(task, choice, folder, plan=HALF, **more):
 
 
 @pytest.mark.parametrize("choice", QuantizationChoice)
-def test_pruned_model_is_exported_and_the_engine_agrees_with_it(choice, tiny_weights, tmp_path):
+def test_pruned_model_is_exported_and_the_engine_agrees_with_it(
+    choice, tiny_weights, tmp_path, capfd
+):
     if choice is QuantizationChoice.BFLOAT16 and not supports_bfloat16():
         pytest.skip("this processor has no bfloat16")
     task = Mine(tiny_weights)
     engine, difference = exported(task, choice, tmp_path)
     outputs = engine.run(next(task.eval_batches("val", 50)).inputs)
+    # Commands that load a model say what they found, and not what Paddle did for it.
+    capfd.readouterr()
+    Engine(tmp_path / choice.value, choice.precision, 1)
+    assert capfd.readouterr() == ("", "")
     assert outputs[0].shape == (50, 10)
     assert np.isfinite(outputs[0]).all()
     assert difference < 0.3

@@ -1,0 +1,49 @@
+"""What search.report prints."""
+
+import io
+
+from rich.console import Console
+
+from search.findings import read_findings
+from search.report import SHOWN_FAILURES, delivered_lines, say_findings
+from tests.search.made_run import make_run
+
+MANIFEST = {
+    "metric": {
+        "name": "mean_iou",
+        "baseline_val": 0.8,
+        "winner_val": 0.76,
+        "loss_val": 0.05,
+        "baseline_test": 0.9,
+        "winner_test": 0.81,
+        "loss_test": 0.1,
+    },
+    "latency_ms": {
+        "baseline": 20.0,
+        "winner": 5.0,
+        "ratio": 0.25,
+        "batch_size": 64,
+        "threads": 1,
+        "engine": "onednn",
+    },
+    "size_bytes": {"baseline": 1_000_000, "winner": 100_000},
+}
+
+
+def test_the_delivered_models_figures_are_sentences():
+    assert delivered_lines(MANIFEST) == [
+        "delivered:",
+        "  mean_iou on val: 0.8000 to 0.7600 (+5.0 % loss)",
+        "  mean_iou on test: 0.9000 to 0.8100 (+10.0 % loss)",
+        "  latency: 20 to 5 ms for a batch of 64 on 1 threads, onednn (4.0x faster)",
+        "  size: 1,000 to 100 kB (10.0x smaller)",
+    ]
+
+
+def test_why_trials_failed_is_said(tmp_path):
+    file = io.StringIO()
+    say_findings(read_findings(str(make_run(tmp_path, 70))), Console(file=file, width=80))
+    said = file.getvalue()
+    assert said.count("failed: the training loss became nan at step 3") == SHOWN_FAILURES
+    assert "and 2 more trials failed" in said
+    assert "unfinished: carry it on with --resume" in said
