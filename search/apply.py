@@ -49,7 +49,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = command_parser("apply", __doc__)
+    from search.task_help import tasks_help
+
+    parser = command_parser("apply", __doc__, tasks_help())
     ways = parser.add_subparsers(dest="way", required=True)
 
     def way(name: str, about: str, default: str = "float") -> argparse.ArgumentParser:

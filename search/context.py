@@ -16,7 +16,7 @@ from search.progress import Display
 from search.run_folder import RunFolder, run_once
 from search.store import Store
 from trainables.node import Node
-from trainables.settings import INPUTS, TrialSettings, user_path
+from trainables.settings import INPUTS, TrialSettings
 
 # Of a resource that only says which nodes may be used; a thousand tasks fit on one.
 A_LITTLE = 0.001

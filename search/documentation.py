@@ -83,7 +83,9 @@ def settings_help() -> str:
     width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
     parts = ["settings, for -o KEY=VALUE and --config:"]
     for name, takes, default, meaning in settings():
-        parts.append(f"  {name} ({takes}; {default})")
+        parts += textwrap.wrap(
+            f"{name} ({takes}; {default})", width, initial_indent="  ", subsequent_indent=" " * 4
+        )
         parts += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(parts)
 

@@ -12,6 +12,7 @@ from clusters.storage import is_uri
 from search.config import RunConfig
 from spaces.errors import TaskError
 from trainables.jobs import node_job
+from trainables.settings import user_path
 
 if TYPE_CHECKING:
     from search.progress import Display
@@ -30,7 +31,7 @@ def _absolute(value: Any) -> Any:
     if isinstance(value, list):
         return [_absolute(item) for item in value]
     if isinstance(value, str) and not is_uri(value):
-        path = Path(value).expanduser()
+        path = user_path(value)
         return str(path.absolute()) if path.exists() else value
     return value
 
@@ -42,19 +43,19 @@ def placed(config: RunConfig) -> RunConfig:
         for part, value in config.runtime_env.items()
     }
     changes: dict[str, Any] = {
-        "task_folder": str(Path(config.task_folder or "").expanduser().absolute()),
+        "task_folder": str(user_path(config.task_folder or "").absolute()),
         "runtime_env": environment,
     }
     if config.cache is not None:
-        changes["cache"] = str(Path(config.cache).expanduser().absolute())
+        changes["cache"] = str(user_path(config.cache).absolute())
     if config.storage is not None and not is_uri(config.storage):
-        changes["storage"] = str(Path(config.storage).expanduser().absolute())
+        changes["storage"] = str(user_path(config.storage).absolute())
     return config.model_copy(update=changes)
 
 
 def in_task_folder(config: RunConfig, path: str) -> Path:
     """Return where the task finds what it names by a path."""
-    return Path(config.task_folder or "", Path(path).expanduser())
+    return Path(config.task_folder or "", user_path(path))
 
 
 def resumed_here(config: RunConfig, say: Callable[[str], None]) -> RunConfig:

@@ -28,8 +28,9 @@ MOVABLE = ("concurrency", "address")
 
 def build_parser() -> argparse.ArgumentParser:
     from search.documentation import settings_help
+    from search.task_help import tasks_help
 
-    parser = command_parser("run", DESCRIPTION, settings_help())
+    parser = command_parser("run", DESCRIPTION, f"{tasks_help()}\n\n{settings_help()}")
     parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
     parser.add_argument("--task", help='built-in name or "module:attribute" (fashion_mnist)')
     parser.add_argument(

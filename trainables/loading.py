@@ -88,7 +88,10 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
         inspect.signature(factory).bind(**(options or {}))
     except TypeError as error:
         given = ", ".join(options or {}) or "no options"
-        raise TaskError(f"task {spec!r}: {attribute}() does not take {given} ({error})") from error
+        taken = ", ".join(inspect.signature(factory).parameters) or "none"
+        raise TaskError(
+            f"task {spec!r}: {attribute}() does not take {given} ({error}); its options are {taken}"
+        ) from error
     try:
         task = factory(**(options or {}))
     except SearchError:

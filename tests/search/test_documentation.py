@@ -1,7 +1,12 @@
+import ast
+
+from search.apply import build_parser as apply_parser
 from search.config import RunConfig
 from search.documentation import DOCS, PAGES, settings, settings_help
 from search.run import build_parser
 from search.store import SCHEMAS, table_columns
+from search.task_help import factory_source, tasks_help
+from trainables.loading import BUILT_IN
 
 
 def test_pages_are_what_the_code_says():
@@ -21,10 +26,24 @@ def test_every_setting_has_a_kind_a_default_and_a_meaning():
 def test_help_lists_every_setting():
     said = build_parser().format_help()
     assert settings_help() in said
-    assert all(f"  {name} (" in said for name in RunConfig.model_fields)
+    assert all(f"\n  {name} (" in said for name in RunConfig.model_fields)
 
 
 def test_every_column_has_a_meaning():
     for _, columns in table_columns().values():
         assert all(meaning for _, _, meaning in columns)
     assert set(table_columns()) == set(SCHEMAS)
+
+
+def test_help_lists_the_options_of_every_built_in_task(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = build_parser().format_help()
+    assert tasks_help() in said and tasks_help() in apply_parser().format_help()
+    options = "(model: str, weights: str, data: str, image_size: int = 224, batch_size: int = 32)"
+    assert f"classification {options}" in " ".join(said.split())
+    lines = tasks_help().splitlines()[1:] + settings_help().splitlines()[1:]
+    assert max(map(len, lines)) <= 80
+    for spec in BUILT_IN.values():
+        factory = factory_source(spec)
+        meaning = ast.get_docstring(factory)
+        assert all(f"`{argument.arg}`" in meaning for argument in factory.args.args), spec

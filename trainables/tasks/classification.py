@@ -168,5 +168,7 @@ def _classes(file: Path) -> int:
 def make_task(
     model: str, weights: str, data: str, image_size: int = 224, batch_size: int = 32
 ) -> Classification:
-    """Return the task; `data` is a folder of lists or of folders, `image_size` in pixels."""
+    """Return the task; `model` is a network of paddle.vision.models, or of PaddleClas by its name
+    there, `weights` its file, `data` a folder of lists or of folders a class, `image_size` the side
+    of the input in pixels, `batch_size` of the training."""
     return Classification(model, weights, data, image_size, batch_size)

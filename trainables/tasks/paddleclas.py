@@ -175,5 +175,6 @@ def _listed(
 
 
 def make_task(config_file: str, weights: str, image_size: int | None = None) -> PaddleClasTask:
-    """Return the task; `image_size` is the side of what the model is given, in pixels."""
+    """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
+    `image_size` the side of what the model is given, in pixels."""
     return PaddleClasTask(config_file, weights, image_size)

@@ -14,7 +14,8 @@ from trainables.tasks.detection import DetectionTask
 
 
 def make_task(config_file: str, weights: str, image_size: int = 320) -> DetectionTask:
-    """Return the task; `image_size` is the side of the network's input, a multiple of 32."""
+    """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
+    `image_size` the side of the network's input, a multiple of 32."""
     if not Path(config_file).is_file():
         raise TaskError(f"config_file {config_file} is missing; name a PaddleDetection YAML file")
     try:

@@ -205,5 +205,6 @@ def _read_data(config: Mapping[str, Any], key: str, problems: Problems) -> list[
 def make_task(
     config_file: str, weights: str, image_size: Sequence[int] | None = None
 ) -> PaddleOCRTask:
-    """Return the task; `image_size` is height and width of the network's input, by 32."""
+    """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
+    `image_size` height and width of the network's input, by 32."""
     return PaddleOCRTask(config_file, weights, image_size)

@@ -204,5 +204,6 @@ class PaddleSegTask:
 
 
 def make_task(config_file: str, weights: str, image_size: int | None = None) -> PaddleSegTask:
-    """Return the task; `image_size` is the side of what the model is deployed on, in pixels."""
+    """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
+    `image_size` the side of what the model is deployed on, in pixels."""
     return PaddleSegTask(config_file, weights, image_size)

@@ -1,0 +1,56 @@
+"""What --help says of the built-in tasks, read from the source of their factories: importing them
+would import paddle and the toolkits."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import shutil
+import textwrap
+from pathlib import Path
+
+from search.documentation import LINE_WIDTH
+from trainables.loading import BUILT_IN
+
+
+def factory_source(spec: str) -> ast.FunctionDef:
+    """Return the definition of the factory "module:attribute"."""
+    module, _, attribute = spec.partition(":")
+    found = importlib.util.find_spec(module)
+    assert found is not None and found.origin is not None
+    tree = ast.parse(Path(found.origin).read_text())
+    return next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == attribute
+    )
+
+
+def options_of(factory: ast.FunctionDef) -> list[str]:
+    """Return a factory's options as in its signature: those without a default have to be given."""
+    given = factory.args
+    first_default = len(given.args) - len(given.defaults)
+    options = []
+    for index, argument in enumerate(given.args):
+        kind = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+        default = ""
+        if index >= first_default:
+            default = f" = {ast.unparse(given.defaults[index - first_default])}"
+        options.append(f"{argument.arg}{kind}{default}")
+    return options
+
+
+def tasks_help() -> str:
+    """Return every built-in task and its options as text for a terminal."""
+    width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
+    parts = ['tasks, for --task, and their options, for -o "task_options={NAME: VALUE}":']
+    for name, spec in sorted(BUILT_IN.items()):
+        factory = factory_source(spec)
+        text = " ".join((ast.get_docstring(factory) or "").split())
+        meaning = text.removeprefix("Return the task; ")
+        parts += textwrap.wrap(
+            f"{name} ({', '.join(options_of(factory))})",
+            width,
+            initial_indent="  ",
+            subsequent_indent=" " * 4,
+        )
+        parts += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(parts)
