@@ -99,8 +99,9 @@ def test_relative_paths_in_a_configuration_and_in_its_lists(home):
     settings = replace(lazy(home), task="classification", task_options=options)
     assert len(list(study_task(settings).eval_batches("val", 2))) == 2
 
-    entry = "{name: ImageNetDataset, image_root: ./, cls_label_path: ./list.txt}"
-    loader = f"{{dataset: {entry}, sampler: {{batch_size: 2}}}}"
+    steps = "[ResizeImage: {size: 32}, NormalizeImage: {order: ''}]"
+    entry = "name: ImageNetDataset, image_root: ./, cls_label_path: ./list.txt"
+    loader = f"{{dataset: {{{entry}, transform_ops: {steps}}}, sampler: {{batch_size: 2}}}}"
     (home / "net.yaml").write_text(
         f"Arch: {{name: MobileNetV1, class_num: 2}}\n"
         f"DataLoader: {{Train: {loader}, Eval: {loader}}}\n"
