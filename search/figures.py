@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from search.findings import Findings
+from search.ledger import REFERENCE_RATIO
 
 # Of Okabe and Ito, 2008: told apart by those who do not see all colours.
 COLOURS = {
@@ -24,7 +25,12 @@ COLOURS = {
 }
 RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BUDGET_COLOUR = "#D55E00"
+# Of what is neither a precision nor a run: stages of a study, lines over time.
+SEQUENCE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+BEFORE, AFTER = "#999999", "#0072B2"
 FADED = 0.25
+# Pixels below the heat maps.
+SCALE_HEIGHT = 64
 # A loss beyond so many budgets would press all others together.
 SHOWN_BUDGETS = 4.0
 
@@ -38,9 +44,16 @@ def shown_losses(losses: pd.Series, budget: float) -> tuple[float, float]:
     return 100 * (low - room), 100 * (high + room)
 
 
+def front_losses(findings: Findings, trials: pd.DataFrame) -> pd.Series:
+    """Return all losses that a front has points of."""
+    retrained = [plan.metric_loss for plan in findings.retrained()]
+    return pd.Series([*trials["metric_loss"], *retrained], dtype=float)
+
+
 def _styled(figure: go.Figure, height: int = 420) -> go.Figure:
     figure.update_layout(
         template="plotly_white",
+        colorway=SEQUENCE,
         height=height,
         margin={"l": 56, "r": 12, "t": 24, "b": 48},
         legend={"orientation": "h", "y": -0.22, "x": 0},
@@ -63,9 +76,49 @@ def _hover(trials: pd.DataFrame) -> list[str]:
     ]
 
 
+def worst_shown(findings: Findings) -> float:
+    """Return the loss in percent from which on the map of sensitivities has one colour."""
+    return 100 * max(2 * findings.budget, 0.02)
+
+
+def dominated_share(findings: Findings, hypervolumes: pd.Series) -> pd.Series:
+    """Return hypervolumes in percent of the most there can be: of all that is below the budget."""
+    box = findings.budget * REFERENCE_RATIO
+    return 100 * hypervolumes / box if box > 0 else 0 * hypervolumes
+
+
+def _add_retrained(figure: go.Figure, findings: Findings, pace: float) -> None:
+    """Add what trials came to that were trained in full, each joined to its trial."""
+    for plan in findings.retrained():
+        trial = findings.ledger.records[plan.number].result
+        x, y = plan.latency_ratio * pace, 100 * plan.metric_loss
+        if trial.metric_loss is not None and trial.latency_ratio is not None:
+            figure.add_scatter(
+                x=[trial.latency_ratio * pace, x],
+                y=[100 * trial.metric_loss, y],
+                mode="lines",
+                line={"color": COLOURS[plan.precision], "dash": "dot"},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        figure.add_scatter(
+            x=[x],
+            y=[y],
+            mode="markers",
+            name="delivered" if plan.delivered else "trained in full, over the budget",
+            marker={
+                "symbol": "star" if plan.delivered else "x",
+                "size": 17 if plan.delivered else 10,
+                "color": COLOURS[plan.precision],
+                "line": {"color": "#FFFFFF", "width": 1},
+            },
+            hovertemplate=f"{plan.in_words}<br>latency {plan.latency_ratio:.3f}<extra></extra>",
+        )
+
+
 def front(findings: Findings) -> go.Figure:
-    """Return loss against latency: every trial, the front, the budget, the baseline, what
-    thresholds would have chosen."""
+    """Return loss against latency: every trial, the front, the delivered model, the budget, the
+    baseline, what thresholds would have chosen."""
     trials = findings.trials().dropna(subset=["metric_loss", "latency_ms"])
     figure = go.Figure()
     for precision, rows in trials.groupby("precision", sort=False):
@@ -99,7 +152,7 @@ def front(findings: Findings) -> go.Figure:
             y=[0.0],
             mode="markers",
             name="baseline",
-            marker={"symbol": "star", "size": 15, "color": "#000000"},
+            marker={"symbol": "square", "size": 12, "color": BEFORE},
             hovertemplate=f"baseline<br>{pace:.2f} ms<extra></extra>",
         )
         for measured in (True, False):
@@ -123,12 +176,13 @@ def front(findings: Findings) -> go.Figure:
                     ],
                     hovertemplate="%{text}<extra></extra>",
                 )
+        _add_retrained(figure, findings, pace)
     figure.add_hline(
         100 * findings.budget,
         line={"color": BUDGET_COLOUR, "dash": "dash"},
         annotation={"text": "budget", "font": {"color": BUDGET_COLOUR}},
     )
-    low, high = shown_losses(trials["metric_loss"], findings.budget)
+    low, high = shown_losses(front_losses(findings, trials), findings.budget)
     figure.update_yaxes(title="metric loss on validation, %", range=[low, high])
     batch = findings.config.latency_batch
     figure.update_xaxes(title=f"latency, ms a batch of {batch}", rangemode="tozero")
@@ -136,25 +190,35 @@ def front(findings: Findings) -> go.Figure:
 
 
 def progress(findings: Findings) -> go.Figure:
-    """Return the hypervolume, and the best latency ratio, over the search's time."""
+    """Return the hypervolume, and below it the best latency ratio, over the search's time."""
     rows = findings.progress()
-    figure = make_subplots(specs=[[{"secondary_y": True}]])
-    shape = {"shape": "hv"}
-    figure.add_scatter(
-        x=rows["minutes"], y=rows["hypervolume"], name="hypervolume", line=shape, mode="lines"
+    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
+    lines = (
+        (dominated_share(findings, rows["hypervolume"]), "hypervolume, %"),
+        (rows["best_ratio"], "best latency ratio"),
     )
-    figure.add_scatter(
-        x=rows["minutes"],
-        y=rows["best_ratio"],
-        name="best latency ratio",
-        line={**shape, "dash": "dot"},
-        mode="lines",
-        secondary_y=True,
-    )
-    figure.update_xaxes(title="minutes of search", rangemode="tozero")
-    figure.update_yaxes(title="hypervolume", rangemode="tozero", secondary_y=False)
-    figure.update_yaxes(title="latency ratio", rangemode="tozero", secondary_y=True, showgrid=False)
+    for row, ((values, name), colour) in enumerate(zip(lines, SEQUENCE, strict=False), 1):
+        figure.add_scatter(
+            x=rows["minutes"],
+            y=values,
+            name=name,
+            line={"shape": "hv", "color": colour},
+            mode="lines",
+            showlegend=False,
+            row=row,
+            col=1,
+        )
+        figure.update_yaxes(title=name, rangemode="tozero", nticks=6, row=row, col=1)
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_xaxes(title="minutes of search", row=2, col=1)
     return _styled(figure)
+
+
+def _scale(x: float, worst: float) -> dict[str, object]:
+    """Return the scale of a heat map, below it."""
+    place = {"orientation": "h", "x": x, "xanchor": "center", "len": 0.46, "thickness": 10}
+    ticks = {"tickvals": [0, worst / 2, worst], "tickfont": {"size": 11}}
+    return {**place, "y": 0, "yanchor": "top", "ypad": 52, **ticks}
 
 
 def groups(findings: Findings) -> go.Figure:
@@ -164,48 +228,60 @@ def groups(findings: Findings) -> go.Figure:
     figure = make_subplots(
         cols=2,
         shared_yaxes=True,
-        horizontal_spacing=0.04,
-        subplot_titles=("removed", "lost alone"),
+        horizontal_spacing=0.06,
+        subplot_titles=("removed, %", "lost, %"),
     )
-    names = list(pruned.index)
+    names, worst = list(pruned.index), worst_shown(findings)
     figure.add_heatmap(
-        z=pruned.to_numpy(),
-        x=[f"trial {number}" for number in pruned.columns],
+        z=100 * pruned.to_numpy(),
+        x=[str(number) for number in pruned.columns],
         y=names,
         zmin=0,
-        zmax=1,
+        zmax=100,
         colorscale="Blues",
-        showscale=False,
-        hovertemplate="%{y}<br>%{x}: %{z:.0%} removed<extra></extra>",
+        colorbar=_scale(0.235, 100),
+        hovertemplate="%{y}<br>trial %{x}: %{z:.0f} % removed<extra></extra>",
         col=1,
         row=1,
     )
+    scale = _scale(0.765, worst)
     figure.add_heatmap(
         z=100 * sensitivity.to_numpy(),
-        x=[f"{100 * ratio:.0f} %" for ratio in sensitivity.columns],
+        x=[f"{100 * ratio:.0f}" for ratio in sensitivity.columns],
         y=names,
         zmin=0,
-        zmax=100 * max(2 * findings.budget, 0.02),
+        zmax=worst,
         colorscale="OrRd",
-        showscale=False,
-        hovertemplate="%{y}<br>%{x} removed: %{z:.2f} % lost<extra></extra>",
+        colorbar={**scale, "ticktext": ["0", f"{worst / 2:g}", f"≥ {worst:g}"]},
+        hovertemplate="%{y}<br>%{x} % removed: %{z:.2f} % lost<extra></extra>",
         col=2,
         row=1,
     )
+    figure.update_annotations(font={"size": 12})
+    figure.update_xaxes(type="category", tickangle=0)
+    figure.update_xaxes(title="trial", col=1)
+    # Every second one: on a phone there is no room for more.
+    every_second = [f"{100 * ratio:.0f}" for ratio in sensitivity.columns[::2]]
+    figure.update_xaxes(title="% removed", tickvals=every_second, col=2)
     figure.update_yaxes(autorange="reversed", type="category")
     # Long names would leave a phone nothing for the maps themselves.
     figure.update_yaxes(
         tickvals=names, ticktext=[n if len(n) < 22 else f"…{n[-20:]}" for n in names], col=1
     )
-    return _styled(figure, max(280, 22 * len(names) + 110))
+    styled = _styled(figure, max(280, 22 * len(names) + 110) + SCALE_HEIGHT)
+    return styled.update_layout(margin={"b": 48 + SCALE_HEIGHT})
+
+
+def time_spent(findings: Findings) -> list[tuple[str, Mapping[str, float]]]:
+    """Return the seconds of the study's stages and of all trials', the upper bar last."""
+    return [("study", findings.stage_seconds), ("all trials", findings.trial_seconds())]
 
 
 def seconds(findings: Findings) -> go.Figure:
     """Return where the time went: the stages of the study, and those of all trials together."""
     figure = go.Figure()
-    parts = (("study", findings.stage_seconds), ("all trials", findings.trial_seconds()))
-    for whole, stages in parts:
-        for stage, spent in stages.items():
+    for whole, stages in time_spent(findings):
+        for (stage, spent), colour in zip(stages.items(), cycle(SEQUENCE), strict=False):
             if spent > 0:
                 figure.add_bar(
                     y=[whole],
@@ -213,6 +289,7 @@ def seconds(findings: Findings) -> go.Figure:
                     name=stage,
                     orientation="h",
                     text=stage,
+                    marker={"color": colour},
                     hovertemplate=f"{stage}: {spent:,.0f} s<extra></extra>",
                     showlegend=False,
                     insidetextanchor="middle",
@@ -235,7 +312,7 @@ def before_and_after(findings: Findings) -> go.Figure:
             figure.add_bar(
                 x=["before", "after"],
                 y=list(values),
-                marker={"color": ["#999999", "#0072B2"]},
+                marker={"color": [BEFORE, AFTER]},
                 text=[f"{value:.3g}" for value in values],
                 showlegend=False,
                 hovertemplate="%{x}: %{y:.4g}<extra></extra>",
@@ -283,6 +360,18 @@ def fronts(runs: Sequence[Findings]) -> go.Figure:
             marker={"size": 9},
             text=_hover(line),
             hovertemplate=f"{found.name}<br>%{{text}}<extra></extra>",
+        )
+        delivered = [plan for plan in found.retrained() if plan.delivered]
+        losses.append(pd.Series([plan.metric_loss for plan in delivered], dtype=float))
+        figure.add_scatter(
+            x=[plan.latency_ratio for plan in delivered],
+            y=[100 * plan.metric_loss for plan in delivered],
+            mode="markers",
+            marker={"symbol": "star", "size": 17, "color": colour},
+            text=[plan.in_words for plan in delivered],
+            hovertemplate=f"{found.name}<br>%{{text}}<extra></extra>",
+            legendgroup=found.name,
+            showlegend=False,
         )
         figure.add_hline(100 * found.budget, line={"color": colour, "dash": "dash", "width": 1})
     budget = max(found.budget for found in runs)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from search.config import RunConfig
 from search.ledger import REFERENCE_RATIO, Ledger, is_feasible
+from search.progress import percent
 from search.run_folder import JOURNAL, RunFolder, local_copy, read_config
 from search.stage_values import build_space, drop_untimed, read_curves, read_layers, read_timings
 from search.store import STAGES, Store
@@ -33,6 +34,28 @@ class ThresholdPlan:
     latency_ratio: float
     measured: bool
     """Whether the plan was tried; else both figures are the search's own predictions."""
+
+
+@dataclass(frozen=True)
+class RetrainedPlan:
+    """A trial's plan after it was trained in full."""
+
+    number: int
+    precision: str
+    trial_loss: float | None
+    """What it lost in its trial, after a short training."""
+    metric_loss: float
+    latency_ratio: float
+    delivered: bool
+
+    @property
+    def in_words(self) -> str:
+        """What the full training made of the trial's loss."""
+        became = "delivered at" if self.delivered else "at"
+        return (
+            f"Trial {self.number}, at {percent(self.trial_loss)} after its short training, was "
+            f"trained in full and {became} {percent(self.metric_loss)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +117,30 @@ class Findings:
         # Without rows pandas would take a column of nothing for names of columns.
         frame["on_front"] = frame["on_front"].astype(bool)
         return frame
+
+    def retrained(self) -> list[RetrainedPlan]:
+        """Return the plans that a finished run trained in full, in the order of trying."""
+        if self.manifest is None:
+            return []
+        found = []
+        for tried in self.manifest.get("retrained", ()):
+            record = self.ledger.records.get(tried["trial"])
+            if record is None or record.result.latency_ratio is None:
+                continue
+            delivered = tried["accepted"]
+            found.append(
+                RetrainedPlan(
+                    record.number,
+                    record.plan.quantization.value,
+                    record.result.metric_loss,
+                    tried["loss_val"],
+                    self.manifest["latency_ms"]["ratio"]
+                    if delivered
+                    else record.result.latency_ratio,
+                    delivered,
+                )
+            )
+        return found
 
     def in_words(self, plan: Plan, shown: int = 12) -> str:
         """Return what a plan keeps of the groups it prunes most, as lines of "48 of 64 name"."""

@@ -20,19 +20,19 @@ from search.progress import percent, ratio_text
 TITLES = {
     "front": (
         "Loss against latency",
-        "Every trial that was measured; faded ones are over the budget, or were stopped. The "
-        "stepped line is the Pareto front. Diamonds are the plans that an equal loss for each "
-        "group alone would have chosen, as PaddleX and PaddleSlim do.",
+        "Every trial that was measured, after its short training; faded ones are over the budget, "
+        "or were stopped. The stepped line is the Pareto front. Diamonds are the plans that an "
+        "equal loss for each group alone would have chosen, as PaddleX and PaddleSlim do.",
     ),
     "progress": (
         "How the search went",
         "The hypervolume is the area below the budget and the baseline's latency that the feasible "
-        "trials dominate, in units of loss times latency ratio.",
+        "trials dominate, in percent of all of it.",
     ),
     "groups": (
         "What was pruned",
         "Left, what each plan of the front removes of each group; right, what pruning that group "
-        "alone, without training, costs. Darker is more.",
+        "alone, without training, costs.",
     ),
     "seconds": (
         "Where the time went",
@@ -100,18 +100,39 @@ def winner_table(manifest: dict[str, Any], budget: float) -> Table:
 
 
 def front_table(findings: Findings) -> Table:
+    in_full = {
+        plan.number: percent(plan.metric_loss) + (", delivered" if plan.delivered else "")
+        for plan in findings.retrained()
+    }
     rows = [
         (
             str(record.number),
             record.plan.quantization.value,
             ratio_text(record.result.latency_ratio),
             percent(record.result.metric_loss),
+            in_full.get(record.number, "-"),
             "-" if record.result.size_bytes is None else f"{record.result.size_bytes / 1e6:.2f}",
         )
         for record in findings.ledger.front()
     ]
-    columns = ("trial", "precision", "latency ratio", "loss on validation", "size, MB")
+    columns = (
+        "trial",
+        "precision",
+        "latency ratio",
+        "loss on validation",
+        "trained in full",
+        "size, MB",
+    )
     return Table("The front", columns, rows)
+
+
+def about_front(findings: Findings) -> str:
+    """Return what the front shows, and what became of trials that were trained in full."""
+    lines = [TITLES["front"][1]]
+    for plan in findings.retrained():
+        mark = "the star" if plan.delivered else "a cross: over the budget"
+        lines.append(f"{plan.in_words} ({mark}).")
+    return " ".join(lines)
 
 
 def _page(**parts: Any) -> str:
@@ -141,7 +162,9 @@ def run_page(findings: Findings, address: str) -> str:
             continue
         if name == "groups" and not findings.groups:
             continue
-        shown.append(_figure(name, *TITLES[name], draw(findings)))
+        title, about = TITLES[name]
+        about = about_front(findings) if name == "front" else about
+        shown.append(_figure(name, title, about, draw(findings)))
     return _page(
         title=f"{findings.config.task}: {findings.name}",
         summary=summary,
@@ -190,7 +213,8 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
 def comparison_page(runs: Sequence[Findings]) -> str:
     """Return a page with several runs' fronts in one figure, and their figures in one table."""
     about = (
-        "Lines are Pareto fronts, dashed ones budgets. Ratios are to each run's own baseline: runs "
+        "Lines are Pareto fronts, dashed ones budgets, stars the delivered models after their full "
+        "training. Ratios are to each run's own baseline: runs "
         "of one model on one machine compare, others only in kind."
     )
     return _page(

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from search.figures import BUDGET_COLOUR, COLOURS, FADED, shown_losses
+from search.figures import (
+    AFTER,
+    BEFORE,
+    BUDGET_COLOUR,
+    COLOURS,
+    FADED,
+    SEQUENCE,
+    dominated_share,
+    front_losses,
+    shown_losses,
+    time_spent,
+    worst_shown,
+)
 from search.findings import Findings
 
 DPI = 130
@@ -38,7 +51,8 @@ def front(findings: Findings) -> Figure:
     )
     if findings.baseline is not None:
         pace = findings.baseline["latency_ms"]
-        axes.scatter([pace], [0], marker="*", s=180, color="black", label="baseline", zorder=4)
+        axes.scatter([pace], [0], marker="s", s=80, color=BEFORE, label="baseline", zorder=4)
+        _add_retrained(axes, findings, pace)
         for measured in (True, False):
             marked = [t for t in findings.thresholds if t.measured is measured]
             if marked:
@@ -51,7 +65,7 @@ def front(findings: Findings) -> Figure:
                     label="equal-loss thresholds" + ("" if measured else ", predicted"),
                 )
     axes.axhline(100 * findings.budget, color=BUDGET_COLOUR, linestyle="--")
-    axes.set_ylim(*shown_losses(trials["metric_loss"], findings.budget))
+    axes.set_ylim(*shown_losses(front_losses(findings, trials), findings.budget))
     axes.set_xlim(left=0)
     axes.set_xlabel(f"latency, ms a batch of {findings.config.latency_batch}")
     axes.set_ylabel("metric loss on validation, %")
@@ -59,31 +73,53 @@ def front(findings: Findings) -> Figure:
     return figure
 
 
+def _add_retrained(axes: Axes, findings: Findings, pace: float) -> None:
+    """Add what trials came to that were trained in full, each joined to its trial."""
+    for plan in findings.retrained():
+        trial, colour = findings.ledger.records[plan.number].result, COLOURS[plan.precision]
+        point = (plan.latency_ratio * pace, 100 * plan.metric_loss)
+        if trial.latency_ratio is not None and trial.metric_loss is not None:
+            begin = (trial.latency_ratio * pace, 100 * trial.metric_loss)
+            axes.plot(*zip(begin, point, strict=True), color=colour, linestyle=":", zorder=2)
+        axes.scatter(
+            *point,
+            marker="*" if plan.delivered else "x",
+            s=220 if plan.delivered else 60,
+            color=colour,
+            label="delivered" if plan.delivered else "trained in full, over the budget",
+            zorder=5,
+        )
+
+
 def progress(findings: Findings) -> Figure:
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     rows = findings.progress()
-    axes.step(rows["minutes"], rows["hypervolume"], where="post", label="hypervolume")
-    axes.set_xlabel("minutes of search")
-    axes.set_ylabel("hypervolume")
-    axes.set_ylim(bottom=0)
-    right = axes.twinx()
-    best = rows["best_ratio"].astype(float)
-    right.step(rows["minutes"], best, where="post", linestyle=":", color="#D55E00")
-    right.set_ylabel("best latency ratio (dotted)")
-    right.set_ylim(bottom=0)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes, values, name, colour in (
+        (upper, dominated_share(findings, rows["hypervolume"]), "hypervolume, %", SEQUENCE[0]),
+        (lower, rows["best_ratio"].astype(float), "best latency ratio", SEQUENCE[1]),
+    ):
+        axes.step(rows["minutes"], values, where="post", color=colour)
+        axes.set_ylabel(name)
+        axes.set_ylim(bottom=0)
+    lower.set_xlabel("minutes of search")
     return figure
 
 
 def groups(findings: Findings) -> Figure:
     pruned, sensitivity = findings.pruned(), findings.sensitivity()
-    figure = Figure(figsize=(10, max(2.5, 0.25 * len(pruned) + 1.2)), layout="constrained")
+    figure = Figure(figsize=(10, max(3.0, 0.25 * len(pruned) + 1.8)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     if len(pruned):
         if len(pruned.columns):
-            left.imshow(pruned.to_numpy(), vmin=0, vmax=1, cmap="Blues", aspect="auto")
-        worst = 100 * max(2 * findings.budget, 0.02)
-        right.imshow(100 * sensitivity.to_numpy(), vmin=0, vmax=worst, cmap="OrRd", aspect="auto")
+            removed = 100 * pruned.to_numpy()
+            shown = left.imshow(removed, vmin=0, vmax=100, cmap="Blues", aspect="auto")
+            figure.colorbar(shown, ax=left, location="bottom", label="% removed")
+        worst = worst_shown(findings)
+        lost = 100 * sensitivity.to_numpy()
+        shown = right.imshow(lost, vmin=0, vmax=worst, cmap="OrRd", aspect="auto")
+        label = f"% lost, {worst:g} or more"
+        figure.colorbar(shown, ax=right, location="bottom", label=label)
         left.set_yticks(range(len(pruned)), list(pruned.index), fontsize=7)
         left.set_xticks(range(len(pruned.columns)), list(pruned.columns), fontsize=7)
         tenths = [f"{100 * ratio:.0f} %" for ratio in sensitivity.columns]
@@ -96,12 +132,12 @@ def groups(findings: Findings) -> Figure:
 def seconds(findings: Findings) -> Figure:
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     axes = figure.add_subplot()
-    parts = (("all trials", findings.trial_seconds()), ("study", findings.stage_seconds))
+    parts = time_spent(findings)
     whole = max([1.0, *(sum(stages.values()) for _, stages in parts)])
     for row, (_, stages) in enumerate(parts):
         begin = 0.0
-        for stage, spent in stages.items():
-            axes.barh(row, spent, left=begin, edgecolor="white")
+        for (stage, spent), colour in zip(stages.items(), cycle(SEQUENCE), strict=False):
+            axes.barh(row, spent, left=begin, color=colour, edgecolor="white")
             if spent > 0.06 * whole:
                 axes.text(begin + spent / 2, row, stage, ha="center", va="center", fontsize=8)
             begin += spent
@@ -120,7 +156,7 @@ def before_and_after(findings: Findings) -> Figure:
             (latency_axes, (latency["baseline"], latency["winner"])),
             (size_axes, (size["baseline"] / 1e6, size["winner"] / 1e6)),
         ):
-            bars = axes.bar(["before", "after"], values, color=["#999999", "#0072B2"])
+            bars = axes.bar(["before", "after"], values, color=[BEFORE, AFTER])
             axes.bar_label(bars, fmt="%.3g")
     latency_axes.set_title("latency, ms", fontsize=10)
     size_axes.set_title("size, MB", fontsize=10)

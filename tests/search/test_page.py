@@ -1,11 +1,16 @@
 """The page of a run, as text and in a real browser."""
 
 import json
+import re
 
+import numpy as np
 import pytest
+from plotly import colors
 
+from search.figures import COLOURS, FIGURES, SEQUENCE, front, fronts, groups
 from search.findings import read_findings
 from search.page import comparison_page, run_page, winner_table
+from search.progress import percent
 from search.report import main
 from tests.browser import WIDTHS, chromium, show
 from tests.search.made_run import make_run
@@ -28,10 +33,21 @@ MANIFEST = {
 }
 
 
+def finish(run):
+    """Leave a manifest in a made run: the first of its front was over the budget in full, the
+    second was delivered, at other figures than its trial's."""
+    rejected, delivered, *_ = (r.number for r in read_findings(str(run)).ledger.front())
+    retrained = [
+        {"trial": rejected, "loss_val": 0.105, "accepted": False},
+        {"trial": delivered, "loss_val": 0.0556, "accepted": True},
+    ]
+    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained}))
+
+
 @pytest.fixture
 def finished(tmp_path):
     run = make_run(tmp_path / "finished", 24)
-    (run / "manifest.json").write_text(json.dumps(MANIFEST))
+    finish(run)
     return run
 
 
@@ -45,6 +61,49 @@ def test_a_finished_run_has_the_winners_figures_on_both_splits(finished):
         assert text in page
     assert "-m search.select" in page
     assert "--resume" not in page
+
+
+def test_the_delivered_point_is_shown_beside_its_trial_and_said(finished):
+    findings = read_findings(str(finished))
+    rejected, delivered = findings.retrained()
+    page = page_of(finished)
+    for plan in (rejected, delivered):
+        assert f"Trial {plan.number}, at {percent(plan.trial_loss)} after its short" in page
+    assert "was trained in full and delivered at +5.6 % (the star)" in page
+    assert "+10.5 % (a cross: over the budget)" in page
+    assert ">+5.6 %, delivered</td>" in page
+    for drawn in (front(findings), fronts([findings])):
+        (star,) = (t for t in drawn.data if t.marker.symbol == "star")
+        assert star.y[0] == pytest.approx(5.56)
+        # The manifest's own latency, 4 of 20 ms, not the trial's.
+        assert star.x[0] == pytest.approx(4.0 if drawn.data[0].x[0] > 1 else 0.2)
+    (cross,) = (t for t in front(findings).data if t.marker.symbol == "x")
+    assert cross.y[0] == pytest.approx(10.5)
+
+
+def test_a_run_of_before_and_one_that_goes_on_have_no_delivered_point(finished, tmp_path):
+    (finished / "manifest.json").write_text(json.dumps(MANIFEST))
+    for run in (finished, make_run(tmp_path / "begun", 5)):
+        assert read_findings(str(run)).retrained() == []
+        assert "the star" not in page_of(run)
+
+
+def test_figures_have_one_palette_and_heat_maps_a_scale(finished):
+    findings = read_findings(str(finished))
+    scales = ("Blues", "OrRd")
+    for name, draw in FIGURES.items():
+        figure = draw(findings)
+        for trace in figure.data:
+            if trace.type == "heatmap":
+                assert trace.showscale is not False and len(trace.colorbar.tickvals) == 3
+                continue
+            chosen = [trace.marker.color, trace.line.color if trace.type == "scatter" else None]
+            for colour in np.ravel([c for c in chosen if c is not None]):
+                assert colour in {*COLOURS.values(), *SEQUENCE, "#888888"}, (name, colour)
+            assert any(colour is not None for colour in chosen), name
+    assert {t.colorscale[-1][1] for t in groups(findings).data} == {
+        colors.get_colorscale(scale)[-1][1] for scale in scales
+    }
 
 
 def test_a_budget_that_is_missed_on_test_is_said():
@@ -105,6 +164,18 @@ def test_a_mistake_is_one_line(runs, capsys):
     assert "/nowhere: holds no run" in capsys.readouterr().err
 
 
+OUT_OF_SIGHT = """
+return [...document.querySelectorAll('table, td, th, pre, p, li')].filter(element => {
+  const box = element.getBoundingClientRect();
+  return element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0
+    || box.right > document.documentElement.clientWidth + 1;
+}).map(element => element.outerHTML.slice(0, 80));
+"""
+TICKS = """
+return [...document.querySelectorAll('.xtick text, .ytick text')].map(tick => tick.textContent);
+"""
+
+
 @pytest.mark.slow
 def test_in_a_browser_at_both_widths_nothing_is_wrong(finished, tmp_path):
     begun, other = make_run(tmp_path / "begun"), make_run(tmp_path / "other", 10)
@@ -121,6 +192,11 @@ def test_in_a_browser_at_both_widths_nothing_is_wrong(finished, tmp_path):
                 assert browser.execute_script(drawn) == figures
                 wide = "return document.documentElement.scrollWidth"
                 assert browser.execute_script(wide) <= width
+                # Nothing is behind a scroll of its own, and no tick is a number like 0.1187.
+                assert browser.execute_script(OUT_OF_SIGHT) == []
+                ticks = browser.execute_script(TICKS)
+                assert ticks or page == pages[1]
+                assert [tick for tick in ticks if re.search(r"\d\.\d{3}", tick)] == []
 
 
 @pytest.mark.slow
