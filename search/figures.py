@@ -84,7 +84,8 @@ def worst_shown(findings: Findings) -> float:
 def dominated_share(findings: Findings, hypervolumes: pd.Series) -> pd.Series:
     """Return hypervolumes in percent of the most there can be: of all that is below the budget."""
     box = findings.budget * REFERENCE_RATIO
-    return 100 * hypervolumes / box if box > 0 else 0 * hypervolumes
+    share: pd.Series = hypervolumes * (100 / box if box > 0 else 0.0)
+    return share
 
 
 def _add_retrained(figure: go.Figure, findings: Findings, pace: float) -> None:
