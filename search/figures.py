@@ -47,7 +47,8 @@ def shown_losses(losses: pd.Series, budget: float) -> tuple[float, float]:
 def front_losses(findings: Findings, trials: pd.DataFrame) -> pd.Series:
     """Return all losses that a front has points of."""
     retrained = [plan.metric_loss for plan in findings.retrained()]
-    return pd.Series([*trials["metric_loss"], *retrained], dtype=float)
+    losses: pd.Series = pd.Series([*trials["metric_loss"], *retrained], dtype=float)
+    return losses
 
 
 def _styled(figure: go.Figure, height: int = 420) -> go.Figure:
