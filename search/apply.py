@@ -133,6 +133,8 @@ def list_groups(config: RunConfig, display: Display) -> int:
             task_folder_sent=is_sent(config),
         )
         found = call_worker(groups_job, settings)
+    for remark in found["remarks"]:
+        display.say(remark)
     for group in found["groups"]:
         unit = f", {group['unit']} at a time" if group["unit"] > 1 else ""
         display.say(f"{group['name']}: {group['channels']} channels{unit}")

@@ -174,6 +174,12 @@ def check_storage(config: RunConfig, cluster: Cluster) -> None:
         )
 
 
+def say_remarks(display: Display, baseline: dict[str, Any]) -> None:
+    """Say what the task and its weights say of themselves. A run from before has no such lines."""
+    for remark in baseline.get("remarks", ()):
+        display.say(f"{'':<12} {remark}")
+
+
 def prepare(
     study: StudyContext,
 ) -> tuple[dict[str, Any], Space, Encoding, Sequence[Plan]]:
@@ -181,6 +187,7 @@ def prepare(
     config, display, settings = study.config, study.display, study.settings
     with timed(study, "baseline", f"{config.task}: evaluate, export, time"):
         baseline = study_baseline(study)
+    say_remarks(display, baseline)
     display.say(
         f"{'':<12} {baseline['metric_name']} {baseline['metric']:.4f} on val, "
         f"{baseline['latency_ms']:.2f} ms a batch of {settings.latency_batch}, "

@@ -57,6 +57,8 @@ class Baseline:
     """Wall seconds of one evaluation on validation."""
     references: tuple[Reference, ...] = ()
     """What candidates are timed beside; measured after the rest."""
+    remarks: tuple[str, ...] = ()
+    """What the task and its weights say of themselves, a line each."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "references": [item.to_json() for item in self.references]}
@@ -75,6 +77,7 @@ class Baseline:
                 "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
                 "inputs": tuple(ModelInput.from_json(item) for item in value["inputs"]),
                 "references": tuple(Reference.from_json(item) for item in value["references"]),
+                "remarks": tuple(value.get("remarks", ())),
             }
         )
 

@@ -18,6 +18,7 @@ from trainables.compression.quantization import export_candidate
 from trainables.evaluation import eager, evaluate
 from trainables.loading import load_task
 from trainables.models import new_model
+from trainables.remarks import collected
 from trainables.settings import TrialSettings
 from trainables.task import SPLITS, Batch, Split, Task
 from trainables.training import Trainer
@@ -193,13 +194,20 @@ CHECKS: tuple[tuple[str, Callable[[Task], str]], ...] = (
 def check_task(spec: str, options: Mapping[str, Any]) -> list[Demand]:
     """Return every demand of the contract, met or not, each with a sentence."""
     try:
-        task = load_task(spec, options)
+        with collected() as remarks:
+            task = load_task(spec, options)
     except SearchError as error:
         return [Demand("loading", False, str(error))]
-    demands = [Demand("loading", True, f"{type(task).__name__} {task.name!r}")]
+    demands = [
+        Demand("loading", True, "; ".join([f"{type(task).__name__} {task.name!r}", *remarks]))
+    ]
     for name, check in CHECKS:
         try:
-            demands.append(Demand(name, True, check(task)))
+            with collected() as remarks:
+                said = check(task)
+            # Every check builds the model; what its weights say is said once.
+            of_model = remarks if name == "build_model" else []
+            demands.append(Demand(name, True, "; ".join([said, *of_model])))
         except _UnmetError as unmet:
             demands.append(Demand(name, False, str(unmet)))
         except Exception as error:  # The task's own code may raise anything.

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 def baseline_job(settings: TrialSettings, node: Node | None = None) -> dict[str, Any]:
     """Return `Baseline.to_json()`; its export stays in the run folder."""
+    from dataclasses import replace
+
     from trainables.baseline import measure_baseline
     from trainables.loading import study_task
+    from trainables.remarks import collected
 
     files = (node or Node()).files
-    found = measure_baseline(study_task(settings, files), settings)
+    with collected() as remarks:
+        found = measure_baseline(study_task(settings, files), settings)
     files.keep(settings.folder, BASELINE)
-    return found.to_json()
+    return replace(found, remarks=tuple(remarks)).to_json()
 
 
 def sensitivity_job(
@@ -96,15 +100,19 @@ def latency_job(
 
 
 def groups_job(settings: TrialSettings) -> dict[str, Any]:
-    """Return the pruning `groups`, each with the shapes it narrows, and those `left_out`."""
+    """Return the pruning `groups`, each with the shapes it narrows, those `left_out`, and the
+    `remarks` of the task and its weights."""
     from trainables.compression.groups import survey_groups
     from trainables.loading import study_task
     from trainables.models import new_model
+    from trainables.remarks import collected
 
-    task = study_task(settings)
+    with collected() as remarks:
+        task = study_task(settings)
+        shapes = {name: list(p.shape) for name, p in new_model(task).named_parameters()}
     survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
-    shapes = {name: list(p.shape) for name, p in new_model(task).named_parameters()}
     return {
+        "remarks": remarks,
         "groups": [
             {
                 "name": group.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,6 +13,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from spaces.errors import WeightsError, one_line
+from trainables.remarks import remark
+from trainables.weight_names import prefix_of, unused
 
 if TYPE_CHECKING:
     import paddle
@@ -126,9 +129,32 @@ def set_weights(model: paddle.nn.Layer, arrays: Arrays, source: str = "weights")
     model.set_state_dict({name: arrays[name] for name in wanted})
 
 
-def load_weights(model: paddle.nn.Layer, path: Path) -> None:
-    """Give the model the weights of a file. Raises WeightsError if they do not fit."""
-    set_weights(model, read_weights(path), f"weights {path}")
+def load_weights(model: paddle.nn.Layer, path: Path, elsewhere: Sequence[str] = ()) -> None:
+    """Give the model the weights of a file, and say of how many arrays it has no use.
+
+    `elsewhere` has the beginnings of names that belong to what the model is only a part of. Raises
+    WeightsError if they do not fit, or if the file's model has layers that this one does not have.
+    """
+    arrays = read_weights(path)
+    wanted = list(model_weights(model))
+    prefix = prefix_of(arrays, wanted)
+    plain = arrays
+    if prefix:
+        plain = {name: arrays[f"{prefix}{name}"] for name in wanted}
+        remark(f"weights {path}: the model's arrays are those that begin with {prefix!r}")
+    counts, missed = unused(arrays, set(wanted), prefix, elsewhere)
+    # Where some are missing too, that says more.
+    if missed and all(name in plain for name in wanted):
+        raise WeightsError(
+            f"weights {path}: {len(missed)} of its {len(arrays)} arrays are not the model's, as "
+            f"{missed[0]}: it is of another model; build that one, or save a file without them"
+        )
+    set_weights(model, plain, f"weights {path}")
+    if counts:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        remark(
+            f"weights {path}: {counts.total()} of its {len(arrays)} arrays are not used: {kinds}"
+        )
 
 
 def fingerprint(arrays: Arrays) -> str:

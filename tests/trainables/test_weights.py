@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spaces.errors import WeightsError
+from trainables.remarks import collected
 from trainables.weights import (
     fingerprint,
     load_weights,
@@ -271,6 +272,65 @@ def test_what_the_model_has_not_is_passed_over(model):
     other = build(seed=1)
     set_weights(other, {**model_weights(model), "epoch": np.array(3)})
     assert same(model_weights(other), model_weights(model))
+
+
+ONE = np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["linear_0.w_0_moment1_0", "linear_0.w_0_beta1_pow_acc_0", "LR_Scheduler.last"], "3 of"),
+        (["0.weight_velocity_0"], "1 of the optimizer"),
+        (["1.num_batches_tracked", "0.attn_mask", "0.weight_backup"], "3 buffers"),
+        (["ema.0.weight", "0.bias_ema", "0.bias@EMA"], "3 averages of the model's"),
+        (["Teacher.0.weight", "teacher.conv.weight"], "2 of a teacher"),
+        (["aux_head.conv.weight", "auxlayer1.bias", "head.aux_conv.weight"], "for training only"),
+        (["rpn_head.conv.weight"], "1 of parts that stay as they are"),
+    ],
+)
+def test_arrays_that_change_nothing_are_counted_and_said(tmp_path, model, names, said):
+    arrays = {**model_weights(model), **dict.fromkeys(names, ONE)}
+    path = save(tmp_path / "weights.pdparams", arrays)
+    with collected() as remarks:
+        load_weights(build(seed=1), path, elsewhere=("rpn_head.",))
+    (line,) = remarks
+    assert f"{len(names)} of its {len(arrays)} arrays are not used" in line and said in line
+
+
+@pytest.mark.parametrize(
+    "name", ["0.gate.weight", "2.weight", "0.weight_scale", "neck.conv.weight", "Student.0.weight"]
+)
+def test_arrays_of_another_models_layers_are_refused(tmp_path, model, name):
+    path = save(tmp_path / "weights.npz", {**model_weights(model), name: ONE})
+    fresh = build(seed=1)
+    before = model_weights(fresh)
+    text = refusal(load_weights, fresh, path)
+    assert f"1 of its 7 arrays are not the model's, as {name}" in text
+    assert same(model_weights(fresh), before)
+
+
+@pytest.mark.parametrize("prefix", ["Student.", "_layers.", "module."])
+def test_a_whole_model_under_a_prefix_is_found(tmp_path, model, prefix):
+    """A distillation's student, or what was wrapped for several devices."""
+    arrays = {f"{prefix}{name}": array for name, array in model_weights(model).items()}
+    arrays["Teacher.other.weight"] = ONE
+    path = save(tmp_path / "weights.pdparams", arrays)
+    other = build(seed=1)
+    with collected() as remarks:
+        load_weights(other, path)
+    assert same(model_weights(other), model_weights(model))
+    assert f"those that begin with '{prefix}'" in remarks[0] and "1 of a teacher" in remarks[1]
+
+
+def test_gates_that_the_network_lacks_are_not_passed_over(tmp_path):
+    """PaddleOCR's `disable_se`: all of the plain network's arrays are in the gated one's file."""
+    from trainables.tasks.db_network import DBNetwork
+
+    gated = DBNetwork("small", 0.35, True, 32)
+    path = save(tmp_path / "weights.pdparams", model_weights(gated))
+    text = refusal(load_weights, DBNetwork("small", 0.35, False, 32), path)
+    assert "arrays are not the model's, as backbone.stage" in text
 
 
 def test_the_weights_of_a_model_are_a_copy():

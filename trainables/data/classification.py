@@ -10,6 +10,7 @@ from spaces.errors import DataError
 from trainables.data.images import check_images
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
+from trainables.data.splitting import halves, remark_split
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -65,6 +66,16 @@ def read_folders(folder: Path, names: Sequence[str], problems: Problems) -> list
         label = list(names).index(name)
         samples += [LabelledImage(image, label, where) for image in images]
     return samples
+
+
+def halves_by_class(
+    samples: Sequence[LabelledImage], part: str
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Return half of each class, twice; it is said in a run's first lines."""
+    places = halves([sample.label for sample in samples])
+    validation, test = ([samples[place] for place in of] for of in places)
+    remark_split(part, validation, test, "class by class")
+    return validation, test
 
 
 def check_samples(samples: Sequence[LabelledImage], problems: Problems) -> None:

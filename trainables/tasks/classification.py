@@ -4,7 +4,8 @@
         data: photos, image_size: 224}"
 
 `data` is a folder with either `train_list.txt`, `val_list.txt` and `test_list.txt`, as PaddleClas
-writes them, or a folder for each split with a folder a class, as ImageNet comes.
+writes them, or a folder for each split with a folder a class, as ImageNet comes. Without one for
+the test, half of each class of val is the test.
 """
 
 from __future__ import annotations
@@ -149,14 +150,22 @@ def _read(
     lists = {split: folder / f"{split}_list.txt" for split in SPLITS}
     if lists["train"].is_file():
         classes = _classes(lists["train"])
-        return {
+        found = {
             split: data_formats.read_list(file, folder, classes, problems)
             for split, file in lists.items()
-        }, classes
-    names = data_formats.class_names(folder / "train")
-    return {
-        split: data_formats.read_folders(folder / split, names, problems) for split in SPLITS
-    }, len(names)
+            if split != "test" or file.exists()
+        }
+    else:
+        names = data_formats.class_names(folder / "train")
+        classes = len(names)
+        found = {
+            split: data_formats.read_folders(folder / split, names, problems)
+            for split in SPLITS
+            if split != "test" or (folder / split).exists()
+        }
+    if "test" not in found:
+        found["val"], found["test"] = data_formats.halves_by_class(found["val"], "val")
+    return found, classes
 
 
 def _classes(file: Path) -> int:

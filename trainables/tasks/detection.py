@@ -41,6 +41,8 @@ class DetectionTask:
     protected_layers: tuple[str, ...] = ()
     learning_rate = 0.001
     """The peak of a fine-tuning."""
+    elsewhere: tuple[str, ...] = ()
+    """Beginnings of the names of arrays that the file has for parts that are not searched."""
     masks = False
     """Whether boxes need the polygons of what is in them."""
 
@@ -108,7 +110,7 @@ class DetectionTask:
         from trainables.weights import load_weights
 
         model = self.build_untrained()
-        load_weights(model, self.weights)
+        load_weights(model, self.weights, self.elsewhere)
         return model
 
     def detector(self) -> Any:

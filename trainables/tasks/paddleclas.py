@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spaces.errors import TaskError
-from trainables.data.classification import LabelledImage, check_samples, read_list
+from trainables.data.classification import (
+    LabelledImage,
+    check_samples,
+    halves_by_class,
+    read_list,
+)
 from trainables.data.image_batches import ImageBatches
 from trainables.data.problems import Problems
 from trainables.remarks import remark
@@ -50,7 +55,7 @@ BATCH, CLASSES = 32, 1000
 class PaddleClasTask(ImageClassifier):
     """One classification configuration of PaddleClas, with trained weights.
 
-    Without a part `Test`, every other image of `Eval` is the test.
+    Without a part `Test`, half of each class of `Eval` is the test.
     """
 
     name = "paddleclas"
@@ -82,7 +87,7 @@ class PaddleClasTask(ImageClassifier):
         if section(config, "DataLoader", "Test"):
             test = _listed(config, config_file, "Test", classes, problems)
         else:
-            held_out, test = held_out[::2], held_out[1::2]
+            held_out, test = halves_by_class(held_out, "Eval")
         samples: dict[Split, list[LabelledImage]] = {"train": train, "val": held_out, "test": test}
         for split in samples.values():
             check_samples(split, problems)

@@ -136,6 +136,7 @@ class TrunkTask(DetectionTask):
     """One Faster R-CNN configuration of PaddleDetection."""
 
     learning_rate = 0.005
+    elsewhere = ("rpn_head.", "bbox_head.", "mask_head.")
 
     def build_untrained(self) -> nn.Layer:
         return Trunk(self.detector())

@@ -18,6 +18,7 @@ import numpy as np
 from spaces.errors import TaskError
 from trainables.data.images import Pixels, normalized, read_image
 from trainables.data.problems import Problems
+from trainables.data.splitting import halves, remark_split
 from trainables.data.text import TextImage, TextRegion, check_samples, read_labels
 from trainables.task import Batch, Metric, ModelInput, Split, TrainingRecipe
 from trainables.tasks.config_file import read_config, section
@@ -94,7 +95,10 @@ class PaddleOCRTask:
         if "Test" in config:
             test = _read_data(config, "Test", problems)
         else:
-            held_out, test = held_out[::2], held_out[1::2]
+            validation, places = halves([None] * len(held_out))
+            test = [held_out[place] for place in places]
+            held_out = [held_out[place] for place in validation]
+            remark_split("Eval", held_out, test, "by chance, always alike")
         self._samples = {"train": train, "val": held_out, "test": test}
         for samples in self._samples.values():
             check_samples(samples, problems)
@@ -149,7 +153,7 @@ class PaddleOCRTask:
             )
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a part `Test`, every other image of `Eval` is the test."""
+        """Yield a split. Without a part `Test`, half of `Eval` is the test."""
         samples = self._samples[split]
         for start in range(0, len(samples), batch_size):
             images, regions = [], []

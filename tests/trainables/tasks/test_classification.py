@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 
 import numpy as np
 import paddle
@@ -7,6 +8,9 @@ from PIL import Image
 
 from spaces.errors import DataError, TaskError
 from trainables.checking import check_task
+from trainables.engine import Engine
+from trainables.export import export_float
+from trainables.remarks import collected
 from trainables.tasks.classification import build_network, make_task
 
 SIDE = 32
@@ -99,3 +103,35 @@ def test_an_unknown_model_and_a_missing_folder(data, weights, tmp_path):
             make_task(**options(data, weights, model=name)).build_model()
     with pytest.raises(TaskError, match="is not a folder"):
         make_task(**options(tmp_path / "none", weights))
+
+
+def test_without_a_test_split_half_of_each_class_of_val_is_the_test(data, weights):
+    (data / "test_list.txt").unlink(missing_ok=True)
+    shutil.rmtree(data / "test")
+    with collected() as said:
+        task = make_task(**options(data, weights))
+    for split in ("val", "test"):
+        (batch,) = task.eval_batches(split, 10)
+        assert sorted(batch.targets[:, 0]) == [0, 1]
+    assert "the 4 images of val are divided class by class" in said[0]
+
+
+def test_auxiliary_outputs_are_trained_and_not_delivered(data, tmp_path):
+    """paddle.vision's googlenet gives three outputs."""
+    paddle.seed(0)
+    paddle.save(build_network("googlenet", 2).state_dict(), str(tmp_path / "g.pdparams"))
+    given = options(data, str(tmp_path / "g.pdparams"), model="googlenet", image_size=224)
+    task = make_task(**given)
+    model = task.build_model()
+    images = paddle.rand([2, 3, 224, 224])
+    model.eval()
+    assert model(images).shape == [2, 2]
+    model.train()
+    outputs = model(images)
+    targets = paddle.to_tensor(np.array([[0], [1]]))
+    one, two, three = (float(paddle.nn.functional.cross_entropy(o, targets)) for o in outputs)
+    assert float(task.loss(outputs, targets)) == pytest.approx(one + 0.3 * (two + three), rel=1e-5)
+    assert set(model.state_dict()) == set(build_network("googlenet", 2).state_dict())
+    export_float(model, task.inputs, tmp_path / "export")
+    (scores,) = Engine(tmp_path / "export", "float", 1).run((images.numpy(),))
+    assert np.allclose(scores, model(images).numpy(), atol=1e-4)

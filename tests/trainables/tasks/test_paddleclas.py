@@ -118,6 +118,7 @@ def test_images_are_as_the_configuration_says(config, options):
 
 def evaluated(config, options):
     """The tensor of the first image of Eval, and its pixels."""
+    config["DataLoader"]["Test"] = config["DataLoader"]["Eval"]
     task = make_task(**options(config))
     pixels = cv2.imread(str(config["DataLoader"]["Eval"]["dataset"]["image_root"] + "/val0.jpg"))
     return next(task.eval_batches("val", 1)).inputs[0][0], pixels[..., ::-1], task
@@ -212,15 +213,23 @@ def test_a_number_without_a_point_is_a_number(config, options, root):
     assert make_task(**given)._architecture["eps"] == 1e-6
 
 
-def test_without_a_part_for_it_every_other_image_is_the_test(config, options):
-    task = make_task(**options(config))
+def test_without_a_part_for_it_half_of_each_class_is_the_test(config, options, root):
+    # Classes that take turns, as in many a list: 0, 1, 2, 0, 1, 2.
+    with collected() as said:
+        task = make_task(**options(config))
     val, test = (
         np.concatenate([b.targets for b in task.eval_batches(split, 2)])[:, 0].tolist()
         for split in ("val", "test")
     )
-    assert (val, test) == ([0, 2, 1], [1, 0, 2])
+    assert sorted(val) == sorted(test) == [0, 1, 2]
+    assert (
+        "6 images of Eval are divided class by class, 3 to validate on and 3 for the test"
+        in said[-1]
+    )
     config["DataLoader"]["Test"] = config["DataLoader"]["Train"]
-    task = make_task(**options(config))
+    with collected() as said:
+        task = make_task(**options(config))
+    assert not any("divided" in line for line in said)
     assert sum(len(b.targets) for b in task.eval_batches("test", 4)) == 8
     assert sum(len(b.targets) for b in task.eval_batches("val", 4)) == 6
 
