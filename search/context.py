@@ -11,7 +11,7 @@ from typing import Any
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
 from search.config import RunConfig
-from search.places import in_task_folder, is_sent
+from search.places import environment_here, in_task_folder, is_sent
 from search.progress import Display
 from search.run_folder import RunFolder, run_once
 from search.store import Store
@@ -81,7 +81,7 @@ def cluster_of(config: RunConfig, display: Display) -> Iterator[Cluster]:
         config.address,
         config.threads,
         display.say,
-        runtime_env=config.runtime_env,
+        runtime_env=environment_here(config, display.say),
         dashboard_host=config.dashboard_host,
     ) as cluster:
         yield cluster

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusters.storage import is_uri
 from search.config import RunConfig
-from spaces.errors import TaskError
+from spaces.errors import ConfigError, TaskError, shown
 from trainables.jobs import node_job
 from trainables.settings import user_path
 
@@ -37,7 +37,16 @@ def _absolute(value: Any) -> Any:
 
 
 def placed(config: RunConfig) -> RunConfig:
-    """Return a configuration whose relative paths are of the folder that a command is given in."""
+    """Return a configuration whose relative paths are of the folder that a command is given in.
+
+    Raises ConfigError for a folder to send that is not there.
+    """
+    sent = config.runtime_env.get(WORKING_DIR)
+    if isinstance(sent, str) and not is_uri(sent) and not user_path(sent).exists():
+        raise ConfigError(
+            f"runtime_env: working_dir {shown(sent)} is not there; name a folder of this machine, "
+            "for example {working_dir: .}"
+        )
     environment = {
         part: _absolute(value) if part in LOCAL_PARTS else value
         for part, value in config.runtime_env.items()
@@ -58,18 +67,17 @@ def in_task_folder(config: RunConfig, path: str) -> Path:
     return Path(config.task_folder or "", user_path(path))
 
 
-def resumed_here(config: RunConfig, say: Callable[[str], None]) -> RunConfig:
-    """Return the configuration of a run that is carried on, perhaps on another machine.
+def environment_here(config: RunConfig, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return a run's runtime environment for the machine that a command about it is given on.
 
     A folder to send that is not on this machine is replaced by the current one.
     """
     sent = config.runtime_env.get(WORKING_DIR)
     if not isinstance(sent, str) or is_uri(sent) or Path(sent).exists():
-        return config
+        return config.runtime_env
     here = str(Path.cwd())
     say(f"{'':<12} folder {sent} is not on this machine: {here} is sent to the nodes instead")
-    environment = {**config.runtime_env, WORKING_DIR: here}
-    return config.model_copy(update={"task_folder": here, "runtime_env": environment})
+    return {**config.runtime_env, WORKING_DIR: here}
 
 
 def is_sent(config: RunConfig) -> bool:

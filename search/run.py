@@ -145,7 +145,6 @@ def run(arguments: argparse.Namespace) -> int:
             check_trackers(config.trackers)
     # Ray takes seconds to import, and no mistake above needs it.
     from search.config import changed
-    from search.places import resumed_here
     from search.progress import Display
     from search.run_folder import RunFolder
     from search.settings_file import say_settings_file
@@ -161,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
         return report_check(config or changed(config_of(arguments.resume), moved), display)
     if config is None:
         folder, config = RunFolder.resume(arguments.resume, display.say)
-        config = resumed_here(changed(config, moved), display.say)
+        config = changed(config, moved)
     else:
         folder = RunFolder.create(config, display.say)
     try:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.places import in_task_folder, is_sent, placed, resumed_here
+from search.places import environment_here, in_task_folder, is_sent, placed
+from spaces.errors import ConfigError
 from tests.search.test_settings_file import configured
 
 TINY = ("--budget", "0.1")
@@ -68,12 +69,19 @@ def test_whether_ray_sends_the_folder(here, monkeypatch):
 
 def test_a_folder_to_send_that_is_not_on_the_machine_where_the_run_is_resumed(here, monkeypatch):
     said = []
+    folder = here / "first"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     config = configured(*TINY, "-o", "runtime_env={working_dir: .}")
-    assert resumed_here(config, said.append) == config and not said
-    other = here / "other"
-    other.mkdir()
-    gone = placed(config.model_copy(update={"runtime_env": {"working_dir": str(here / "gone")}}))
-    monkeypatch.chdir(other)
-    moved = resumed_here(gone, said.append)
-    assert moved.runtime_env == {"working_dir": str(other)} and is_sent(moved)
-    assert "gone is not on this machine" in said[0]
+    assert environment_here(config, said.append) == {"working_dir": str(folder)} and not said
+    monkeypatch.chdir(here)
+    folder.rmdir()
+    assert environment_here(config, said.append) == {"working_dir": str(here)}
+    assert f"{folder} is not on this machine" in said[0]
+    # The copy of this folder stands for the one that is gone.
+    assert is_sent(config)
+
+
+def test_a_folder_to_send_that_was_never_there(here):
+    with pytest.raises(ConfigError, match="working_dir 'src' is not there"):
+        configured(*TINY, "-o", "runtime_env={working_dir: src}")
