@@ -87,6 +87,7 @@ class Deployed:
     def _follow(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         across, down, left, top = 1.0, 1.0, 0.0, 0.0
         values = pixels[..., ::-1] if self.spec["channel_order"] == "BGR" else pixels
+        values = values.astype(np.float32) if self.image.get("floats") else values
         height, width = self.size
         exact = {"rule": "exact", "height": height, "width": width, "library": "pillow"}
         exact |= {"step": "resize", "interpolation": "bilinear", "by_factor": False}

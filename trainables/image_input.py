@@ -118,6 +118,8 @@ class Preparation:
     decoder: Library = "pillow"
     turned: bool = True
     """Whether the image is turned as its EXIF data say. OpenCV does so when it decodes."""
+    floats: bool = False
+    """Pixels are made floats before the first step, so that resizing does not round them."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
@@ -128,4 +130,4 @@ class Preparation:
                 k: tuple(v) if isinstance(v, list) else v for k, v in item.items()
             }
             steps.append(STEPS[item["step"]](**plain))
-        return cls(tuple(steps), value["decoder"], value["turned"])
+        return cls(tuple(steps), value["decoder"], value["turned"], value.get("floats", False))

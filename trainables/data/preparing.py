@@ -75,6 +75,7 @@ def prepare(pixels: np.ndarray, spec: ModelInput) -> np.ndarray:
     """Return the input's tensor, (channels, height, width), of what `read_pixels` gives."""
     assert spec.image is not None
     values = pixels[..., ::-1] if spec.channel_order == "BGR" else pixels
+    values = values.astype(np.float32) if spec.image.floats else values
     for step in spec.image.steps:
         values = apply(step, values, spec)
     return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=spec.dtype)

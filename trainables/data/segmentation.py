@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spaces.errors import one_line
-from trainables.data.images import check_images, image_size, read_mask
+from trainables.data.images import check_images, image_size, read_mask, size_if_whole
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 
@@ -39,17 +39,26 @@ def read_list(
 
 
 def check_samples(
-    samples: Sequence[MaskedImage], classes: int, problems: Problems, ignored: int = IGNORED
+    samples: Sequence[MaskedImage],
+    classes: int,
+    problems: Problems,
+    ignored: int = IGNORED,
+    read: Callable[[int], np.ndarray] | None = None,
 ) -> None:
-    """Note every sample whose image or mask is missing, damaged, of another size or class."""
+    """Note every sample whose image or mask is missing, damaged, of another size or class.
+
+    `read` returns a sample's class numbers by its index; without it they are the mask's pixels.
+    """
     check_images(((sample.image, sample.where) for sample in samples), problems)
-    for sample in samples:
+    for index, sample in enumerate(samples):
         if not sample.mask.is_file():
             problems.note(sample.where, f"mask {sample.mask} is missing; restore it")
             continue
         try:
-            mask = read_mask(sample.mask)
+            mask = read_mask(sample.mask) if read is None else read(index)
             size = image_size(sample.image)
+            # A mask need not be an image file, and labels need not have the size of their file.
+            mask_size = size_if_whole(sample.mask) or mask.shape[:2]
         except Exception as error:  # Decoders raise every kind; of images it is known by now.
             if sample.image.is_file():
                 problems.note(
@@ -57,10 +66,16 @@ def check_samples(
                     f"mask {sample.mask} cannot be read ({one_line(error)}); replace it",
                 )
             continue
-        if mask.shape != size:
+        if mask.ndim != 2:
             problems.note(
                 sample.where,
-                f"mask {sample.mask} is {mask.shape[0]}x{mask.shape[1]}, its image "
+                f"mask {sample.mask} has {mask.shape[-1]} channels; save one class number a pixel",
+            )
+            continue
+        if mask_size != size:
+            problems.note(
+                sample.where,
+                f"mask {sample.mask} is {mask_size[0]}x{mask_size[1]}, its image "
                 f"{size[0]}x{size[1]} (height x width); they have to be of one size",
             )
         beyond = np.setdiff1d(np.unique(mask), [*range(classes), ignored])

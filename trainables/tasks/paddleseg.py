@@ -2,25 +2,25 @@
 
     --task paddleseg --config-file pp_liteseg.yml --weights model.pdparams
 
-Needs the toolkit's wheel (the extra `paddleseg`). Images are resized to one size, as an engine is
-built for one; mIoU is taken at that size.
+Needs the toolkit's wheel (the extra `paddleseg`). Images are brought to one size, as an engine is
+built for one, and mIoU is taken at that size: `test_config` (windows, several scales) is not
+followed. Nothing is downloaded: `pretrained` is left out, since all weights come from one file.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spaces.errors import TaskError, one_line
-from trainables.data.problems import Problems
-from trainables.data.segmentation import MaskedImage, check_samples
 from trainables.metrics import MeanIoU
-from trainables.task import Batch, ModelInput, Split, TrainingRecipe
+from trainables.task import Batch, Split, TrainingRecipe
+from trainables.tasks.paddleseg_data import SegmentationData, check_roots, training_targets
+from trainables.tasks.paddleseg_input import model_input
+from trainables.tasks.paddleseg_losses import total_loss
 
 if TYPE_CHECKING:
     import paddle
@@ -43,39 +43,14 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _mend_cross_entropy() -> None:
-    """Have the toolkit's cross entropy average as it means to: it multiplies floats by whole
-    numbers there, which this paddle refuses."""
-    import paddle
-    import paddle.nn.functional as F
-    from paddleseg.models.losses import CrossEntropyLoss
-
-    def average(self: Any, logit: Any, label: Any, semantic_weights: Any, loss: Any) -> Any:
-        counted = paddle.cast(label != self.ignore_index, "float32")
-        if not self.avg_non_ignore:
-            counted = paddle.ones_like(counted)
-        loss = loss.reshape(counted.shape) * counted
-        if semantic_weights is not None:
-            loss = loss * semantic_weights
-        share = paddle.ones_like(counted)
-        if self.weight is not None:
-            known = paddle.where(label == self.ignore_index, paddle.zeros_like(label), label)
-            share = (F.one_hot(known, logit.shape[-1]) * self.weight).sum(-1)
-        if self.top_k_percent_pixels == 1.0:
-            return loss.mean() / ((counted * share).mean() + self.EPS)
-        hardest = int(self.top_k_percent_pixels * loss.size)
-        loss, places = paddle.topk(loss.flatten(), hardest)
-        return loss.mean() / (paddle.gather(share.flatten(), places).mean() + self.EPS)
-
-    CrossEntropyLoss._post_process_loss = average
-
-
 class PaddleSegTask:
     """One configuration of PaddleSeg, with trained weights."""
 
     name = "paddleseg"
 
-    def __init__(self, config_file: str, weights: str, image_size: int | None = None) -> None:
+    def __init__(
+        self, config_file: str, weights: str, image_size: int | Sequence[int] | None = None
+    ) -> None:
         try:
             from paddleseg.cvlibs import Config, SegBuilder
         except ImportError as error:
@@ -85,55 +60,64 @@ class PaddleSegTask:
             ) from error
         if not Path(config_file).is_file():
             raise TaskError(f"config_file {config_file} is missing; name a PaddleSeg YAML file")
-        try:
-            config = Config(config_file)
-            config.dic["model"] = _without_pretrained(config.dic["model"])
-            self._builder = SegBuilder(config)
-            self._train, self._held_out = self._builder.train_dataset, self._builder.val_dataset
-            given = config.dic.get("test_dataset")
-            self._test = None if given is None else self._builder.build_component(given)
-        except Exception as error:  # The toolkit raises and asserts whatever comes.
-            said = one_line(_root(error))
-            raise TaskError(f"config_file {config_file}: {said}; mend it") from error
         self.config_file = config_file
+        try:
+            self._config = config = Config(config_file)
+            config.dic["model"] = _without_pretrained(config.dic["model"])
+        except Exception as error:  # The toolkit raises and asserts whatever comes.
+            raise self._refused(error) from error
+        if not config.dic.get("val_dataset"):
+            raise TaskError(f"config_file {config_file} has no val_dataset; name one")
+        sections = ("train_dataset", "val_dataset", "test_dataset")
+        for name in sections:
+            if config.dic.get(name):
+                check_roots(f"config_file {config_file}: {name}", config.dic[name])
+        try:
+            builder = SegBuilder(config)
+            train, held_out = (builder.build_component(config.dic[name]) for name in sections[:2])
+            given = config.dic.get("test_dataset")
+            test = None if given is None else builder.build_component(given)
+            self._losses = builder.loss
+            network = builder.load_component_class(config.model_cfg["type"])
+        except Exception as error:
+            raise self._refused(error) from error
+        self._counts_instances = hasattr(network, "loss_computation")
+        self._check_labels(train)
         self.weights = Path(weights)
-        self.classes = int(self._train.num_classes)
-        self.ignored = int(self._train.ignore_index)
-        self.metric = MeanIoU(self.classes, ignored=self.ignored)
+        self.classes = int(train.num_classes)
+        self.data = SegmentationData(train, held_out, test)
+        self.metric = MeanIoU(self.classes, ignored=self.data.ignored)
         self.recipe = TrainingRecipe(batch_size=int(config.batch_size or 4))
         self.protected_layers: tuple[str, ...] = ()
-        self._check_data()
-        side = image_size and (image_size, image_size)
-        height, width = side or self._train[0]["img"].shape[1:]
-        self._size = (int(width), int(height))
-        mean, std = self._normalization()
-        self.inputs = (
-            ModelInput("image", (len(mean), height, width), scale=1 / 255, mean=mean, std=std),
-        )
+        self.data.check(config_file, self.classes)
+        size = _sides(image_size) or train[0]["img"].shape[1:]
+        self.data.bring_to((int(size[0]), int(size[1])))
+        self.inputs = (model_input(held_out, self.data.size),)
 
-    def _check_data(self) -> None:
-        """Raise DataError for what is missing or damaged, before anything is trained."""
-        problems = Problems()
-        for dataset in filter(None, (self._train, self._held_out, self._test)):
-            samples = [
-                MaskedImage(Path(image), Path(mask), f"{self.config_file}: {dataset.mode} {index}")
-                for index, (image, mask) in enumerate(dataset.file_list, 1)
-            ]
-            check_samples(samples, self.classes, problems, ignored=self.ignored)
-        problems.raise_if_any()
+    def _refused(self, error: Exception) -> TaskError:
+        said = one_line(_root(error))
+        return TaskError(f"config_file {self.config_file}: {said}; change it")
 
-    def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        channels = int(self._train.img_channels)
-        for transform in self._held_out.transforms.transforms:
-            if type(transform).__name__ == "Normalize":
-                return tuple(
-                    tuple(np.broadcast_to(value, channels).astype(float).tolist())
-                    for value in (transform.mean, transform.std)
-                )  # type: ignore[return-value]
-        return (0.0,) * channels, (1.0,) * channels
+    def _check_labels(self, train: Any) -> None:
+        """Raise TaskError for a loss whose labels the data set does not give."""
+        for loss in self._losses["types"]:
+            if getattr(loss, "edge_label", False) and not getattr(train, "edge", False):
+                raise TaskError(
+                    f"config_file {self.config_file}: {type(loss).__name__} needs edges; "
+                    "give train_dataset edge: true"
+                )
+        steps = [type(step).__name__ for step in train.transforms.transforms]
+        if self._counts_instances and "GenerateInstanceTargets" not in steps:
+            raise TaskError(
+                f"config_file {self.config_file}: its model is trained on instances; "
+                "give train_dataset the transform GenerateInstanceTargets"
+            )
 
     def build_untrained(self) -> paddle.nn.Layer:
-        model: paddle.nn.Layer = self._builder.build_component(self._builder.config.model_cfg)
+        from paddleseg.cvlibs import SegBuilder
+
+        # A builder keeps its model; another one makes a new model, with the data set's classes.
+        model: paddle.nn.Layer = SegBuilder(self._config).model
         return model
 
     def build_model(self) -> paddle.nn.Layer:
@@ -143,67 +127,43 @@ class PaddleSegTask:
         load_weights(model, self.weights)
         return model
 
-    @cached_property
-    def _loss(self) -> dict[str, Any]:
-        _mend_cross_entropy()
-        return self._builder.loss
-
-    def loss(self, outputs: list[paddle.Tensor], targets: paddle.Tensor) -> paddle.Tensor:
+    def loss(self, outputs: list[Any], targets: Any) -> paddle.Tensor:
         """Return the sum of the configuration's losses, one for every head that training has."""
-        from paddleseg.core.train import loss_computation
-
-        losses = loss_computation(outputs, targets, edges=None, losses=self._loss)
-        total: paddle.Tensor = sum(losses)
-        return total
+        return total_loss(outputs, targets, self._losses, self._counts_instances)
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        order = np.random.default_rng(seed).permutation(len(self._train))
-        # The toolkit's transforms draw from both.
-        random.seed(seed)
-        np.random.seed(seed)
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(self.data.train))
         for start in range(0, len(order) - batch_size + 1, batch_size):
-            samples = [self._train[int(index)] for index in order[start : start + batch_size]]
-            yield self._batch(samples)
+            chosen = order[start : start + batch_size]
+            samples = self.data.drawn(chosen, int(rng.integers(2**32)))
+            images = np.stack([sample["img"] for sample in samples]).astype("float32")
+            yield Batch((images,), training_targets(samples))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yield a split. Without a `test_dataset`, every other image validated on is the test."""
-        dataset = self._train if split == "train" else self._held_out
-        if split == "test" and self._test is not None:
-            dataset = self._test
-        chosen = range(len(dataset))
-        if split != "train" and self._test is None:
-            chosen = chosen[split == "test" :: 2]
-        for start in range(0, len(chosen), batch_size):
-            files = [dataset.file_list[index] for index in chosen[start : start + batch_size]]
-            yield self._batch([self._whole(image, mask) for image, mask in files])
+        readers = self.data.of_split(split)
+        for start in range(0, len(readers), batch_size):
+            samples = [read() for read in readers[start : start + batch_size]]
+            images = np.stack([image for image, _ in samples]).astype("float32")
+            yield Batch((images,), np.stack([labels for _, labels in samples]).astype("int64"))
 
-    def _whole(self, image: str, mask: str) -> dict[str, Any]:
-        """Return an image and its mask as validation has them, resized."""
-        import cv2
 
-        sample: dict[str, Any] = {
-            "img": image,
-            "label": mask,
-            "trans_info": [],
-            "gt_fields": ["label"],
-        }
-        sample = dict(self._held_out.transforms(sample))
-        pixels = np.ascontiguousarray(sample["img"].transpose(1, 2, 0))
-        resized = cv2.resize(pixels, self._size, interpolation=cv2.INTER_LINEAR)
-        sample["img"] = resized.reshape(*self._size[::-1], -1).transpose(2, 0, 1)
-        sample["label"] = cv2.resize(
-            np.ascontiguousarray(sample["label"]), self._size, interpolation=cv2.INTER_NEAREST
+def _sides(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return height and width of `image_size`, None for what training crops have."""
+    if image_size is None:
+        return None
+    sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise TaskError(
+            f"image_size {image_size!r} is no size; give a side in pixels, or [height, width]"
         )
-        return sample
-
-    @staticmethod
-    def _batch(samples: list[dict[str, Any]]) -> Batch:
-        images = np.stack([sample["img"] for sample in samples]).astype("float32")
-        masks = np.stack([sample["label"] for sample in samples]).astype("int64")
-        return Batch((images,), masks)
+    return sides[0], sides[1]
 
 
-def make_task(config_file: str, weights: str, image_size: int | None = None) -> PaddleSegTask:
+def make_task(
+    config_file: str, weights: str, image_size: int | Sequence[int] | None = None
+) -> PaddleSegTask:
     """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
-    `image_size` the side of what the model is deployed on, in pixels."""
+    `image_size` the side, or height and width, of what the model is deployed on, in pixels."""
     return PaddleSegTask(config_file, weights, image_size)

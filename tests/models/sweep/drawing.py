@@ -130,7 +130,9 @@ LISTS: dict[str, tuple[Callable[[str], str], Callable[[str, str, str, int], str]
         lambda image, mask, split, i: f"{image} {mask}",
     ),
 }
-BINARY = frozenset({"OpticDiscSeg", "DRIVE", "CHASEDB1", "STARE", "HRF", "EG1800", "SUPERVISELY"})
+RETINAS = {"OpticDiscSeg", "DRIVE", "CHASEDB1", "STARE", "HRF"}
+PEOPLE = {"EG1800", "SUPERVISELY", "PPHumanSeg14K"}
+BINARY = frozenset({*RETINAS, *PEOPLE, "MiniDeepGlobeRoadExtraction"})
 
 
 def _long(split: str) -> str:
