@@ -7,10 +7,15 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 
+from clusters.working_folder import beyond_the_job, job_environment, with_excludes
 from spaces.errors import ConfigError, one_line
 
 # Without these Ray prints advice about itself; none of it is about the study.
@@ -27,6 +32,8 @@ SETTINGS = {
     "TUNE_RESULT_BUFFER_LENGTH": "1",
     # They would come without the workers' environment, so that none could be used.
     "RAY_prestart_worker_first_driver": "0",
+    # A project's .gitignore names data and weights, which its code reads on every node.
+    "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",
 }
 
 
@@ -68,6 +75,22 @@ def worker_environment(threads: int) -> dict[str, str]:
     }
 
 
+def _refusal(address: str | None, error: BaseException) -> ConfigError:
+    """Return why a cluster cannot be connected to, and what to do about it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ray.exceptions.AuthenticationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return ConfigError(
+            f"cluster {address or 'local'}: it asks for a token that this machine does not have; "
+            "copy ~/.ray/auth_token of its head here, or set RAY_AUTH_TOKEN"
+        )
+    return ConfigError(
+        f"cluster {address or 'local'}: cannot connect ({one_line(error)}); start Ray there, "
+        "or leave --address out for a local one"
+    )
+
+
 @contextlib.contextmanager
 def connected(
     address: str | None,
@@ -76,36 +99,50 @@ def connected(
     *,
     runtime_env: Mapping[str, Any] | None = None,
     dashboard_host: str = "127.0.0.1",
+    is_run: Callable[[Path], bool] = lambda _: False,
 ) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start a local one; leave it afterwards.
 
     None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is
-    set. `dashboard_host` is what a local one's dashboard listens on. Raises ConfigError if
-    nothing answers at the address.
+    set. `dashboard_host` is what a local one's dashboard listens on. `is_run` tells the folders
+    of runs, which no working folder takes along. Raises ConfigError if nothing answers at the
+    address, or if the working folder cannot be sent.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        # Ray looks for a token by itself only where it finds the cluster by itself.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     say(f"{'ray':<12} {'connecting to ' + address if address else 'starting a local cluster'}")
-    environment = dict(runtime_env or {})
-    variables = {**worker_environment(threads), **environment.get("env_vars", {})}
+    job = job_environment()
+    variables = {**worker_environment(threads), **(runtime_env or {}).get("env_vars", {})}
+    environment = beyond_the_job({**(runtime_env or {}), "env_vars": variables}, job)
+    environment = with_excludes(environment, is_run)
     local = {} if address else {"dashboard_host": dashboard_host}
     try:
         context = ray.init(
             address=address or "local",
-            runtime_env={**environment, "env_vars": variables},
+            runtime_env=environment,
             **local,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except ray.exceptions.RuntimeEnvSetupError as error:
         raise ConfigError(
-            f"cluster {address or 'local'}: cannot connect ({one_line(error)}); start Ray there, "
-            "or leave --address out for a local one"
+            f"working folder: cannot be sent to the nodes ({one_line(error)}); start from "
+            "another folder, or name what cannot be read in .rayignore"
         ) from error
+    except (
+        ConnectionError,
+        ValueError,
+        RuntimeError,
+        ray.exceptions.AuthenticationError,
+    ) as error:
+        raise _refusal(address, error) from error
     try:
         yield _cluster(context.dashboard_url or None)
     finally:

@@ -13,7 +13,7 @@ from clusters.lease import device_lease
 from search.config import RunConfig
 from search.places import environment_here, in_task_folder, is_sent
 from search.progress import Display
-from search.run_folder import RunFolder, run_once
+from search.run_folder import RunFolder, is_run_folder, run_once
 from search.store import Store
 from trainables.node import Node
 from trainables.settings import INPUTS, TrialSettings
@@ -83,6 +83,7 @@ def cluster_of(config: RunConfig, display: Display) -> Iterator[Cluster]:
         display.say,
         runtime_env=environment_here(config, display.say),
         dashboard_host=config.dashboard_host,
+        is_run=is_run_folder,
     ) as cluster:
         yield cluster
 

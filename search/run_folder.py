@@ -63,6 +63,12 @@ def delivered_plan(run: Path) -> dict[str, Any]:
     return found
 
 
+def is_run_folder(path: Path) -> bool:
+    """Return whether a folder is that of a run, or of a plan applied."""
+    searched = (path / STAGES).is_dir() and (path / CONFIG).is_file()
+    return searched or ((path / PLAIN_CONFIG).is_file() and (path / ".lock").is_file())
+
+
 def _default_name(config: RunConfig) -> str:
     task = config.task.split(":")[-1].split(".")[-1]
     return f"{datetime.now():%Y%m%d-%H%M%S}-{task}"

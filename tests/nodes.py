@@ -26,6 +26,8 @@ RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
 # Workers that give way to all else, as Ray has them, get nowhere while other tests run.
 NICENESS = ("RAY_worker_niceness", "0")
+# Of a test's environment; a machine of its own has none of them.
+FOREIGN = ("RAY_AUTH", "RAY_ADDRESS", "RAY_TMPDIR")
 SETTINGS = {
     **dict([NICENESS]),
     # A node that is cut off is found dead after this many failed checks.
@@ -75,6 +77,22 @@ class Node:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
         environment = {**self.environment, **options.pop("env", {})}
         return subprocess.Popen([*self.prefix, *command], env=environment, **options)
+
+    def run(self, script, cwd, timeout=600):
+        """Run lines of a shell as somebody types them; return the exit status, None if they did
+        not end, and what was said.
+
+        What they start in the background, as `ray start` does, is not waited for.
+        """
+        with tempfile.TemporaryFile("w+") as said:
+            process = self.popen("bash", "-ec", script, cwd=cwd, stdout=said)
+            try:
+                status = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                status = None
+            said.seek(0)
+            return status, said.read()
 
     def processes(self, title: re.Pattern[str]):
         """Return the node's processes whose title, or path, has this in it."""
@@ -145,6 +163,29 @@ class NodeCluster:
     @property
     def address(self):
         return f"{self.head.address}:{PORT}"
+
+    def machine(self):
+        """Return a machine of its own without Ray: commands start it, as those of a user would.
+
+        It has its own home and /tmp/ray, and nobody told it of tokens.
+        """
+        assert self.separate
+        number = next(self._numbers)
+        node = self._place(number)
+        self.nodes.append(node)
+        # Ray asks the route to the world for the machine's address.
+        _ip("-n", node.name, "route", "add", "default", "via", self.host)
+        home = self.folder / f"home{number}"
+        home.mkdir()
+        sockets = Path(self._sockets) / str(number)
+        sockets.mkdir()
+        kept = {k: v for k, v in node.environment.items() if not k.startswith(FOREIGN)}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        own = {"HOME": str(home), "RAY_TMPDIR": str(sockets), "PATH": path}
+        # Other tests run meanwhile; Ray itself gives a node 30 s to start.
+        own["RAY_raylet_start_wait_time_s"] = "180"
+        node.environment = {**kept, **own}
+        return node
 
     def start(self, cpus=1, gpus=0, resources=None):
         """Start a node and wait until Ray knows it."""

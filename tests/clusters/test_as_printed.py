@@ -1,18 +1,34 @@
-"""The door: without the token neither the dashboard, nor a job, nor a driver gets in."""
+"""A cluster of machines as its own files print it: with the token on, from the first line to a
+delivered model. Without the token neither the dashboard, nor a job, nor a driver gets in."""
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.nodes import RAY, node_cluster
+from tests.nodes import node_cluster
+from tests.printed import filled, printed
+from tests.s3 import CREDENTIALS
+from tests.support import QUICK
 
 pytestmark = pytest.mark.slow
 
 DASHBOARD = "http://127.0.0.1:8265"
+# Makes each search short; the command lines stay as they are printed.
+SHORT = {
+    **QUICK,
+    "trials": 1,
+    "finetune_samples": 320,
+    "retrain_samples": 320,
+    "retrain_candidates": 1,
+    # A model within the budget is not the point here: any is delivered.
+    "choices": ["float"],
+    "confidence_z": 0,
+}
 
 ASK = """
 import sys, urllib.error, urllib.request
@@ -28,17 +44,30 @@ except urllib.error.HTTPError as error:
 DRIVER = """
 import ray, sys
 ray.init(sys.argv[1], logging_level="ERROR")
-print("in with", int(ray.cluster_resources()["CPU"]), "cores")
+print("in with", len(ray.nodes()), "nodes")
 """
 
 
 @pytest.fixture(scope="module")
 def cluster(local_workplace):
+    """Two machines that the lines of on-premises.yaml make a cluster of."""
     with (
         tempfile.TemporaryDirectory(prefix="sl") as folder,
-        node_cluster(folder, local_workplace.environment()) as cluster,
+        node_cluster(folder, {**local_workplace.environment(), **CREDENTIALS}) as cluster,
     ):
-        cluster.start(cpus=2)
+        if not cluster.separate:
+            pytest.skip("no network namespaces on this machine")
+        on_first, on_others, on_targets, _ = printed("on-premises.yaml")
+        first, second = cluster.machine(), cluster.machine()
+        status, said = first.run(on_first, folder)
+        assert status == 0, said
+        shutil.copytree(home(first) / ".ray", home(second) / ".ray")
+        # The same line with a resource more: the one machine stands for both.
+        exported, start = on_others.splitlines()
+        assert on_targets == f"{start} --resources='{{\"target\": 1}}'"
+        joining = filled(f"{exported}\n{on_targets}", HEAD=first.address)
+        status, said = second.run(joining, folder)
+        assert status == 0, said
         yield cluster
 
 
@@ -48,9 +77,30 @@ def head(cluster):
 
 
 @pytest.fixture
+def own(local_workplace, tmp_path):
+    """A folder of one's own, with a task and settings that make a search short."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    shutil.copytree(local_workplace.folder / "mypkg", folder / "brought")
+    settings(folder, local_workplace, task="brought.mine:make_task")
+    return folder
+
+
+def settings(folder, workplace, task="mypkg.mine:make_task", **more):
+    text = {**SHORT, "cache": str(workplace.folder / "cache"), **more}
+    if task:
+        text |= {"task": task, "task_options": {"weights": str(workplace.weights)}}
+    (folder / "slimsearch.yaml").write_text(yaml.safe_dump(text))
+
+
+def home(machine):
+    return Path(machine.environment["HOME"])
+
+
+@pytest.fixture
 def stranger(tmp_path):
     """What somebody's environment has who was not given the token."""
-    return {"RAY_AUTH_TOKEN": "", "HOME": str(tmp_path), "RAY_AUTH_TOKEN_PATH": "/nowhere"}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "", "HOME": str(tmp_path)}
 
 
 def said(head, *command, **options):
@@ -61,48 +111,35 @@ def said(head, *command, **options):
 
 
 def test_the_dashboard_asks_for_the_token(head):
-    token = head.environment["RAY_AUTH_TOKEN"]
+    token = (home(head) / ".ray" / "auth_token").read_text()
     assert said(head, sys.executable, "-c", ASK, DASHBOARD)[1].strip() == "401"
     assert said(head, sys.executable, "-c", ASK, DASHBOARD, "guessed")[1].strip() in ("401", "403")
     assert said(head, sys.executable, "-c", ASK, DASHBOARD, token)[1].strip() == "200"
 
 
-def test_a_driver_needs_the_token(cluster, head, stranger):
-    status, text = said(head, sys.executable, "-c", DRIVER, cluster.address)
-    assert (status, "in with 2 cores" in text) == (0, True), text
+def test_a_driver_needs_the_token(head, stranger):
+    address = f"{head.address}:6379"
+    known = {"RAY_AUTH_MODE": "token"}
+    status, text = said(head, sys.executable, "-c", DRIVER, address, env=known)
+    assert (status, "in with 2 nodes" in text) == (0, True), text
     for token in ("", "f" * 64):
         guessed = {**stranger, "RAY_AUTH_TOKEN": token}
-        status, text = said(head, sys.executable, "-c", DRIVER, cluster.address, env=guessed)
+        status, text = said(head, sys.executable, "-c", DRIVER, address, env=guessed)
         assert status != 0
         assert "in with" not in text
 
 
-def test_a_job_needs_the_token(head, stranger):
-    submit = [*RAY, "job", "submit", f"--address={DASHBOARD}", "--", "echo", "inside"]
-    status, text = said(head, *submit, env=stranger)
-    assert status != 0
-    assert "succeeded" not in text
-    status, text = said(head, *submit)
-    assert status == 0, text
-    assert "succeeded" in text
-
-
-def test_a_job_brings_its_own_code(head, local_workplace, tmp_path):
-    """Nobody has the package but whoever submits."""
-    shutil.copytree(local_workplace.folder / "mypkg", tmp_path / "mypkg")
-    (tmp_path / "mypkg").rename(tmp_path / "brought")
-    command = [sys.executable, "-m", "search.run", "--check-task"]
-    command += ["--task", "brought.mine:make_task", "--weights", str(local_workplace.weights)]
-    submit = [*RAY, "job", "submit", f"--address={DASHBOARD}", "--working-dir", str(tmp_path), "--"]
-    status, text = said(head, *submit, *command, cwd=os.sep)
-    assert status == 0, text
-    assert "the task meets the contract" in text
+def test_a_search_without_the_token_is_told_so_in_one_line(head, own, stranger):
+    command = [sys.executable, "-m", "search.run", "--budget", "0.1"]
+    command += ["--address", f"{head.address}:6379", "--storage", str(own / "runs")]
+    status, text = said(head, *command, cwd=own, env=stranger)
+    assert status == 2, text
+    assert "asks for a token that this machine does not have" in text.splitlines()[-1]
+    assert "Traceback" not in text
 
 
 def test_a_second_address_of_the_machine_does_not_reach_the_dashboard(head):
     """It listens on loopback, so no other node gets as far as being asked for a token."""
-    if head.address == "127.0.0.1":
-        pytest.skip("no network namespaces on this machine")
     tried = [sys.executable, "-c", ASK, f"http://{head.address}:8265"]
     outside = subprocess.run(tried, capture_output=True, text=True, check=False, timeout=60)
     assert outside.returncode != 0

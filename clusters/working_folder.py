@@ -1,0 +1,134 @@
+"""The working folder that Ray sends to every node: what goes with it, and whether it fits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+# How Ray itself goes through the folder. Its version is pinned, and a count of one's own would
+# not be of the same files.
+from ray._private.runtime_env.packaging import _dir_travel, _get_excludes
+
+from spaces.errors import ConfigError
+
+# Ray keeps the folder in one message of its control store, which holds this many bytes.
+LARGEST_BYTES = 512 * 2**20
+# A folder this much larger is refused before all of it was counted.
+COUNTED_BYTES = 20 * LARGEST_BYTES
+# What tools leave in a project, at any depth. Ray leaves out .git, .venv, venv and __pycache__.
+CACHES = (
+    ".git",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".import_linter_cache",
+    ".ipynb_checkpoints",
+    "*.egg-info",
+    "node_modules",
+)
+# A file that only the root of a virtual or a conda environment has.
+ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta/history")
+# In a clone these hide the packages installed on a node, so their data files have to come along.
+PACKAGES = ("search", "trainables", "spaces", "clusters")
+# How many of the largest entries a refusal names.
+NAMED = 3
+
+_silent = logging.getLogger(f"{__name__}.silent")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+class _EnoughError(Exception):
+    """So much was counted that the rest does not matter."""
+
+
+def job_environment() -> dict[str, Any]:
+    """Return the runtime environment of the Ray job that this process is; empty outside of one."""
+    text = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
+    found: dict[str, Any] = (json.loads(text).get("runtime_env") or {}) if text else {}
+    return found
+
+
+def beyond_the_job(environment: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a runtime environment the job does not have: Ray refuses a field of both."""
+    ours = {key: value for key, value in environment.items() if key not in job}
+    if "working_dir" in job:
+        # They are of a folder that is not sent.
+        ours.pop("excludes", None)
+    if "env_vars" in environment:
+        theirs = job.get("env_vars", {})
+        ours["env_vars"] = {k: v for k, v in environment["env_vars"].items() if k not in theirs}
+    return ours
+
+
+def _is_environment(path: Path) -> bool:
+    return any((path / mark).is_file() for mark in ENVIRONMENT_MARKS)
+
+
+def _anchored(path: Path, folder: Path) -> str:
+    """Return the pattern of this one path, as .gitignore writes it."""
+    name = path.relative_to(folder).as_posix()
+    return "/" + "".join(f"\\{letter}" if letter in "\\*?[]! " else letter for letter in name)
+
+
+def with_excludes(
+    environment: Mapping[str, Any], is_run: Callable[[Path], bool] = lambda _: False
+) -> dict[str, Any]:
+    """Return a runtime environment whose local working folder leaves out what no node needs.
+
+    That is virtual environments, caches and the folders of runs, as `is_run` knows them. All other
+    files go along, whatever git ignores: a task's own code may read them.
+    Raises ConfigError if the rest is more than Ray takes.
+    """
+    folder = environment.get("working_dir")
+    if not isinstance(folder, (str, Path)) or not Path(folder).is_dir():
+        return dict(environment)
+    root = Path(folder).absolute()
+    packages = [f"!/{name}/**" for name in PACKAGES if (root / name / "__init__.py").is_file()]
+    # Later patterns win over earlier ones.
+    given = [*(environment.get("excludes") or []), *packages, *CACHES]
+    left_out: list[str] = []
+    sizes: Counter[str] = Counter()
+
+    def not_needed(path: Path) -> bool:
+        if path == root or not path.is_dir() or not (_is_environment(path) or is_run(path)):
+            return False
+        left_out.append(_anchored(path, root))
+        return True
+
+    def count(path: Path) -> None:
+        if path.is_file():
+            sizes[path.relative_to(root).parts[0]] += path.stat().st_size
+            if sizes.total() > COUNTED_BYTES:
+                raise _EnoughError
+
+    excluded = [_get_excludes(root, given), not_needed]
+    try:
+        _dir_travel(root, excluded, count, include_gitignore=False, logger=_silent)
+    except _EnoughError:
+        pass
+    except OSError as error:
+        raise ConfigError(
+            f"working folder {root}: {error.filename} cannot be read ({error.strerror}); "
+            "name it in .rayignore there, or start from another folder"
+        ) from error
+    check_size(root, sizes)
+    return {**environment, "working_dir": str(root), "excludes": [*given, *left_out]}
+
+
+def check_size(folder: Path, sizes: Counter[str]) -> None:
+    """Raise ConfigError if the bytes of a folder's entries are more than Ray sends."""
+    if sizes.total() < LARGEST_BYTES:
+        return
+    most = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in sizes.most_common(NAMED))
+    raise ConfigError(
+        f"working folder {folder}: Ray sends at most {LARGEST_BYTES / 2**20:.0f} MB to the nodes, "
+        f"and it holds more ({most}); name what its code does not read in .rayignore there, a "
+        "name a line, or start from another folder"
+    )
