@@ -20,7 +20,8 @@ _BUFFERS = {
 }
 # Branches that networks have in training only, as the toolkits call them.
 _TRAINING = re.compile(r"^(aux|auxiliary|auxlayer|aux_.*|auxlayer.*|loss|criterion|gtc_head)\d*$")
-_TEACHER = re.compile(r"^(teacher|assistant)\d*$", re.IGNORECASE)
+# Of a distillation, what is not its student.
+_TEACHER = re.compile(r"^((teacher|assistant)\d*|student\d+)$", re.IGNORECASE)
 _AVERAGE = re.compile(r"^(ema|ema_model|model_ema|module_ema)\.|(_ema|@EMA)$")
 # The prefixes of a whole model: of a distillation's student, and of wrappers for several devices.
 _WHOLE = ("Student.", "student.", "_layers.", "module.", "model.")
@@ -52,7 +53,7 @@ def kind_of(name: str, wanted: Collection[str], elsewhere: Sequence[str]) -> str
     if _AVERAGE.sub("", name) in wanted:
         return "averages of the model's"
     if _TEACHER.match(parts[0]):
-        return "of a teacher"
+        return "of a teacher or another student"
     if any(_TRAINING.match(part) for part in parts):
         return "of branches for training only"
     return None

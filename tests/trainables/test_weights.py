@@ -284,7 +284,7 @@ ONE = np.ones(3, np.float32)
         (["0.weight_velocity_0"], "1 of the optimizer"),
         (["1.num_batches_tracked", "0.attn_mask", "0.weight_backup"], "3 buffers"),
         (["ema.0.weight", "0.bias_ema", "0.bias@EMA"], "3 averages of the model's"),
-        (["Teacher.0.weight", "teacher.conv.weight"], "2 of a teacher"),
+        (["Teacher.0.weight", "teacher.conv.weight", "Student2.0.weight"], "3 of a teacher"),
         (["aux_head.conv.weight", "auxlayer1.bias", "head.aux_conv.weight"], "for training only"),
         (["rpn_head.conv.weight"], "1 of parts that stay as they are"),
     ],

@@ -3,45 +3,84 @@
     --task paddleocr --config-file det_mv3_db.yml --weights best.pdparams
 
 PaddleOCR's wheel has neither its networks nor its losses: both are written here (db_network.py,
-db_loss.py), so it need not be installed.
+db_loss.py), so it need not be installed. What happens to an image is in paddleocr_images.py. Of a
+distillation the student is searched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from spaces.errors import TaskError
-from trainables.data.images import Pixels, normalized, read_image
+from trainables.data.images import Pixels, size_if_whole
+from trainables.data.preparing import placement, prepare, read_pixels
 from trainables.data.problems import Problems
 from trainables.data.splitting import halves, remark_split
 from trainables.data.text import TextImage, TextRegion, check_samples, read_labels
-from trainables.task import Batch, Metric, ModelInput, Split, TrainingRecipe
+from trainables.image_input import Normalize, Preparation, Resize
+from trainables.remarks import remark
+from trainables.task import Batch, Metric, Split, TrainingRecipe
 from trainables.tasks.config_file import read_config, section
 from trainables.tasks.db_targets import DBTargets, make_targets
+from trainables.tasks.paddleocr_images import evaluated_input, left_out, transforms
 from trainables.text_regions import HarmonicMean, RegionFinder
 
 if TYPE_CHECKING:
     import paddle
 
-# What its configurations take off each channel, in the order blue, green, red.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SIDE = 736
 # A training crop shows at least this share of each side of what fits into an image.
 LEAST_SHARE = 0.5
 PROVIDED = {"Backbone": "MobileNetV3", "Neck": "DBFPN", "Head": "DBHead"}
+# What of them is followed; another key would make another network.
+KEYS = {
+    "Backbone": ("name", "scale", "model_name", "disable_se", "in_channels", "pretrained"),
+    "Neck": ("name", "out_channels"),
+    "Head": ("name", "k", "fix_nan"),
+}
 
 
-def _transform(dataset: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the settings of one of a data set's transforms."""
-    for transform in dataset.get("transforms") or ():
-        if name in transform:
-            return dict(transform[name] or {})
-    return {}
+def searched_architecture(config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the network's parts; of a distillation, its student's.
+
+    Raises TaskError for a network that is not written here.
+    """
+    architecture = section(config, "Architecture")
+    if "Models" in architecture:
+        models = section(architecture, "Models")
+        if not isinstance(models.get("Student"), Mapping):
+            raise TaskError(
+                f"config_file {file}: Models has no 'Student' to search; it names "
+                f"{', '.join(models) or 'none'}"
+            )
+        architecture = section(models, "Student")
+        remark("of the distillation, Student is searched, and trained on the labels alone")
+    for piece, name in PROVIDED.items():
+        given = section(architecture, piece)
+        if given.get("name") != name:
+            raise TaskError(
+                f"config_file {file}: {piece} {given.get('name')!r} cannot be searched; {name} can"
+            )
+        for key in given:
+            if key not in KEYS[piece]:
+                raise TaskError(
+                    f"config_file {file}: {piece} {name}: key {key!r} is not known; "
+                    f"{', '.join(KEYS[piece])} are"
+                )
+    return architecture
+
+
+def _loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of DB's loss, also as part of a distillation's."""
+    given = section(config, "Loss")
+    for entry in given.get("loss_config_list") or ():
+        if "DistillationDBLoss" in entry:
+            return dict(entry["DistillationDBLoss"] or {})
+    return given
 
 
 class PaddleOCRTask:
@@ -54,33 +93,10 @@ class PaddleOCRTask:
         self, config_file: str, weights: str, image_size: Sequence[int] | None = None
     ) -> None:
         config = read_config(Path(config_file), "PaddleOCR", "Architecture")
-        self._architecture = section(config, "Architecture")
-        for piece, name in PROVIDED.items():
-            given = section(self._architecture, piece).get("name")
-            if given != name:
-                raise TaskError(
-                    f"config_file {config_file}: {piece} {given!r} cannot be searched; {name} can"
-                )
+        self._architecture = searched_architecture(config, config_file)
         self.weights = Path(weights)
-        evaluated = section(config, "Eval", "dataset")
-        shape = image_size or _transform(evaluated, "DetResizeForTest").get("image_shape")
-        self.height, self.width = (int(side) for side in shape or (SIDE, SIDE))
-        if self.height % 32 or self.width % 32:
-            raise TaskError(
-                f"image_size {self.height} x {self.width}: both sides must be multiples of 32"
-            )
         loader = section(config, "Train", "loader")
         self.recipe = TrainingRecipe(batch_size=int(loader.get("batch_size_per_card", 8)))
-        self.inputs = (
-            ModelInput(
-                "image",
-                (3, self.height, self.width),
-                scale=1 / 255,
-                mean=MEAN,
-                std=STD,
-                channel_order="BGR",
-            ),
-        )
         found = section(config, "PostProcess")
         finder = RegionFinder(
             threshold=float(found.get("thresh", 0.3)),
@@ -88,10 +104,11 @@ class PaddleOCRTask:
             grow=float(found.get("unclip_ratio", 1.5)),
         )
         self.metric: Metric = HarmonicMean(finder)
-        self._loss_settings = section(config, "Loss")
+        self._loss_settings = _loss_settings(config)
         problems = Problems()
         train = _read_data(config, "Train", problems)
         held_out = _read_data(config, "Eval", problems)
+        sizes = [size_if_whole(sample.image) for sample in held_out]
         if "Test" in config:
             test = _read_data(config, "Test", problems)
         else:
@@ -103,6 +120,13 @@ class PaddleOCRTask:
         for samples in self._samples.values():
             check_samples(samples, problems)
         problems.raise_if_any()
+        evaluated = transforms(section(config, "Eval", "dataset"))
+        where = f"config_file {config_file}: Eval's"
+        shown = evaluated_input(evaluated, where, image_size, [size for size in sizes if size])
+        self.inputs = (shown,)
+        _, self.height, self.width = shown.shape
+        if names := left_out(section(config, "Train", "dataset")):
+            remark(f"left out of training: {', '.join(names)}; crops and mirror images are used")
 
     def build_untrained(self) -> paddle.nn.Layer:
         from trainables.tasks.db_network import DBNetwork
@@ -158,10 +182,10 @@ class PaddleOCRTask:
         for start in range(0, len(samples), batch_size):
             images, regions = [], []
             for sample in samples[start : start + batch_size]:
-                pixels = read_image(sample.image)
-                height, width = pixels.shape[:2]
-                scale = np.array((self.width / width, self.height / height))
-                images.append(self._normalized(pixels))
+                pixels = read_pixels(sample.image, self._preparation)
+                images.append(prepare(pixels, self.inputs[0]))
+                place = placement(self._preparation.steps, *pixels.shape[:2])
+                scale = np.array((place.scale_x, place.scale_y))
                 regions.append([_moved(region, (0, 0), scale) for region in sample.regions])
             yield Batch((np.stack(images),), regions)
 
@@ -169,7 +193,7 @@ class PaddleOCRTask:
         self, sample: TextImage, rng: np.random.Generator
     ) -> tuple[Pixels, list[TextRegion]]:
         """Return part of an image in the network's proportions, and its regions at that size."""
-        pixels = read_image(sample.image)
+        pixels = read_pixels(sample.image, self._preparation)
         height, width = pixels.shape[:2]
         fitting = min(height / self.height, width / self.width) * rng.uniform(LEAST_SHARE, 1)
         high, wide = max(1, int(self.height * fitting)), max(1, int(self.width * fitting))
@@ -185,9 +209,16 @@ class PaddleOCRTask:
             ]
         return part, regions
 
+    @property
+    def _preparation(self) -> Preparation:
+        assert self.inputs[0].image is not None
+        return self.inputs[0].image
+
     def _normalized(self, pixels: Pixels) -> np.ndarray:
-        resized = cv2.resize(pixels, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-        return normalized(resized[..., ::-1], MEAN, STD)
+        """Return the tensor of pixels at the input's size."""
+        size = Resize(height=self.height, width=self.width, library="opencv")
+        image = replace(self._preparation, steps=(size, Normalize()))
+        return prepare(pixels, replace(self.inputs[0], image=image))
 
 
 def _moved(region: TextRegion, origin: Sequence[float], scale: np.ndarray) -> TextRegion:
