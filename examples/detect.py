@@ -8,29 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image, ImageDraw
 
 from examples.deploy import Deployed
 from trainables.average_precision import Detection
-from trainables.yolo_boxes import YoloDecoder
+from trainables.tasks.paddledetection_config import plain_settings
+from trainables.yolo_boxes import decoder_of
 
 LEAST_SCORE = 0.3
 COLOUR = (255, 60, 0)
 
 
-class Settings(yaml.SafeLoader):
-    """A loader that passes over PaddleDetection's own tags."""
-
-
-Settings.add_multi_constructor("!", lambda loader, tag, node: None)
-
-
 def main(run: str, config_file: str, image: str, picture: str) -> None:
-    settings = yaml.load(Path(config_file).read_text(), Settings)
-    head = settings["YOLOv3Head"]
-    anchors = [[tuple(head["anchors"][i]) for i in mask] for mask in head["anchor_masks"]]
-    decoder = YoloDecoder(anchors, [32, 16, 8][: len(anchors)], settings["num_classes"])
+    settings = plain_settings(Path(config_file))
+    found = settings["BBoxPostProcess"]
+    decoder = decoder_of(
+        settings["YOLOv3Head"], found["decode"], found["nms"], settings["num_classes"]
+    )
     model = Deployed(Path(run))
     pixels = model.read(image)
     (found,) = decoder.detections(model(pixels))

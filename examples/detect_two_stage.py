@@ -9,20 +9,22 @@ from pathlib import Path
 
 from examples.deploy import Deployed
 from examples.detect import draw
+from trainables.tasks.paddledetection_config import read_detection_config
 from trainables.tasks.paddledetection_rcnn import Heads
 from trainables.weights import load_weights
 
 
 def main(run: str, config_file: str, weights: str, image: str, picture: str) -> None:
-    import ppdet.data
-    import ppdet.modeling  # noqa: F401  enters what configurations name
-    from ppdet.core.workspace import create, load_config
+    config = read_detection_config(Path(config_file))
+    from ppdet.core.workspace import create
 
-    detector = create(load_config(config_file)["architecture"])
+    detector = create(config["architecture"])
     load_weights(detector, Path(weights))
     model = Deployed(Path(run))
     pixels = model.read(image)
-    (found,) = Heads(detector, model.size[0]).detections(model(pixels))
+    across, down, *_ = model.place(pixels)
+    size = pixels.shape[0] * down, pixels.shape[1] * across
+    (found,) = Heads(detector, model.size).detections(model(pixels), [size])
     draw(pixels, found, model, picture)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.detection import Box
+from trainables.data.detection import Box, Scene
 
 Array = NDArray[np.float64]
 
@@ -35,6 +35,8 @@ class Detection:
     """pycocotools' run lengths of what is in the box, over the whole image; None without masks."""
 
 
+Sizes = Sequence[tuple[float, float]]
+"""Height and width of each image within the network's input."""
 Overlap = Callable[[Sequence[Detection], Sequence[Box]], Array]
 
 
@@ -72,13 +74,13 @@ class MeanAveragePrecision:
     def __init__(
         self,
         classes: int,
-        detect: Callable[[Sequence[np.ndarray]], list[list[Detection]]],
+        detect: Callable[[Sequence[np.ndarray], Sizes], list[list[Detection]]],
         ious: Array = IOUS,
         overlap: Overlap = box_overlap,
         name: str = "mean_average_precision",
     ) -> None:
-        """`detect` makes detections, an image's list each, of the model's outputs; `overlap` says
-        how much of one is on what was to be found."""
+        """`detect` makes detections, an image's list each, of the model's outputs and the images'
+        sizes; `overlap` says how much of one is on what was to be found."""
         self.classes = classes
         self.detect = detect
         self.ious = np.asarray(ious)
@@ -86,16 +88,17 @@ class MeanAveragePrecision:
         self.name = name
 
     def sample_statistics(
-        self, outputs: Sequence[np.ndarray], targets: Sequence[Sequence[Box]]
+        self, outputs: Sequence[np.ndarray], targets: Sequence[Scene]
     ) -> list[Array]:
         """Return an array per image: its detections by falling score, and what there was to find.
 
         Shape (1 + detections, columns): row 0 has the number of boxes of each class in its
         first entries, the others are detections, padded with rows that do not count.
         """
+        detected = self.detect(outputs, [scene.size for scene in targets])
         return [
-            self._matched(found, boxes)
-            for found, boxes in zip(self.detect(outputs), targets, strict=True)
+            self._matched(found, scene.boxes)
+            for found, scene in zip(detected, targets, strict=True)
         ]
 
     def _matched(self, found: Sequence[Detection], boxes: Sequence[Box]) -> Array:

@@ -149,7 +149,7 @@ def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(
     detect_two_stage.main(str(run), str(config), str(task.weights), image, picture)
     count = int(capsys.readouterr().out.rsplit(": ", 1)[1].split()[0])
     model = Deployed(run)
-    found = task.detections(model(model.read(image)))[0]
+    found = task.detections(model(model.read(image)), [(side, side)])[0]
     shown = [box for box in found if box.score >= 0.3]
     assert count == len(shown) > 0
     if architecture == "MaskRCNN":

@@ -32,7 +32,7 @@ class WholeTask:
     def __init__(self, task: TrunkTask) -> None:
         self.task = task
         self.detector = task.detector()
-        self.heads = Heads(self.detector, task.image_size)
+        self.heads = Heads(self.detector, task.reader.canvas)
         self.recipe: TrainingRecipe = task.recipe
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:

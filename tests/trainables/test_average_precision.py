@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainables.average_precision import Detection, MeanAveragePrecision, mask_overlap
-from trainables.data.detection import Box
+from trainables.data.detection import Box, Scene
 
 CLASSES = 3
 SIZE = (110, 100)
@@ -105,9 +105,13 @@ def theirs(boxes, found, kind="bbox"):
     return evaluation.stats[0]
 
 
+def scenes(boxes):
+    return [Scene(one, SIZE) for one in boxes]
+
+
 def ours(boxes, found, **options):
-    metric = MeanAveragePrecision(CLASSES, lambda outputs: found, **options)
-    return metric.aggregate(np.stack(metric.sample_statistics([], boxes)))
+    metric = MeanAveragePrecision(CLASSES, lambda outputs, sizes: found, **options)
+    return metric.aggregate(np.stack(metric.sample_statistics([], scenes(boxes))))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -140,8 +144,8 @@ def test_everything_found_is_1_and_nothing_found_is_0():
 def test_statistics_of_some_images_give_their_own_value():
     """As a bootstrap needs it: what is drawn twice counts twice."""
     boxes, found = drawn(1)
-    metric = MeanAveragePrecision(CLASSES, lambda outputs: found)
-    statistics = np.stack(metric.sample_statistics([], boxes))
+    metric = MeanAveragePrecision(CLASSES, lambda outputs, sizes: found)
+    statistics = np.stack(metric.sample_statistics([], scenes(boxes)))
     chosen = [0, 3, 3, 7]
     expected = ours([boxes[i] for i in chosen], [found[i] for i in chosen])
     assert metric.aggregate(statistics[chosen]) == pytest.approx(expected)

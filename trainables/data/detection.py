@@ -16,6 +16,8 @@ from trainables.data.problems import Problems
 
 # A box may stick out by rounding.
 SLACK = 1.0
+# In pixels; PaddleDetection's, for COCO.
+LEAST_SIDE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """What there is to find on one image, as the network sees it."""
+
+    boxes: Sequence[Box]
+    """In pixels of the network's input."""
+    size: tuple[float, float]
+    """Height and width of the image within the input; the rest is padding."""
+
+
+@dataclass(frozen=True)
 class BoxedImage:
     image: Path
     boxes: tuple[Box, ...]
@@ -74,8 +86,10 @@ def read_coco(
 ) -> tuple[list[BoxedImage], dict[int, str]]:
     """Return the samples of a COCO annotation file, and the names of its classes by label.
 
-    Labels count from 0 in the order of the file's category ids. With `masks`, every box that is
-    not a crowd's needs polygons.
+    Labels count from 0 in the order in which the file lists its categories: that is how
+    PaddleDetection counts them. As there, annotations marked `ignore` and boxes without an area,
+    of which COCO's own files have some, are passed over. With `masks`, every box that is not a
+    crowd's needs polygons.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -90,7 +104,7 @@ def read_coco(
         raise DataError(f"{file} has no {missing[0]!r}; COCO's format needs it")
     if not content["images"]:
         raise DataError(f"{file} lists no image; a split needs one at least")
-    categories = sorted(content["categories"], key=lambda category: category["id"])
+    categories = content["categories"]
     labels = {category["id"]: label for label, category in enumerate(categories)}
     boxes: dict[Any, list[tuple[Box, str]]] = {image["id"]: [] for image in content["images"]}
     for index, annotation in enumerate(content["annotations"]):
@@ -104,6 +118,9 @@ def read_coco(
             problems.note(where, "`bbox` is not [left, top, width, height]")
         else:
             left, top, width, height = map(float, annotation["bbox"])
+            area = annotation.get("area", 1.0)
+            if annotation.get("ignore") or min(width, height) <= LEAST_SIDE or area <= 0:
+                continue
             hard = bool(annotation.get("iscrowd", 0))
             polygons = _polygons(annotation.get("segmentation")) if masks and not hard else ()
             if polygons is None:

@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from spaces.errors import TaskError
-from trainables.average_precision import IOUS, VOC_IOUS, Detection, MeanAveragePrecision
+from spaces.errors import DataError, TaskError, one_line
+from trainables.average_precision import (
+    IOUS,
+    VOC_IOUS,
+    Detection,
+    MeanAveragePrecision,
+    Sizes,
+)
 from trainables.data.detection import (
-    Box,
     BoxedImage,
+    Scene,
     check_samples,
     read_coco,
     read_voc_list,
 )
-from trainables.data.images import normalized, read_image
 from trainables.data.problems import Problems
 from trainables.task import Batch, ModelInput, Split, TrainingRecipe
+from trainables.tasks.paddledetection_config import activate, dataset_of
+from trainables.tasks.paddledetection_reader import LoadedImage, eval_reader
 
 if TYPE_CHECKING:
     import paddle
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 READABLE = ("COCODataSet", "VOCDataSet")
 
 
@@ -46,21 +51,35 @@ class DetectionTask:
     masks = False
     """Whether boxes need the polygons of what is in them."""
 
-    def __init__(self, config: Mapping[str, Any], weights: Path, image_size: int) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], weights: Path, image_size: int | Sequence[int] | None
+    ) -> None:
         self.config = config
         self.weights = weights
-        self.image_size = image_size
+        self.check_parts()
+        if config.get("metric", "COCO") not in METRICS:
+            raise TaskError(
+                f"metric {config['metric']!r} is not known here; {' and '.join(METRICS)} are"
+            )
         self.classes = int(config["num_classes"])
         batch_size = int((config.get("TrainReader") or {}).get("batch_size", 8))
         self.recipe = TrainingRecipe(batch_size=batch_size, learning_rate=self.learning_rate)
+        self.reader = eval_reader(config, image_size, self.coarsest_stride)
+        self.check_reader()
         self.inputs = (
-            ModelInput("image", (3, image_size, image_size), scale=1 / 255, mean=MEAN, std=STD),
+            ModelInput(
+                "image",
+                (3, *self.reader.canvas),
+                scale=self.reader.scale,
+                mean=self.reader.mean,
+                std=self.reader.std,
+            ),
         )
         problems = Problems()
         train = self._read("TrainDataset", problems)
         held_out = self._read("EvalDataset", problems)
         # The toolkit's own has images without boxes there, unless one writes another.
-        if type(self.config.get("TestDataset")).__name__ in READABLE:
+        if type(self.dataset("TestDataset")).__name__ in READABLE:
             test = self._read("TestDataset", problems)
         else:
             held_out, test = held_out[::2], held_out[1::2]
@@ -69,21 +88,60 @@ class DetectionTask:
             check_samples(samples, problems)
         problems.raise_if_any()
 
+    def check_parts(self) -> None:
+        """Raise TaskError, in words, for parts of a network that are not known here."""
+
+    def check_reader(self) -> None:
+        """Raise TaskError, in words, for an input that the network's boxes are not made for."""
+
+    @property
+    def coarsest_stride(self) -> int:
+        """What the sides of the input have to be multiples of."""
+        return 32
+
+    def dataset(self, key: str) -> Any:
+        """Return the toolkit's data set, not yet read; None without one."""
+        return dataset_of(self.config, key)
+
+    def read(self, key: str) -> list[BoxedImage]:
+        """Return the samples of a data set; raise DataError for what is wrong in it."""
+        problems = Problems()
+        samples = self._read(key, problems)
+        problems.raise_if_any()
+        return samples
+
     def _read(self, key: str, problems: Problems) -> list[BoxedImage]:
-        dataset: Any = self.config.get(key)
+        """Return the samples of a data set as the toolkit chooses them."""
+        dataset = self.dataset(key)
         kind = type(dataset).__name__
         readable = READABLE[:1] if self.masks else READABLE
         if kind not in readable:
             raise TaskError(
-                f"{key} is {kind}; {' and '.join(readable)} can be read for "
-                f"{self.config['architecture']}"
+                f"{key} is {'missing' if dataset is None else kind}; {' and '.join(readable)} can "
+                f"be read for {self.config['architecture']}"
             )
+        if dataset.anno_path is None:
+            raise TaskError(f"{key} has no anno_path; name its annotations")
         root = Path(dataset.dataset_dir)
+        annotations, images = root / dataset.anno_path, root / dataset.image_dir
         if kind == "COCODataSet":
-            annotations, images = root / dataset.anno_path, root / dataset.image_dir
-            return read_coco(annotations, images, problems, self.masks)[0]
-        names = (root / dataset.label_list).read_text().split()
-        return read_voc_list(root / dataset.anno_path, root, names, problems)
+            samples, names = read_coco(annotations, images, problems, self.masks)
+            known = list(names.values())
+        else:
+            known = _class_names(root, dataset.label_list)
+            samples = read_voc_list(annotations, images, known, problems)
+        greatest = max((box.label for sample in samples for box in sample.boxes), default=0)
+        if greatest >= self.classes:
+            raise TaskError(
+                f"num_classes is {self.classes}, {key} has boxes of class {greatest + 1}, "
+                f"{known[greatest]!r}; correct num_classes or the annotations"
+            )
+        chosen = _chosen(samples, dataset)
+        if not chosen and not problems.found:
+            raise DataError(
+                f"{key}: {annotations} has no image with a box; name another, or set allow_empty"
+            )
+        return chosen
 
     @cached_property
     def metric(self) -> MeanAveragePrecision:
@@ -92,13 +150,13 @@ class DetectionTask:
     @property
     def ious(self) -> np.ndarray:
         """Overlaps that precision is averaged over."""
-        return VOC_IOUS if self.config.get("metric") == "VOC" else IOUS
+        return METRICS[self.config.get("metric", "COCO")]
 
-    def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
+    def detections(self, outputs: Sequence[np.ndarray], sizes: Sizes) -> list[list[Detection]]:
         """Return the boxes of every image, made of the model's outputs."""
         raise NotImplementedError
 
-    def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> Any:
+    def targets(self, images: Sequence[LoadedImage]) -> Any:
         """Return what the loss wants to know of a batch."""
         raise NotImplementedError
 
@@ -115,11 +173,17 @@ class DetectionTask:
 
     def detector(self) -> Any:
         """Return the toolkit's whole model, untrained."""
-        from ppdet.core.workspace import create, global_config
+        return self.create(self.config["architecture"])
 
-        # The toolkit keeps one configuration for the whole process.
-        global_config.update(self.config)
-        return create(self.config["architecture"])
+    def create(self, name: str) -> Any:
+        """Return a part of the configuration, built by the toolkit."""
+        from ppdet.core.workspace import create
+
+        activate(self.config)
+        try:
+            return create(name)
+        except Exception as error:  # The toolkit raises and asserts whatever comes.
+            raise TaskError(f"{name} cannot be built ({one_line(error)}); mend it") from error
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
         """Yield images, mirrored or not, with the loss's targets."""
@@ -127,27 +191,51 @@ class DetectionTask:
         order = rng.permutation(len(self._samples["train"]))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             samples = [self._samples["train"][index] for index in order[start : start + batch_size]]
-            loaded = [self._load(sample, bool(rng.random() < 0.5)) for sample in samples]
-            images = np.stack([image for image, _ in loaded])
-            yield Batch((images,), self.targets(images, [boxes for _, boxes in loaded]))
+            loaded = [self.reader.load(sample, bool(rng.random() < 0.5)) for sample in samples]
+            images = np.stack([image.tensor for image in loaded])
+            yield Batch((images,), self.targets(loaded))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yield a split. Without a labelled TestDataset, every other held-out image is the test."""
         samples = self._samples[split]
         for start in range(0, len(samples), batch_size):
-            loaded = [self._load(sample, False) for sample in samples[start : start + batch_size]]
-            images = np.stack([image for image, _ in loaded])
-            yield Batch((images,), [boxes for _, boxes in loaded])
+            loaded = [self.reader.load(sample) for sample in samples[start : start + batch_size]]
+            images = np.stack([image.tensor for image in loaded])
+            yield Batch((images,), [Scene(image.boxes, image.size) for image in loaded])
 
-    def _load(self, sample: BoxedImage, mirrored: bool) -> tuple[np.ndarray, list[Box]]:
-        """Return the image, normalized, and its boxes in pixels of it."""
-        pixels = read_image(sample.image)
-        height, width = pixels.shape[:2]
-        side = self.image_size
-        resized = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-        image = normalized(np.asarray(resized), MEAN, STD)
-        boxes = [box.scaled(side / width, side / height) for box in sample.boxes]
-        if mirrored:
-            boxes = [box.mirrored(side) for box in boxes]
-            image = np.ascontiguousarray(image[:, :, ::-1])
-        return image, boxes
+
+METRICS = {"COCO": IOUS, "VOC": VOC_IOUS}
+
+
+def _class_names(root: Path, label_list: str | None) -> list[str]:
+    """Return a line's class each, or the toolkit's twenty of Pascal VOC."""
+    if not label_list:
+        from ppdet.data.source.voc import pascalvoc_label
+
+        return list(pascalvoc_label())
+    file = root / label_list
+    try:
+        lines = file.read_text(encoding="utf-8").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"label_list {file} cannot be read ({error}); name a text file") from error
+    return [line.strip() for line in lines]
+
+
+def _chosen(samples: Sequence[BoxedImage], dataset: Any) -> list[BoxedImage]:
+    """Return what the toolkit takes of a data set: `sample_num` images, and of those without a
+    box none unless `allow_empty`, then at most the share `empty_ratio` of all."""
+    # Without `load_crowd`, COCO's crowds count as no box.
+    crowds = getattr(dataset, "load_crowd", True)
+    has_box = {id(s): any(crowds or not box.hard for box in s.boxes) for s in samples}
+    taken = [s for s in samples if has_box[id(s)] or dataset.allow_empty]
+    if dataset.sample_num > 0:
+        taken = taken[: dataset.sample_num]
+    full = [s for s in taken if has_box[id(s)]]
+    empty = [s for s in taken if not has_box[id(s)]]
+    if 0 <= dataset.empty_ratio < 1:
+        most = int(len(full) * dataset.empty_ratio / (1 - dataset.empty_ratio))
+        if len(empty) > most:
+            rng = np.random.default_rng(0)
+            chosen = np.sort(rng.permutation(len(empty))[:most])
+            empty = [empty[index] for index in chosen]
+    return [*full, *empty]

@@ -15,13 +15,25 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from trainables.average_precision import Detection, MeanAveragePrecision, mask_overlap
+from spaces.errors import TaskError
+from trainables.average_precision import Detection, MeanAveragePrecision, Sizes, mask_overlap
 from trainables.data.detection import Box
 from trainables.tasks.detection import DetectionTask
+from trainables.tasks.paddledetection_reader import LoadedImage
 from trainables.weights import load_weights
 
-# What the toolkit calls them; all other targets are arrays, an image's each.
+# What the toolkit calls polygons, and the images' height and width; all other targets are lists
+# with an array an image.
 POLYGONS = "gt_poly"
+SIZES = "im_shape"
+# The heads whose inputs and outputs are known, by their key under the architecture.
+PARTS = {
+    "rpn_head": "RPNHead",
+    "bbox_head": "BBoxHead",
+    "mask_head": "MaskHead",
+    "bbox_post_process": "BBoxPostProcess",
+    "mask_post_process": "MaskPostProcess",
+}
 
 
 class Trunk(nn.Layer):
@@ -54,9 +66,10 @@ def joining_numbers() -> Iterator[None]:
 class Heads:
     """A detector's heads, in the framework, on the maps of its trunk."""
 
-    def __init__(self, detector: Any, image_size: int) -> None:
+    def __init__(self, detector: Any, canvas: tuple[int, int]) -> None:
+        """`canvas` is the height and width of the trunk's input."""
         self.detector = detector
-        self.image_size = image_size
+        self.canvas = canvas
         # The toolkit's Faster R-CNN has no such attribute.
         self.mask_head: Any = getattr(detector, "mask_head", None)
 
@@ -66,10 +79,11 @@ class Heads:
             for layer in head.sublayers(include_self=True):
                 layer.training = training and not isinstance(layer, nn.BatchNorm2D)
 
-    def shapes(self, samples: int) -> dict[str, paddle.Tensor]:
-        """Return what the toolkit wants to know of the images: their size and their scale, 1."""
-        side = paddle.full([samples, 2], float(self.image_size))
-        return {"im_shape": side, "scale_factor": paddle.ones_like(side)}
+    def shapes(self, sizes: Any) -> dict[str, paddle.Tensor]:
+        """Return what the toolkit wants to know of the images: height and width within the input,
+        and their scale, 1."""
+        shape = paddle.to_tensor(np.asarray(sizes, "float32"))
+        return {SIZES: shape, "scale_factor": paddle.ones_like(shape)}
 
     def loss(self, maps: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
         """Return the sum of what the proposals, the boxes and, with a mask head, the masks lose."""
@@ -77,8 +91,9 @@ class Heads:
         inputs = {
             name: of if name == POLYGONS else [paddle.to_tensor(array) for array in of]
             for name, of in targets.items()
+            if name != SIZES
         }
-        inputs.update(self.shapes(len(maps[0])))
+        inputs.update(self.shapes(targets[SIZES]))
         boxes = self.detector.bbox_head
         with joining_numbers():
             rois, counts, of_proposals = self.detector.rpn_head(maps, inputs)
@@ -91,11 +106,14 @@ class Heads:
         total: paddle.Tensor = sum(losses)
         return total
 
-    def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """Return what is on every image, in pixels of the trunk's input."""
+    def detections(self, outputs: Sequence[np.ndarray], sizes: Sizes) -> list[list[Detection]]:
+        """Return what is on every image, in pixels of the trunk's input, padding and all.
+
+        `sizes` are the images' heights and widths within the input.
+        """
         self._set_mode(training=False)
         maps = [paddle.to_tensor(array) for array in outputs]
-        inputs = self.shapes(len(maps[0]))
+        inputs = self.shapes(sizes)
         shape = tuple(inputs.values())
         post_process = self.detector.bbox_post_process
         with paddle.no_grad(), joining_numbers():
@@ -124,10 +142,10 @@ class Heads:
         """
         from pycocotools.mask import encode
 
-        side = paddle.full([len(rows), 2], float(self.image_size))
+        shape = paddle.to_tensor([self.canvas] * len(rows), "float32")
         with paddle.no_grad():
             number = paddle.to_tensor([len(rows)], "int32")
-            whole = self.detector.mask_post_process(small, rows, number, side).numpy()
+            whole = self.detector.mask_post_process(small, rows, number, shape).numpy()
         found: list[Any] = encode(np.asfortranarray(whole.transpose(1, 2, 0) > 0, "uint8"))
         return found
 
@@ -137,6 +155,22 @@ class TrunkTask(DetectionTask):
 
     learning_rate = 0.005
     elsewhere = ("rpn_head.", "bbox_head.", "mask_head.")
+
+    def check_parts(self) -> None:
+        architecture = self.config[self.config["architecture"]]
+        for key, known in PARTS.items():
+            if key in architecture.schema and architecture[key] != known:
+                raise TaskError(
+                    f"architecture {self.config['architecture']} with {key} {architecture[key]} "
+                    f"cannot be searched; {key} {known} can"
+                )
+        if self.config.get("use_cot"):
+            raise TaskError("use_cot: true is not understood here: it changes the heads' loss")
+
+    @property
+    def coarsest_stride(self) -> int:
+        # A pyramid adds maps that have to be of one size.
+        return 32 if self.config[self.config["architecture"]]["neck"] else 1
 
     def build_untrained(self) -> nn.Layer:
         return Trunk(self.detector())
@@ -148,17 +182,19 @@ class TrunkTask(DetectionTask):
         load_weights(detector, self.weights)
         for parameter in detector.parameters():
             parameter.stop_gradient = True
-        return Heads(detector, self.image_size)
+        return Heads(detector, self.reader.canvas)
 
     def loss(self, outputs: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
         return self.heads.loss(outputs, targets)
 
-    def detections(self, outputs: Sequence[np.ndarray]) -> list[list[Detection]]:
-        return self.heads.detections(outputs)
+    def detections(self, outputs: Sequence[np.ndarray], sizes: Sizes) -> list[list[Detection]]:
+        return self.heads.detections(outputs, sizes)
 
-    def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, Any]:
+    def targets(self, images: Sequence[LoadedImage]) -> dict[str, Any]:
         """Return lists with an array an image: corners, classes, and which do not count."""
+        boxes = [image.boxes for image in images]
         return {
+            SIZES: np.array([image.size for image in images], "float32"),
             "gt_bbox": [_table(of, "left", "top", "right", "bottom") for of in boxes],
             "gt_class": [_table(of, "label").astype("int32") for of in boxes],
             "is_crowd": [_table(of, "hard").astype("int32") for of in boxes],
@@ -172,19 +208,18 @@ class MaskTrunkTask(TrunkTask):
 
     @cached_property
     def metric(self) -> MeanAveragePrecision:
-        size = (self.image_size, self.image_size)
         return MeanAveragePrecision(
             self.classes,
             self.detections,
             self.ious,
-            partial(mask_overlap, size=size),
+            partial(mask_overlap, size=self.reader.canvas),
             "mask_average_precision",
         )
 
-    def targets(self, images: np.ndarray, boxes: Sequence[Sequence[Box]]) -> dict[str, Any]:
+    def targets(self, images: Sequence[LoadedImage]) -> dict[str, Any]:
         # Not as arrays: the toolkit would move theirs, not a copy, into every proposal in turn.
-        polygons = [[box.polygons for box in of] for of in boxes]
-        return {**super().targets(images, boxes), POLYGONS: polygons}
+        polygons = [[box.polygons for box in image.boxes] for image in images]
+        return {**super().targets(images), POLYGONS: polygons}
 
 
 def _detections(rows: paddle.Tensor, masks: Sequence[Any]) -> list[Detection]:

@@ -31,10 +31,10 @@ def annotated(tmp_path, picture):
     return write
 
 
-def test_coco_boxes_are_corners_and_labels_count_from_0(tmp_path, annotated, problems):
+def test_coco_boxes_are_corners_and_labels_count_in_the_files_order(tmp_path, annotated, problems):
     samples, names = read_coco(annotated(coco(iscrowd=1)), tmp_path, problems)
-    assert names == {0: "car", 1: "tree"}
-    assert samples[0].boxes == (Box(1, 1, 2, 4, 6, hard=True),)
+    assert names == {0: "tree", 1: "car"}
+    assert samples[0].boxes == (Box(0, 1, 2, 4, 6, hard=True),)
     check_samples(samples, problems)
     assert problems.found == []
 
@@ -47,7 +47,6 @@ def test_coco_boxes_are_corners_and_labels_count_from_0(tmp_path, annotated, pro
         ({"bbox": [1, 2, 3]}, "is not [left"),
         ({"bbox": [1, 2, 30, 4]}, "outside its image, 16 wide and 12 high"),
         ({"bbox": [-3, 2, 3, 4]}, "outside its image"),
-        ({"bbox": [1, 2, 0, 4]}, "is empty"),
     ],
 )
 def test_a_wrong_annotation_is_noted_with_its_place(tmp_path, annotated, problems, changed, what):
@@ -68,6 +67,12 @@ def test_a_wrong_annotation_is_noted_with_its_place(tmp_path, annotated, problem
 def test_a_file_that_is_not_cocos(tmp_path, annotated, problems, content, what):
     with pytest.raises(DataError, match=what):
         read_coco(annotated(content), tmp_path, problems)
+
+
+@pytest.mark.parametrize("changed", [{"bbox": [1, 2, 0, 4]}, {"area": 0}, {"ignore": 1}])
+def test_what_paddledetection_passes_over_in_cocos_files(tmp_path, annotated, problems, changed):
+    samples, _ = read_coco(annotated(coco(**changed)), tmp_path, problems)
+    assert samples[0].boxes == () and problems.found == []
 
 
 def test_a_missing_image_is_noted_with_its_place(tmp_path, annotated, problems):

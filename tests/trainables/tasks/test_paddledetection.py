@@ -10,11 +10,9 @@ from trainables.tasks.paddledetection import make_task
 @pytest.fixture
 def options(tmp_path):
     pytest.importorskip("ppdet.modeling")
-    from ppdet.core.workspace import create, load_config
-
     config = detection_data(tmp_path)
     paddle.seed(0)
-    detector = create(load_config(str(config)).architecture)
+    detector = make_task(str(config), "", 96).detector()
     paddle.save(detector.state_dict(), str(tmp_path / "w.pdparams"))
     weights = str(tmp_path / "w.pdparams")
     return {"config_file": str(config), "weights": weights, "image_size": 96}
@@ -30,7 +28,8 @@ def test_boxes_follow_their_image(options):
     """Scaled with it, and mirrored with it: a box's pixels are as bright as before."""
     task = make_task(**{**options, "image_size": 64})
     for mirrored in (False, True):
-        image, boxes = task._load(task._samples["train"][0], mirrored)
+        loaded = task.reader.load(task._samples["train"][0], mirrored)
+        image, boxes = loaded.tensor, loaded.boxes
         assert image.shape == (3, 64, 64)
         assert boxes
         for box in boxes:

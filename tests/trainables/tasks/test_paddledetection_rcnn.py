@@ -18,7 +18,8 @@ from trainables.engine import Engine
 from trainables.evaluation import eager
 from trainables.export import export_float, output_difference
 from trainables.tasks.paddledetection import make_task
-from trainables.tasks.paddledetection_rcnn import POLYGONS, joining_numbers
+from trainables.tasks.paddledetection_rcnn import POLYGONS, SIZES, joining_numbers
+from trainables.tasks.paddledetection_reader import LoadedImage
 
 FLOAT = QuantizationChoice.FLOAT
 
@@ -29,11 +30,9 @@ def options(tmp_path):
     pytest.importorskip("ppdet.modeling")
 
     def make(kind, architecture="FasterRCNN"):
-        from ppdet.core.workspace import create, load_config
-
         config = rcnn_data(tmp_path, kind, architecture)
         paddle.seed(0)
-        detector = create(load_config(str(config)).architecture)
+        detector = make_task(str(config), "", 64).detector()
         # Running means and variances of the norms that go with the weights.
         for _ in range(40):
             detector.backbone({"image": paddle.randn([4, 3, 64, 64])})
@@ -54,9 +53,11 @@ def whole_and_inputs(task, batch):
     targets = {
         k: of if k == POLYGONS else [paddle.to_tensor(a) for a in of]
         for k, of in batch.targets.items()
+        if k != SIZES
     }
     (images,) = batch.inputs
-    inputs = {"image": paddle.to_tensor(images), **task.heads.shapes(len(images)), **targets}
+    shapes = task.heads.shapes(batch.targets[SIZES])
+    inputs = {"image": paddle.to_tensor(images), **shapes, **targets}
     return detector, inputs
 
 
@@ -80,7 +81,8 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind, architecture):
         model.eval()
     with joining_numbers(), paddle.no_grad():
         found = detector(inputs)
-    boxes = task.detections([m.numpy() for m in trunk(inputs["image"])])
+    maps = [m.numpy() for m in trunk(inputs["image"])]
+    boxes = task.detections(maps, batch.targets[SIZES])
     rows = [[b.label, b.score, b.left, b.top, b.right, b.bottom] for of in boxes for b in of]
     expected = [row for row in found["bbox"].numpy() if row[0] >= 0 and row[1] > 0]
     assert len(rows) > 10
@@ -99,19 +101,20 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind, architecture):
 @pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
 def test_an_image_on_which_nothing_is_found_takes_no_others_boxes(options, architecture):
     task = make_task(**options(PYRAMID, architecture))
-    (images,) = next(task.eval_batches("val", 3)).inputs
+    (images,), scenes = next(task.eval_batches("val", 3))
+    sizes = [scene.size for scene in scenes]
     trunk = task.build_model()
     trunk.eval()
     maps = [m.numpy() for m in trunk(paddle.to_tensor(images))]
-    scores = [[b.score for b in of] for of in task.detections(maps)]
+    scores = [[b.score for b in of] for of in task.detections(maps, sizes)]
     assert all(scores)
     # So that of the three only the one with the best box has any.
     nms = task.heads.detector.bbox_post_process.nms
     best = sorted(range(3), key=lambda image: max(scores[image]))
     nms.score_threshold = (max(scores[best[1]]) + max(scores[best[2]])) / 2
-    found = task.detections(maps)
+    found = task.detections(maps, sizes)
     assert [bool(of) for of in found] == [image == best[2] for image in range(3)]
-    alone = task.detections([m[best[2] : best[2] + 1] for m in maps])[0]
+    alone = task.detections([m[best[2] : best[2] + 1] for m in maps], sizes[:1])[0]
     assert [(b.label, b.mask) for b in found[best[2]]] == [(b.label, b.mask) for b in alone]
 
 
@@ -136,7 +139,10 @@ def test_an_image_without_boxes_teaches_that_there_are_none(options):
     crowd = Box(0, 5.0, 5.0, 30.0, 30.0, hard=True)
     trunk = task.build_model()
     trunk.train()
-    loss = task.loss(trunk(paddle.to_tensor(images)), task.targets(images, [[], [], [], [crowd]]))
+    loaded = [
+        LoadedImage(i, of, (64, 64)) for i, of in zip(images, [[]] * 3 + [[crowd]], strict=True)
+    ]
+    loss = task.loss(trunk(paddle.to_tensor(images)), task.targets(loaded))
     loss.backward()
     assert 0 < float(loss) < 100
 
@@ -165,7 +171,7 @@ def test_a_pruned_trunk_is_exported_and_its_maps_make_boxes(options, tmp_path):
     (images,) = next(task.eval_batches("val", 4)).inputs
     maps = engine.run([images])
     assert output_difference(maps, eager(trunk)([images])) < 1e-3
-    assert len(task.detections(maps)) == 4
+    assert len(task.detections(maps, [(64, 64)] * 4)) == 4
 
 
 def test_masks_are_learned_from_polygons(options):

@@ -156,6 +156,8 @@ def detection_data(root):
                         "image_id": number,
                         "category_id": label + 1,
                         "bbox": [left, top, 24, 24],
+                        "area": 576,
+                        "iscrowd": 0,
                         # Its lower left half, as a wing of two corners more.
                         "segmentation": [
                             [left, top, left + 24, top + 24, left + 12, top + 24, left, top + 20]
@@ -164,7 +166,7 @@ def detection_data(root):
                 )
             name = f"{split}{number}.png"
             Image.fromarray(image).save(root / "images" / name)
-            content["images"].append({"id": number, "file_name": name})
+            content["images"].append({"id": number, "file_name": name, "width": 96, "height": 96})
         (root / f"{split}.json").write_text(json.dumps(content))
     (root / "yolo.yml").write_text(YOLO.format(root=root))
     return root / "yolo.yml"
