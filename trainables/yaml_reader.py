@@ -56,6 +56,14 @@ class _Loader(yaml.SafeLoader):
         return text
 
 
+class _NamedLoader(_Loader):
+    """One that reads `!Kind {...}` as `{name: Kind, ...}`."""
+
+    def construct_named(self, kind: str, node: Any) -> dict[Any, Any]:
+        pairs = isinstance(node, yaml.MappingNode)
+        return {"name": kind, **(self.construct_mapping(node, deep=True) if pairs else {})}
+
+
 def _refuse(loader: Any, node: Any) -> None:
     raise YamlError(f"the tag {node.tag} is not for plain values; leave it out")
 
@@ -66,6 +74,7 @@ for _kind in ("timestamp", "value"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_text)
 for _kind in ("binary", "set", "omap", "pairs"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refuse)
+_NamedLoader.add_multi_constructor("!", _NamedLoader.construct_named)
 # To YAML 1.1, and so to PyYAML, 1e-6 is a text for want of a point; YAML 1.2 has it a number.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
@@ -98,16 +107,17 @@ def _measure(node: Any, known: dict[int, tuple[int, int] | None]) -> tuple[int, 
     return size, depth
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str, named_tags: bool = False) -> Any:
     """Return the plain value that a YAML text holds: null, text, numbers, lists and mappings.
 
+    With `named_tags`, a toolkit's own `!Kind {...}` is a mapping with the `name` Kind.
     Raises YamlError, in one line, for anything else.
     """
     if len(text) > LARGEST:
         raise YamlError(f"longer than {LARGEST:,} characters")
     loader = None
     try:
-        loader = _Loader(text)
+        loader = (_NamedLoader if named_tags else _Loader)(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -114,13 +114,20 @@ def resized(values: np.ndarray, step: Resize) -> np.ndarray:
         flag = getattr(cv2, OPENCV[step.interpolation])
         pixels = np.ascontiguousarray(values)
         if step.by_factor:
-            across, down = width / values.shape[1], height / values.shape[0]
-            if step.rule != "exact":
-                across = down = _factor(step, *values.shape[:2])
+            down, across = resize_factors(step, *values.shape[:2])
             made = cv2.resize(pixels, None, None, fx=across, fy=down, interpolation=flag)
         else:
             made = cv2.resize(pixels, (width, height), interpolation=flag)
     return made.reshape(*made.shape[:2], -1)
+
+
+def resize_factors(step: Resize, height: int, width: int) -> tuple[float, float]:
+    """Return what an image's height and width are multiplied by, before they are rounded."""
+    if step.rule == "exact":
+        high, wide = target_size(step, height, width)
+        return high / height, wide / width
+    factor = _factor(step, height, width)
+    return factor, factor
 
 
 def _factor(step: Resize, height: int, width: int) -> float:

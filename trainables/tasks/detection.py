@@ -25,7 +25,7 @@ from trainables.data.detection import (
     read_voc_list,
 )
 from trainables.data.problems import Problems
-from trainables.task import Batch, ModelInput, Split, TrainingRecipe
+from trainables.task import Batch, Split, TrainingRecipe
 from trainables.tasks.paddledetection_config import activate, dataset_of
 from trainables.tasks.paddledetection_reader import LoadedImage, eval_reader
 
@@ -66,15 +66,7 @@ class DetectionTask:
         self.recipe = TrainingRecipe(batch_size=batch_size, learning_rate=self.learning_rate)
         self.reader = eval_reader(config, image_size, self.coarsest_stride)
         self.check_reader()
-        self.inputs = (
-            ModelInput(
-                "image",
-                (3, *self.reader.canvas),
-                scale=self.reader.scale,
-                mean=self.reader.mean,
-                std=self.reader.std,
-            ),
-        )
+        self.inputs = (self.reader.input,)
         problems = Problems()
         train = self._read("TrainDataset", problems)
         held_out = self._read("EvalDataset", problems)

@@ -7,35 +7,44 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spaces.errors import TaskError, one_line
+from trainables.yaml_reader import YamlError, read_yaml
 
 BASES = "_BASE_"
-YAML_TAG = "tag:yaml.org,2002:"
-PYTHON_TAG = f"{YAML_TAG}python/"
 
 
-class _Settings(yaml.SafeLoader):
-    """A loader that reads `!Kind {...}` as `{name: Kind, ...}`."""
+def included_files(
+    file: Path, including: tuple[Path, ...] = ()
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the files that a configuration includes by `_BASE_`, then itself, each with what it
+    says.
 
-
-def _named(loader: yaml.SafeLoader, kind: str, node: yaml.Node) -> dict[Any, Any]:
-    options = (
-        loader.construct_mapping(node, deep=True) if isinstance(node, yaml.MappingNode) else {}
-    )
-    return {"name": kind, **options}
-
-
-_Settings.add_multi_constructor("!", _named)
+    Raises TaskError for a file that is missing, is not YAML, includes itself or makes Python
+    objects: the toolkit's loader would run their code.
+    """
+    of = f" (included by {including[-1]})" if including else ""
+    if file in including:
+        raise TaskError(f"config_file {file} includes itself{of}; remove it from {BASES}")
+    try:
+        settings = read_yaml(file.read_text(encoding="utf-8"), named_tags=True)
+    except OSError as error:
+        raise TaskError(
+            f"config_file {file}{of} is missing ({error.strerror}); name a PaddleDetection file"
+        ) from error
+    except (YamlError, UnicodeDecodeError) as error:
+        raise TaskError(f"config_file {file}{of} is not YAML ({error}); mend it") from error
+    if not isinstance(settings, dict):
+        raise TaskError(f"config_file {file}{of} is not a mapping of settings; name another")
+    for base in settings.pop(BASES, None) or []:
+        yield from included_files(file.parent / Path(str(base)).expanduser(), (*including, file))
+    yield file, settings
 
 
 def plain_settings(file: Path) -> dict[str, Any]:
     """Return what a configuration and its `_BASE_` files say, without the toolkit."""
     settings: dict[str, Any] = {}
-    for part in included_files(file):
-        _merge(settings, yaml.load(part.read_text(encoding="utf-8"), _Settings))
-    settings.pop(BASES, None)
+    for _, part in included_files(file):
+        _merge(settings, part)
     return settings
 
 
@@ -45,56 +54,6 @@ def _merge(settings: dict[str, Any], more: Mapping[str, Any]) -> None:
             _merge(settings[key], value)
         else:
             settings[key] = value
-
-
-def included_files(file: Path, including: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield the files that a configuration includes by `_BASE_`, then itself.
-
-    Raises TaskError for a file that is missing, is not YAML, includes itself or makes Python
-    objects: the toolkit's loader would run their code.
-    """
-    of = f" (included by {including[-1]})" if including else ""
-    if file in including:
-        raise TaskError(f"config_file {file} includes itself{of}; remove it from {BASES}")
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except OSError as error:
-        raise TaskError(
-            f"config_file {file}{of} is missing ({error.strerror}); name a PaddleDetection file"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        line = (str(error).splitlines() or ["nested too deeply"])[0]
-        raise TaskError(f"config_file {file}{of} is not YAML ({line}); mend it") from error
-    if not isinstance(root, yaml.MappingNode):
-        raise TaskError(f"config_file {file}{of} is not a mapping of settings; name another")
-    tag = next((node.tag for node in _nodes(root) if node.tag.startswith(PYTHON_TAG)), None)
-    if tag is not None:
-        raise TaskError(
-            f"config_file {file}{of} has the tag {tag.replace(YAML_TAG, '!!')}, which may run "
-            "code; remove it"
-        )
-    for key, value in root.value:
-        if key.value == BASES and isinstance(value, yaml.SequenceNode):
-            for base in value.value:
-                path = Path(str(base.value)).expanduser()
-                yield from included_files(file.parent / path, (*including, file))
-    yield file
-
-
-def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
-    """Yield every node once, however many aliases it has."""
-    seen: set[int] = set()
-    left = [root]
-    while left:
-        node = left.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        yield node
-        if isinstance(node, yaml.MappingNode):
-            left += [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            left += node.value
 
 
 @cache

@@ -26,6 +26,8 @@ from trainables.weights import load_weights
 # with an array an image.
 POLYGONS = "gt_poly"
 SIZES = "im_shape"
+# Backbones that Paddle 3.1 cannot trace, as its old graphs need for a survey of groups.
+UNTRACED = ("VisionTransformer",)
 # The heads whose inputs and outputs are known, by their key under the architecture.
 PARTS = {
     "rpn_head": "RPNHead",
@@ -164,6 +166,11 @@ class TrunkTask(DetectionTask):
                     f"architecture {self.config['architecture']} with {key} {architecture[key]} "
                     f"cannot be searched; {key} {known} can"
                 )
+        if architecture["backbone"] in UNTRACED:
+            raise TaskError(
+                f"backbone {architecture['backbone']} cannot be traced, so nothing of it can be "
+                "pruned; the convolutional ones and SwinTransformer can"
+            )
         if self.config.get("use_cot"):
             raise TaskError("use_cot: true is not understood here: it changes the heads' loss")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,6 +11,9 @@ import numpy as np
 
 from spaces.errors import TaskError
 from trainables.data.detection import Box, BoxedImage
+from trainables.data.preparing import prepare, read_pixels, resize_factors, target_size
+from trainables.image_input import Interpolation, Normalize, Pad, Preparation, Resize, Rule
+from trainables.task import ModelInput
 
 # The operators that are understood, with their keys and the toolkit's defaults, in their order.
 OPERATORS: dict[str, dict[str, Any]] = {
@@ -25,7 +27,8 @@ OPERATORS: dict[str, dict[str, Any]] = {
     },
     "Permute": {},
 }
-INTERPOLATIONS = {
+# By OpenCV's number.
+INTERPOLATIONS: dict[int, Interpolation] = {
     cv2.INTER_NEAREST: "nearest",
     cv2.INTER_LINEAR: "bilinear",
     cv2.INTER_CUBIC: "bicubic",
@@ -48,66 +51,33 @@ class LoadedImage:
 class Reader:
     """EvalReader's transforms."""
 
-    sides: tuple[int, int]
-    """Height and width: of the input or, keeping the aspect, what an image has to fit into."""
-    keep_ratio: bool
-    turned: bool
-    """Whether an upright image may fit into width and height instead, as the toolkit has it."""
-    interpolation: int
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    canvas: tuple[int, int]
-    """Height and width of the network's input."""
+    input: ModelInput
+    """With its `image`: how the toolkit makes the tensor."""
+    resize: Resize
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        _, height, width = self.input.shape
+        return height, width
+
+    @property
+    def keeps_aspect(self) -> bool:
+        return self.resize.rule != "exact"
 
     def load(self, sample: BoxedImage, mirrored: bool = False) -> LoadedImage:
-        pixels = decoded(sample.image)
+        assert self.input.image is not None
+        pixels = read_pixels(sample.image, self.input.image)
         height, width = pixels.shape[:2]
-        down, across = self.factors(height, width)
-        # As the toolkit calls it: the factors, not the size, so that the result is the same.
-        resized = cv2.resize(
-            pixels, None, None, fx=across, fy=down, interpolation=self.interpolation
-        )
-        size = (height * down, width * across)
+        tensor = prepare(pixels, self.input)
+        down, across = resize_factors(self.resize, height, width)
         boxes = [box.scaled(across, down) for box in sample.boxes]
         if mirrored:
-            boxes = [box.mirrored(resized.shape[1]) for box in boxes]
-            resized = resized[:, ::-1]
-        return LoadedImage(self._padded(resized), boxes, size)
-
-    def factors(self, height: int, width: int) -> tuple[float, float]:
-        """Return what an image's height and width are multiplied by."""
-        if not self.keep_ratio:
-            return self.sides[0] / height, self.sides[1] / width
-        high, wide = self.sides
-        scale = min(high / height, wide / width)
-        if self.turned:
-            scale = min(min(high, wide) / min(height, width), max(high, wide) / max(height, width))
-        return scale, scale
-
-    def _padded(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the normalized image in the left upper corner of the input, zeros around it."""
-        values = pixels.astype("float32") * np.float32(self.scale)
-        # In two steps, each rounded, as the toolkit does it in place.
-        values = (values - np.array(self.mean)).astype("float32")
-        values = (values / np.array(self.std)).astype("float32")
-        if values.shape[:2] == self.canvas:
-            return np.ascontiguousarray(values.transpose(2, 0, 1))
-        padded = np.zeros((3, *self.canvas), "float32")
-        padded[:, : values.shape[0], : values.shape[1]] = values.transpose(2, 0, 1)
-        return padded
-
-
-def decoded(path: Path) -> np.ndarray:
-    """Return an image as red, green and blue, decoded by OpenCV as the toolkit does.
-
-    Raises OSError for a file that it cannot decode.
-    """
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise OSError(f"image {path} cannot be decoded by OpenCV; replace it")
-    rgb: np.ndarray = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return rgb
+            # Without what it is padded by.
+            end = target_size(self.resize, height, width)[1]
+            tensor[:, :, :end] = tensor[:, :, :end][:, :, ::-1].copy()
+            boxes = [box.mirrored(end) for box in boxes]
+        return LoadedImage(tensor, boxes, (height * down, width * across))
 
 
 def eval_reader(
@@ -121,29 +91,38 @@ def eval_reader(
     section: Mapping[str, Any] = config.get("EvalReader") or {}
     found = _operators(section.get("sample_transforms") or [])
     multiple = max(multiple, _pad_to_stride(section.get("batch_transforms") or []))
-    resize = found.get("Resize", OPERATORS["Resize"])
-    target = resize["target_size"]
-    sides = _sides(image_size if image_size is not None else target)
-    keep_ratio = bool(resize["keep_ratio"])
-    canvas = sides
-    # Images may be upright or not. A size that the user gives is what they fit into.
-    turned = keep_ratio and image_size is None
-    if keep_ratio:
-        canvas = (max(sides), max(sides)) if turned else sides
+    options = found.get("Resize", OPERATORS["Resize"])
+    height, width = canvas = _sides(options["target_size"] if image_size is None else image_size)
+    rule: Rule = "exact"
+    if options["keep_ratio"]:
+        # Images may be upright or not. A size that the user gives is what they fit into.
+        rule = "inside_turned" if image_size is None else "inside"
+        if image_size is None:
+            canvas = (max(canvas), max(canvas))
         canvas = (_rounded_up(canvas[0], multiple), _rounded_up(canvas[1], multiple))
     elif any(side % multiple for side in canvas):
         raise TaskError(
             f"image_size {list(canvas)} is not a multiple of {multiple}, which this network needs"
         )
-    normalize = found.get("NormalizeImage")
+    resize = Resize(
+        rule,
+        height=height,
+        width=width,
+        by_factor=True,
+        library="opencv",
+        interpolation=INTERPOLATIONS[options["interp"]],
+    )
+    # Zeros are added after the normalization, as a batch of the toolkit has them.
+    padding = (Pad(*canvas),) if options["keep_ratio"] else ()
+    image = Preparation((resize, Normalize(double=True), *padding), decoder="opencv")
+    normalize = found.get("NormalizeImage") if section else OPERATORS["NormalizeImage"]
     scale, mean, std = 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if not section:
-        normalize = OPERATORS["NormalizeImage"]
     if normalize is not None:
         scale = 1 / 255 if normalize["is_scale"] else 1.0
         if normalize["norm_type"] == "mean_std":
             mean, std = tuple(normalize["mean"]), tuple(normalize["std"])
-    return Reader(sides, keep_ratio, turned, resize["interp"], scale, mean, std, canvas)
+    given = ModelInput("image", (3, *canvas), scale=scale, mean=mean, std=std, image=image)
+    return Reader(given, resize)
 
 
 def _operators(transforms: Sequence[Any]) -> dict[str, dict[str, Any]]:

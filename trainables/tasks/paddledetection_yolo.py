@@ -45,7 +45,7 @@ class YoloTask(DetectionTask):
         _ = self.decoder
 
     def check_reader(self) -> None:
-        if self.reader.keep_ratio:
+        if self.reader.keeps_aspect:
             raise TaskError(
                 "EvalReader: Resize: keep_ratio: true is not for YOLOv3, whose boxes the toolkit "
                 "stretches over the whole input; set it to false"
