@@ -161,10 +161,13 @@ class TrunkTask(DetectionTask):
     def check_parts(self) -> None:
         architecture = self.config[self.config["architecture"]]
         for key, known in PARTS.items():
-            if key in architecture.schema and architecture[key] != known:
+            # Without a default the schema has an object that says so.
+            given = architecture[key] if key in architecture.schema else known
+            if given != known:
+                name = given if isinstance(given, str) else "missing"
                 raise TaskError(
-                    f"architecture {self.config['architecture']} with {key} {architecture[key]} "
-                    f"cannot be searched; {key} {known} can"
+                    f"architecture {self.config['architecture']} with {key} {name} cannot be "
+                    f"searched; {key} {known} can"
                 )
         if architecture["backbone"] in UNTRACED:
             raise TaskError(

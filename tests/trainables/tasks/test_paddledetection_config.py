@@ -151,6 +151,11 @@ def test_included_files_come_first_and_are_read_as_the_toolkit_reads_them(tmp_pa
     assert make_task(str(child), "w", 64).classes == 2
 
 
+RCNN = """{whole}architecture: FasterRCNN
+_: &heads {rpn_head: RPNHead, bbox_head: BBoxHead, bbox_post_process: BBoxPostProcess}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -171,12 +176,16 @@ def test_included_files_come_first_and_are_read_as_the_toolkit_reads_them(tmp_pa
         ("{whole}num_classes: 1", r"num_classes is 1, TrainDataset has boxes of class 2, 'green'"),
         ("{whole}YOLOv3: {yolo_head: PPYOLOEHead}", "yolo_head PPYOLOEHead cannot be searched"),
         ("{whole}YOLOv3: {post_process: null}", "post_process None cannot be searched"),
-        ("{whole}architecture: FasterRCNN\nFasterRCNN: {backbone: VisionTransformer}", "be traced"),
-        ("{whole}architecture: FasterRCNN\nuse_cot: true", "use_cot: true is not understood"),
         (
-            "{whole}architecture: FasterRCNN\nFasterRCNN: {bbox_head: CascadeHead}",
-            "CascadeHead can",
+            RCNN + "FasterRCNN: {<<: *heads, backbone: VisionTransformer}",
+            "VisionTransformer cannot be traced",
         ),
+        (
+            RCNN + "FasterRCNN: {<<: *heads, backbone: ResNet}\nuse_cot: true",
+            "use_cot: true is not understood",
+        ),
+        ("{whole}architecture: FasterRCNN", "rpn_head missing cannot be searched"),
+        (RCNN + "FasterRCNN: {<<: *heads, bbox_head: CascadeHead}", "CascadeHead cannot be"),
         ("{whole}YOLOv3Head: {loss: JDEDetectionLoss}", "loss JDEDetectionLoss is not known here"),
         ("{whole}YOLOv3Head: {objectness: 1}", "YOLOv3Head: 'objectness' is not understood here"),
         ("{whole}data_format: NHWC", "data_format NHWC is not NCHW"),
