@@ -261,6 +261,7 @@ def read_findings(address: str) -> Findings:
     """Return what the run at a folder, or a URI, has found. Raises RunFolderError if none is."""
     path = local_copy(address)
     config, run = read_config(path), RunFolder(path)
+    run.check_stages()
     baseline = run.stage("baseline")
     groups = build_space(config, baseline).groups if baseline is not None else ()
     ledger = Ledger.load(Store(path), config.budget, groups)

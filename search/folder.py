@@ -7,6 +7,8 @@ from typing import Any
 
 from clusters.owner import Ownership
 from clusters.storage import Storage
+from spaces.errors import RunFolderError
+from trainables.whole_file import link_below, write_whole
 
 
 class Folder:
@@ -31,17 +33,27 @@ class Folder:
     def keep(self, name: str, data: bytes) -> None:
         """Write a file, in place of what it held.
 
-        Raises StorageError if the storage stays away, RunFolderError if it is another driver's.
+        Raises StorageError if the storage stays away, RunFolderError if it is another driver's or
+        the file cannot be written.
         """
         if self._ownership is not None:
             self._ownership.check()
             self._ownership.storage.write(name, data)
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Readers of parquet folders pass over names that begin with a dot.
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(target)
+        link = link_below(self.path, name)
+        if link is not None:
+            raise RunFolderError(
+                f"folder {self.path}: {link.name} is a link, which nothing is written through; "
+                "remove it, or name another folder with --out"
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, data)
+        except OSError as error:
+            raise RunFolderError(
+                f"folder {self.path}: {name} cannot be written ({error.strerror}); make room, or "
+                "make it writable: what was written before is kept, a run goes on with --resume"
+            ) from error
 
     def drop(self, name: str) -> None:
         """Delete a file, if it is there."""

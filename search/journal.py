@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +11,30 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
-from search.sampling import RecentTPESampler
+from search.ledger import TrialRecord
+from search.sampling import ENDED, RecentTPESampler
+from spaces.plan import Plan
 
 STUDY_NAME = "search"
 OBJECTIVES = ("metric_loss", "latency_ratio")
+
+# Attributes of Optuna's trials.
+PLANNED = "plan"
+REPEATS = "repeats_trial"
+
+# What Optuna is told of a trial that ended so.
+STATES = {
+    "COMPLETE": TrialState.COMPLETE,
+    "STOPPED": TrialState.PRUNED,
+    "FAILED": TrialState.FAIL,
+}
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as one line of JSON, equal for equal plans."""
+    return json.dumps(plan.to_json(), sort_keys=True)
 
 
 def _mend(journal: Path) -> None:
@@ -48,3 +68,30 @@ def open_study(
         )
         study.set_metric_names(list(OBJECTIVES))
     return study
+
+
+def agrees(
+    study: optuna.Study,
+    distributions: Mapping[str, BaseDistribution],
+    records: Mapping[int, TrialRecord],
+) -> bool:
+    """Return whether a journal's trials are those of the tables, and of the space searched."""
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    for number, trial in trials.items():
+        if any(distributions.get(name) != kind for name, kind in trial.distributions.items()):
+            return False
+        record = records.get(number)
+        if record is None:
+            # One that repeats another has no row.
+            if trial.state in ENDED and REPEATS not in trial.user_attrs:
+                return False
+            continue
+        result = record.result
+        if trial.user_attrs.get(PLANNED) != plan_text(record.plan):
+            return False
+        if trial.state.is_finished() and trial.state is not STATES[result.state]:
+            return False
+        measured = [result.metric_loss, result.latency_ratio]
+        if trial.state is TrialState.COMPLETE and trial.values != measured:
+            return False
+    return records.keys() <= trials.keys()

@@ -21,6 +21,7 @@ from trainables.task import Measurement, TrialResult
 
 # The reference point of the hypervolume is the budget and this latency ratio.
 REFERENCE_RATIO = 1.0
+STATES = ("COMPLETE", "STOPPED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,51 @@ class TrialRecord:
     """How often it was begun anew because its worker had been lost."""
     lost_s: float = 0.0
     """Wall seconds that went into those that were lost, beyond `wall_s`."""
+
+
+def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
+    """Return the trial and the measurement of a row of the table."""
+    values = {name: value for name, value in row.items() if name != "schema_version"}
+    number = int(values.pop("number"))
+    float(values["metric"]), float(values["metric_loss"]), float(values["fidelity"])
+    return number, Measurement(**values)
+
+
+def _read_trial(row: dict[str, Any]) -> TrialRecord:
+    """Return the record of a row of the table, without measurements.
+
+    Raises TypeError or ValueError for a row that no trial leaves.
+    """
+    stages = {stage: row[f"{stage}_s"] for stage in STAGES}
+    figures = [row["metric"], row["metric_loss"], row["latency_ratio"]]
+    if row["state"] not in STATES or (row["state"] == "COMPLETE" and None in figures):
+        raise ValueError(f"no trial ends as {row['state']} with {figures}")
+    result = TrialResult(
+        state=row["state"],
+        reason=row["reason"],
+        metric=row["metric"],
+        metric_loss=row["metric_loss"],
+        standard_error=row["standard_error"],
+        latency_ms=row["latency_ms"],
+        baseline_latency_ms=row["baseline_latency_ms"],
+        latency_ratio=row["latency_ratio"],
+        size_bytes=row["size_bytes"],
+        export_difference=row["export_difference"],
+        worker=row["worker"],
+        seconds={stage: value for stage, value in stages.items() if value is not None},
+    )
+    row["started_at"].timestamp()
+    return TrialRecord(
+        int(row["number"]),
+        Plan.from_json(json.loads(row["plan"])),
+        str(row["origin"]),
+        result,
+        row["started_at"],
+        float(row["wall_s"]),
+        # Tables of before had neither.
+        row["retries"] or 0,
+        row["lost_s"] or 0.0,
+    )
 
 
 def known_of(records: Iterable[TrialRecord]) -> list[Known]:
@@ -153,42 +199,24 @@ class Ledger:
         groups: Sequence[PruningGroup],
         layers: Sequence[Layer] = (),
     ) -> Ledger:
-        """Return the ledger of a run as its tables have it."""
+        """Return the ledger of a run as its tables have it; what is damaged there is left out."""
         ledger = cls(store, budget, groups, layers)
         measured: dict[int, list[Measurement]] = {}
-        for row in store.read("measurements"):
-            number = row.pop("number")
-            del row["schema_version"]
-            measured.setdefault(number, []).append(Measurement(**row))
-        for row in store.read("trials"):
-            stages = {stage: row[f"{stage}_s"] for stage in STAGES}
-            result = TrialResult(
-                state=row["state"],
-                reason=row["reason"],
-                metric=row["metric"],
-                metric_loss=row["metric_loss"],
-                standard_error=row["standard_error"],
-                latency_ms=row["latency_ms"],
-                baseline_latency_ms=row["baseline_latency_ms"],
-                latency_ratio=row["latency_ratio"],
-                size_bytes=row["size_bytes"],
-                export_difference=row["export_difference"],
-                worker=row["worker"],
-                measurements=measured.get(row["number"], []),
-                seconds={stage: value for stage, value in stages.items() if value is not None},
-            )
-            ledger.records[row["number"]] = TrialRecord(
-                row["number"],
-                Plan.from_json(json.loads(row["plan"])),
-                row["origin"],
-                result,
-                row["started_at"],
-                row["wall_s"],
-                # Tables of before had neither.
-                row["retries"] or 0,
-                row["lost_s"] or 0.0,
-            )
+        for number, measurement in store.parse("measurements", _read_measurement):
+            measured.setdefault(number, []).append(measurement)
+        for record in store.parse("trials", _read_trial):
+            record.result.measurements = measured.get(record.number, [])
+            ledger.records[record.number] = record
         return ledger
+
+    @property
+    def damage(self) -> str | None:
+        """What was left out of the tables because it is damaged, in words; None if nothing was."""
+        names = sorted(self.store.damaged)
+        if not names:
+            return None
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"damaged, and left out: {', '.join(names[:3])}{more}"
 
     def lost(self) -> tuple[int, float]:
         """Return how many trials were begun anew, over all, and the wall seconds that cost."""

@@ -149,6 +149,8 @@ def run_page(findings: Findings, address: str) -> str:
     """Return the page of one run, whatever there is of it yet."""
     baseline, manifest = findings.baseline, findings.manifest
     summary = [state_line(findings)]
+    if findings.ledger.damage is not None:
+        summary.append(f"Row files {findings.ledger.damage}.")
     tables = []
     shown = []
     if baseline is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -178,12 +178,9 @@ def _legend(axes: Axes) -> None:
         axes.legend(handles, names, fontsize=8, framealpha=0.8)
 
 
-def write_pictures(findings: Findings, folder: Path) -> list[Path]:
-    """Return the PNG files, one a figure, written into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
+def draw_pictures(findings: Findings) -> Iterator[tuple[str, bytes]]:
+    """Yield every figure's name, and the figure as a PNG file."""
     for name, draw in PICTURES.items():
-        target = folder / f"{name}.png"
-        draw(findings).savefig(target, dpi=DPI)
-        written.append(target)
-    return written
+        picture = io.BytesIO()
+        draw(findings).savefig(picture, dpi=DPI)
+        yield name, picture.getvalue()

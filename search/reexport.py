@@ -15,7 +15,8 @@ from search.context import cluster_of
 from search.delivered import run_settings
 from search.ledger import Ledger
 from search.progress import Display, percent
-from search.run_folder import RunFolder, local_copy, node_name, read_config
+from search.run_copy import node_name
+from search.run_folder import RunFolder, local_copy, read_config
 from search.store import Store
 from search.workers import call_worker
 from spaces.errors import RunFolderError

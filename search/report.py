@@ -13,10 +13,10 @@ from rich.text import Text
 
 from search.cli import command_parser, run_command
 from search.findings import Findings, read_findings
+from search.folder import Folder
 from search.page import comparison_page, run_page, state_line
-from search.pictures import write_pictures
+from search.pictures import draw_pictures
 from search.progress import percent, trial_table
-from search.run_folder import write_text
 from spaces.errors import ConfigError, RunFolderError, printable
 
 PAGE = "report.html"
@@ -31,8 +31,10 @@ def write_report(findings: Findings, address: str, out: Path) -> Path:
 
     `address` is what commands on the page name the run by.
     """
-    write_text(out / PAGE, run_page(findings, address))
-    write_pictures(findings, out / PICTURES)
+    folder = Folder(out)
+    folder.keep(PAGE, run_page(findings, address).encode())
+    for name, picture in draw_pictures(findings):
+        folder.keep(f"{PICTURES}/{name}.png", picture)
     return out / PAGE
 
 
@@ -40,6 +42,8 @@ def say_findings(findings: Findings, console: Console) -> None:
     """Print counts, the Pareto front and, of a finished run, the winner."""
     line = printable(f"{findings.path}: {state_line(findings)}")
     console.print(line, markup=False, soft_wrap=True)
+    if findings.ledger.damage is not None:
+        console.print(printable(findings.ledger.damage), markup=False, soft_wrap=True)
     console.print(trial_table(findings.ledger.front(), findings.budget, "\nPareto front on val"))
     failed = findings.ledger.failed()
     for record in failed[:SHOWN_FAILURES]:
@@ -83,7 +87,7 @@ def report(runs: Sequence[str], out: Path | None, console: Console) -> None:
         target.mkdir(parents=True, exist_ok=True)
         if len(found) > 1:
             page = (out or Path()) / COMPARISON
-            write_text(page, comparison_page(found))
+            Folder(page.parent).keep(COMPARISON, comparison_page(found).encode())
         else:
             page = write_report(found[0], runs[0], target)
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.cli import command_parser, run_command
-from spaces.errors import ConfigError, StorageError, UserError, shown
+from spaces.errors import ConfigError, RunFolderError, StorageError, UserError, shown
 
 if TYPE_CHECKING:
     from search.config import RunConfig
@@ -165,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = RunFolder.create(config, display.say)
     try:
         model = run_study(config, folder, display, dry=arguments.dry_run)
-    except StorageError:
+    except (StorageError, RunFolderError):
         # Nothing can be discarded where nothing can be written.
         raise
     except UserError:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,12 @@ from clusters.owner import Ownership
 from clusters.storage import Storage, is_uri, join
 from search.config import RunConfig, build_config, parse_config, read_config_file
 from search.folder import Folder
-from search.store import SCHEMAS
+from search.run_copy import STAGES, copy_run, make_folder, node_name
+from search.stage_shapes import MANIFEST_SHAPE, PLAN_SHAPE, check_stages, read_json, stage_shape
 from spaces.errors import ConfigError, RunFolderError
 from trainables.node import OneFolder, RunFiles
 from trainables.settings import node_cache, user_path
+from trainables.whole_file import write_whole
 
 CONFIG = "config.yaml"
 PLAIN_CONFIG = "settings.yaml"
@@ -31,7 +32,6 @@ MANIFEST = "manifest.json"
 PLAN = "plan.json"
 JOURNAL = "optuna.journal"
 MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
-STAGES = "stages"
 RAY = "ray"
 """What Ray Tune and Ray Train keep while they work; deleted when a run is finished."""
 STAGES_FORMAT = 3
@@ -59,7 +59,7 @@ def delivered_plan(run: Path) -> dict[str, Any]:
     plan = run / PLAN
     if not (run / "model").is_dir() or not plan.is_file():
         raise RunFolderError(f"folder {run}: holds no delivered model; name that of a finished run")
-    found: dict[str, Any] = json.loads(plan.read_text())
+    found: dict[str, Any] = read_json(plan, PLAN_SHAPE)
     return found
 
 
@@ -72,12 +72,6 @@ def is_run_folder(path: Path) -> bool:
 def _default_name(config: RunConfig) -> str:
     task = config.task.split(":")[-1].split(".")[-1]
     return f"{datetime.now():%Y%m%d-%H%M%S}-{task}"
-
-
-def node_name(uri: str) -> str:
-    """Return the name of a run's folder in every node's cache, none like another run's."""
-    last = uri.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return f"{last}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
 
 
 class RunFolder:
@@ -148,7 +142,7 @@ class RunFolder:
     @classmethod
     def _make(cls, config: RunConfig, parent: str) -> RunFolder:
         path = user_path(config.out or f"{parent}/{_default_name(config)}").absolute()
-        _make_folder(path)
+        make_folder(path)
         folder = cls(path)
         folder._acquire()
         return folder
@@ -173,7 +167,7 @@ class RunFolder:
     @classmethod
     def _on_storage(cls, storage: Storage, config: RunConfig) -> RunFolder:
         path = node_cache(config.cache) / "runs" / node_name(storage.uri)
-        _make_folder(path)
+        make_folder(path)
         return cls(path, Ownership.claim(storage))
 
     @classmethod
@@ -208,24 +202,30 @@ class RunFolder:
                 "start another with --budget"
             )
         known = storage.read(f"{STAGES}/format.json")
-        if known is None or json.loads(known) != STAGES_FORMAT:
+        if known is None or known.strip() != str(STAGES_FORMAT).encode():
             raise RunFolderError(
                 f"run folder {place}: begun by another version of this program, which its stages "
                 "are written for; carry it on with that one, or start another with --budget"
             )
         try:
             config = build_config(parse_config(text.decode(), f"{place}/{CONFIG}"), [], {})
-        except ConfigError as error:
+        except (ConfigError, UnicodeDecodeError) as error:
             raise RunFolderError(
                 f"run folder {place}: its {CONFIG} cannot be used ({error}); restore it"
             ) from error
         if config.storage is None:
             folder = cls(Path(place))
             folder._acquire()
-            return folder, config
-        storage.patience_s = config.storage_patience_s
-        folder = cls._on_storage(storage, config)
-        folder._pull()
+        else:
+            storage.patience_s = config.storage_patience_s
+            folder = cls._on_storage(storage, config)
+        try:
+            if config.storage is not None:
+                folder._pull()
+            folder.check_stages()
+        except BaseException:
+            folder.release()
+            raise
         return folder, config
 
     def _pull(self) -> None:
@@ -233,9 +233,15 @@ class RunFolder:
         assert self.folder.storage is not None
         # It is made anew from the tables: another machine may have gone on meanwhile.
         (self.path / JOURNAL).unlink(missing_ok=True)
-        _copy(self.folder.storage, self.path, (CONFIG,))
+        copy_run(self.folder.storage, self.path, (CONFIG,))
 
     def _acquire(self) -> None:
+        for name in (".lock", JOURNAL):
+            if (self.path / name).is_symlink():
+                raise RunFolderError(
+                    f"run folder {self.path}: {name} is a link, which this program makes none of; "
+                    "remove it"
+                )
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -248,7 +254,7 @@ class RunFolder:
                 f"run folder {self.path}: not writable ({error.strerror}); "
                 "name a folder you may write to with --out"
             ) from error
-        self._owner_note.write_text(f"process {os.getpid()}")
+        write_whole(self._owner_note, f"process {os.getpid()}".encode())
 
     @property
     def _owner_note(self) -> Path:
@@ -278,7 +284,7 @@ class RunFolder:
     def manifest(self) -> dict[str, Any] | None:
         """The manifest of a finished run, None of another."""
         path = self.path / MANIFEST
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_json(path, MANIFEST_SHAPE) if path.is_file() else None
 
     @property
     def finished(self) -> bool:
@@ -302,39 +308,23 @@ class RunFolder:
         shutil.rmtree(self.path / name, ignore_errors=True)
 
     def stage(self, name: str) -> Any | None:
-        """Return what a finished stage left, None if it has not finished."""
+        """Return what a finished stage left, None if it has not finished.
+
+        Raises RunFolderError, naming the file, if it was damaged.
+        """
         path = self.path / STAGES / f"{name}.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_json(path, stage_shape(name)) if path.is_file() else None
+
+    def check_stages(self) -> None:
+        """Raise RunFolderError if what any stage left was damaged, or does not go together."""
+        folder = self.path / STAGES
+        names = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.json")]
+        found = {name.as_posix(): self.stage(name.as_posix()) for name in sorted(names)}
+        check_stages(folder, found)
 
     def finish_stage(self, name: str, outcome: Any) -> None:
         """Keep what a stage found: a resumed run does not repeat it."""
         self.keep_text(f"{STAGES}/{name}.json", json.dumps(outcome, indent=1))
-
-
-def _make_folder(path: Path) -> None:
-    """Make a folder to write to. Raises RunFolderError if that cannot be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"run folder {path}: cannot be made ({error.strerror}); "
-            "name a folder you may write to with --out"
-        ) from error
-    if not os.access(path, os.W_OK):
-        raise RunFolderError(
-            f"run folder {path}: not writable; name a folder you may write to with --out"
-        )
-
-
-def _copy(storage: Storage, path: Path, more: Sequence[str]) -> None:
-    """Have a folder hold the tables and stages that storage does, and further files."""
-    kept = (STAGES, *SCHEMAS)
-    for part in kept:
-        shutil.rmtree(path / part, ignore_errors=True)
-    for name in (*more, *(n for part in kept for n in storage.names(part))):
-        data = storage.read(name)
-        if data is not None:
-            Folder(path).keep(name, data)
 
 
 def local_copy(address: str, part: str = "") -> Path:
@@ -345,12 +335,12 @@ def local_copy(address: str, part: str = "") -> Path:
     """
     if is_uri(address):
         path = node_cache(None) / "seen" / node_name(address)
-        _make_folder(path)
+        make_folder(path)
         more = [f"{part}{name}" for name in (PLAIN_CONFIG, MANIFEST, PLAN)] if part else []
         storage = Storage(address)
         if not storage.is_there():
             raise RunFolderError(f"run folder {address}: holds no run; name one that a run printed")
-        _copy(storage, path, (CONFIG, MANIFEST, PLAN, *more))
+        copy_run(storage, path, (CONFIG, MANIFEST, PLAN, *more))
     else:
         path = user_path(address)
     if not (path / CONFIG).is_file():

@@ -7,6 +7,7 @@ was stopped early COMPLETE, and leaves one without metrics RUNNING.
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,19 +19,20 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from search.journal import open_study
+from search.journal import PLANNED, REPEATS, agrees, open_study, plan_text
 from search.ledger import Ledger, TrialRecord, known_of
 from search.sampling import optuna_distributions
 from spaces.encoding import Encoding
+from spaces.errors import one_line
 from spaces.plan import Plan
 from spaces.space import Value
 from trainables.task import TrialResult
 from trainables.trainable import NUMBER, PLAN, RESULT
 
+logger = logging.getLogger(__name__)
+
 CONSTRAINT = "metric_loss_within_budget"
 ORIGIN = "origin"
-PLANNED = "plan"
-REPEATS = "repeats_trial"
 
 # Asks in a row that may give plans already seen, before it is a proposal's turn (the first there
 # is in so many turns), before a plan is drawn at random, and before the space counts as exhausted.
@@ -59,11 +61,6 @@ class Losses:
 
     times: int = 0
     seconds: float = 0.0
-
-
-def _text(plan: Plan) -> str:
-    """Return a plan as one line of JSON, equal for equal plans."""
-    return json.dumps(plan.to_json(), sort_keys=True)
 
 
 class PlanSearcher(Searcher):
@@ -96,20 +93,17 @@ class PlanSearcher(Searcher):
         """Whether there is no plan left that nobody has tried."""
         self._distributions = optuna_distributions(encoding.parameters())
         self._encoding.learn(ledger.known())
-        known = journal.exists()
+        self._journal = journal
         # A seed of its own after every resume, or the sampler would repeat itself.
-        self._study = open_study(
-            journal, self._distributions, (seed + 1_000_003 * len(ledger.records)) % 2**31
-        )
+        self._journal_seed = (seed + 1_000_003 * len(ledger.records)) % 2**31
+        self.rebuilt = False
+        """Whether Optuna's journal was damaged, and made again from the tables."""
         self._random = random.Random(seed + len(ledger.records))
         self._turn = len(ledger.records)
-        if known:
-            self._replay()
-        else:
-            self._rebuild()
+        self._open_journal()
         asked = {trial.user_attrs.get(PLANNED) for trial in self.optuna_trials}
         for plan in warm_starts:
-            if plan not in self._seen and _text(plan) not in asked:
+            if plan not in self._seen and plan_text(plan) not in asked:
                 self._enqueue(plan, "warm_start")
         self._waiting = sum(t.state is TrialState.WAITING for t in self.optuna_trials)
 
@@ -117,8 +111,26 @@ class PlanSearcher(Searcher):
         """Have the next `ask` give this plan, under the numbers it is nearest to."""
         self._study.enqueue_trial(
             dict(flat if flat is not None else self._encoding.encode(plan)),
-            user_attrs={ORIGIN: origin, PLANNED: _text(plan)},
+            user_attrs={ORIGIN: origin, PLANNED: plan_text(plan)},
         )
+
+    def _open_journal(self) -> None:
+        """Open Optuna's journal and bring it up to the ledger.
+
+        One that is damaged is set aside, and a new one told of all that the tables have.
+        """
+        if self._journal.exists():
+            try:
+                self._study = open_study(self._journal, self._distributions, self._journal_seed)
+                if agrees(self._study, self._distributions, self._ledger.records):
+                    self._replay()
+                    return
+            except Exception as error:  # Of a damaged line Optuna raises whatever it runs into.
+                logger.debug("journal %s: %s", self._journal, one_line(error))
+            self.rebuilt = True
+            self._journal.replace(self._journal.with_name(f"{self._journal.name}.damaged"))
+        self._study = open_study(self._journal, self._distributions, self._journal_seed)
+        self._rebuild()
 
     def _replay(self) -> None:
         """Bring Optuna up to the ledger after a crash.
@@ -201,14 +213,14 @@ class PlanSearcher(Searcher):
         if text is not None:
             return Plan.from_json(json.loads(text))
         plan = self._encoding.decode(trial.params)
-        trial.set_user_attr(PLANNED, _text(plan))
+        trial.set_user_attr(PLANNED, plan_text(plan))
         return plan
 
     def _start(self, trial_id: str, trial: optuna.Trial, plan: Plan) -> dict[str, Any]:
         origin = trial.user_attrs.get(ORIGIN, "sampled")
         now = datetime.now(timezone.utc)
         self._running[trial_id] = RunningTrial(trial, plan, origin, now)
-        return {NUMBER: trial.number, PLAN: _text(plan)}
+        return {NUMBER: trial.number, PLAN: plan_text(plan)}
 
     def _enqueue_proposal(self, turns: int = 1) -> None:
         """Have the next `ask` give a proposal, if there is one in so many turns."""

@@ -7,9 +7,9 @@ reader, or a crash, never meets half a file. Sole importer of pyarrow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -136,6 +136,7 @@ def table_columns() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
 
 
 Row = Mapping[str, Any]
+Parsed = TypeVar("Parsed")
 
 
 class Store:
@@ -144,6 +145,8 @@ class Store:
     def __init__(self, folder: Path | Folder) -> None:
         self._kept = folder if isinstance(folder, Folder) else Folder(folder)
         self.folder = self._kept.path
+        self.damaged: set[str] = set()
+        """Files that could not be read, as "table/name.parquet"; their rows are left out."""
 
     def create(self) -> None:
         """Make an empty folder for every table."""
@@ -164,15 +167,27 @@ class Store:
             self._kept.drop(file)
             return
         buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(complete, schema=schema), buffer)
+        table_ = pa.Table.from_pylist(complete, schema=schema)
+        pq.write_table(table_, buffer, write_page_checksum=True)
         self._kept.keep(file, buffer.getvalue().to_pybytes())
 
     def read(self, table: str) -> list[dict[str, Any]]:
-        """Return all rows of a table, file by file in order of name; null is None."""
-        rows: list[dict[str, Any]] = []
+        """Return all rows of a table, file by file in order of name; null is None.
+
+        A file that cannot be read is left out, and noted in `damaged`.
+        """
+        return self.parse(table, lambda row: row)
+
+    def parse(self, table: str, read: Callable[[dict[str, Any]], Parsed]) -> list[Parsed]:
+        """Return what `read` makes of each row of a table; one it cannot read is damaged, too."""
+        found: list[Parsed] = []
         for path in sorted((self.folder / table).glob("[!.]*.parquet")):
-            rows += pq.read_table(path, schema=SCHEMAS[table]).to_pylist()
-        return rows
+            try:
+                file = pq.read_table(path, schema=SCHEMAS[table], page_checksum_verification=True)
+                found += [read(row) for row in file.to_pylist()]
+            except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError):
+                self.damaged.add(f"{table}/{path.name}")
+        return found
 
     def frame(self, table: str) -> pd.DataFrame:
         """Return a table as a frame with the schema's columns, also when it is empty."""

@@ -96,6 +96,8 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
             check_nodes(study.settings, study.node, display)
         baseline, space, encoding, first = prepare(study)
         ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
+        if ledger.damage is not None:
+            display.say(f"{'tables':<12} {ledger.damage}")
         say_estimate(study, baseline, len(ledger.records))
         if dry:
             display.say("nothing was searched yet")

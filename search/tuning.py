@@ -98,6 +98,11 @@ def search_plans(
         trials=config.trials,
         retries=config.retries,
     )
+    if searcher.rebuilt:
+        study.display.say(
+            f"{'journal':<12} Optuna's was damaged: made again from the tables, the old one is "
+            f"beside it as {JOURNAL}.damaged"
+        )
     with study.display.trials(ledger, config.trials):
         while len(ledger.records) < config.trials and not searcher.exhausted:
             before = len(ledger.records)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from trainables.whole_file import write_whole
 
 
 def fingerprint_of(*parts: object) -> str:
@@ -28,20 +32,22 @@ def processor() -> str:
 
 
 class JsonCache:
-    """A folder of JSON values. Written whole or not at all; a damaged file is a miss."""
+    """A folder of JSON values. A file that is damaged is a miss, one that cannot be written is left
+    out: what is kept here can be measured again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: str) -> Any | None:
-        """Return the value under a key, None if there is none."""
+    def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any | None:
+        """Return what `read` makes of the value under a key, None if there is none."""
         try:
-            return json.loads((self.folder / f"{key}.json").read_text())
-        except (OSError, ValueError):
+            return read(json.loads((self.folder / f"{key}.json").read_bytes()))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return None
 
     def put(self, key: str, value: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{key}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(value))
-        temporary.replace(self.folder / f"{key}.json")
+        """Keep a value, if there is room for it."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Of this process alone: several workers of a node keep the same value.
+            write_whole(self.folder / f"{key}.json", json.dumps(value).encode(), str(os.getpid()))

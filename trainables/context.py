@@ -170,9 +170,9 @@ class TrialContext:
             describe(plan.quantization.precision, self.settings.engine),
             self._processor,
         )
-        known = self._readings.get(key)
+        known = self._readings.get(key, lambda value: LatencyReading(**value))
         if known is not None:
-            return LatencyReading(**known), True
+            return known, True
         reading = self.time(engine(), graph, effort)
         self._readings.put(key, reading.to_json())
         return reading, False

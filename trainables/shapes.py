@@ -79,7 +79,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
         [describe(plan.quantization.precision, settings.engine) for plan in engines],
         processor(),
     )
-    ratios = cache.get(key)
+    ratios = cache.get(key, lambda value: [float(r) for _, r in zip(engines, value, strict=True)])
     if ratios is None:
         runs_ms = time_in_turn(
             [context.baseline_engine, *engines.values()],

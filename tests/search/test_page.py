@@ -13,24 +13,7 @@ from search.page import comparison_page, run_page, winner_table
 from search.progress import percent
 from search.report import main
 from tests.browser import WIDTHS, chromium, show
-from tests.search.made_run import make_run
-
-MANIFEST = {
-    "metric": {
-        "name": "top1_accuracy",
-        "baseline_val": 0.9,
-        "winner_val": 0.85,
-        "loss_val": 0.0556,
-        "loss_val_standard_error": 0.004,
-        "baseline_test": 0.89,
-        "winner_test": 0.79,
-        "loss_test": 0.1124,
-        "loss_test_standard_error": 0.004,
-        "within_budget_on_test": False,
-    },
-    "latency_ms": {"baseline": 20.0, "winner": 4.0, "ratio": 0.2, "batch_size": 64},
-    "size_bytes": {"baseline": 1_000_000, "winner": 200_000},
-}
+from tests.search.made_run import MANIFEST, make_run
 
 
 def finish(run):

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ from search.config import RunConfig
 from search.run_folder import CONFIG, MANIFEST, RunFolder, read_config, run_once, write_text
 from spaces.errors import RunFolderError
 from spaces.plan import QuantizationChoice
+from tests.search.made_run import MANIFEST as MANIFEST_READ
+from tests.search.made_run import baseline
 
 # Takes the lock of the folder that is its argument, says so, and keeps it until it is killed.
 HOLD = """
@@ -107,9 +110,9 @@ def test_an_unfinished_run_is_resumed_with_its_configuration(config, folder, pat
 
 
 def test_a_finished_run_is_not_resumed(folder, path):
-    write_text(path / MANIFEST, '{"budget": 0.1}')
+    write_text(path / MANIFEST, json.dumps(MANIFEST_READ))
     assert folder.finished
-    assert folder.manifest == {"budget": 0.1}
+    assert folder.manifest == MANIFEST_READ
     text = refusal(RunFolder.resume, path)
     assert str(path) in text
     assert "finished" in text
@@ -153,9 +156,9 @@ def test_a_released_run_can_be_resumed(folder, path):
 
 def test_a_stage_is_known_once_it_has_finished(folder, path):
     assert folder.stage("baseline") is None
-    folder.finish_stage("baseline", {"metric": 0.9, "groups": [{"name": "a"}]})
+    folder.finish_stage("baseline", baseline())
     resumed, _ = RunFolder.resume(path)
-    assert resumed.stage("baseline") == {"metric": 0.9, "groups": [{"name": "a"}]}
+    assert resumed.stage("baseline") == baseline()
     assert resumed.stage("sensitivity") is None
     resumed.release()
 
@@ -171,19 +174,19 @@ def test_a_stage_runs_once_and_a_resumed_run_has_what_it_left(folder, path):
 
     def compute():
         calls.append("computed")
-        return {"curve": [[0.5, 0.1]]}
+        return {"group": [[0.5, 0.1]]}
 
-    assert run_once(folder, "sensitivity", compute) == {"curve": [[0.5, 0.1]]}
+    assert run_once(folder, "sensitivity", compute) == {"group": [[0.5, 0.1]]}
     resumed, _ = RunFolder.resume(path)
-    assert run_once(resumed, "sensitivity", compute) == {"curve": [[0.5, 0.1]]}
+    assert run_once(resumed, "sensitivity", compute) == {"group": [[0.5, 0.1]]}
     resumed.release()
     assert calls == ["computed"]
 
 
 @pytest.mark.parametrize("outcome", [[], {}, 0])
 def test_a_stage_that_found_nothing_is_not_repeated(folder, outcome):
-    run_once(folder, "latency", lambda: outcome)
-    assert run_once(folder, "latency", lambda: "again") == outcome
+    run_once(folder, "survey", lambda: outcome)
+    assert run_once(folder, "survey", lambda: "again") == outcome
 
 
 def test_a_stage_that_failed_is_tried_again(folder):
@@ -191,8 +194,8 @@ def test_a_stage_that_failed_is_tried_again(folder):
         raise RuntimeError("the cluster is gone")
 
     with pytest.raises(RuntimeError):
-        run_once(folder, "latency", fail)
-    assert run_once(folder, "latency", lambda: [1]) == [1]
+        run_once(folder, "survey", fail)
+    assert run_once(folder, "survey", lambda: [1]) == [1]
 
 
 def test_an_outcome_that_cannot_be_written_leaves_the_stage_unfinished(folder):
@@ -205,8 +208,8 @@ def test_a_text_that_was_half_written_is_not_there(path, folder):
     """A killed writer leaves its temporary file, the next one is not bothered by it."""
     (path / "stages" / ".baseline.json.tmp").write_text('{"metric"')
     assert folder.stage("baseline") is None
-    folder.finish_stage("baseline", {"metric": 0.9})
-    assert folder.stage("baseline") == {"metric": 0.9}
+    folder.finish_stage("baseline", baseline())
+    assert folder.stage("baseline") == baseline()
     names = sorted(p.name for p in (path / "stages").iterdir())
     assert names == ["baseline.json", "format.json"]
 
@@ -217,7 +220,7 @@ def test_a_run_that_ended_before_it_had_anything_frees_its_folder(config, folder
 
 
 def test_a_run_that_has_its_baseline_is_kept(config, folder, path):
-    folder.finish_stage("baseline", {"metric": 0.9})
+    folder.finish_stage("baseline", baseline())
     folder.discard()
     assert read_config(path) == config
 

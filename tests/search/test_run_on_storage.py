@@ -12,6 +12,7 @@ from search.context import shipped, trial_settings
 from search.run_folder import CONFIG, JOURNAL, MANIFEST, RunFolder
 from search.store import Store
 from spaces.errors import ConfigError, RunFolderError, StorageError
+from tests.search.made_run import baseline
 from trainables.loading import study_task
 from trainables.settings import INPUTS
 
@@ -38,7 +39,7 @@ SENSITIVITY = {"group": "a", "ratio": 0.5, "metric": 0.9, "metric_loss": 0.1}
 
 def test_another_machine_has_all_that_was_finished(config, tmp_path, monkeypatch):
     run = RunFolder.create(config)
-    run.finish_stage("baseline", {"metric": 0.9})
+    run.finish_stage("baseline", baseline())
     store = Store(run.folder)
     store.create()
     store.write("sensitivity", "a", [SENSITIVITY])
@@ -46,7 +47,7 @@ def test_another_machine_has_all_that_was_finished(config, tmp_path, monkeypatch
     resumed, found = moved(config, tmp_path, monkeypatch)
     assert found == config
     assert tmp_path / "elsewhere" in resumed.path.parents
-    assert resumed.stage("baseline") == {"metric": 0.9}
+    assert resumed.stage("baseline") == baseline()
     assert len(Store(resumed.folder).read("sensitivity")) == 1
     assert resumed.node_path == run.node_path
     resumed.release()

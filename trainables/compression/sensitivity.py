@@ -91,9 +91,9 @@ def cached_group_sensitivity(
 ) -> tuple[list[Sensitivity], bool]:
     """Return the same, and whether it was in the cache; the task is loaded only if not."""
     key = cache_key(fingerprint, group, ratios, criterion)
-    known = cache.get(key)
+    known = cache.get(key, lambda rows: [Sensitivity(**row) for row in rows])
     if known is not None:
-        return [Sensitivity(**row) for row in known], True
+        return known, True
     rows = group_sensitivity(task(), group, ratios, baseline_metric, eval_batch, threads, criterion)
     cache.put(key, [row.to_json() for row in rows])
     return rows, False
