@@ -95,6 +95,12 @@ class Storage:
             except FileNotFoundError:
                 self._check_mounted()
                 return None
+            except OSError:
+                found = self.filesystem.get_file_info(f"{self.path}/{name}").type
+                if found == fs.FileType.Directory:
+                    # No waiting makes it a file.
+                    raise IsADirectoryError(f"{name} is a folder, not a file") from None
+                raise
 
         return self._patiently(f"to read {name}", operation)
 

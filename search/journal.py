@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,14 @@ def _mend(journal: Path) -> None:
         if whole[2]:
             with journal.open("rb+") as file:
                 file.truncate(len(whole[0]) + len(whole[1]))
+
+
+def set_aside(journal: Path) -> None:
+    """Move a damaged journal out of the way, in place of one that was moved before."""
+    aside = journal.with_name(f"{journal.name}.damaged")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    journal.replace(aside)
 
 
 def open_study(

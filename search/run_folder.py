@@ -315,6 +315,15 @@ class RunFolder:
         path = self.path / STAGES / f"{name}.json"
         return read_json(path, stage_shape(name)) if path.is_file() else None
 
+    def needed_stage(self, name: str) -> Any:
+        """Return what a stage left. Raises RunFolderError if it has not finished."""
+        found = self.stage(name)
+        if found is None:
+            raise RunFolderError(
+                f"run folder {self.path}: {STAGES}/{name}.json is missing; restore it"
+            )
+        return found
+
     def check_stages(self) -> None:
         """Raise RunFolderError if what any stage left was damaged, or does not go together."""
         folder = self.path / STAGES

@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from search.journal import PLANNED, REPEATS, agrees, open_study, plan_text
+from search.journal import PLANNED, REPEATS, agrees, open_study, plan_text, set_aside
 from search.ledger import Ledger, TrialRecord, known_of
 from search.sampling import optuna_distributions
 from spaces.encoding import Encoding
@@ -128,7 +128,7 @@ class PlanSearcher(Searcher):
             except Exception as error:  # Of a damaged line Optuna raises whatever it runs into.
                 logger.debug("journal %s: %s", self._journal, one_line(error))
             self.rebuilt = True
-            self._journal.replace(self._journal.with_name(f"{self._journal.name}.damaged"))
+            set_aside(self._journal)
         self._study = open_study(self._journal, self._distributions, self._journal_seed)
         self._rebuild()
 

@@ -96,17 +96,20 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     from search.retrain import retrain_first_kept
     from search.run_folder import MANIFEST, PLAIN_CONFIG, RAY
     from search.stage_values import build_space, read_layers, with_references
+    from search.store import Store
 
     part = f"{SELECTIONS}/{wish.name}/"
     if (run.path / part / MANIFEST).is_file():
         raise RunFolderError(f"run folder {run.address}: has {part} already; it is in {part}model")
     config = changed(config, {"budget": wish.budget})
-    baseline: dict[str, Any] = run.stage("baseline") or {}
+    baseline: dict[str, Any] = run.needed_stage("baseline")
     space = build_space(config, baseline)
+    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, read_layers(baseline))
+    if ledger.damage is not None:
+        display.say(f"{'tables':<12} {ledger.damage}")
+    candidates = choose(ledger, wish, baseline["latency_ms"])
     with cluster_of(config, display) as cluster:
         study = StudyContext.of(config, run, cluster, display)
-        ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
-        candidates = choose(ledger, wish, baseline["latency_ms"])
         baseline = with_references(baseline, run.stage("references") or [])
         with display.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
             winner = retrain_first_kept(study, baseline, candidates)
