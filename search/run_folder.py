@@ -81,8 +81,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, ownership: Ownership | None = None) -> None:
-        self.path = path
-        self._ownership = ownership
+        self.path, self._ownership = path, ownership
         self._lock = FileLock(path / ".lock")
         self.folder = Folder(path, ownership)
 
@@ -231,7 +230,7 @@ class RunFolder:
     def _pull(self) -> None:
         """Have this machine's copy be what storage holds; nothing else was told to anyone."""
         assert self.folder.storage is not None
-        # It is made anew from the tables: another machine may have gone on meanwhile.
+        # Made again from the tables: another machine may have gone on.
         (self.path / JOURNAL).unlink(missing_ok=True)
         copy_run(self.folder.storage, self.path, (CONFIG,))
 
@@ -314,15 +313,6 @@ class RunFolder:
         """
         path = self.path / STAGES / f"{name}.json"
         return read_json(path, stage_shape(name)) if path.is_file() else None
-
-    def needed_stage(self, name: str) -> Any:
-        """Return what a stage left. Raises RunFolderError if it has not finished."""
-        found = self.stage(name)
-        if found is None:
-            raise RunFolderError(
-                f"run folder {self.path}: {STAGES}/{name}.json is missing; restore it"
-            )
-        return found
 
     def check_stages(self) -> None:
         """Raise RunFolderError if what any stage left was damaged, or does not go together."""

@@ -102,7 +102,11 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     if (run.path / part / MANIFEST).is_file():
         raise RunFolderError(f"run folder {run.address}: has {part} already; it is in {part}model")
     config = changed(config, {"budget": wish.budget})
-    baseline: dict[str, Any] = run.needed_stage("baseline")
+    baseline: dict[str, Any] | None = run.stage("baseline")
+    if baseline is None:
+        raise RunFolderError(
+            f"run folder {run.address}: stages/baseline.json is missing; restore it"
+        )
     space = build_space(config, baseline)
     ledger = Ledger.load(Store(run.folder), config.budget, space.groups, read_layers(baseline))
     if ledger.damage is not None:

@@ -108,12 +108,21 @@ class LatencyPart(TypedDict):
     winner: Positive
     ratio: Positive
     batch_size: Count
+    threads: Count
+    engine: str
 
 
 @with_config(OPEN)
 class SizePart(TypedDict):
     baseline: Count
     winner: Count
+
+
+@with_config(OPEN)
+class RetrainedPart(TypedDict):
+    trial: int
+    loss_val: float
+    accepted: bool
 
 
 @with_config(OPEN)
@@ -124,6 +133,7 @@ class ManifestFile(TypedDict):
     latency_ms: LatencyPart
     size_bytes: SizePart
     sha256: NotRequired[dict[str, str]]
+    retrained: NotRequired[list[RetrainedPart]]
 
 
 PLAN_SHAPE: TypeAdapter[Any] = TypeAdapter(PlanFile)
