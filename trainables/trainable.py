@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -112,8 +113,10 @@ class CompressionTrainable(tune.Trainable):
 
     def _keep_traceback(self) -> None:
         folder: Path = self._context.settings.candidate_folder(self._number)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc())
+        # On a full disk the result has the reason all the same.
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.txt").write_text(traceback.format_exc())
 
     def cleanup(self) -> None:
         self._stages.close()  # type: ignore[attr-defined]

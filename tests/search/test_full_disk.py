@@ -1,0 +1,71 @@
+"""A disk without room: one line, what was written before is whole, and no cache is needed."""
+
+import resource
+import signal
+
+import pytest
+
+from search.cli import run_command
+from search.report import build_parser
+from search.run_folder import RunFolder
+from tests.search.made_run import make_run
+from trainables.cache import JsonCache
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow: the kernel refuses each write, as it does on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+
+    yield fill
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_run_that_cannot_be_written_to_says_so_and_keeps_what_it_has(
+    tmp_path, full_disk, monkeypatch
+):
+    run = RunFolder(make_run(tmp_path / "run", 1))
+    before = (run.path / "stages" / "seconds.json").read_bytes()
+    said = []
+    monkeypatch.setattr("search.cli.print", lambda line, file: said.append(line), raising=False)
+
+    def go_on(given):
+        full_disk()
+        run.finish_stage("seconds", {"baseline": 1.0})
+        return 0
+
+    assert run_command(build_parser, go_on, []) == 2
+    assert len(said) == 1 and "stages/seconds.json cannot be written" in said[0]
+    assert "make room" in said[0] and "--resume" in said[0]
+    assert (run.path / "stages" / "seconds.json").read_bytes() == before
+    names = sorted(path.name for path in (run.path / "stages").iterdir())
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_a_cache_without_room_keeps_what_it_has(tmp_path, full_disk):
+    cache = JsonCache(tmp_path / "cache")
+    cache.put("first", [1, 2])
+    full_disk()
+    cache.put("first", [3, 4])
+    cache.put("second", [5])
+    assert cache.get("first") == [1, 2]
+    assert cache.get("second") is None
+
+
+def test_a_cache_that_cannot_be_made_is_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = JsonCache(tmp_path / "file" / "cache")
+    cache.put("key", 1)
+    assert cache.get("key") is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"a": 1}', "3", "[[[", "\x00"])
+def test_a_value_of_another_form_is_a_miss(tmp_path, content):
+    cache = JsonCache(tmp_path)
+    (tmp_path / "key.json").write_text(content)
+    assert cache.get("key", lambda value: value["metric"]) is None
