@@ -145,6 +145,9 @@ def _searched(config: Mapping[str, Any], file: str) -> dict[str, Any]:
                 f"{', '.join(models) or 'none'}"
             )
         architecture = dict(models[student])
+        if architecture.get("name") == "AttentionModel":
+            # A network, and then what makes the distillation's loss of its features.
+            architecture = dict(next(iter((architecture["models"] or [{}])[0].values())))
         remark(
             f"of the distillation, {student} ({architecture.get('name')}) is searched, and trained "
             "by cross entropy on the labels"

@@ -141,7 +141,7 @@ class PaddleSegTask:
             yield Batch((images,), training_targets(samples))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a `test_dataset`, every other image validated on is the test."""
+        """Yield a split. Without a `test_dataset`, half of `val_dataset` is the test."""
         readers = self.data.of_split(split)
         for start in range(0, len(readers), batch_size):
             samples = [read() for read in readers[start : start + batch_size]]

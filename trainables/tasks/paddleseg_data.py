@@ -14,6 +14,7 @@ import numpy as np
 from spaces.errors import TaskError
 from trainables.data.problems import Problems
 from trainables.data.segmentation import MaskedImage, check_samples
+from trainables.data.splitting import halves, remark_split
 from trainables.tasks.paddleseg_input import Size, fit, is_portrait, kind, name_labels
 from trainables.tasks.paddleseg_losses import MaskTargets
 
@@ -120,11 +121,14 @@ class SegmentationData:
     """The samples of a configuration: drawn and changed for training, fixed for evaluation."""
 
     def __init__(self, train: Any, held_out: Any, test: Any | None) -> None:
-        """`test` None: every other held-out image is the test set's."""
+        """`test` None: half of the held-out images, chosen by chance, are the test set's."""
         for dataset in filter(None, (train, held_out, test)):
             make_ready(dataset)
         self.train, self.held_out, self.test = train, held_out, test
         self.ignored = int(train.ignore_index)
+        self._halves = halves([None] * len(held_out.file_list))
+        if test is None:
+            remark_split("val_dataset", *self._halves, "by chance, always alike")
         self.size: Size = (0, 0)
 
     def check(self, config_file: str, classes: int) -> None:
@@ -175,7 +179,7 @@ class SegmentationData:
         elif self.test is not None:
             listed = self.test.file_list if split == "test" else listed
         else:
-            listed = listed[split == "test" :: 2]
+            listed = [listed[place] for place in self._halves[split == "test"]]
         dataset.file_list = listed
         return [partial(self._whole, dataset, index) for index in range(len(listed))]
 

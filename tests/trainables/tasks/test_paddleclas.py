@@ -201,6 +201,9 @@ def test_a_distillations_student_is_searched(config, options):
     assert type(task.build_untrained()).__name__ == "MobileNetV3"
     assert said[0].startswith("of the distillation, Student (MobileNetV3_small_x0_35) is searched")
     assert said[1] == "left out of training: AutoAugment; crops and mirror images are used"
+    attention = {"name": "AttentionModel", "models": [{"Small": student}, {"Linear": {}}]}
+    config["Arch"]["models"][1]["Student"] = attention
+    assert make_task(**options(config))._architecture["name"] == student["name"]
     config["Arch"]["infer_model_name"] = "Pupil"
     with pytest.raises(TaskError, match="no model 'Pupil'; it names Teacher, Student"):
         make_task(**options(config))

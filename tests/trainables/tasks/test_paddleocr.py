@@ -193,7 +193,7 @@ def test_a_distillations_student_is_searched(options, tmp_path):
     assert task._loss_settings["main_loss_type"] == "DiceLoss"
     models.pop("Student")
     (tmp_path / "db.yml").write_text(yaml.safe_dump(config))
-    with pytest.raises(TaskError, match="Models has no 'Student' to search; it names Student2, Teacher"):
+    with pytest.raises(TaskError, match="has no 'Student' to search; it names Student2, Teacher"):
         make_task(**options)
 
 
