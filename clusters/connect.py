@@ -110,7 +110,9 @@ def connected(
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("ray.tune", "ray.train", "ray.data"):
+    # The last one warns that the token is on, which the start line says.
+    quiet = ("ray.tune", "ray.train", "ray.data", "ray._private.authentication")
+    for name in quiet:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None:
