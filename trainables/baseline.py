@@ -17,6 +17,7 @@ from spaces.layers import Layer
 from spaces.plan import EngineKind, PruningGroup, QuantizationChoice
 from trainables import gpu
 from trainables.compression.groups import LeftOut, survey_groups
+from trainables.compression.proof import task_samples
 from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
 from trainables.evaluation import evaluate
@@ -137,7 +138,9 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         )
     np.save(folder / STATISTICS_FILE, statistics)
     inputs = first_samples(task, settings.latency_batch)
-    survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
+    survey = survey_groups(
+        lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
+    )
     data = data_fingerprint(task, "val", settings.eval_batch)
     # The metric too: the same outputs may be judged in another way, or by other heads.
     judged = f"{task.metric.name} {metric:.6g}"

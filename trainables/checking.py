@@ -14,7 +14,8 @@ import numpy as np
 from spaces.errors import SearchError, one_line
 from spaces.plan import QuantizationChoice
 from trainables.compression.groups import survey_groups
-from trainables.compression.quantization import export_candidate
+from trainables.compression.proof import task_samples
+from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.evaluation import eager, evaluate
 from trainables.loading import load_task
 from trainables.models import new_model
@@ -164,7 +165,9 @@ def _check_groups(task: Task) -> str:
     layers |= {name for name, _ in model.named_parameters()}
     for name in task.protected_layers:
         _need(name in layers, f"protected layer {name!r} is not in the model")
-    survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
+    survey = survey_groups(
+        lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
+    )
     left_out = "".join(f"; left out {item.name}: {item.reason}" for item in survey.left_out)
     _need(bool(survey.groups), f"no group can be pruned{left_out}")
     return f"{len(survey.groups)} groups can be pruned{left_out}"
@@ -179,6 +182,35 @@ def _check_export(task: Task) -> str:
     return f"the engine's outputs differ from the model's by {difference:.1e} of their spread"
 
 
+def _check_quantization(task: Task) -> str:
+    """Try the ways to INT8. A model without them is searched in float, so nothing is unmet."""
+
+    def after_training(folder: str) -> str:
+        model = new_model(task)
+        settings = TrialSettings(task.name, folder, folder, calibration_samples=SAMPLES)
+        choice = QuantizationChoice.INT8_PTQ
+        export_candidate(model, choice, None, task, settings, Path(folder), SAMPLES)
+        return "int8_ptq runs"
+
+    def in_training(folder: str) -> str:
+        model = new_model(task)
+        weights = sum(len(parameter.shape) > 1 for parameter in model.parameters())
+        quantization = prepare_quantization(model, QuantizationChoice.INT8_QAT)
+        assert quantization is not None
+        return f"int8_qat quantizes {len(quantization.layers)} of {weights} weights"
+
+    said = []
+    for name, way in (("after", after_training), ("in", in_training)):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                said.append(way(folder))
+            except SearchError as error:
+                said.append(f"int8 {name} training cannot be had: {error}")
+            except Exception as error:  # PaddleSlim raises every kind.
+                said.append(f"int8 {name} training cannot be had: {one_line(error)}")
+    return "; ".join(said)
+
+
 CHECKS: tuple[tuple[str, Callable[[Task], str]], ...] = (
     ("inputs", _check_inputs),
     ("eval_batches", _check_eval),
@@ -188,6 +220,7 @@ CHECKS: tuple[tuple[str, Callable[[Task], str]], ...] = (
     ("loss", _check_loss),
     ("pruning groups", _check_groups),
     ("export", _check_export),
+    ("quantization", _check_quantization),
 )
 
 
@@ -210,6 +243,8 @@ def check_task(spec: str, options: Mapping[str, Any]) -> list[Demand]:
             demands.append(Demand(name, True, "; ".join([said, *of_model])))
         except _UnmetError as unmet:
             demands.append(Demand(name, False, str(unmet)))
+        except SearchError as error:
+            demands.append(Demand(name, False, str(error)))
         except Exception as error:  # The task's own code may raise anything.
             demands.append(Demand(name, False, f"raises {one_line(error)}"))
     return demands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from trainables.native_output import without_native_output
 
 MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
+# What Paddle Inference calls the program it runs, where it is asked to save it.
+OPTIMIZED_FILE = "_optimized.pdmodel"
 # All that oneDNN quantizes but pooling. Into bins that do not divide a map, as in pyramid pooling,
 # and behind some sums of convolutions it has no INT8 kernel, and the engine fails at its first run.
 WITHOUT_POOLING = (
@@ -77,7 +80,7 @@ class Engine:
         """The operators to quantize, where not all can be; None: all."""
         self._create()
 
-    def _create(self) -> None:
+    def _config(self) -> paddle.inference.Config:
         files = (str(self._folder / MODEL_FILE), str(self._folder / WEIGHTS_FILE))
         config = paddle.inference.Config(*files)
         config.disable_glog_info()
@@ -95,11 +98,31 @@ class Engine:
                         getattr(config, name)()
         if self.int8_operators is not None:
             config.enable_mkldnn_int8(set(self.int8_operators))
+        return config
+
+    def _create(self) -> None:
+        config = self._config()
         with without_native_output():
             self._predictor = paddle.inference.create_predictor(config)
         self._inputs = [
             self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
         ]
+
+    def quantizations(self) -> int:
+        """Return how many values the engine turns into INT8, by the program that it makes.
+
+        None means that it computes in floats alone, whatever was switched on: what an INT8 operator
+        reads has to be quantized first.
+        """
+        config = self._config()
+        with tempfile.TemporaryDirectory() as folder:
+            config.enable_save_optim_model(True)
+            config.set_optim_cache_dir(folder)
+            with without_native_output():
+                paddle.inference.create_predictor(config)
+            program = paddle.base.core.ProgramDesc((Path(folder) / OPTIMIZED_FILE).read_bytes())
+        block = program.block(0)
+        return sum(block.op(index).type() == "quantize" for index in range(block.op_size()))
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for one batch; `inputs` in the order of the task's inputs.

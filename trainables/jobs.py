@@ -103,6 +103,7 @@ def groups_job(settings: TrialSettings) -> dict[str, Any]:
     """Return the pruning `groups`, each with the shapes it narrows, those `left_out`, and the
     `remarks` of the task and its weights."""
     from trainables.compression.groups import survey_groups
+    from trainables.compression.proof import task_samples
     from trainables.loading import study_task
     from trainables.models import new_model
     from trainables.remarks import collected
@@ -110,7 +111,9 @@ def groups_job(settings: TrialSettings) -> dict[str, Any]:
     with collected() as remarks:
         task = study_task(settings)
         shapes = {name: list(p.shape) for name, p in new_model(task).named_parameters()}
-    survey = survey_groups(lambda: new_model(task), task.inputs, task.protected_layers)
+    survey = survey_groups(
+        lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
+    )
     return {
         "remarks": remarks,
         "groups": [

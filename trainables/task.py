@@ -84,7 +84,11 @@ class Metric(Protocol):
     def sample_statistics(
         self, outputs: Sequence[np.ndarray], targets: Any
     ) -> Sequence[np.ndarray] | np.ndarray:
-        """Return one array per sample of the batch, all that `aggregate` needs of it."""
+        """Return one array per sample of the batch, all that `aggregate` needs of it.
+
+        `outputs` is flat, as an export's are: lists inside lists from the left, a dict by its
+        sorted keys.
+        """
         ...
 
     def aggregate(self, statistics: np.ndarray) -> float:

@@ -27,11 +27,13 @@ def as_tensors(batch: Batch) -> tuple[list[paddle.Tensor], object]:
 
 
 def predict(model: paddle.nn.Layer, inputs: list[paddle.Tensor]) -> list[np.ndarray]:
-    """Return the outputs of a model as arrays, one or more, without gradients."""
+    """Return the outputs of a model as arrays, one or more, without gradients.
+
+    In the order of its export: lists inside lists from the left, a dict by its sorted keys.
+    """
     with paddle.no_grad():
-        outputs = model(*inputs)
-    several = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [output.numpy() for output in several]
+        outputs = paddle.utils.flatten(model(*inputs))
+    return [output.numpy() for output in outputs if isinstance(output, paddle.Tensor)]
 
 
 class Trainer:

@@ -1,3 +1,5 @@
+import pytest
+
 from trainables.checking import check_task
 
 
@@ -26,3 +28,40 @@ def test_a_task_that_cannot_be_loaded_is_one_unmet_demand():
     demands = check_task("tests.tiny.mine:nothing", {})
     assert len(demands) == 1
     assert "no function 'nothing'" in demands[0].said
+
+
+def unusual(network):
+    demands = check_task("tests.tiny.unusual:make_task", {"network": network})
+    return {demand.name: demand for demand in demands}
+
+
+@pytest.mark.parametrize(
+    "network", ["weight norm", "spectral norm", "dict", "nested", "listed", "sequences"]
+)
+def test_what_is_seldom_seen_is_pruned_exported_and_quantized(network):
+    found = unusual(network)
+    assert [demand for demand in found.values() if not demand.met] == []
+    # Of a sequence's weights, an embedding's and two Conv1D's are not trained in INT8.
+    quantized = {"sequences": "1 of 4", "dict": "4 of 4", "nested": "4 of 4"}.get(network)
+    said = found["quantization"].said
+    assert said.startswith("int8_ptq runs; int8_qat quantizes ")
+    assert quantized is None or f"quantizes {quantized} weights" in said
+    groups = {"sequences": 3}.get(network, 2)
+    assert found["pruning groups"].said == f"{groups} groups can be pruned"
+
+
+def test_channels_last_are_refused_by_the_layers_name_with_the_remedy():
+    found = unusual("channels last")
+    assert found["pruning groups"].said == "2 groups can be pruned"
+    assert not found["export"].met
+    assert "layer first (Conv2D) has its channels last" in found["export"].said
+    assert "build it with data_format='NCHW'" in found["export"].said
+    assert len(found["export"].said) <= 300
+
+
+def test_layers_of_ones_own_are_pruned_and_what_cannot_quantize_them_is_named():
+    found = unusual("own layers")
+    assert found["pruning groups"].said == "2 groups can be pruned"
+    said = found["quantization"].said
+    assert said.startswith("int8_ptq runs; int8 in training cannot be had: int8_qat quantizes")
+    assert "use int8_ptq" in said

@@ -118,3 +118,10 @@ def test_what_cannot_be_run_at_all_raises(tmp_path):
         engine.run([samples[:, :2]])
     with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
         Engine(folder, "float", 1).run([samples[:, :2]])
+
+
+def test_an_engine_says_how_much_it_turns_into_int8(tmp_path):
+    """What is switched on is not what runs: without scales in the file all stays in floats."""
+    folder, _ = quantized(Plain, tmp_path)
+    assert Engine(folder, "int8", 1).quantizations() > 0
+    assert Engine(tmp_path / "float", "int8", 1).quantizations() == 0

@@ -6,7 +6,7 @@ of its own, which keeps oneDNN from fusing convolution, norm and activation into
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import paddle
@@ -14,11 +14,8 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.norm import _BatchNormBase
 
-from trainables.task import ModelInput
+from trainables.compression.proof import Array, disagreement, in_double_precision
 from trainables.training import predict
-
-# Of the outputs' spread: what rounding in another order changes.
-TOLERANCE = 1e-3
 
 Pairs = tuple[tuple[str, str], ...]
 """Names of convolutions with a bias, each with that of the batch norm behind it."""
@@ -73,32 +70,47 @@ def absorb(model: nn.Layer, pairs: Pairs) -> None:
         layers[conv].bias = None
 
 
-def useless_biases(model: nn.Layer, inputs: Sequence[ModelInput]) -> Pairs:
+def useless_biases(model: nn.Layer, samples: Callable[[], Sequence[Array]]) -> Pairs:
     """Return the pairs that `absorb` may be given: the model stays what it is, also in training.
 
-    The model itself is left as it was. None are returned if it cannot be run on noise, or gives
-    anything else without them.
+    The model itself is left as it was. None are returned if it cannot be run on the task's
+    samples, or is not proven to give the same without them.
     """
     convs = [layer for layer in model.sublayers() if isinstance(layer, _ConvNd)]
     norms = [layer for layer in model.sublayers() if isinstance(layer, _BatchNormBase)]
     if not norms or all(conv.bias is None for conv in convs):
         return ()
-    rng = np.random.default_rng(0)
-    probe = [
-        paddle.to_tensor(rng.standard_normal((1, *spec.shape)).astype(spec.dtype))
-        for spec in inputs
-    ]
+    arrays = samples()
+    doubled = [a.astype("f8") if a.dtype == np.float32 else a for a in arrays]
+    try:
+        # So that rounding is not taken for a difference.
+        with in_double_precision(model):
+            return _proven(model, convs, norms, doubled)
+    except Exception:  # A model's own code raises every kind, or has float32 in it.
+        try:
+            return _proven(model, convs, norms, arrays)
+        except Exception:
+            return ()
+
+
+def _proven(
+    model: nn.Layer,
+    convs: Sequence[_ConvNd],
+    norms: Sequence[_BatchNormBase],
+    samples: Sequence[Array],
+) -> Pairs:
+    probe = [paddle.to_tensor(array) for array in samples]
     modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     biases = [(layer, layer.bias) for layer in convs]
     means = [(layer, layer._mean.numpy().copy()) for layer in norms]
     model.eval()
     try:
         pairs = _followed(model, probe)
+        if not pairs:
+            return ()
         expected = predict(model, probe)
         absorb(model, pairs)
         found = predict(model, probe)
-    except Exception:  # A model's own code raises every kind.
-        return ()
     finally:
         for layer, mode in modes:
             layer.training = mode
@@ -106,8 +118,4 @@ def useless_biases(model: nn.Layer, inputs: Sequence[ModelInput]) -> Pairs:
             conv.bias = bias
         for norm, mean in means:
             norm._mean.set_value(mean)
-    same = all(
-        float(np.abs(one - other).max()) <= TOLERANCE * max(float(np.std(other)), 1e-12)
-        for one, other in zip(found, expected, strict=True)
-    )
-    return pairs if same else ()
+    return pairs if disagreement(found, expected) is None else ()

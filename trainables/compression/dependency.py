@@ -22,10 +22,12 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from spaces.layers import Layer
 from trainables.compression import layout, operators  # noqa: F401  enter their rules
 from trainables.compression.labels import Axes, LabelBook, Labels
+from trainables.compression.layers import WeightUse, layers_of, weight_use
 from trainables.compression.rules import RULES, Seen, kept_by
-from trainables.compression.tracing import Trace, trace
+from trainables.compression.tracing import Operator, Trace, trace
 from trainables.task import ModelInput
 
 Places = NDArray[np.int64]
@@ -83,6 +85,8 @@ class KeptChannels:
 class Dependencies:
     groups: tuple[ChannelGroup, ...]
     kept: tuple[KeptChannels, ...]
+    layers: tuple[Layer, ...]
+    """What the model computes in evaluation, and which of the groups make it less."""
 
 
 class _Follower:
@@ -102,6 +106,8 @@ class _Follower:
         self.producing: dict[tuple[str, int], int] = {}
         """Weights that make channels, and along which axis, in the order of their use."""
         self.used: set[str] = set()
+        self.uses: list[WeightUse] = []
+        """What weights are multiplied with, in the order of the traces."""
 
     def follow(self, traced: Trace) -> None:
         axes: dict[str, Axes] = {
@@ -110,9 +116,17 @@ class _Follower:
         for tensor, name in traced.weights.items():
             axes[tensor] = self.weights[name]
             self.used.add(name)
+        # Tensors that follow from weights and constants alone; None for no weight.
+        fixed: dict[str, str | None] = dict(traced.weights)
         for operator in traced.operators:
             seen = Seen(operator, axes, traced.shapes, self.book)
-            self._note_producer(seen)
+            _note_fixed(operator, fixed, traced.weights)
+            use = weight_use(seen, fixed)
+            if use is not None:
+                self.uses.append(use)
+                self._note_producer(use.labels[0])
+            elif operator.type == "lookup_table_v2":
+                self._note_producer(seen.into("W")[-1])
             axes.update(_labels_out(seen))
         for name in traced.outputs:
             for labels in axes[name]:
@@ -125,19 +139,27 @@ class _Follower:
                 axis = 1 if len(self.weights[weight]) == 2 else 0
                 self.producing.setdefault((weight, axis), len(self.producing))
 
-    def _note_producer(self, seen: Seen) -> None:
-        """Note the axis of a weight's outputs, as the operator that uses it says."""
-        kind = seen.operator.type
-        slot, axis = "Filter", 1 if "transpose" in kind else 0
-        if kind in ("matmul_v2", "mul", "matmul"):
-            slot, axis = "Y", -1
-        for name in seen.operator.inputs.get(slot, ()):
-            axes = seen.axes[name]
-            labels = axes[axis] if len(axes) > 1 else None
-            # What arrives may be the weight with an axis more, but its labels say whose it is.
-            owner = self._owner.get(int(labels[0])) if labels is not None and len(labels) else None
-            if owner is not None and len(self.weights[owner[0]]) > 1:
-                self.producing.setdefault(owner, len(self.producing))
+    def _note_producer(self, labels: Labels | None) -> None:
+        """Note the axis of a weight's outputs, given its labels."""
+        # What is multiplied may be computed from the weight, but its labels say whose it is.
+        owner = self._owner.get(int(labels[0])) if labels is not None and len(labels) else None
+        if owner is not None and len(self.weights[owner[0]]) > 1:
+            self.producing.setdefault(owner, len(self.producing))
+
+
+def _note_fixed(
+    operator: Operator, fixed: dict[str, str | None], weights: Mapping[str, str]
+) -> None:
+    """Note which of an operator's outputs follow from weights and constants alone."""
+    read = [name for names in operator.inputs.values() for name in names]
+    written = [name for names in operator.outputs.values() for name in names]
+    if all(name in fixed for name in read):
+        fixed |= dict.fromkeys(written, next((fixed[name] for name in read if fixed[name]), None))
+    else:
+        for name in written:
+            # A norm in training writes its statistics in place.
+            if name not in weights:
+                fixed.pop(name, None)
 
 
 def _labels_out(seen: Seen) -> dict[str, Axes]:
@@ -183,6 +205,7 @@ def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> D
     shapes |= {name: tuple(b.shape) for name, b in model.named_buffers()}
     follower = _Follower(shapes)
     follower.follow(trace(model, inputs))
+    evaluated = tuple(follower.uses)
     if trained - follower.used:
         was_training = model.training
         model.train()
@@ -190,10 +213,12 @@ def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> D
             follower.follow(trace(model, inputs))
         finally:
             model.train() if was_training else model.eval()
-    return _grouped(follower, shapes)
+    return _grouped(follower, shapes, evaluated)
 
 
-def _grouped(follower: _Follower, shapes: Mapping[str, Sequence[int]]) -> Dependencies:
+def _grouped(
+    follower: _Follower, shapes: Mapping[str, Sequence[int]], evaluated: Sequence[WeightUse]
+) -> Dependencies:
     channel_of, reasons = follower.book.channels()
     names = [name for name in shapes if name in follower.used]
     taken: dict[int, list[tuple[int, int, Places]]] = {}
@@ -218,6 +243,7 @@ def _grouped(follower: _Follower, shapes: Mapping[str, Sequence[int]]) -> Depend
         pattern = tuple((index, axis, len(places)) for index, axis, places in parts)
         alike.setdefault(pattern, []).append(channel)
     groups: list[ChannelGroup] = []
+    group_of: dict[int, str] = {}
     for pattern, members in alike.items():
         slices = tuple(
             Slice(
@@ -230,10 +256,15 @@ def _grouped(follower: _Follower, shapes: Mapping[str, Sequence[int]]) -> Depend
             kept.setdefault(makers[0], "its channels all hang together")
             continue
         groups.append(ChannelGroup(_free_name(makers[0], groups), slices, tuple(makers)))
+        group_of |= dict.fromkeys(members, groups[-1].name)
     used = {name: order for (name, _), order in follower.producing.items()}
     groups.sort(key=lambda group: used[group.outputs[0]])
+    labels = np.flatnonzero(np.isin(channel_of, list(group_of)))
+    of_labels = {int(label): group_of[int(channel_of[label])] for label in labels}
     return Dependencies(
-        tuple(groups), tuple(KeptChannels(name, reason) for name, reason in kept.items())
+        tuple(groups),
+        tuple(KeptChannels(name, reason) for name, reason in kept.items()),
+        layers_of(evaluated, of_labels),
     )
 
 

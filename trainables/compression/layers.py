@@ -1,109 +1,108 @@
-"""Which layers a model has, what they cost, and which groups make them cheaper."""
+"""Which layers a model has, what they cost, and which groups make them cheaper.
+
+A layer is a weight that an operator multiplies: those of paddle's layers, and of layers of one's
+own that call `F.conv2d(x, self.weight)`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import paddle
 
 from spaces.layers import Layer
-from trainables.compression.dependency import ChannelGroup
-from trainables.training import predict
+from trainables.compression.labels import Labels
+from trainables.compression.rules import Seen
+from trainables.compression.tracing import SAMPLES, Shape
 
-# Of a layer's weight: the axes of its output and of its input channels.
-CONVOLUTIONS = (paddle.nn.Conv1D, paddle.nn.Conv2D, paddle.nn.Conv3D)
-TRANSPOSED = (paddle.nn.Conv1DTranspose, paddle.nn.Conv2DTranspose, paddle.nn.Conv3DTranspose)
-
-
-def _axes(layer: paddle.nn.Layer) -> tuple[int, int] | None:
-    if isinstance(layer, CONVOLUTIONS):
-        return 0, 1
-    if isinstance(layer, (*TRANSPOSED, paddle.nn.Linear)):
-        return 1, 0
-    return None
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv3d", "deformable_conv")
+TRANSPOSED = ("conv2d_transpose", "depthwise_conv2d_transpose", "conv3d_transpose")
+MULTIPLICATIONS = ("matmul_v2", "matmul", "mul", "bmm")
 
 
-@dataclass
-class _Traced:
-    """A layer as it ran, and the shares of its sides that groups take away."""
+@dataclass(frozen=True)
+class WeightUse:
+    """A weight as one operator multiplies it."""
 
-    name: str
-    axes: tuple[int, int]
-    shape: tuple[int, ...]
-    positions: int
-    """Places in the output, or in the input of a transposed convolution, that the whole
-    weight is applied to."""
+    weight: str
+    """Its structured name; of a weight that is computed, of the first it is computed from."""
+    labels: tuple[Labels | None, Labels | None]
+    """Of its output and of its input channels."""
+    channels: tuple[int, int]
+    multiply_adds: int
+    """Per sample."""
     values: int
-    shares: tuple[dict[str, float], dict[str, float]]
+    """Outputs per sample."""
 
-    def channels(self, shape: Sequence[int], side: int) -> int:
-        return int(shape[self.axes[side]])
+    @property
+    def layer(self) -> str:
+        return self.weight.removesuffix(".weight")
 
 
-class LayerTable:
-    """The layers of one model that hold its arithmetic, traced by running it once."""
+def _per_sample(shape: Shape) -> int:
+    # A size that depends on the data is unknown.
+    return int(np.prod([max(size, 1) for size in shape])) // SAMPLES
 
-    def __init__(self, model: paddle.nn.Layer, probe: list[paddle.Tensor]) -> None:
-        self._traced: dict[str, _Traced] = {}
-        self._samples = int(probe[0].shape[0])
-        hooks = []
-        for name, layer in model.named_sublayers():
-            axes = _axes(layer)
-            if axes is not None:
-                hooks.append(layer.register_forward_post_hook(self._noting(name, axes)))
-        predict(model, probe)
-        for hook in hooks:
-            hook.remove()
 
-    def _noting(self, name: str, axes: tuple[int, int]) -> Any:
-        def note(layer: paddle.nn.Layer, inputs: Any, output: paddle.Tensor) -> None:
-            transposed = isinstance(layer, TRANSPOSED)
-            shape = tuple(layer.weight.shape)
-            # Of the model's input: a layer may see something else folded into the batch axis.
-            samples = self._samples
-            applied, side = (inputs[0], 1) if transposed else (output, 0)
-            positions = int(np.prod(applied.shape)) // samples // shape[axes[side]]
-            known = self._traced.get(name)
-            if known is not None:
-                # Applied again, as a shared head is: the same weight at more places.
-                known.positions += positions
-                known.values += int(np.prod(output.shape)) // samples
-                return
-            self._traced[name] = _Traced(
-                name,
-                axes,
-                shape,
-                positions,
-                int(np.prod(output.shape)) // samples,
-                ({}, {}),
-            )
+def weight_use(seen: Seen, weights: Mapping[str, str | None]) -> WeightUse | None:
+    """Return what an operator does with a weight, None if it multiplies none.
 
-        return note
+    `weights` has the tensors that follow from weights alone, with the name of the weight.
+    """
+    kind, inputs = seen.operator.type, seen.operator.inputs
+    outputs = next(iter(seen.operator.outputs.values()), ())
+    if kind in (*CONVOLUTIONS, *TRANSPOSED):
+        name, source = inputs["Filter"][0], seen.shape_into("Input")
+        out, into = (1, 0) if kind in TRANSPOSED else (0, 1)
+    elif kind in MULTIPLICATIONS:
+        slot, other = ("Y", "X") if weights.get(inputs["Y"][0]) else ("X", "Y")
+        name, source = inputs[slot][0], seen.shape_into(other)
+        flipped = seen.attribute(f"trans_{slot.lower()}", seen.attribute(f"transpose_{slot}"))
+        out, into = (-2, -1) if bool(flipped) == (slot == "Y") else (-1, -2)
+    else:
+        return None
+    weight, shape = weights.get(name), seen.shapes[name]
+    if weight is None or len(shape) < 2:
+        return None
+    values = _per_sample(seen.shapes[outputs[0]])
+    if kind in TRANSPOSED:
+        # The whole weight of a group is applied at every place of the input.
+        multiply_adds = _per_sample(source) * int(np.prod(shape[1:]))
+    elif kind in CONVOLUTIONS:
+        multiply_adds = values * int(np.prod(shape[1:]))
+    else:
+        multiply_adds = values * shape[into]
+    axes = seen.axes[name]
+    return WeightUse(
+        weight, (axes[out], axes[into]), (shape[out], shape[into]), multiply_adds, values
+    )
 
-    def note_group(self, group: ChannelGroup) -> bool:
-        """Note which layers are narrower without this group; return whether any is."""
-        narrowed = False
-        for part in group.slices:
-            layer = self._traced.get(part.weight.removesuffix(".weight"))
-            if layer is not None and part.axis in layer.axes:
-                shares = layer.shares[layer.axes.index(part.axis)]
-                shares[group.name] = part.places.size / layer.shape[part.axis]
-                narrowed = True
-        return narrowed
 
-    def layers(self) -> tuple[Layer, ...]:
-        return tuple(
-            Layer(
-                name=layer.name,
-                multiply_adds=layer.positions * int(np.prod(layer.shape)),
-                values=layer.values,
-                out_channels=layer.channels(layer.shape, 0),
-                in_channels=layer.channels(layer.shape, 1),
-                outputs=layer.shares[0],
-                inputs=layer.shares[1],
-            )
-            for layer in self._traced.values()
+def layers_of(uses: Sequence[WeightUse], groups: Mapping[int, str]) -> tuple[Layer, ...]:
+    """Return the layers in the order of their use; `groups` has the group of every label.
+
+    A layer that is applied again, as a shared head is, computes at all those places.
+    """
+    found: dict[str, Layer] = {}
+    for use in uses:
+        known = found.get(use.layer)
+        found[use.layer] = Layer(
+            name=use.layer,
+            multiply_adds=use.multiply_adds + (known.multiply_adds if known else 0),
+            values=use.values + (known.values if known else 0),
+            out_channels=use.channels[0],
+            in_channels=use.channels[1],
+            outputs=_shares(use.labels[0], groups),
+            inputs=_shares(use.labels[1], groups),
         )
+    return tuple(found.values())
+
+
+def _shares(labels: Labels | None, groups: Mapping[int, str]) -> dict[str, float]:
+    """Return the share of one side's channels that would go with all of a group."""
+    if labels is None:
+        return {}
+    counts = Counter(groups[label] for label in labels.tolist() if label in groups)
+    return {name: count / len(labels) for name, count in counts.items()}

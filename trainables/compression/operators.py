@@ -18,11 +18,14 @@ def elementwise_of_one(seen: Seen) -> Outputs:
     return {"Out": seen.into("X")}
 
 
+def _channels_last(seen: Seen) -> bool:
+    layout = seen.attribute("data_layout", seen.attribute("data_format", "NCHW"))
+    return layout in ("NHWC", "NLC", "NDHWC")
+
+
 def _channels_pass(seen: Seen, source: str, target: str) -> Outputs:
     """Rows and columns may change, samples and channels stay as they are."""
-    axes = seen.into(source)
-    layout = str(seen.attribute("data_layout", seen.attribute("data_format", "NCHW")))
-    last = layout in ("NHWC", "NLC", "NDHWC")
+    axes, last = seen.into(source), _channels_last(seen)
     middle = axes[1:-1] if last else axes[2:]
     for labels in middle:
         seen.book.keep(labels, f"{seen.operator.type} over a channel axis")
@@ -58,7 +61,8 @@ def _convolved(seen: Seen, reads: int, writes: int) -> Outputs:
     inputs, outputs = weight[reads], weight[writes]
     if inputs is None or outputs is None:
         return kept_by(seen, "is convolved by what is not a layer's weight")
-    channels = source[1]
+    last = _channels_last(seen)
+    channels = source[-1 if last else 1]
     groups = max(1, seen.number("groups", 1))
     if groups == 1:
         seen.bind(channels, inputs, "reads the model's input")
@@ -77,7 +81,8 @@ def _convolved(seen: Seen, reads: int, writes: int) -> Outputs:
         else:
             seen.bind(channels, first, "reads the model's input")
             outputs = np.repeat(by_group[:, 0], len(other))
-    return {"Output": (source[0], outputs, *(None,) * (len(source) - 2))}
+    places = (None,) * (len(source) - 2)
+    return {"Output": (source[0], *places, outputs) if last else (source[0], outputs, *places)}
 
 
 @rule("conv2d", "depthwise_conv2d", "conv3d")
@@ -101,18 +106,20 @@ def deformable_convolution(seen: Seen) -> Outputs:
 @rule("batch_norm", "sync_batch_norm", "instance_norm")
 def batch_norm(seen: Seen) -> Outputs:
     axes = seen.into("X")
+    channels = axes[-1 if _channels_last(seen) else 1]
     for slot in ("Scale", "Bias", "Mean", "Variance"):
         if seen.has(slot):
-            seen.bind(axes[1], seen.into(slot)[0], "normalizes the model's input")
+            seen.bind(channels, seen.into(slot)[0], "normalizes the model's input")
     return {"Y": axes}
 
 
 @rule("prelu")
 def prelu(seen: Seen) -> Outputs:
     axes, alpha = seen.into("X"), seen.into("Alpha")
+    channels = axes[-1 if _channels_last(seen) else 1]
     for labels in alpha:
         if labels is not None and len(labels) > 1:
-            seen.bind(axes[1], labels, "a slope for each of the model's inputs")
+            seen.bind(channels, labels, "a slope for each of the model's inputs")
     return {"Out": axes}
 
 
@@ -131,7 +138,8 @@ def layer_norm(seen: Seen) -> Outputs:
 @rule("group_norm")
 def group_norm(seen: Seen) -> Outputs:
     axes = seen.into("X")
-    seen.book.keep(axes[1], "group norm's statistics are taken over it")
+    channels = axes[-1 if _channels_last(seen) else 1]
+    seen.book.keep(channels, "group norm's statistics are taken over it")
     for slot in ("Scale", "Bias"):
         if seen.has(slot):
             seen.keep(seen.into(slot), "group norm's statistics are taken over it")

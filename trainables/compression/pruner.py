@@ -39,6 +39,7 @@ class ChannelPruner:
         found = find_dependencies(model, inputs)
         self.groups = {group.name: group for group in found.groups}
         self.kept = found.kept
+        self.layers = found.layers
         self._criterion = criterion
         self._tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self._owners: dict[str, list[paddle.nn.Layer]] = {}

@@ -74,6 +74,12 @@ class QuantizationAware:
         with quietly():
             self._qat = QAT({"activation_preprocess_type": "PACT" if pact else None})
             self._qat.quantize(model)
+        self.layers = tuple(
+            name
+            for name, layer in model.named_sublayers()
+            if type(layer).__name__.startswith("Quantized")
+        )
+        """Those that train with fake quantization: paddle's own Conv2D and Linear."""
 
     def export(self, inputs: Sequence[ModelInput], folder: Path) -> None:
         """Write the INT8 model, its scales those that training found."""

@@ -44,16 +44,6 @@ class Trace:
     """Tensors that are used inside control flow."""
 
 
-def _flat(value: Any) -> list[paddle.static.Variable]:
-    if isinstance(value, paddle.static.Variable):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _flat(item)]
-    return []
-
-
 def _operator(op: Any) -> Operator:
     return Operator(
         op.type,
@@ -89,7 +79,7 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
     with paddle.utils.unique_name.guard("traced_"), tracing(program):
         feeds = [paddle.static.data(i.name, [SAMPLES, *i.shape], i.dtype) for i in inputs]
         with known_sizes(program), _as_variables(model):
-            outputs = _flat(model(*feeds))
+            outputs = paddle.utils.flatten(model(*feeds))
     block = program.global_block()
     nested = {
         name
@@ -107,6 +97,6 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
             if variable.type == paddle.base.core.VarDesc.VarType.DENSE_TENSOR
         },
         {name: structured for name, structured in named.items() if name in used},
-        tuple(output.name for output in outputs),
+        tuple(o.name for o in outputs if isinstance(o, paddle.static.Variable)),
         frozenset(nested),
     )

@@ -276,13 +276,45 @@ class PixelShuffled(Pooled):
         return self.last(nn.functional.pixel_shuffle(paddle.add_n([x, x, x]), 2))
 
 
+class Own(nn.Layer):
+    """A convolution written as a layer of one's own."""
+
+    def __init__(self, inputs, outputs, **options):
+        super().__init__()
+        self.kernel = self.create_parameter([outputs, inputs, 3, 3])
+        self.scale = self.create_parameter(
+            [outputs, 1, 1, 1], default_initializer=nn.initializer.Constant(1.5)
+        )
+        self.options = options
+
+    def forward(self, x):
+        # The weight is computed: its channels are followed through what computes it.
+        return nn.functional.conv2d(x, self.kernel * self.scale, padding=1, **self.options)
+
+
+class OwnLayers(nn.Layer):
+    """Convolutions and multiplications whose layers are not paddle's."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Own(3, 8), Own(8, 6)
+        self.up = self.create_parameter([6, 12, 2, 2])
+        self.hidden, self.out = self.create_parameter([10, 12]), self.create_parameter([10, 4])
+
+    def forward(self, x):
+        x = nn.functional.relu(self.second(nn.functional.relu(self.first(x))))
+        x = nn.functional.conv2d_transpose(x, self.up, stride=2).mean([2, 3])
+        x = nn.functional.relu(paddle.matmul(x, self.hidden, transpose_y=True))
+        return nn.functional.linear(x, self.out)
+
+
 EVERY = {
     "multiplier": lambda: Depthwise(2),
     **{
         network.__name__: network
         for network in (
             *(Attention, Auxiliary, Chain, Concat, Depthwise, Flattened, Gated, Grouped),
-            *(GroupedTransposed, Normalized, PixelShuffled, Residual, Sequence, Shared),
+            *(GroupedTransposed, Normalized, OwnLayers, PixelShuffled, Residual, Sequence, Shared),
             *(Shuffled, Split, Squashed, Transposed, Upsampled),
         )
     },

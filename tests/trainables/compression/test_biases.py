@@ -8,6 +8,7 @@ import pytest
 from paddle import nn
 
 from trainables.compression.biases import absorb, useless_biases
+from trainables.compression.proof import random_samples
 from trainables.compression.tracing import trace
 from trainables.models import new_model
 from trainables.task import ModelInput
@@ -48,6 +49,10 @@ def trained(block):
     return model
 
 
+def samples():
+    return random_samples(INPUTS)
+
+
 def image(count=2):
     return paddle.to_tensor(np.random.default_rng(1).standard_normal((count, 3, 8, 8), "float32"))
 
@@ -55,12 +60,12 @@ def image(count=2):
 def test_the_model_stays_what_it_is_without_the_bias():
     model = trained(Block)
     before = model(image()).numpy()
-    pairs = useless_biases(model, INPUTS)
+    pairs = useless_biases(model, samples)
     assert pairs == (("conv", "norm"),)
     assert model.conv.bias is not None, "finding changes nothing"
     assert not model.training
     model.train()
-    useless_biases(model, INPUTS)
+    useless_biases(model, samples)
     assert model.training and model.norm.training
     model.eval()
     np.testing.assert_array_equal(model(image()).numpy(), before)
@@ -87,7 +92,7 @@ def test_it_trains_as_before():
 
 @pytest.mark.parametrize("block", [UsedElsewhere, CalledTwice, lambda: Block(norm=False)])
 def test_a_bias_that_counts_stays(block):
-    assert useless_biases(trained(block), INPUTS) == ()
+    assert useless_biases(trained(block), samples) == ()
 
 
 def test_a_model_that_cannot_be_run_on_noise_keeps_its_biases():
@@ -95,7 +100,7 @@ def test_a_model_that_cannot_be_run_on_noise_keeps_its_biases():
         def forward(self, image):
             raise RuntimeError("not an image")
 
-    assert useless_biases(trained(Choosy), INPUTS) == ()
+    assert useless_biases(trained(Choosy), samples) == ()
 
 
 @dataclass

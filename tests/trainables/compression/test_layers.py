@@ -1,27 +1,32 @@
 """Layers of small networks: what each computes and writes, and what each group takes from it."""
 
-import paddle
 import pytest
 
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
 from tests.trainables.compression.networks import (
     IMAGE,
+    Attention,
     Chain,
     Concat,
     Depthwise,
     Flattened,
     Grouped,
+    OwnLayers,
     Residual,
+    Sequence,
     Shared,
     Transposed,
 )
+from trainables.compression.dependency import find_dependencies
 from trainables.compression.groups import survey_groups
-from trainables.compression.layers import LayerTable
 from trainables.compression.pruner import ChannelPruner
 
 PLACES = 16 * 16
-NETWORKS = (Chain, Depthwise, Grouped, Transposed, Flattened, Concat, Residual)
+NETWORKS = (
+    *(Attention, Chain, Concat, Depthwise, Flattened, Grouped, OwnLayers, Residual, Sequence),
+    Transposed,
+)
 
 
 def traced(network):
@@ -108,31 +113,9 @@ def test_a_residual_connection_narrows_all_that_it_joins():
 def test_a_layer_that_is_applied_twice_counts_at_both_places():
     model = Shared()
     model.eval()
-    table = LayerTable(model, [paddle.rand([2, 3, 16, 16])])
-    layers = {layer.name: layer for layer in table.layers()}
+    layers = {layer.name: layer for layer in find_dependencies(model, IMAGE).layers}
     places = PLACES + PLACES // 4
     assert sizes(layers["shared"]) == (places * 9 * 8 * 8, places * 8, 8, 8)
-
-
-@pytest.mark.parametrize("samples", [1, 2, 5])
-def test_figures_are_per_sample(samples):
-    model = Chain()
-    model.eval()
-    table = LayerTable(model, [paddle.rand([samples, 3, 16, 16])])
-    assert [layer.multiply_adds for layer in table.layers()] == [
-        PLACES * 9 * 3 * 8,
-        PLACES // 4 * 9 * 8 * 6,
-        24,
-    ]
-
-
-def test_the_model_runs_unwatched_afterwards():
-    model = Chain()
-    model.eval()
-    table = LayerTable(model, [paddle.rand([1, 3, 16, 16])])
-    before = table.layers()
-    model(paddle.rand([1, 3, 32, 32]))
-    assert table.layers() == before
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -148,8 +131,7 @@ def test_what_groups_leave_is_what_the_pruned_model_has(network):
         pruner = ChannelPruner(model, IMAGE)
         pruner.prune({group.name: 0.5})
         kept = pruner.width(group.name)
-        table = LayerTable(model, [paddle.rand([2, 3, 16, 16])])
-        counted = sum(layer.multiply_adds for layer in table.layers())
+        counted = sum(layer.multiply_adds for layer in find_dependencies(model, IMAGE).layers)
         plan = Plan.of({group.name: 1 - kept / group.channels}, QuantizationChoice.FLOAT)
         predicted = costs.multiply_adds(ratio_matrix(survey.groups, [plan]))[0]
         assert counted < total
@@ -162,3 +144,23 @@ def test_shares_name_groups_that_were_found_alone():
         found = {group.name for group in survey.groups}
         named = {name for layer in survey.layers for name in (*layer.outputs, *layer.inputs)}
         assert named == found
+
+
+def test_layers_of_ones_own_count_as_paddles_do():
+    """Their weights are computed, in the other slot of an operator, or transposed."""
+    layers = traced(OwnLayers)
+    assert {name: sizes(layer) for name, layer in layers.items()} == {
+        "first.kernel": (PLACES * 9 * 3 * 8, PLACES * 8, 8, 3),
+        "second.kernel": (PLACES * 9 * 8 * 6, PLACES * 6, 6, 8),
+        "up": (PLACES * 4 * 6 * 12, 4 * PLACES * 12, 12, 6),
+        "hidden": (12 * 10, 10, 10, 12),
+        "out": (10 * 4, 4, 4, 10),
+    }
+    sides = {name: (dict(layer.outputs), dict(layer.inputs)) for name, layer in layers.items()}
+    assert sides == {
+        "first.kernel": ({"first.kernel": 1.0}, {}),
+        "second.kernel": ({"second.kernel": 1.0}, {"first.kernel": 1.0}),
+        "up": ({"up": 1.0}, {"second.kernel": 1.0}),
+        "hidden": ({"hidden": 1.0}, {"up": 1.0}),
+        "out": ({}, {"hidden": 1.0}),
+    }

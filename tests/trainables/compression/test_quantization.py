@@ -9,8 +9,10 @@ import numpy as np
 import paddle
 import pytest
 
+from spaces.errors import TrialError
 from spaces.plan import CalibrationAlgorithm, Plan, QuantizationChoice
 from tests.tiny.mine import Mine
+from tests.tiny.unusual import make_task
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import (
     calibration_feeds,
@@ -130,3 +132,29 @@ def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path
     plain = Engine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
     agreement = np.mean(plain.argmax(1) == engine.run(inputs)[0].argmax(1))
     assert agreement > 0.9
+
+
+def test_a_model_that_training_cannot_quantize_is_refused_before_it_is_trained():
+    model = make_task("own layers").build_model()
+    with pytest.raises(TrialError, match=r"int8_qat quantizes .* use int8_ptq"):
+        prepare_quantization(model, QuantizationChoice.INT8_QAT)
+    assert model(paddle.rand([2, 3, 16, 16])).shape == [2, 5]
+
+
+def test_an_export_in_floats_alone_is_not_int8(tmp_path):
+    """Its one operator is none that the engine has in INT8."""
+    task = make_task("own layers")
+    task.build_model = Weightless
+    settings = TrialSettings("unusual", str(tmp_path), str(tmp_path))
+    choice = QuantizationChoice.INT8_PTQ
+    with pytest.raises(TrialError, match=r"int8_ptq: the engine computes .* in floats alone"):
+        export_candidate(task.build_model(), choice, None, task, settings, tmp_path / "int8")
+
+
+class Weightless(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.scale = self.create_parameter([3, 1, 1])
+
+    def forward(self, x):
+        return (x * self.scale).mean([2, 3])
