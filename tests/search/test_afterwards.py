@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clusters.files import SharedFiles
+from clusters.storage import Storage
 from search.manifest import Manifest
 from search.run_folder import RunFolder
 from search.store import Store
@@ -56,6 +58,32 @@ def test_a_trial_is_exported_anew(workplace, finished):
     again = workplace.tool("search.reexport", str(finished), str(winner))
     assert again.returncode == 2 and "exists already" in again.stderr
     shutil.rmtree(model)
+
+
+def test_a_run_on_storage_is_named_by_its_uri(workplace, finished, tmp_path):
+    """As a run with --storage leaves it: the models are fetched from there."""
+    uri = f"{tmp_path.as_uri()}/my%20runs/it"
+    storage, files = Storage(uri), SharedFiles(uri)
+    storage.create()
+    winner = RunFolder(finished).stage("retrain")["trial"]
+    models = ("model", "baseline", f"candidates/{winner:06d}")
+    for path in finished.rglob("*"):
+        name = path.relative_to(finished).as_posix()
+        if path.is_file() and not path.name.startswith(".") and not name.startswith(models):
+            storage.write(name, path.read_bytes())
+    for name in models:
+        files.keep(finished, name)
+    ended = workplace.tool("search.timing", uri, "--runs", "5")
+    assert ended.returncode == 0, ended.stderr
+    ended = workplace.tool("search.reexport", uri, str(winner), "--out", str(tmp_path / "model"))
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "model" / "inference.pdmodel").is_file()
+    # A file that is not the one that was delivered is not timed.
+    storage.write("model/inference.pdiparams", b"another")
+    storage.write("model/.kept", b"kept again")
+    ended = workplace.tool("search.timing", uri)
+    assert ended.returncode == 2
+    assert "model/inference.pdiparams is not the file that was delivered" in ended.stderr
 
 
 def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, finished):
