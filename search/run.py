@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.cli import command_parser, run_command
-from spaces.errors import ConfigError, RunFolderError, StorageError, UserError, shown
+from spaces.errors import (
+    ConfigError,
+    RunFolderError,
+    StorageError,
+    UserError,
+    one_line,
+    shown,
+)
 
 if TYPE_CHECKING:
     from search.config import RunConfig
@@ -173,6 +180,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     except (KeyboardInterrupt, Exception) as error:
         if not comes_of_interrupt(error):
+            if isinstance(error, OSError):
+                # Of Ray's or Optuna's files: of a full disk they say neither where nor what next.
+                raise RunFolderError(
+                    f"run folder {folder.address}: {one_line(error)}; make room, then carry it on "
+                    f"with --resume {shlex.quote(folder.address)}"
+                ) from error
             raise
         display.say(f"interrupted; carry on with --resume {shlex.quote(folder.address)}")
         return 130

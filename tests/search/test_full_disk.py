@@ -1,5 +1,6 @@
 """A disk without room: one line, what was written before is whole, and no cache is needed."""
 
+import errno
 import resource
 import signal
 
@@ -7,6 +8,7 @@ import pytest
 
 from search.cli import run_command
 from search.report import build_parser
+from search.run import main
 from search.run_folder import RunFolder
 from tests.search.made_run import make_run
 from trainables.cache import JsonCache
@@ -69,3 +71,16 @@ def test_a_value_of_another_form_is_a_miss(tmp_path, content):
     cache = JsonCache(tmp_path)
     (tmp_path / "key.json").write_text(content)
     assert cache.get("key", lambda value: value["metric"]) is None
+
+
+def test_what_others_fail_to_write_names_the_run_and_how_to_go_on(tmp_path, monkeypatch, capsys):
+    """Optuna and Ray write files of their own, and say of a full disk only that it is full."""
+    path = make_run(tmp_path / "a run", 1)
+
+    def no_room(*given, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ray.init", no_room)
+    assert main(["--resume", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line and f"--resume '{path}'" in line
