@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import spaces
-from spaces.errors import VALUE, ConfigError, one_line, short, shown
+from spaces.errors import VALUE, ConfigError, did_you_mean, one_line, short, shown
 from spaces.heuristics import (
     Sensitivities,
     equal_loss_threshold,
@@ -107,7 +107,7 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
     for name, value in given.items():
         if name not in known:
             raise ConfigError(
-                f"--ratios: the model has no group {shown(name)}; "
+                f"--ratios: the model has no group {shown(name)}{did_you_mean(str(name), known)}; "
                 "search.apply groups lists those it has"
             )
         try:

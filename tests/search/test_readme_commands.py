@@ -1,0 +1,192 @@
+"""README's commands as they are printed, from a folder of one's own, each through to its end."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search.run_folder import delivered_plan
+from search.store import Store
+from tests.search.readme import README, Home, commands, section
+
+pytestmark = pytest.mark.slow
+
+# Sections whose commands other tests run, or none can.
+ELSEWHERE = {
+    "slimsearch": "make run and make test install an environment, then do what CI does",
+    "Your toolkit's model": "tests/search/test_readme_toolkits.py",
+    "Your own cluster": "the tests of clusters",
+    "Measuring it": "hours; its parts have tests in tests/benchmarks",
+}
+HERE = {"Looking at runs", "Your own images", "A plan without a search", "Your own model"}
+EXAMPLES = "python -m examples."
+
+
+def test_every_command_is_run_here_or_elsewhere():
+    titles = {title.strip("# ") for title in commands()}
+    assert titles == HERE | set(ELSEWHERE)
+
+
+@pytest.fixture(scope="module")
+def patch():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def home(workplace, tmp_path_factory, patch):
+    """The folder of all commands; each asserts that what it makes was not there before."""
+    patch.setenv("RAY_ADDRESS", workplace.address)
+    folder = tmp_path_factory.mktemp("readme") / "home"
+    folder.mkdir()
+    return Home(folder, patch)
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    """README's first command, interrupted before the search and carried on: the folder RUN."""
+    assert "`python -m search.run --budget 0.1`" in README.read_text()
+    assert "`python -m search.run --resume RUN`" in README.read_text()
+    assert list(home.folder.iterdir()) == []
+    home.settings(
+        out="RUN",
+        trials=4,
+        choices=["float", "int8_ptq"],
+        finetune_samples=64,
+        batch_size=32,
+        latency_batch=4,
+    )
+    assert home.run("python -m search.run --budget 0.1 --dry-run") == 0
+    assert not (home.folder / "RUN" / "model").exists()
+    assert home.run("python -m search.run --resume RUN") == 0
+    assert (home.folder / "RUN" / "model" / "inference.pdmodel").is_file()
+    return home.folder / "RUN"
+
+
+def test_looking_at_runs(home, run, capsys):
+    shutil.rmtree(run / "report")
+    (run / "report.html").unlink()
+    report, compare, *selections = section("Looking at runs")
+    assert home.run(report) == 0
+    said = capsys.readouterr().out
+    assert "delivered:" in said and "{" not in said
+    assert (run / "report.html").is_file() and any((run / "report").glob("*.png"))
+    assert home.run(compare) == 0
+    assert (home.folder / "comparison.html").is_file()
+    assert [home.run(line) for line in selections] == [0, 0]
+    for chosen in ("latency-ms-3", "budget-0.02"):
+        assert delivered_plan(run / "selections" / chosen)
+
+
+def test_what_can_be_done_with_a_run(home, run, capsys):
+    lines = section("A plan without a search")
+    reexport, onnx, timing = (line for line in lines if " RUN" in line and EXAMPLES not in line)
+    complete = Store(run).frame("trials").query("state == 'COMPLETE'").number
+    # The number is of one's own run.
+    assert home.run(reexport.replace("RUN 7", f"RUN {complete.max()}")) == 0
+    assert (run / f"trial-{complete.max()}" / "inference.pdmodel").is_file()
+    assert home.run(onnx) == 0
+    assert (run / "model.onnx").is_file()
+    capsys.readouterr()
+    assert home.run(timing) == 0
+    said = capsys.readouterr()
+    assert "mean of 50 runs after 10" in said.out and said.err == ""
+
+
+def test_an_example_on_a_run(home, run, capsys):
+    """The other examples need models of other tasks: tests/examples, test_readme_toolkits.py."""
+    Image.new("L", (40, 40), 200).save(home.folder / "photo.png")
+    (line,) = (line for line in section("A plan without a search") if "classify" in line)
+    assert home.run(line.replace("IMAGE", "photo.png")) == 0
+    assert capsys.readouterr().out.startswith("class ")
+
+
+def test_plans_without_a_search(home):
+    lines = [line for line in section("A plan without a search") if "search.apply" in line]
+    for number, line in enumerate(lines):
+        out = home.folder / f"applied-{number}"
+        # Of 500 steps a sample each: the steps are on the command line.
+        home.settings(out=out.name, batch_size=1, finetune_samples=32, latency_batch=4)
+        assert home.run(line) == 0, line
+        way = line.split()[3]
+        if way == "sensitivities":
+            assert (out / "sensitivities.json").is_file()
+        elif way != "groups":
+            assert delivered_plan(out)
+            assert json.loads((out / "outcome.json").read_text())["way"] == way
+
+
+def drawn_images(folder):
+    """Write `photos`: a folder a split, in it a folder a class, dark and bright images."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for label, name in enumerate(("bright", "dark")):
+            for number in range(2):
+                path = folder / "photos" / split / name / f"{number}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = rng.integers(0, 90, (64, 80, 3)) + 150 * (1 - label)
+                Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def test_your_own_images(home, patch):
+    import paddle
+    from paddle.vision.models import mobilenet_v2
+
+    drawn_images(home.folder)
+    paddle.seed(0)
+    model = mobilenet_v2(num_classes=2)
+    with patch.context() as here:
+        here.chdir(home.folder)
+        options = {"data": "photos", "model": "mobilenet_v2", "image_size": 96}
+        train(model, "classification", 4, {"weights": "none", **options})
+    paddle.save(model.state_dict(), str(home.folder / "best.pdparams"))
+    home.settings(out="images")
+    (line,) = section("Your own images")
+    assert home.run(line) == 0
+    assert (home.folder / "images" / "model" / "inference.pdmodel").is_file()
+
+
+def train(model, task, steps, options):
+    """Train a model on a task's own batches."""
+    from trainables.loading import load_task
+    from trainables.training import Trainer
+
+    loaded = load_task(task, options)
+    Trainer(model, loaded, steps=steps, learning_rate=0.01, batch_size=4, seed=0).run(steps)
+
+
+def test_your_own_model(home, capsys):
+    import paddle
+    from paddle.vision.models import LeNet
+
+    text = README.read_text()
+    (code,) = re.findall(r"<!-- tested: own model -->\n```python\n(.*?)```", text, re.DOTALL)
+    (home.folder / "mine.py").write_text(code)
+    rng = np.random.default_rng(0)
+    prototypes, arrays = rng.standard_normal((10, 1, 28, 28)), {}
+    for split, count in (("train", 256), ("val", 60), ("test", 60)):
+        labels = rng.integers(0, 10, count)
+        noise = 0.5 * rng.standard_normal((count, 1, 28, 28))
+        arrays[f"{split}_x"] = (prototypes[labels] + noise).astype("float32")
+        arrays[f"{split}_y"] = labels
+    np.savez(home.folder / "d.npz", **arrays)
+    paddle.seed(0)
+    model = LeNet()
+    optimizer = paddle.optimizer.Adam(2e-3, parameters=model.parameters())
+    for _ in range(5):
+        for start in range(0, 256, 32):
+            inputs, labels = (arrays[f"train_{k}"][start : start + 32] for k in "xy")
+            outputs = model(paddle.to_tensor(inputs))
+            paddle.nn.functional.cross_entropy(outputs, paddle.to_tensor(labels)).backward()
+            optimizer.step()
+            optimizer.clear_grad()
+    paddle.save(model.state_dict(), str(home.folder / "w.pdparams"))
+    home.settings(out="mine", finetune_samples=320, batch_size=32)
+    check, search = section("Your own model")
+    assert home.run(check) == 0
+    assert "the task meets the contract" in capsys.readouterr().out
+    assert home.run(search) == 0
+    assert (home.folder / "mine" / "model" / "inference.pdmodel").is_file()
