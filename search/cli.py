@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from spaces.errors import ConfigError, SearchError, UserError, short, shown
+from spaces.errors import ConfigError, SearchError, UserError, did_you_mean, short, shown
 
 # A whole number on a command line is a count or a number of bytes: an int64, as in the tables.
 LARGEST = 2**63 - 1
@@ -17,7 +17,19 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line, as all others are."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; {self.prog} --help lists what is allowed")
+        _, found, mistyped = message.partition("unrecognized arguments: ")
+        nearest = ""
+        if found and mistyped.startswith("--"):
+            nearest = did_you_mean(mistyped.split()[0].partition("=")[0], self._flags())
+        raise ConfigError(f"{message}{nearest or ';'} {self.prog} --help lists what is allowed")
+
+    def _flags(self) -> list[str]:
+        """Return the flags of the command, and of its subcommands."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                flags += [flag for one in action.choices.values() for flag in one._flags()]
+        return flags
 
 
 def command_parser(

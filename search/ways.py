@@ -107,8 +107,8 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
     for name, value in given.items():
         if name not in known:
             raise ConfigError(
-                f"--ratios: the model has no group {shown(name)}{did_you_mean(str(name), known)}; "
-                "search.apply groups lists those it has"
+                f"--ratios: the model has no group {shown(name)}"
+                f"{did_you_mean(str(name), known) or ';'} search.apply groups lists those it has"
             )
         try:
             ratios[str(name)] = float(value)

@@ -30,6 +30,7 @@ def said(capsys):
         (["--budget", "0.1", "-o", "rungs=[0.5, 0.2]"], "rungs", "rise"),
         (["--budget", "0.1", "-o", "choices=[int4]"], "int4", "bfloat16"),
         (["--budget", "0.1", "--colour", "red"], "--colour red", "--help"),
+        (["--bugdet", "0.1"], "--bugdet", "did you mean --budget?"),
         (["--budget", "0.1", "--task", "imagenet"], "'imagenet'", "fashion_mnist"),
         (["--budget", "0.1", "--task", "no.such.module:x"], "no.such.module", "install"),
         (["--budget", "0.1", "--config", "/nowhere.yaml"], "/nowhere.yaml", "readable"),
