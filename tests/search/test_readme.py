@@ -1,9 +1,8 @@
-"""What the README shows is run as it stands there."""
+"""What the README shows is run as it stands there; its commands in test_readme_commands.py."""
 
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,26 +47,6 @@ def test_duckdb_answers_them_alike(whole_run):
     assert len(session.execute(cost).df()) >= 1
     trials = pd.read_parquet(run / "trials")
     assert set(session.execute(flops).df()["quantization"]) == set(trials["quantization"])
-
-
-@pytest.mark.slow
-def test_your_own_model_meets_the_contract(workplace, tmp_path):
-    from paddle.vision.models import LeNet
-
-    from trainables.weights import model_weights, write_weights
-
-    folder = workplace.folder
-    (folder / "own.py").write_text(block("own model"))
-    write_weights(tmp_path / "w.safetensors", model_weights(LeNet()))
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, count in (("train", 96), ("val", 50), ("test", 50)):
-        arrays[f"{split}_y"] = rng.integers(0, 10, count)
-        arrays[f"{split}_x"] = rng.standard_normal((count, 1, 28, 28)).astype("float32")
-    np.savez(tmp_path / "d.npz", **arrays)
-    options = f"{{weights: {tmp_path / 'w.safetensors'}, data: {tmp_path / 'd.npz'}}}"
-    ended = workplace.run("--task", "own:Mine", "--check-task", task_options=options)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_every_file_that_it_links_to_is_there():
