@@ -73,7 +73,9 @@ class Home:
 
     def run(self, line: str) -> int:
         """Run a command line as the shell would, in this process; return its exit status."""
-        python, flag, module, *arguments = shlex.split(line, comments=True)
+        # A shell joins lines within quotes too; shlex does not.
+        joined = line.replace("\\\n", "")
+        python, flag, module, *arguments = shlex.split(joined, comments=True)
         assert (python, flag) == ("python", "-m")
         with self.patch.context() as patch:
             patch.chdir(self.folder)

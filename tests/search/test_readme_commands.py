@@ -143,7 +143,7 @@ def test_your_own_images(home, patch):
         options = {"data": "photos", "model": "mobilenet_v2", "image_size": 96}
         train(model, "classification", 4, {"weights": "none", **options})
     paddle.save(model.state_dict(), str(home.folder / "best.pdparams"))
-    home.settings(out="images")
+    home.settings(out="images", alignment=64)
     (line,) = section("Your own images")
     assert home.run(line) == 0
     assert (home.folder / "images" / "model" / "inference.pdmodel").is_file()
