@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 # Sections whose commands other tests run, or none can.
 ELSEWHERE = {
     "slimsearch": "make run and make test install an environment, then do what CI does",
-    "Your toolkit's model": "tests/search/test_readme_toolkits.py",
+    "Your toolkit's model": "minutes of training each: tests/trainables/tasks, and make configs",
     "Your own cluster": "the tests of clusters",
     "Measuring it": "hours; its parts have tests in tests/benchmarks",
 }
@@ -97,7 +97,7 @@ def test_what_can_be_done_with_a_run(home, run, capsys):
 
 
 def test_an_example_on_a_run(home, run, capsys):
-    """The other examples need models of other tasks: tests/examples, test_readme_toolkits.py."""
+    """The other examples need models of other tasks: tests/examples."""
     Image.new("L", (40, 40), 200).save(home.folder / "photo.png")
     (line,) = (line for line in section("A plan without a search") if "classify" in line)
     assert home.run(line.replace("IMAGE", "photo.png")) == 0
