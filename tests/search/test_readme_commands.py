@@ -17,11 +17,12 @@ pytestmark = pytest.mark.slow
 # Sections whose commands other tests run, or none can.
 ELSEWHERE = {
     "slimsearch": "make run and make test install an environment, then do what CI does",
+    "Your own images": "a MobileNetV2 at 224 pixels takes minutes: test_classification.py",
     "Your toolkit's model": "minutes of training each: tests/trainables/tasks, and make configs",
     "Your own cluster": "the tests of clusters",
     "Measuring it": "hours; its parts have tests in tests/benchmarks",
 }
-HERE = {"Looking at runs", "Your own images", "A plan without a search", "Your own model"}
+HERE = {"Looking at runs", "A plan without a search", "Your own model"}
 EXAMPLES = "python -m examples."
 
 
@@ -117,45 +118,6 @@ def test_plans_without_a_search(home):
         elif way != "groups":
             assert delivered_plan(out)
             assert json.loads((out / "outcome.json").read_text())["way"] == way
-
-
-def drawn_images(folder):
-    """Write `photos`: a folder a split, in it a folder a class, dark and bright images."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "val", "test"):
-        for label, name in enumerate(("bright", "dark")):
-            for number in range(2):
-                path = folder / "photos" / split / name / f"{number}.jpg"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                pixels = rng.integers(0, 90, (64, 80, 3)) + 150 * (1 - label)
-                Image.fromarray(pixels.astype(np.uint8)).save(path)
-
-
-def test_your_own_images(home, patch):
-    import paddle
-    from paddle.vision.models import mobilenet_v2
-
-    drawn_images(home.folder)
-    paddle.seed(0)
-    model = mobilenet_v2(num_classes=2)
-    with patch.context() as here:
-        here.chdir(home.folder)
-        options = {"data": "photos", "model": "mobilenet_v2", "image_size": 96}
-        train(model, "classification", 4, {"weights": "none", **options})
-    paddle.save(model.state_dict(), str(home.folder / "best.pdparams"))
-    home.settings(out="images", alignment=64)
-    (line,) = section("Your own images")
-    assert home.run(line) == 0
-    assert (home.folder / "images" / "model" / "inference.pdmodel").is_file()
-
-
-def train(model, task, steps, options):
-    """Train a model on a task's own batches."""
-    from trainables.loading import load_task
-    from trainables.training import Trainer
-
-    loaded = load_task(task, options)
-    Trainer(model, loaded, steps=steps, learning_rate=0.01, batch_size=4, seed=0).run(steps)
 
 
 def test_your_own_model(home, capsys):
