@@ -54,7 +54,7 @@ def run(home):
     assert list(home.folder.iterdir()) == []
     home.settings(
         out="RUN",
-        trials=4,
+        trials=8,
         choices=["float", "int8_ptq"],
         finetune_samples=64,
         batch_size=32,
