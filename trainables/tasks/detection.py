@@ -25,6 +25,7 @@ from trainables.data.detection import (
     read_voc_list,
 )
 from trainables.data.problems import Problems
+from trainables.data.splitting import halves, rarest, remark_split
 from trainables.task import Batch, Split, TrainingRecipe
 from trainables.tasks.paddledetection_config import activate, dataset_of
 from trainables.tasks.paddledetection_reader import LoadedImage, eval_reader
@@ -74,7 +75,10 @@ class DetectionTask:
         if type(self.dataset("TestDataset")).__name__ in READABLE:
             test = self._read("TestDataset", problems)
         else:
-            held_out, test = held_out[::2], held_out[1::2]
+            places = halves(rarest([box.label for box in sample.boxes] for sample in held_out))
+            held_out, test = ([held_out[place] for place in half] for half in places)
+            how = "by the rarest class of each and chance, always alike"
+            remark_split("EvalDataset", held_out, test, how)
         self._samples = {"train": train, "val": held_out, "test": test}
         for samples in self._samples.values():
             check_samples(samples, problems)
@@ -188,7 +192,7 @@ class DetectionTask:
             yield Batch((images,), self.targets(loaded))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a labelled TestDataset, every other held-out image is the test."""
+        """Yield a split. Without a labelled TestDataset, the test is half of EvalDataset."""
         samples = self._samples[split]
         for start in range(0, len(samples), batch_size):
             loaded = [self.reader.load(sample) for sample in samples[start : start + batch_size]]

@@ -1,9 +1,12 @@
+import json
+
 import paddle
 import pytest
 
 from spaces.errors import DataError, TaskError
 from tests.trainables.tasks.toolkits import detection_data
 from trainables.checking import check_task
+from trainables.remarks import collected
 from trainables.tasks.paddledetection import make_task
 
 
@@ -51,3 +54,18 @@ def test_a_box_outside_its_image_is_told_before_anything_starts(options, tmp_pat
     annotations.write_text(text.replace('"bbox": [', '"bbox": [9', 1))
     with pytest.raises(DataError, match=r"train\.json: annotations\[0\]: .* outside its image"):
         make_task(**options)
+
+
+def test_without_a_test_set_each_class_is_halved(options, tmp_path):
+    """Every other image would be of one class each."""
+    file = tmp_path / "val.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1 + annotation["image_id"] % 2
+    file.write_text(json.dumps(content))
+    with collected() as said:
+        task = make_task(**options)
+    for split in ("val", "test"):
+        scenes = [scene for batch in task.eval_batches(split, 8) for scene in batch.targets]
+        assert sorted({box.label for box in scene.boxes}.pop() for scene in scenes) == [0, 0, 1, 1]
+    assert len(said) == 1 and "8 images of EvalDataset are divided" in said[0]

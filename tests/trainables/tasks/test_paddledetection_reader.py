@@ -92,7 +92,7 @@ def test_the_input_is_the_toolkits(configured, text):
     # What is evaluated, and what the manifest says, are the same.
     spec = task.inputs[0]
     batch = next(task.eval_batches("val", 1)).inputs[0][0]
-    np.testing.assert_array_equal(batch, ours[0].tensor)
+    assert any(np.array_equal(batch, one.tensor) for one in ours)
     raw = batch * np.reshape(spec.std, (3, 1, 1)) + np.reshape(spec.mean, (3, 1, 1))
     assert (raw / spec.scale).min() > -1e-3 and 200 < (raw / spec.scale).max() < 255.5
 
