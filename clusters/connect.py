@@ -15,6 +15,7 @@ from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
 
+from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
 from spaces.errors import ConfigError, one_line
 
@@ -46,19 +47,22 @@ class Cluster:
     nodes: int
     dashboard: str | None
     """Address of the Ray dashboard, "host:port"."""
+    local: bool
+    """Whether it is of this machine alone, begun by this command: no node will ever join."""
 
     def now(self) -> Cluster:
         """Return what it consists of at this moment: nodes come and go."""
-        return _cluster(self.dashboard)
+        return _cluster(self.dashboard, self.local)
 
 
-def _cluster(dashboard: str | None) -> Cluster:
+def _cluster(dashboard: str | None, local: bool) -> Cluster:
     resources = ray.cluster_resources()
     return Cluster(
         cpus=int(resources.get("CPU", 0)),
         gpus=int(resources.get("GPU", 0)),
         nodes=sum(node["Alive"] for node in ray.nodes()),
         dashboard=dashboard,
+        local=local,
     )
 
 
@@ -125,14 +129,15 @@ def connected(
     environment = with_excludes(environment, is_run)
     local = {} if address else {"dashboard_host": dashboard_host}
     try:
-        context = ray.init(
-            address=address or "local",
-            runtime_env=environment,
-            **local,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
+        with said_while(Awaited(f"Ray at {address}" if address else "a local Ray"), say):
+            context = ray.init(
+                address=address or "local",
+                runtime_env=environment,
+                **local,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+            )
     except ray.exceptions.RuntimeEnvSetupError as error:
         raise ConfigError(
             f"working folder: cannot be sent to the nodes ({one_line(error)}); start from "
@@ -146,6 +151,6 @@ def connected(
     ) as error:
         raise _refusal(address, error) from error
     try:
-        yield _cluster(context.dashboard_url or None)
+        yield _cluster(context.dashboard_url or None, local=address in (None, "local"))
     finally:
         ray.shutdown()

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from pyarrow import fs
 
+from clusters.waiting import Awaited, said_while
 from spaces.errors import StorageError, one_line
 
 logger = logging.getLogger(__name__)
@@ -208,6 +209,11 @@ class Storage:
 
         Raises StorageError when patience is at an end.
         """
+        # Also an operation that neither fails nor ends is said.
+        with said_while(Awaited(f"storage {self.uri}, {doing}"), self._say, often=True):
+            return self._until_it_works(doing, operation)
+
+    def _until_it_works(self, doing: str, operation: Callable[[], Result]) -> Result:
         began, pause, told = time.monotonic(), 0.2, False
         while True:
             try:

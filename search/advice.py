@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from search.config import RunConfig
 from search.manifest import Manifest
 from search.progress import percent, ratio_text
+from trainables.soundness import Chance
 
 # For a first guess, of the built-in problem: what pruned models take of the unpruned one's time to
 # train, what training under quantization takes of the float one's, how many trials do that, and
@@ -28,6 +29,11 @@ OTHER_S = 6.0
 ENGINE_S = 0.2
 SHAPE_S = 1.7
 REFERENCES = 8
+
+
+# A delivered model that takes more than this share of the baseline's time has gained nothing: the
+# last timing's spread is one to two parts in a hundred (LOG.md), and nobody deploys for less.
+GAIN = 0.95
 
 
 class Step(NamedTuple):
@@ -51,6 +57,14 @@ def budget_in_numbers(baseline: Mapping[str, Any], budget: float) -> str:
         f"{baseline['metric']:.4f} to {worst_allowed(baseline, budget):.4f} on validation, with "
         "everything pruned, trained and quantized."
     )
+
+
+def chance_warning(baseline: Mapping[str, Any]) -> str | None:
+    """Return a warning if the baseline does no better than a model that ignores its inputs."""
+    chance = Chance(**baseline["chance"]) if baseline.get("chance") else None
+    if chance is None or not chance.reached:
+        return None
+    return chance.in_words(baseline["metric_name"], baseline["metric"])
 
 
 @dataclass(frozen=True)
@@ -106,11 +120,34 @@ def survey_seconds(
     return evaluations * evaluate_s / places + shapes * SHAPE_S
 
 
+def as_timed(batch: int, threads: int) -> str:
+    """Return what a latency was timed with: it holds for nothing else."""
+    return f"batches of {batch}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def batch_hint(batch: int, threads: int) -> str:
+    """Return what all latencies of a run are of, and how to have those of single samples."""
+    hint = "" if batch == 1 else "; -o latency_batch=1 if you deploy single samples"
+    return f"All latencies are of {as_timed(batch, threads)}{hint}."
+
+
+def no_gain(ratio: float) -> str | None:
+    """Return that a delivered model is no faster, and what may help; None if it is."""
+    if ratio <= GAIN:
+        return None
+    return (
+        f"NOTHING GAINED: the delivered model takes {ratio:.2f} of the unpruned one's time, and no "
+        "faster trial kept the budget. Give a larger --budget, more --trials or more "
+        "-o finetune_samples."
+    )
+
+
 def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
-    """Return what was delivered, and that it misses the budget if it does."""
-    figures, size = manifest.metric, manifest.size_bytes
+    """Return what was delivered, and that it misses the budget, or gains nothing, if so."""
+    figures, size, latency = manifest.metric, manifest.size_bytes, manifest.latency_ms
     lines = [
-        f"\nwinner: trial {trial}, latency {ratio_text(manifest.latency_ms.ratio)}, size "
+        f"\nwinner: trial {trial}, latency {ratio_text(latency.ratio)} at "
+        f"{as_timed(latency.batch_size, latency.threads)}, size "
         f"{size.baseline / size.winner:.1f}x smaller, "
         f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
         f"({percent(figures.loss_test)} loss, budget {percent(budget)})"
@@ -120,7 +157,8 @@ def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
             "MISSED: on the test split the model loses more than the budget. It kept it on "
             "validation; the test split is not searched on, so this is the model's true figure."
         )
-    return lines
+    nothing = no_gain(latency.ratio)
+    return lines if nothing is None else [*lines, nothing]
 
 
 def interpreter() -> str:
@@ -145,7 +183,7 @@ def next_steps(address: str, finished: bool, journal: Path | None = None) -> lis
             "choose another point of its front",
             f"{python} -m search.select {address} --budget 0.02",
         ),
-        Step("time the model as the toolkits do", f"{python} -m search.timing {address}"),
+        Step("time it also at batch 1, as the toolkits do", f"{python} -m search.timing {address}"),
         Step("have it as ONNX", f"{python} -m search.to_onnx {address}"),
     ]
     if find_spec("optuna_dashboard") is not None and journal is not None:

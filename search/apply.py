@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from search import interrupts
 from search.cli import command_parser, run_command, share, whole
+from spaces.errors import UserError
 from spaces.heuristics import SENSITIVE
 from spaces.layers import LayerCosts
 from spaces.plan import Plan, QuantizationChoice
@@ -132,7 +135,7 @@ def list_groups(config: RunConfig, display: Display) -> int:
             task_folder=config.task_folder,
             task_folder_sent=is_sent(config),
         )
-        found = call_worker(groups_job, settings)
+        found = call_worker(display, "groups", groups_job, settings)
     for remark in found["remarks"]:
         display.say(remark)
     for group in found["groups"]:
@@ -184,6 +187,7 @@ def removed_lines(plan: Plan, ground: Ground) -> list[str]:
 
 def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:
     """Choose the plan, run its trial, read the test split once, and leave all in the folder."""
+    from search.advice import as_timed
     from search.context import StudyContext, cluster_of
     from search.deliver import copy_model
     from search.progress import percent, ratio_text
@@ -214,18 +218,24 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
             display.say(f"{'':<12} {line}")
         with display.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
             result = call_worker(
-                trial_job, *(settings, baseline, study.node, plan.to_json()), **options
+                display,
+                "trial",
+                *(trial_job, settings, baseline, study.node, plan.to_json()),
+                **options,
             )
         copy_model(settings.candidate_folder(0), run.path / MODEL)
         with display.stage("test", "time both, read the test split once"):
-            final = call_worker(final_job, settings, study.node, plan.to_json(), **options)
+            final = call_worker(
+                display, "test", final_job, settings, study.node, plan.to_json(), **options
+            )
     outcome = {"way": given.way, "plan": plan.to_json(), "val": result, "test": final}
     run.keep_text(OUTCOME, json.dumps(outcome, indent=1))
     sizes = final["size_bytes"]
     display.say(
         f"{baseline['metric_name']} {final['baseline_test']:.4f} to {final['winner_test']:.4f} on "
         f"test ({percent(final['metric_loss_test'])} loss), latency "
-        f"{ratio_text(final['latency']['ratio'])}, size "
+        f"{ratio_text(final['latency']['ratio'])} at "
+        f"{as_timed(settings.latency_batch, settings.threads)}, size "
         f"{sizes['baseline'] / sizes['winner']:.1f}x smaller"
     )
     display.say(f"model: {run.path / MODEL}")
@@ -233,8 +243,10 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
 
 def run(given: argparse.Namespace) -> int:
     config = settings_from(given)
+    from search.run import check_files
     from trainables.loading import resolve
 
+    check_files(given, config)
     resolve(config.task)
     check_given(given)
     # Ray takes seconds to import, and no mistake above needs it.
@@ -247,8 +259,13 @@ def run(given: argparse.Namespace) -> int:
     if given.way == "groups":
         return list_groups(config, display)
     folder = RunFolder.create_plain(config)
+    place = shlex.quote(str(folder.path))
+    interrupts.current.advice = lambda: f"remove {place}, or name another --out, and begin again"
     try:
         apply(given, config, folder, display)
+    except UserError:
+        folder.discard()
+        raise
     finally:
         folder.release()
     return 0

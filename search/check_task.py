@@ -26,7 +26,7 @@ def report_check(config: RunConfig, display: Display) -> int:
             task_folder_sent=is_sent(config),
         )
         check_nodes(settings, Node(), display)
-        demands = call_worker(check_task_job, settings)
+        demands = call_worker(display, "check", check_task_job, settings)
     for demand in demands:
         display.say(f"{'ok' if demand['met'] else 'NOT MET':<8} {demand['name']}: {demand['said']}")
     unmet = sum(not demand["met"] for demand in demands)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from search.interrupts import interruptible
 from spaces.errors import ConfigError, SearchError, UserError, did_you_mean, short, shown
 
 # A whole number on a command line is a count or a number of bytes: an int64, as in the tables.
@@ -89,20 +90,32 @@ def run_command(
     run: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None,
 ) -> int:
-    """Return what a command returns; 1 if it has to give up, 2 for a mistake of the user.
+    """Return what a command returns; 1 if it has to give up, 2 for a mistake of the user, 130 or
+    143 after a Ctrl-C or a SIGTERM.
 
     What stood in its way is one line on stderr.
     """
-    try:
-        return run(build_parser().parse_args(argv))
-    except SearchError as error:
-        print(short(f"error: {error}"), file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    except OSError as error:
+    with interruptible() as interrupts:
+        try:
+            return run(build_parser().parse_args(argv))
+        except (KeyboardInterrupt, Exception) as error:
+            # After a signal anything may be raised by what is ending.
+            if interrupts.received is not None or isinstance(error, KeyboardInterrupt):
+                interrupts.say()
+                return interrupts.status
+            line = _why(error)
+            if line is None:
+                raise
+            print(short(line), file=sys.stderr)
+            return 2 if isinstance(error, (UserError, OSError)) else 1
+
+
+def _why(error: BaseException) -> str | None:
+    """Return what to say of an error; None if it is a mistake of this program."""
+    if isinstance(error, SearchError):
+        return f"error: {error}"
+    if isinstance(error, OSError):
         # What a user's files and disks do: a full disk, a name that is too long, no permission.
         place = f"{error.filename}: " if error.filename is not None else ""
-        print(
-            short(f"error: {place}{error.strerror or error}; check the path, and the disk's room"),
-            file=sys.stderr,
-        )
-        return 2
+        return f"error: {place}{error.strerror or error}; check the path, and the disk's room"
+    return None

@@ -113,6 +113,9 @@ class RunConfig(BaseModel):
     Trials run on those nodes only, sensitivities and the retrain on any."""
     retries: int = Field(default=3, ge=0)
     """How often a trial is begun anew when its worker or its node is lost."""
+    trial_limit_s: float | None = Field(default=None, gt=0)
+    """Seconds after which a trial is taken for hung: it fails, and its worker is ended. By default
+    ten times what the longest one so far took, 15 minutes at least."""
     runtime_env: dict[str, Any] = {}
     """Ray's runtime environment of the workers, such as {working_dir: .} to send this folder."""
     dashboard_host: str = "127.0.0.1"

@@ -10,16 +10,15 @@ from typing import Any
 
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
+from search import interrupts
 from search.config import RunConfig
+from search.needs import A_LITTLE, check_needs
 from search.places import environment_here, in_task_folder, is_sent
 from search.progress import Display
 from search.run_folder import RunFolder, is_run_folder, run_once
 from search.store import Store
 from trainables.node import Node
 from trainables.settings import INPUTS, TrialSettings
-
-# Of a resource that only says which nodes may be used; a thousand tasks fit on one.
-A_LITTLE = 0.001
 
 
 def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
@@ -85,6 +84,7 @@ def cluster_of(config: RunConfig, display: Display) -> Iterator[Cluster]:
         dashboard_host=config.dashboard_host,
         is_run=is_run_folder,
     ) as cluster:
+        interrupts.current.install()
         yield cluster
 
 
@@ -104,6 +104,8 @@ class StudyContext:
     def of(
         cls, config: RunConfig, run: RunFolder, cluster: Cluster, display: Display
     ) -> StudyContext:
+        """Raises ConfigError if a local cluster lacks what the study asks for."""
+        check_needs(config, cluster, display)
         node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
         settings = replace(trial_settings(config, run), shipped=shipped(config, run))
         store = Store(run.folder)
@@ -115,14 +117,3 @@ class StudyContext:
         if timed and self.config.target_resource is not None:
             options["resources"] = {self.config.target_resource: A_LITTLE}
         return options
-
-    @property
-    def trial_resources(self) -> dict[str, float]:
-        """What a trial takes, in Ray Tune's words."""
-        config = self.config
-        resources: dict[str, float] = {"cpu": config.threads, "gpu": config.gpus_per_trial}
-        if config.memory_gb_per_trial is not None:
-            resources["memory"] = config.memory_gb_per_trial * 1e9
-        if config.target_resource is not None:
-            resources[config.target_resource] = A_LITTLE
-        return resources

@@ -22,13 +22,22 @@ from search.manifest import (
 )
 from search.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
 from search.workers import call_worker
+from spaces.errors import RunFolderError
 from trainables.jobs import final_job
 from trainables.settings import BASELINE, MODEL, retrained_name
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy the exported files; the folder appears whole or not at all."""
+    """Copy the exported files; the folder appears whole or not at all.
+
+    Raises RunFolderError if another model is there: it would be delivered in this one's place.
+    """
     if target.exists():
+        if _digests(target) != _digests(source):
+            raise RunFolderError(
+                f"folder {target}: holds another model than {source}; move it away, then give the "
+                "command again"
+            )
         return
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -36,6 +45,10 @@ def copy_model(source: Path, target: Path) -> None:
     for name in MODEL_FILES:
         shutil.copy2(source / name, temporary / name)
     temporary.rename(target)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return digests(folder, [folder / name for name in MODEL_FILES if (folder / name).is_file()])
 
 
 def _input_figures(spec: dict[str, Any]) -> InputFigures:
@@ -66,8 +79,9 @@ def deliver(
     """
     config, run, files = study.config, study.run, study.node.files
     root = run.path / part
-    for name in (BASELINE, retrained_name(winner["trial"])):
-        files.fetch(run.path, name)
+    with study.display.waiting("the winner's files"):
+        for name in (BASELINE, retrained_name(winner["trial"])):
+            files.fetch(run.path, name)
     copy_model(run.path / retrained_name(winner["trial"]), root / MODEL)
     files.keep(run.path, f"{part}{MODEL}")
     run.keep_text(f"{part}{PLAN}", json.dumps(winner["plan"], indent=1))
@@ -76,7 +90,10 @@ def deliver(
         placed = study.placement(timed=True)
         model = f"{part}{MODEL}"
         measured: dict[str, Any] = call_worker(
-            final_job, study.settings, study.node, winner["plan"], model, **placed
+            study.display,
+            "the last timing and the test split",
+            *(final_job, study.settings, study.node, winner["plan"], model),
+            **placed,
         )
         return measured
 

@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from search.advice import as_timed
 from search.findings import Findings
 from search.ledger import REFERENCE_RATIO
 
@@ -186,8 +187,8 @@ def front(findings: Findings) -> go.Figure:
     )
     low, high = shown_losses(front_losses(findings, trials), findings.budget)
     figure.update_yaxes(title="metric loss on validation, %", range=[low, high])
-    batch = findings.config.latency_batch
-    figure.update_xaxes(title=f"latency, ms a batch of {batch}", rangemode="tozero")
+    timed = as_timed(findings.config.latency_batch, findings.config.threads)
+    figure.update_xaxes(title=f"latency, ms at {timed}", rangemode="tozero")
     return _styled(figure, 520)
 
 

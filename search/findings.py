@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from search.config import RunConfig
 from search.ledger import REFERENCE_RATIO, Ledger, is_feasible
 from search.progress import percent
-from search.run_folder import JOURNAL, RunFolder, local_copy, read_config
+from search.run_folder import GAVE_UP, JOURNAL, RunFolder, local_copy, read_config
 from search.stage_values import build_space, drop_untimed, read_curves, read_layers, read_timings
 from search.store import STAGES, Store
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
@@ -72,6 +73,8 @@ class Findings:
     sensitivities: Sensitivities
     manifest: Mapping[str, Any] | None
     """None until the run is finished."""
+    gave_up: str | None
+    """Why the run ended without a model; None while nobody knows."""
     stage_seconds: Mapping[str, float]
     journal: Path | None
     """Optuna's file, if it is on this machine."""
@@ -213,6 +216,11 @@ class Findings:
             for stage in STAGES
         }
 
+    def failures(self) -> Mapping[str, int]:
+        """Return how many trials failed for each reason, the most usual first."""
+        reasons = Counter(record.result.reason or "unknown" for record in self.ledger.failed())
+        return dict(reasons.most_common())
+
     def counts(self) -> Mapping[str, int]:
         """Return how many trials ended with each verdict."""
         verdicts = [self.verdict(record.result) for record in self.ledger.records.values()]
@@ -274,6 +282,7 @@ def read_findings(address: str) -> Findings:
         groups=groups,
         sensitivities=read_curves(run.stage("sensitivity") or {}),
         manifest=run.manifest,
+        gave_up=run.stage(GAVE_UP),
         stage_seconds=run.stage("seconds") or {},
         journal=path / JOURNAL if (path / JOURNAL).is_file() else None,
         thresholds=_threshold_plans(run, config, baseline, ledger) if baseline is not None else [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,12 @@ class Folder:
             self._ownership.check()
             self._ownership.storage.delete(name)
         (self.path / name).unlink(missing_ok=True)
+
+
+def empty_folder(folder: Path) -> None:
+    """Delete what a folder holds: this machine's copy of a run that was there before."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

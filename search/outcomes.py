@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from trainables.trainable import RETIRE
 class OutcomeCallback(tune.Callback):
     """Tells the searcher of trials that have no result, and forgets what nobody asks for again."""
 
-    def __init__(self, searcher: PlanSearcher) -> None:
+    def __init__(self, searcher: PlanSearcher, ended_here: Mapping[str, str] | None = None) -> None:
+        """`ended_here` has why trials were ended on purpose, by Ray's trial id."""
         self._searcher = searcher
+        self._ended_here = ended_here if ended_here is not None else {}
         self._ended: list[Trial] = []
         self._factory: tune.PlacementGroupFactory | None = None
 
@@ -46,8 +49,11 @@ class OutcomeCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         self._ended.append(trial)
-        reason = failure_reason(trial.error_file)
-        if is_loss(_error_of(trial)):
+        reason = self._ended_here.get(trial.trial_id) or failure_reason(trial.error_file)
+        if trial.trial_id in self._ended_here:
+            # Not begun again: it would hang again.
+            self._searcher.record_failure(trial.trial_id, reason)
+        elif is_loss(_error_of(trial)):
             self._searcher.note_loss(trial.trial_id, reason)
         else:
             self._searcher.record_failure(trial.trial_id, reason)

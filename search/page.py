@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from search.advice import budget_in_numbers, next_steps
+from search.advice import as_timed, budget_in_numbers, next_steps, no_gain
 from search.figures import FIGURES, fronts
 from search.findings import Findings
 from search.progress import percent, ratio_text
@@ -81,7 +81,7 @@ def winner_table(manifest: dict[str, Any], budget: float) -> Table:
     ]
     rows += [
         (
-            f"latency, ms a batch of {latency['batch_size']}",
+            f"latency, ms at {as_timed(latency['batch_size'], latency['threads'])}",
             f"{latency['baseline']:.2f}",
             f"{latency['winner']:.2f}",
             f"{1 / latency['ratio']:.1f}x faster",
@@ -93,9 +93,10 @@ def winner_table(manifest: dict[str, Any], budget: float) -> Table:
             f"{size['baseline'] / size['winner']:.1f}x smaller",
         ),
     ]
-    warning = None
+    warnings = [no_gain(latency["ratio"])]
     if not metric["within_budget_on_test"]:
-        warning = f"On the test split the model loses more than the budget of {budget:.1%}."
+        warnings += [f"On the test split the model loses more than the budget of {budget:.1%}."]
+    warning = " ".join(filter(None, warnings)) or None
     return Table("The delivered model", ("", "before", "after", ""), rows, warning)
 
 
@@ -115,10 +116,11 @@ def front_table(findings: Findings) -> Table:
         )
         for record in findings.ledger.front()
     ]
+    timed = as_timed(findings.config.latency_batch, findings.config.threads)
     columns = (
         "trial",
         "precision",
-        "latency ratio",
+        f"latency ratio at {timed}",
         "loss on validation",
         "trained in full",
         "size, MB",
@@ -133,6 +135,15 @@ def about_front(findings: Findings) -> str:
         mark = "the star" if plan.delivered else "a cross: over the budget"
         lines.append(f"{plan.in_words} ({mark}).")
     return " ".join(lines)
+
+
+def failures_table(findings: Findings, shown: int = 5) -> Table:
+    """Return why trials failed, the most usual reasons first."""
+    rows = [(reason, str(count)) for reason, count in findings.failures().items()]
+    more = sum(findings.failures().values()) - sum(int(count) for _, count in rows[:shown])
+    if more:
+        rows[shown:] = [("other reasons", str(more))]
+    return Table("Why trials failed", ("reason", "trials"), rows)
 
 
 def _page(**parts: Any) -> str:
@@ -151,6 +162,8 @@ def run_page(findings: Findings, address: str) -> str:
     summary = [state_line(findings)]
     if findings.ledger.damage is not None:
         summary.append(f"Row files {findings.ledger.damage}.")
+    if findings.gave_up is not None:
+        summary.append(f"It ended without a model: {findings.gave_up}")
     tables = []
     shown = []
     if baseline is not None:
@@ -159,6 +172,8 @@ def run_page(findings: Findings, address: str) -> str:
         tables.append(winner_table(dict(manifest), findings.budget))
     if findings.ledger.front():
         tables.append(front_table(findings))
+    if findings.failures():
+        tables.append(failures_table(findings))
     for name, draw in FIGURES.items():
         if name == "before_and_after" and manifest is None:
             continue
@@ -176,6 +191,11 @@ def run_page(findings: Findings, address: str) -> str:
         steps=next_steps(address, manifest is not None, findings.journal),
         configurations=[_settings(findings)],
     )
+
+
+def _ratio_as_timed(latency: Mapping[str, Any]) -> str:
+    timed = as_timed(latency["batch_size"], latency["threads"])
+    return f"{ratio_text(latency['ratio'])} at {timed}"
 
 
 def comparison_table(runs: Sequence[Findings]) -> Table:
@@ -198,7 +218,7 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
         ),
         line(
             "delivered latency ratio",
-            ["-" if d is None else ratio_text(d["latency_ms"]["ratio"]) for d in delivered],
+            ["-" if d is None else _ratio_as_timed(d["latency_ms"]) for d in delivered],
         ),
         line(
             "delivered size, MB",

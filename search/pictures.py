@@ -9,6 +9,7 @@ from itertools import cycle
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from search.advice import as_timed
 from search.figures import (
     AFTER,
     BEFORE,
@@ -67,7 +68,8 @@ def front(findings: Findings) -> Figure:
     axes.axhline(100 * findings.budget, color=BUDGET_COLOUR, linestyle="--")
     axes.set_ylim(*shown_losses(front_losses(findings, trials), findings.budget))
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"latency, ms a batch of {findings.config.latency_batch}")
+    timed = as_timed(findings.config.latency_batch, findings.config.threads)
+    axes.set_xlabel(f"latency, ms at {timed}")
     axes.set_ylabel("metric loss on validation, %")
     _legend(axes)
     return figure

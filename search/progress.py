@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from clusters.resources import Resources
+from clusters.waiting import Awaited, said_while
 from search.ledger import Ledger, TrialRecord, is_feasible
 from spaces.errors import printable
 
@@ -127,18 +129,23 @@ class Display:
         return spent
 
     @contextmanager
-    def bar(self, unit: str, total: int) -> Iterator[Callable[[], None]]:
+    def bar(
+        self, unit: str, total: int, asked: Resources | None = None
+    ) -> Iterator[Callable[[], None]]:
         """Show how many of `total` are done; what is given counts one more.
 
-        A bar on a terminal, that goes when it is full; elsewhere a line now and then.
+        A bar on a terminal, that goes when it is full; elsewhere a line now and then. `asked` is
+        what each of them asks of a node: what is missing is said.
         """
+        awaited = Awaited(unit, asked or {})
         if self.console.is_terminal:
             columns = (TextColumn(" " * 12), BarColumn(), MofNCompleteColumn(), _plain(unit))
             with Progress(
                 *columns, TimeRemainingColumn(), console=self.console, transient=True
             ) as progress:
                 task = progress.add_task(unit, total=total)
-                yield lambda: progress.advance(task)
+                with said_while(awaited, self.say_below, quiet=True):
+                    yield lambda: progress.advance(task)
             return
         done, told = 0, time.monotonic()
 
@@ -149,19 +156,30 @@ class Display:
                 told = time.monotonic()
                 self.say(f"{'':<12} {done} of {total} {unit}")
 
-        yield advance
+        with said_while(awaited, self.say_below):
+            yield advance
 
     @contextmanager
-    def waiting(self, text: str) -> Iterator[None]:
-        """Show that work goes on whose share done is not known, and for how long it has."""
+    def waiting(self, text: str, asked: Resources | None = None, pieces: int = 1) -> Iterator[None]:
+        """Show that work goes on whose share done is not known, and for how long it has.
+
+        `asked` is what each of its `pieces` asks of a node: what is missing is said.
+        """
+        awaited = Awaited(text, asked or {}, pieces)
         if not self.console.is_terminal:
-            yield
+            with said_while(awaited, self.say_below):
+                yield
             return
         # No bar: one whose end is not known looks full.
         columns = (TextColumn(" " * 12), SpinnerColumn(), _plain(text), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             progress.add_task(text, total=None)
-            yield
+            with said_while(awaited, self.say_below, quiet=True):
+                yield
+
+    def say_below(self, text: str) -> None:
+        """Say a line that belongs to the stage named before it."""
+        self.say(f"{'':<12} {text}")
 
     @contextmanager
     def trials(self, ledger: Ledger, planned: int) -> Iterator[None]:

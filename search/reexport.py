@@ -46,6 +46,8 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
         raise RunFolderError(f"folder {out}: exists already; name another with --out")
     with cluster_of(config, display):
         found = call_worker(
+            display,
+            "export",
             reexport_job,
             settings,
             {**baseline, "references": []},

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from search.advice import as_timed, no_gain
 from search.cli import command_parser, run_command
 from search.findings import Findings, read_findings
 from search.folder import Folder
@@ -44,7 +45,9 @@ def say_findings(findings: Findings, console: Console) -> None:
     console.print(line, markup=False, soft_wrap=True)
     if findings.ledger.damage is not None:
         console.print(printable(findings.ledger.damage), markup=False, soft_wrap=True)
-    console.print(trial_table(findings.ledger.front(), findings.budget, "\nPareto front on val"))
+    timed = as_timed(findings.config.latency_batch, findings.config.threads)
+    title = f"\nPareto front on val, {timed}"
+    console.print(trial_table(findings.ledger.front(), findings.budget, title))
     failed = findings.ledger.failed()
     for record in failed[:SHOWN_FAILURES]:
         console.print(Text(printable(f"trial {record.number} failed: {record.result.reason}")))
@@ -67,11 +70,12 @@ def delivered_lines(manifest: Mapping[str, Any] | None) -> list[str]:
             f"{metric[f'winner_{split}']:.4f} ({percent(metric[f'loss_{split}'])} loss)"
             for split in ("val", "test")
         ),
-        f"  latency: {latency['baseline']:.3g} to {latency['winner']:.3g} ms for a batch of "
-        f"{latency['batch_size']} on {latency['threads']} threads, {latency['engine']} "
+        f"  latency: {latency['baseline']:.3g} to {latency['winner']:.3g} ms at "
+        f"{as_timed(latency['batch_size'], latency['threads'])}, {latency['engine']} "
         f"({1 / latency['ratio']:.1f}x faster)",
         f"  size: {size['baseline'] / 1e3:,.0f} to {size['winner'] / 1e3:,.0f} kB "
         f"({size['baseline'] / size['winner']:.1f}x smaller)",
+        *filter(None, [no_gain(latency["ratio"])]),
     ]
 
 

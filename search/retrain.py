@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,23 +11,18 @@ from typing import Any
 from search.config import RunConfig
 from search.context import StudyContext
 from search.ledger import Ledger, TrialRecord
+from search.needs import asked_by_retrain, workers_of_retrain
 from search.progress import percent, ratio_text
 from search.run_folder import RAY, run_once
 from spaces.errors import StudyError
 from trainables.settings import retrained_name
 
 
-def places_of_retrain(study: StudyContext) -> int:
-    """Return how many data-parallel workers a retrain has."""
-    config, cluster = study.config, study.cluster.now()
-    default = cluster.gpus if config.gpus_per_trial > 0 else min(2, cluster.cpus)
-    return max(1, config.retrain_workers or default)
-
-
 def train_on_workers(
-    study: StudyContext, baseline: dict[str, Any], record: TrialRecord
+    study: StudyContext, baseline: dict[str, Any], record: TrialRecord, places: int
 ) -> dict[str, Any]:
-    """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job.
+    """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job on
+    workers in so many places.
 
     It carries on from its last checkpoint when a worker or a node is lost. A training that fails
     more often than `retries` leaves `failed`, the reason, in place of figures.
@@ -52,7 +48,7 @@ def train_on_workers(
         },
         backend_config=PaddleConfig(),
         scaling_config=ScalingConfig(
-            num_workers=places_of_retrain(study),
+            num_workers=places,
             use_gpu=config.gpus_per_trial > 0,
             placement_strategy="SPREAD",
         ),
@@ -111,14 +107,18 @@ def retrain_first_kept(
     """
     config, run, display = study.config, study.run, study.display
     tried: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
     for record in candidates[: config.retrain_candidates]:
         stage = f"retrain-{record.number:06d}"
         outcome = run.stage(stage)
         if outcome is None:
-            with display.waiting(f"trial {record.number}"):
-                outcome = train_on_workers(study, baseline, record)
+            places = workers_of_retrain(config, study.cluster.now())
+            asked = asked_by_retrain(config)
+            with display.waiting(f"retrain of trial {record.number}", asked, places):
+                outcome = train_on_workers(study, baseline, record, places)
             run.finish_stage(stage, outcome)
         if "failed" in outcome:
+            failures[stage] = outcome["failed"]
             display.say(f"{'':<12} trial {record.number}: failed ({outcome['failed']})")
             continue
         accepted = keeps_budget(outcome, config)
@@ -131,6 +131,15 @@ def retrain_first_kept(
         tried.append({**outcome, "accepted": accepted})
         if accepted:
             return {**outcome, "plan": record.plan.to_json(), "tried": tried}
+    if not tried:
+        # None has said anything about its plan: a resumed run tries them again.
+        for stage in failures:
+            run.forget_stage(stage)
+        last = list(failures.values())[-1]
+        raise StudyError(
+            f"all {len(failures)} retrains failed; the last one: {last}; once that is mended carry "
+            f"on with --resume {shlex.quote(run.address)}"
+        )
     raise StudyError(
         f"none of the first {min(len(candidates), config.retrain_candidates)} candidates kept a "
         f"loss of {config.budget:g} on validation with its margin after the retrain; give more "

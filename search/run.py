@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search import interrupts
 from search.cli import command_parser, run_command
 from spaces.errors import (
     ConfigError,
@@ -108,6 +110,19 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
     return placed(build_config(file, overrides, flags))
 
 
+def check_files(arguments: argparse.Namespace, config: RunConfig) -> None:
+    """Raise ConfigError if a file of the task is missing where all workers are on this machine."""
+    if config.address is not None or "RAY_ADDRESS" in os.environ:
+        # Elsewhere they may have files of their own.
+        return
+    for name in TASK_FILES:
+        if getattr(arguments, name) and not Path(config.task_options[name]).exists():
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {shown(config.task_options[name])}: there is no such "
+                "file; give the path of one"
+            )
+
+
 def settings_from(arguments: argparse.Namespace) -> Any:
     """Return the RunConfig that the arguments of a study ask for."""
     flags: dict[str, Any] = {
@@ -116,13 +131,6 @@ def settings_from(arguments: argparse.Namespace) -> Any:
     if arguments.check_task:
         flags.setdefault("budget", 0.0)
     return config_from(arguments, flags)
-
-
-def comes_of_interrupt(error: BaseException | None) -> bool:
-    """Return whether an error is a Ctrl-C, or one that ending after a Ctrl-C ran into."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def config_of(address: str) -> RunConfig:
@@ -145,6 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
     if config is not None:
         from trainables.loading import resolve
 
+        check_files(arguments, config)
         resolve(config.task)
         if config.trackers:
             from search.trackers import check_trackers
@@ -170,25 +179,22 @@ def run(arguments: argparse.Namespace) -> int:
         config = changed(config, moved)
     else:
         folder = RunFolder.create(config, display.say)
+    interrupts.current.advice = folder.how_to_carry_on
     try:
         model = run_study(config, folder, display, dry=arguments.dry_run)
     except (StorageError, RunFolderError):
         # Nothing can be discarded where nothing can be written.
         raise
     except UserError:
-        folder.discard()
+        if interrupts.current.received is None:
+            folder.discard()
         raise
-    except (KeyboardInterrupt, Exception) as error:
-        if not comes_of_interrupt(error):
-            if isinstance(error, OSError):
-                # Of Ray's or Optuna's files: of a full disk they say neither where nor what next.
-                raise RunFolderError(
-                    f"run folder {folder.address}: {one_line(error)}; make room, then carry it on "
-                    f"with --resume {shlex.quote(folder.address)}"
-                ) from error
-            raise
-        display.say(f"interrupted; carry on with --resume {shlex.quote(folder.address)}")
-        return 130
+    except OSError as error:
+        # Of Ray's or Optuna's files: of a full disk they say neither where nor what next.
+        raise RunFolderError(
+            f"run folder {folder.address}: {one_line(error)}; make room, then carry it on "
+            f"with --resume {shlex.quote(folder.address)}"
+        ) from error
     finally:
         folder.release()
     if not arguments.dry_run:
@@ -197,7 +203,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return 0 for a delivered model, 1 if there is none, 2 for a mistake of the user."""
+    """Return 0 for a delivered model, 1 if there is none, 2 for a mistake of the user, and what
+    shells know Ctrl-C and SIGTERM by."""
     return run_command(build_parser, run, argv)
 
 

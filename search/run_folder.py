@@ -15,15 +15,16 @@ import yaml
 from filelock import FileLock, Timeout
 
 from clusters.files import SharedFiles
-from clusters.owner import Ownership
+from clusters.owner import OWNER, Ownership
 from clusters.storage import Storage, is_uri, join
 from search.config import RunConfig, build_config, parse_config, read_config_file
-from search.folder import Folder
+from search.folder import Folder, empty_folder
 from search.run_copy import STAGES, copy_run, make_folder, node_name
 from search.stage_shapes import MANIFEST_SHAPE, PLAN_SHAPE, check_stages, read_json, stage_shape
+from search.store import SCHEMAS
 from spaces.errors import ConfigError, RunFolderError
 from trainables.node import OneFolder, RunFiles
-from trainables.settings import node_cache, user_path
+from trainables.settings import BASELINE, INPUTS, MODEL, node_cache, user_path
 from trainables.whole_file import write_whole
 
 CONFIG = "config.yaml"
@@ -32,6 +33,8 @@ MANIFEST = "manifest.json"
 PLAN = "plan.json"
 JOURNAL = "optuna.journal"
 MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
+GAVE_UP = "gave_up"
+"""The stage that says why a run ended without a model."""
 RAY = "ray"
 """What Ray Tune and Ray Train keep while they work; deleted when a run is finished."""
 STAGES_FORMAT = 3
@@ -91,6 +94,12 @@ class RunFolder:
         storage = self.folder.storage
         return storage.uri if storage is not None else str(self.path)
 
+    def how_to_carry_on(self) -> str:
+        """Return what to do with a run that was interrupted at this moment."""
+        if self.finished:
+            return f"its model is delivered, in {join(self.address, MODEL)}"
+        return f"carry on with --resume {shlex.quote(self.address)}"
+
     @property
     def node_path(self) -> str:
         """Where the run's files are on a node, as `TrialSettings.run_folder`."""
@@ -107,18 +116,25 @@ class RunFolder:
     def create(cls, config: RunConfig, say: Callable[[str], None] | None = None) -> RunFolder:
         """Return a new run folder with the configuration in it.
 
-        Raises RunFolderError if it cannot be made, or already holds a run.
+        Raises RunFolderError if it cannot be made, or holds anything.
         """
         if config.storage is not None:
             folder = cls._make_on_storage(config, say)
         else:
             folder = cls._make(config, "runs")
-        if folder._holds_a_run():
+        held = folder._held()
+        if held:
             folder.release()
             raise RunFolderError(
                 f"run folder {folder.address}: holds a run already; carry it on with --resume "
                 f"{shlex.quote(folder.address)}, or name another with --out"
+                if CONFIG in held
+                # What lies there could be taken for the run's own, a model even be delivered.
+                else f"run folder {folder.address}: is not empty ({held[0]} is there); name "
+                "another with --out"
             )
+        if folder.folder.storage is not None:
+            empty_folder(folder.path)
         folder.finish_stage("format", STAGES_FORMAT)
         folder.keep_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
         return folder
@@ -131,10 +147,13 @@ class RunFolder:
         """
         if config.storage is not None:
             raise ConfigError("storage is for a search; leave it out, and name a folder with --out")
-        path = user_path(config.out) if config.out else None
-        if path is not None and path.is_dir() and any(path.iterdir()):
-            raise RunFolderError(f"folder {path}: is not empty; name another with --out")
         folder = cls._make(config, "applied")
+        held = folder._held()
+        if held:
+            folder.release()
+            raise RunFolderError(
+                f"folder {folder.path}: is not empty ({held[0]} is there); name another with --out"
+            )
         folder.keep_text(PLAIN_CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
         return folder
 
@@ -263,16 +282,22 @@ class RunFolder:
         note = self._owner_note
         return f" ({note.read_text()})" if note.is_file() else ""
 
-    def _holds_a_run(self) -> bool:
+    def _held(self) -> list[str]:
+        """Return the names of what the folder holds, beyond what says who works in it."""
         storage = self.folder.storage
         if storage is not None:
-            return storage.read(CONFIG) is not None
-        return (self.path / CONFIG).exists()
+            return [name for name in storage.names() if name != OWNER]
+        names = sorted(path.name for path in self.path.iterdir())
+        # Hidden files are a file system's, or our own lock; a disk of its own has lost+found.
+        return [name for name in names if not name.startswith(".") and name != "lost+found"]
 
     def discard(self) -> None:
         """Forget a run that ended before it had anything: the folder can then be used again."""
         if self.stage("baseline") is None:
-            self.folder.drop(CONFIG)
+            for name in (CONFIG, PLAIN_CONFIG):
+                self.folder.drop(name)
+            for name in (STAGES, *SCHEMAS, BASELINE, INPUTS, RAY):
+                self.forget(name)
 
     def release(self) -> None:
         if self._ownership is not None:
@@ -320,6 +345,10 @@ class RunFolder:
         names = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.json")]
         found = {name.as_posix(): self.stage(name.as_posix()) for name in sorted(names)}
         check_stages(folder, found)
+
+    def forget_stage(self, name: str) -> None:
+        """Have a resumed run do a stage again whose outcome was of no use."""
+        self.folder.drop(f"{STAGES}/{name}.json")
 
     def finish_stage(self, name: str, outcome: Any) -> None:
         """Keep what a stage found: a resumed run does not repeat it."""

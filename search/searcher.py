@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -77,14 +77,18 @@ class PlanSearcher(Searcher):
         *,
         trials: int | None = None,
         retries: int = 0,
+        again: Collection[Plan] = (),
     ) -> None:
         """`trials` is how many to finish, those of before among them; None for as many as are
-        asked for. `retries` is how often a plan is begun anew when its worker is lost."""
+        asked for. `retries` is how often a plan is begun anew when its worker is lost.
+        Plans in `again` failed before, and may be tried as if they had not been."""
         super().__init__()
         self._encoding = encoding
         self._ledger = ledger
         self._stop_reasons = stop_reasons if stop_reasons is not None else {}
-        self._seen = {record.plan: record for record in ledger.records.values()}
+        self._seen = {
+            record.plan: record for record in ledger.records.values() if record.plan not in again
+        }
         self._running: dict[str, RunningTrial] = {}
         self._trials = trials
         self._retries = retries
@@ -103,7 +107,7 @@ class PlanSearcher(Searcher):
         self._open_journal()
         asked = {trial.user_attrs.get(PLANNED) for trial in self.optuna_trials}
         for plan in warm_starts:
-            if plan not in self._seen and plan_text(plan) not in asked:
+            if plan not in self._seen and (plan in again or plan_text(plan) not in asked):
                 self._enqueue(plan, "warm_start")
         self._waiting = sum(t.state is TrialState.WAITING for t in self.optuna_trials)
 

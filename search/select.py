@@ -111,6 +111,7 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     ledger = Ledger.load(Store(run.folder), config.budget, space.groups, read_layers(baseline))
     if ledger.damage is not None:
         display.say(f"{'tables':<12} {ledger.damage}")
+    # Before Ray starts: a wish that nothing fulfils needs none.
     candidates = choose(ledger, wish, baseline["latency_ms"])
     with cluster_of(config, display) as cluster:
         study = StudyContext.of(config, run, cluster, display)

@@ -44,6 +44,12 @@ class ReasonFile(TypedDict):
 
 
 @with_config(OPEN)
+class ChanceFile(TypedDict):
+    metric: float
+    reached: bool
+
+
+@with_config(OPEN)
 class BaselineFile(TypedDict):
     metric_name: str
     maximize: bool
@@ -57,6 +63,8 @@ class BaselineFile(TypedDict):
     inputs: list[dict[str, Any]]
     train_s: float
     evaluate_s: float
+    chance: NotRequired[ChanceFile | None]
+    first_batch: NotRequired[str | None]
 
 
 @with_config(OPEN)
@@ -141,6 +149,7 @@ MANIFEST_SHAPE: TypeAdapter[Any] = TypeAdapter(ManifestFile)
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "format": TypeAdapter(int),
     "seconds": TypeAdapter(dict[str, float]),
+    "gave_up": TypeAdapter(str),
     "inputs": TypeAdapter(dict[str, str]),
     "baseline": TypeAdapter(BaselineFile),
     "sensitivity": TypeAdapter(dict[str, list[tuple[float, float]]]),

@@ -13,7 +13,10 @@ from typing import Any
 from clusters.connect import Cluster
 from clusters.storage import join
 from search.advice import (
+    as_timed,
+    batch_hint,
     budget_in_numbers,
+    chance_warning,
     estimate,
     minutes,
     next_steps,
@@ -26,11 +29,12 @@ from search.deliver import deliver
 from search.findings import read_findings
 from search.ledger import Ledger
 from search.manifest import Manifest
+from search.needs import workers_of_retrain
 from search.places import check_nodes
 from search.progress import Display, trial_table
 from search.report import PAGE, PICTURES, write_report
-from search.retrain import places_of_retrain, retrain_winner
-from search.run_folder import JOURNAL, RAY, RunFolder, run_once
+from search.retrain import retrain_winner
+from search.run_folder import GAVE_UP, JOURNAL, RAY, RunFolder, run_once
 from search.stage_values import build_space, read_layers
 from search.surveys import study_latency, study_references, study_sensitivity
 from search.tuning import room, search_plans
@@ -59,7 +63,10 @@ def study_baseline(study: StudyContext) -> dict[str, Any]:
     def compute() -> dict[str, Any]:
         settings = study.settings
         baseline: dict[str, Any] = call_worker(
-            baseline_job, settings, study.node, **study.placement(timed=True)
+            study.display,
+            "baseline",
+            *(baseline_job, settings, study.node),
+            **study.placement(timed=True),
         )
         row = {
             "stage": "baseline",
@@ -94,34 +101,47 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
         # A single node that is about to measure the baseline loads the task for that anyway.
         if cluster.nodes > 1 or run.stage("baseline") is not None:
             check_nodes(study.settings, study.node, display)
-        baseline, space, encoding, first = prepare(study)
-        ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
-        if ledger.damage is not None:
-            display.say(f"{'tables':<12} {ledger.damage}")
-        say_estimate(study, baseline, len(ledger.records))
-        if dry:
-            display.say("nothing was searched yet")
-            say_next(display, run, finished=False)
-            return run.address
+        run.forget_stage(GAVE_UP)
         try:
-            with timed(
-                study, "search", f"{config.trials} plans within a loss of {config.budget:g}"
-            ):
-                repeats = search_plans(study, baseline, encoding, first, ledger)
-            with timed(study, "retrain", "the fastest feasible plans in full, until one keeps it"):
-                winner = retrain_winner(study, baseline, ledger)
-            with timed(study, "deliver", "time both, read the test split once, write the manifest"):
-                manifest = deliver(study, baseline, ledger, winner, repeats)
-        except StudyError:
-            # The page shows why nothing was found.
+            found = run_stages(study, dry)
+        except StudyError as error:
+            # The page shows why there is no model.
+            run.finish_stage(GAVE_UP, str(error))
             report_run(run, display)
             raise
+    if found is None:
+        display.say("nothing was searched yet")
+        say_next(display, run, finished=False)
+        return run.address
+    ledger, winner, manifest = found
     run.forget(RAY)
-    display.console.print(trial_table(ledger.front(), config.budget, "\nPareto front on val"))
+    timed_with = as_timed(config.latency_batch, config.threads)
+    display.console.print(
+        trial_table(ledger.front(), config.budget, f"\nPareto front on val, {timed_with}")
+    )
     say_result(display, config, ledger, winner["trial"], manifest)
     report_run(run, display)
     say_next(display, run, finished=True)
     return join(run.address, MODEL)
+
+
+def run_stages(study: StudyContext, dry: bool) -> tuple[Ledger, dict[str, Any], Manifest] | None:
+    """Return the trials, the winner and its manifest; None if `dry`. Raises StudyError."""
+    config = study.config
+    baseline, space, encoding, first = prepare(study)
+    ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
+    if ledger.damage is not None:
+        study.display.say(f"{'tables':<12} {ledger.damage}")
+    say_estimate(study, baseline, len(ledger.records) - len(ledger.in_vain()))
+    if dry:
+        return None
+    with timed(study, "search", f"{config.trials} plans within a loss of {config.budget:g}"):
+        repeats = search_plans(study, baseline, encoding, first, ledger)
+    with timed(study, "retrain", "the fastest feasible plans in full, until one keeps it"):
+        winner = retrain_winner(study, baseline, ledger)
+    with timed(study, "deliver", "time both, read the test split once, write the manifest"):
+        manifest = deliver(study, baseline, ledger, winner, repeats)
+    return ledger, winner, manifest
 
 
 def report_run(run: RunFolder, display: Display) -> None:
@@ -137,7 +157,9 @@ def say_estimate(study: StudyContext, baseline: dict[str, Any], done: int) -> No
     """Say how long what is left of a search will take, more or less."""
     config, places = study.config, room(study)
     left = config.trials - done
-    guess = estimate(config, baseline, left, places, places_of_retrain(study))
+    guess = estimate(
+        config, baseline, left, places, workers_of_retrain(config, study.cluster.now())
+    )
     study.display.say(f"{'ahead':<12} {guess.in_words(left, places)}")
 
 
@@ -152,7 +174,8 @@ def say_first_guess(study: StudyContext, baseline: dict[str, Any]) -> None:
     """Say how long all of it will take, as soon as the model's own pace is known."""
     config, places = study.config, room(study)
     surveys = survey_seconds(config, baseline, len(baseline["groups"]), places)
-    guess = estimate(config, baseline, config.trials, places, places_of_retrain(study))
+    workers = workers_of_retrain(config, study.cluster.now())
+    guess = estimate(config, baseline, config.trials, places, workers)
     total = minutes(surveys + guess.search_s + guess.retrain_s)
     study.display.say(
         f"{'ahead':<12} about {total} in all; a first guess, for no plan has been trained yet"
@@ -195,7 +218,11 @@ def prepare(
         f"{baseline['latency_ms']:.2f} ms a batch of {settings.latency_batch}, "
         f"{baseline['size_bytes'] / 1e3:,.0f} kB, {len(baseline['groups'])} pruning groups"
     )
+    display.say(f"{'':<12} {batch_hint(settings.latency_batch, settings.threads)}")
     display.say(f"{'':<12} {budget_in_numbers(baseline, config.budget)}")
+    warning = chance_warning(baseline)
+    if warning is not None:
+        display.say(f"{'':<12} {warning}")
     if study.run.stage("latency") is None:
         say_first_guess(study, baseline)
     for left_out in baseline["left_out"]:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import ray
-
 from search.context import StudyContext
 from search.progress import Display
 from search.run_folder import run_once
@@ -19,7 +17,7 @@ from search.stage_values import (
     those_timed,
     with_references,
 )
-from search.workers import call_worker, fetch
+from search.workers import call_worker, each_result
 from spaces.errors import StudyError
 from spaces.heuristics import Sensitivities, uniform
 from spaces.latency_model import plans_to_time
@@ -49,33 +47,27 @@ def study_sensitivity(study: StudyContext, baseline: dict[str, Any], space: Spac
     """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
 
     def compute() -> dict[str, list[tuple[float, float]]]:
-        remote = ray.remote(**study.placement(timed=False))(sensitivity_job)
         points = study.config.sensitivity_points
-        waiting = {
-            remote.remote(
+        told = {
+            group.name: (
                 study.settings,
                 baseline,
                 study.node,
                 group.name,
                 sensitivity_ratios(space, group, points),
-            ): group.name
+            )
             for group in space.groups
         }
         curves: dict[str, list[tuple[float, float]]] = {}
         from_cache = 0
-        with study.display.bar("groups", len(waiting)) as advance:
-            while waiting:
-                done, _ = ray.wait(list(waiting), num_returns=1)
-                group = waiting.pop(done[0])
-                rows, cached = fetch(done[0])
-                from_cache += cached
-                study.store.write("sensitivity", group.replace("/", "_"), rows)
-                curves[group] = [
-                    (row["ratio"], row["metric_loss"])
-                    for row in rows
-                    if row["metric_loss"] is not None
-                ]
-                advance()
+        for group, (rows, cached) in each_result(
+            study.display, "groups", sensitivity_job, told, study.placement(timed=False)
+        ):
+            from_cache += cached
+            study.store.write("sensitivity", group.replace("/", "_"), rows)
+            curves[group] = [
+                (row["ratio"], row["metric_loss"]) for row in rows if row["metric_loss"] is not None
+            ]
         study.display.say(
             f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache"
         )
@@ -142,12 +134,13 @@ def study_references(
 
     def compute() -> list[dict[str, Any]]:
         plans = [plan.to_json() for plan in reference_plans(space)]
-        with study.display.waiting(f"{len(plans)} models"):
-            rows: list[dict[str, Any]] = call_worker(
-                reference_job,
-                *(study.settings, baseline, study.node, plans),
-                **timing_options(study, baseline),
-            )
+        rows: list[dict[str, Any]] = call_worker(
+            study.display,
+            f"{len(plans)} models",
+            reference_job,
+            *(study.settings, baseline, study.node, plans),
+            **timing_options(study, baseline),
+        )
         _say_untimed(rows, study.display)
         table = [
             {
@@ -168,6 +161,7 @@ def study_references(
     kept = drop_untimed(space, rows)
     dropped = ", ".join(c.value for c in space.choices if c not in kept.choices)
     if not kept.choices:
+        study.run.forget_stage("references")
         raise StudyError(
             f"choices {dropped}: no model could be timed, {rows[0]['reason']}; "
             "mend that, or add float"
@@ -200,13 +194,13 @@ def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -
             )
             if plan not in dict(known)
         ]
-        remote = ray.remote(**timing_options(study, baseline, config.threads))(latency_job)
-        waiting = [
-            remote.remote(study.settings, baseline, study.node, plans[start::TASKS])
+        told = {
+            str(start): (study.settings, baseline, study.node, plans[start::TASKS])
             for start in range(min(TASKS, len(plans)))
-        ]
-        with study.display.waiting(f"{len(plans)} shapes"):
-            found = [row for reference in waiting for row in fetch(reference)]
+        }
+        options = timing_options(study, baseline, config.threads)
+        parts = dict(each_result(study.display, "parts", latency_job, told, options))
+        found = [row for start in told for row in parts[start]]
         _say_untimed(found, study.display)
         rows = those_timed(found)
         table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]

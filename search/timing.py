@@ -9,42 +9,70 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from search.advice import as_timed
 from search.cli import command_parser, run_command, whole
 from search.delivered import open_delivered
 from trainables.jobs import timing_job
+from trainables.latency import RunTimes
 from trainables.task_folder import current_folder_kept
 
 
-def time_run(run: str, batch: int, threads: int, warmup: int, runs: int) -> tuple[float, float]:
-    """Return the mean milliseconds a batch of the baseline and of the delivered model.
+@dataclass(frozen=True)
+class Timing:
+    """The unpruned model and the delivered one, at one batch."""
 
-    Raises RunFolderError for a run without both.
+    batch: int
+    threads: int
+    before: RunTimes
+    after: RunTimes
+
+    def in_words(self) -> str:
+        return (
+            f"{as_timed(self.batch, self.threads)}: {self.before.mean_ms:.2f} "
+            f"(± {self.before.spread_ms:.2f}) to {self.after.mean_ms:.2f} "
+            f"(± {self.after.spread_ms:.2f}) ms, "
+            f"{self.before.mean_ms / self.after.mean_ms:.2f}x faster"
+        )
+
+
+def time_run(
+    run: str, batch: int | None, threads: int | None, warmup: int, runs: int
+) -> list[Timing]:
+    """Return the times at one batch; at the run's own and of single samples if none is given.
+
+    Raises RunFolderError for a run without both models.
     """
     found = open_delivered(run)
-    settings = replace(found.settings, latency_batch=batch, threads=threads)
-    with current_folder_kept():
-        before, after = timing_job(settings, found.files, found.plan, found.models, warmup, runs)
-    return before, after
+    threads = threads or found.settings.threads
+    batches = [batch] if batch is not None else sorted({1, found.settings.latency_batch})
+    timings = []
+    for size in batches:
+        settings = replace(found.settings, latency_batch=size, threads=threads)
+        with current_folder_kept():
+            before, after = timing_job(
+                settings, found.files, found.plan, found.models, warmup, runs
+            )
+        timings.append(Timing(size, threads, before, after))
+    return timings
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("timing", __doc__)
     parser.add_argument("run", help="the run's folder, or its URI")
-    parser.add_argument("--batch", type=whole(1), default=1, help="samples a run (1)")
-    parser.add_argument("--threads", type=whole(1), default=1, help="of the engine (1)")
+    parser.add_argument("--batch", type=whole(1), help="samples a run (1, and the run's own)")
+    parser.add_argument("--threads", type=whole(1), help="of the engine (the run's)")
     parser.add_argument("--warmup", type=whole(0), default=10, help="runs that do not count (10)")
     parser.add_argument("--runs", type=whole(1), default=50, help="runs that do (50)")
     return parser
 
 
 def run(given: argparse.Namespace) -> int:
-    before, after = time_run(given.run, given.batch, given.threads, given.warmup, given.runs)
-    print(
-        f"mean of {given.runs} runs after {given.warmup}, batch {given.batch}, "
-        f"{given.threads} threads: {before:.2f} to {after:.2f} ms ({before / after:.2f}x)"
-    )
+    timings = time_run(given.run, given.batch, given.threads, given.warmup, given.runs)
+    print(f"mean (± standard deviation) of {given.runs} runs after {given.warmup}:")
+    for timing in timings:
+        print(timing.in_words())
     return 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clusters.storage import is_uri
+from clusters.waiting import Awaited, said_while
 from search.cli import command_parser, run_command
 from search.delivered import open_delivered
 from trainables.jobs import onnx_job
@@ -27,7 +28,10 @@ def to_onnx(run: str, target: Path | None = None) -> Path:
     default = Path(FILE) if is_uri(run) else found.folder / FILE
     file = (target or default).absolute()
     model = str(found.folder / MODEL)
-    with current_folder_kept():
+    with (
+        current_folder_kept(),
+        said_while(Awaited("conversion"), lambda line: print(line, file=sys.stderr)),
+    ):
         done = onnx_job(found.settings, found.files, found.plan, model, str(file))
     print(
         f"{file}: {done['size_bytes'] / 1e3:,.0f} kB, outputs within {done['difference']:.1%} of "

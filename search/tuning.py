@@ -9,9 +9,14 @@ from typing import Any
 from ray import tune
 from ray.tune.utils.log import Verbosity
 
+from clusters.resources import Resources
+from clusters.waiting import Awaited, said_while
+from search.advice import estimate
 from search.context import StudyContext
 from search.ledger import Ledger
+from search.needs import asked_by_trial
 from search.outcomes import OutcomeCallback
+from search.overdue import TrialWatch
 from search.run_folder import JOURNAL, RAY
 from search.searcher import PlanSearcher
 from search.stopping import BudgetScheduler
@@ -32,12 +37,18 @@ def room(study: StudyContext) -> int:
     return config.concurrency or places
 
 
+def _tunes_names(asked: Resources) -> dict[str, float]:
+    """Return resources as Ray Tune names them: "cpu" and "gpu" of any node, others as they are."""
+    return {name.lower() if name in ("CPU", "GPU") else name: v for name, v in asked.items()}
+
+
 def _tune(
     study: StudyContext,
     baseline: dict[str, Any],
     searcher: PlanSearcher,
     scheduler: BudgetScheduler,
     ledger: Ledger,
+    watch: TrialWatch,
     trainable: type[tune.Trainable],
 ) -> None:
     """Run trials until the searcher has no more to suggest."""
@@ -45,7 +56,7 @@ def _tune(
         trainable, settings=study.settings, baseline=baseline, node=study.node
     )
     tuner = tune.Tuner(
-        tune.with_resources(told, study.trial_resources),
+        tune.with_resources(told, _tunes_names(asked_by_trial(study.config))),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -60,7 +71,9 @@ def _tune(
             name="tune",
             storage_path=str(study.run.path / RAY),
             callbacks=[
-                OutcomeCallback(searcher),
+                # First: who asks for an error asks it for the reason.
+                watch,
+                OutcomeCallback(searcher, watch.reasons),
                 MetricsCallback(ledger),
                 *tracker_callbacks(study.config.trackers, ledger, study.run.path),
             ],
@@ -70,7 +83,14 @@ def _tune(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    display = study.display
+    with said_while(
+        Awaited("search", asked_by_trial(study.config)),
+        display.say_below,
+        quiet=display.console.is_terminal,
+        running=watch.in_words,
+    ):
+        tuner.fit()
 
 
 def search_plans(
@@ -83,11 +103,15 @@ def search_plans(
 ) -> int:
     """Try plans until `config.trials` are finished; return how many suggestions were repeats.
 
+    Where all failed before, as many are tried again.
+
     `trainable` is Ray's side of a trial, given the study's settings, baseline and node. Raises
     StudyError if every trial failed.
     """
     config, run = study.config, study.run
     scheduler = BudgetScheduler(ledger, config.max_latency_ratio)
+    in_vain = ledger.in_vain()
+    trials = config.trials + len(in_vain)
     searcher = PlanSearcher(
         encoding,
         ledger,
@@ -95,27 +119,31 @@ def search_plans(
         config.seed,
         warm_starts,
         scheduler.reasons,
-        trials=config.trials,
+        trials=trials,
         retries=config.retries,
+        again=[record.plan for record in in_vain],
     )
     if searcher.rebuilt:
         study.display.say(
             f"{'journal':<12} Optuna's was damaged: made again from the tables, the old one is "
             f"beside it as {JOURNAL}.damaged"
         )
-    with study.display.trials(ledger, config.trials):
-        while len(ledger.records) < config.trials and not searcher.exhausted:
+    expected_s = estimate(config, baseline, config.trials, 1, 1).trial_s
+    watch = TrialWatch(ledger, expected_s, config.trial_limit_s)
+    with study.display.trials(ledger, trials):
+        while len(ledger.records) < trials and not searcher.exhausted:
             before = len(ledger.records)
-            _tune(study, baseline, searcher, scheduler, ledger, trainable)
+            _tune(study, baseline, searcher, scheduler, ledger, watch, trainable)
             if len(ledger.records) == before and not searcher.exhausted:
                 raise StudyError(
                     "Ray Tune ended without a finished trial; the run can be carried on with "
                     f"--resume {shlex.quote(run.address)}"
                 )
-    failed = ledger.failed()
-    if failed and len(failed) == len(ledger.records):
+    failed = ledger.in_vain()
+    if failed:
         raise StudyError(
             f"all {len(failed)} trials failed; trial {failed[-1].number}: "
-            f"{failed[-1].result.reason}"
+            f"{failed[-1].result.reason}; once that is mended --resume "
+            f"{shlex.quote(run.address)} tries as many again"
         )
     return searcher.repeats

@@ -19,6 +19,9 @@ from spaces.space import QUANTIZATION, CategoricalParameter, Parameter, RealPara
 
 LOSS = "loss_target"
 
+# Shares are of the budget, or of this relative loss where the budget is smaller: plans that are
+# predicted to lose this little may lose nothing, and a share of nothing tells no two plans apart.
+LEAST_SCALE = 0.01
 # A target of 1 is this share of the budget: the model may predict too much.
 TOP = 2.0
 # Shares of the budget that the first plans are predicted to lose.
@@ -64,6 +67,7 @@ class Planner:
     ) -> None:
         self.space = space
         self.budget = budget
+        self._scale = max(budget, LEAST_SCALE)
         self._costs = LayerCosts(layers, space.groups)
         self._curves = Curves(space.groups, sensitivities)
         self._levels = [
@@ -132,16 +136,16 @@ class Planner:
 
     def _loss_error(self, recent: Sequence[tuple[Known, Array]]) -> float:
         """Return the standard deviation of measured losses from predicted ones, near the budget."""
-        near = [(t, row) for t, row in recent if t.metric_loss <= NEAR * self.budget]
+        near = [(t, row) for t, row in recent if t.metric_loss <= NEAR * self._scale]
         if not near:
-            return FIRST_ERROR * self.budget
+            return FIRST_ERROR * self._scale
         predicted = self._loss.predict(
             np.array([row for _, row in near]), [trial.plan.quantization for trial, _ in near]
         )
         errors = predicted - np.array([trial.metric_loss for trial, _ in near])
         # The one that is not there, as long as there are few.
-        spread = (np.sum(errors**2) + (FIRST_ERROR * self.budget) ** 2) / (len(near) + 1)
-        return max(float(np.sqrt(spread)), LEAST_ERROR * self.budget)
+        spread = (np.sum(errors**2) + (FIRST_ERROR * self._scale) ** 2) / (len(near) + 1)
+        return max(float(np.sqrt(spread)), LEAST_ERROR * self._scale)
 
     def _promise(self, losses: Array, latencies: Array, error: float) -> Array:
         """Return what plans promise: how much faster than the fastest within the budget, times
@@ -197,14 +201,14 @@ class Planner:
     def decode(self, flat: Mapping[str, Value]) -> Plan:
         """Return the fastest plan predicted to lose no more than the numbers say."""
         self._refresh()
-        target = float(flat[LOSS]) * TOP * self.budget
+        target = float(flat[LOSS]) * TOP * self._scale
         return self._fastest(QuantizationChoice(flat[QUANTIZATION]), target)
 
     def encode(self, plan: Plan) -> dict[str, Value]:
         """Return numbers whose plan is near to this one: its own predicted loss as the target."""
         loss = float(self.predict([plan])[0][0])
         return {
-            LOSS: float(np.clip(loss / (TOP * self.budget), 0.0, 1.0)),
+            LOSS: float(np.clip(loss / (TOP * self._scale), 0.0, 1.0)),
             QUANTIZATION: plan.quantization.value,
         }
 
@@ -225,7 +229,7 @@ class Planner:
         self._refresh()
         if not self._optima:
             plans = (
-                self._fastest(choice, share * self.budget)
+                self._fastest(choice, share * self._scale)
                 for choice in self.space.choices
                 for share in OPTIMUM_SHARES
             )

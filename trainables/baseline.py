@@ -22,9 +22,11 @@ from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.latency import FULL, NoLease, time_in_turn
+from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.references import Reference
 from trainables.settings import TrialSettings
+from trainables.soundness import Chance, Sight, check_order, compare_with_chance
 from trainables.task import ModelInput, Split, Task
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
@@ -56,13 +58,19 @@ class Baseline:
     """Wall seconds that training takes a sample, unpruned, in float."""
     evaluate_s: float
     """Wall seconds of one evaluation on validation."""
+    chance: Chance | None = None
+    """How a model does that ignores its inputs; None if nobody can say."""
+    first_batch: str | None = None
+    """Digest of the first batch of validation: its samples are compared one by one."""
     references: tuple[Reference, ...] = ()
     """What candidates are timed beside; measured after the rest."""
     remarks: tuple[str, ...] = ()
     """What the task and its weights say of themselves, a line each."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "references": [item.to_json() for item in self.references]}
+        found = {**asdict(self), "references": [item.to_json() for item in self.references]}
+        plain: dict[str, Any] = _plain(found)
+        return plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Baseline:
@@ -77,10 +85,20 @@ class Baseline:
                 "layers": tuple(Layer(**item) for item in value["layers"]),
                 "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
                 "inputs": tuple(ModelInput.from_json(item) for item in value["inputs"]),
+                "chance": Chance(**value["chance"]) if value.get("chance") else None,
                 "references": tuple(Reference.from_json(item) for item in value["references"]),
                 "remarks": tuple(value.get("remarks", ())),
             }
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: a task may name sizes and scales as numpy's numbers."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
 def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
@@ -117,25 +135,35 @@ def available_choices(kind: EngineKind = "onednn") -> tuple[QuantizationChoice, 
 def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     """Return the baseline's figures; its export and statistics stay in the run folder.
 
-    Raises TaskError if the unpruned model cannot be exported or has no metric to lose.
+    Raises TaskError if the unpruned model cannot be exported or has no metric to lose, or if the
+    data are not there, or not the same each time.
     """
-    folder = settings.baseline_folder
+    # Before anything is paid for: the test split is read when all else is done.
+    first_batch, _ = (check_order(task, split, settings.eval_batch) for split in ("val", "test"))
+    folder, sight = settings.baseline_folder, Sight()
     model = new_model(task)
     weights = fingerprint(model_weights(model))
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
         start = time.monotonic()
-        statistics = evaluate(engine.run, task, "val", settings.eval_batch)
+        statistics = evaluate(engine.run, task, "val", settings.eval_batch, see=sight)
         evaluate_s = time.monotonic() - start
         train_s = training_pace(model, task, settings)
     except TrialError as error:
         raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error
-    metric = task.metric.aggregate(statistics)
+    metric = metric_value(task.metric, statistics)
     if metric == 0 or not np.isfinite(metric):
         raise TaskError(
             f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
             "a budget is relative to it, so it must be a number other than 0; load trained weights"
         )
+    if not sight.varies:
+        raise TaskError(
+            f"task {settings.task!r}: the unpruned model's outputs are the same whatever its "
+            "inputs; load trained weights"
+        )
+    ignorant = sight.again(task, "val", settings.eval_batch)
+    chance = None if ignorant is None else compare_with_chance(task, statistics, ignorant)
     np.save(folder / STATISTICS_FILE, statistics)
     inputs = first_samples(task, settings.latency_batch)
     survey = survey_groups(
@@ -148,7 +176,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), FULL)))
     return Baseline(
         metric_name=task.metric.name,
-        maximize=task.metric.maximize,
+        maximize=bool(task.metric.maximize),
         metric=metric,
         latency_ms=latency_ms,
         size_bytes=size_bytes(folder),
@@ -160,6 +188,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         inputs=tuple(task.inputs),
         train_s=train_s,
         evaluate_s=evaluate_s,
+        chance=chance,
+        first_batch=first_batch,
     )
 
 

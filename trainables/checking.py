@@ -18,9 +18,11 @@ from trainables.compression.proof import task_samples
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.evaluation import eager, evaluate
 from trainables.loading import load_task
+from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.remarks import collected
 from trainables.settings import TrialSettings
+from trainables.soundness import Sight, compare_with_chance
 from trainables.task import SPLITS, Batch, Split, Task
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
@@ -56,6 +58,7 @@ def _check_batch(batch: Any, task: Task, where: str) -> None:
         len(batch.inputs) == len(task.inputs),
         f"{where} yields {len(batch.inputs)} inputs, `inputs` names {len(task.inputs)}",
     )
+    _need(len(batch.inputs[0]) > 0, f"{where} yields a batch without a sample")
     for array, spec in zip(batch.inputs, task.inputs, strict=True):
         _need(
             isinstance(array, np.ndarray) and str(array.dtype) == spec.dtype,
@@ -135,15 +138,18 @@ def _check_metric(task: Task) -> str:
         len(statistics) == len(batch.inputs[0]),
         f"sample_statistics gives {len(statistics)} entries for {len(batch.inputs[0])} samples",
     )
-    value = metric.aggregate(statistics)
-    _need(
-        isinstance(value, float) and bool(np.isfinite(value)),
-        f"aggregate gives {value!r}, a finite float is expected",
-    )
-    whole = metric.aggregate(evaluate(run, task, "val", 250))
+    value = metric_value(metric, statistics)
+    _need(bool(np.isfinite(value)), f"aggregate gives {value!r}, a finite number is expected")
+    sight = Sight()
+    rows = evaluate(run, task, "val", 250, see=sight)
+    whole = metric_value(metric, rows)
     _need(whole != 0, f"{metric.name} of the trained model on val is 0: no loss is relative to it")
+    _need(sight.varies, "the model's outputs are the same whatever its inputs; load its weights")
+    ignorant = sight.again(task, "val", 250)
+    chance = None if ignorant is None else compare_with_chance(task, rows, ignorant)
+    mind = f"; {chance.in_words(metric.name, whole)}" if chance and chance.reached else ""
     direction = "higher" if metric.maximize else "lower"
-    return f"{metric.name} {whole:.4f} on val, {direction} is better"
+    return f"{metric.name} {whole:.4f} on val, {direction} is better{mind}"
 
 
 def _check_loss(task: Task) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import paddle
 
-from spaces.errors import TrialError
+from spaces.errors import TaskError, TrialError
 from spaces.plan import Plan, QuantizationChoice
 from trainables import gpu
 from trainables.baseline import Baseline, load_engine, load_statistics
@@ -19,9 +19,10 @@ from trainables.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
 from trainables.latency import Effort, LatencyReading, read_latency, time_in_turn
 from trainables.loading import study_task
-from trainables.metrics import loss_standard_error, relative_loss
+from trainables.metrics import loss_standard_error, metric_value, relative_loss
 from trainables.node import Node
 from trainables.settings import BASELINE, TrialSettings, reference_name
+from trainables.soundness import first_digest
 from trainables.task import Measurement
 from trainables.training import Trainer
 
@@ -53,6 +54,11 @@ class TrialContext:
         self.files = node.files
         self.files.fetch(settings.folder, BASELINE)
         self.task = study_task(settings, node.files)
+        if baseline.first_batch not in (None, first_digest(self.task, "val", settings.eval_batch)):
+            raise TaskError(
+                f"task {self.task.name!r}: eval_batches('val', ...) yields other inputs in another "
+                "process; sort what comes from sets and folders, and seed what is drawn"
+            )
         self.baseline_engine = load_engine(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
@@ -73,7 +79,7 @@ class TrialContext:
         Raises TrialError if the outputs or the metric are not finite numbers.
         """
         statistics = evaluate(run, self.task, "val", self.settings.eval_batch, self.lease.shared)
-        metric = self.task.metric.aggregate(statistics)
+        metric = metric_value(self.task.metric, statistics)
         if not np.isfinite(metric):
             raise TrialError(f"{self.task.metric.name} on val is {metric}")
         return Measurement(

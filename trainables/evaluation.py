@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 
 from spaces.errors import TrialError
-from trainables.task import Split, Task
+from trainables.task import Batch, Split, Task
 from trainables.training import StepGuard, predict
 
 Predict = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
@@ -22,11 +22,17 @@ def eager(model: paddle.nn.Layer) -> Predict:
 
 
 def evaluate(
-    run: Predict, task: Task, split: Split, batch_size: int, guard: StepGuard = nullcontext
+    run: Predict,
+    task: Task,
+    split: Split,
+    batch_size: int,
+    guard: StepGuard = nullcontext,
+    see: Callable[[Batch, Sequence[np.ndarray]], None] = lambda batch, outputs: None,
 ) -> np.ndarray:
     """Return the metric's statistics, samples of the split along axis 0.
 
-    Each batch runs inside `guard`, so that a latency probe waits for one batch at most.
+    Each batch runs inside `guard`, so that a latency probe waits for one batch at most; `see` is
+    shown each with its outputs.
     Raises TrialError for outputs that are not finite: NaN has no highest score.
     """
     statistics = []
@@ -35,6 +41,7 @@ def evaluate(
             outputs = run(batch.inputs)
         if not all(np.isfinite(output).all() for output in outputs):
             raise TrialError(f"the model's outputs on {split} are not finite")
+        see(batch, outputs)
         statistics.append(np.asarray(task.metric.sample_statistics(outputs, batch.targets)))
     if not statistics:
         raise TrialError(f"the task yields no batch of its {split} split")

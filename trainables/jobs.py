@@ -12,6 +12,7 @@ from trainables.settings import BASELINE, MODEL, TrialSettings, candidate_name
 if TYPE_CHECKING:
     from spaces.plan import Precision
     from trainables.context import TrialContext
+    from trainables.latency import RunTimes
 
 
 def baseline_job(settings: TrialSettings, node: Node | None = None) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def final_job(
     from trainables.evaluation import evaluate
     from trainables.latency import FINAL, read_latency, time_in_turn
     from trainables.loading import study_task
-    from trainables.metrics import loss_standard_error, relative_loss
+    from trainables.metrics import loss_standard_error, metric_value, relative_loss
 
     for needed in (BASELINE, name):
         node.files.fetch(settings.folder, needed)
@@ -179,7 +180,7 @@ def final_job(
     )
     before = evaluate(baseline.run, task, "test", settings.eval_batch)
     after = evaluate(winner.run, task, "test", settings.eval_batch)
-    baseline_test, winner_test = task.metric.aggregate(before), task.metric.aggregate(after)
+    baseline_test, winner_test = (metric_value(task.metric, rows) for rows in (before, after))
     return {
         "baseline_test": baseline_test,
         "winner_test": winner_test,
@@ -203,8 +204,8 @@ def timing_job(
     folders: list[str],
     warmup: int,
     runs: int,
-) -> list[float]:
-    """Return the mean milliseconds of the float baseline and of the plan's model, in that order."""
+) -> list[RunTimes]:
+    """Return the times of the float baseline and of the plan's model, in that order."""
     from spaces.plan import Plan
     from trainables.compression.quantization import first_samples
     from trainables.engine import Engine

@@ -128,20 +128,31 @@ def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
     return seconds > effort.seconds
 
 
+@dataclass(frozen=True)
+class RunTimes:
+    """What the clock said of some runs, in milliseconds."""
+
+    mean_ms: float
+    spread_ms: float
+    """Standard deviation of a run."""
+
+
 def mean_of_runs(
     engine: Engine, inputs: Sequence[np.ndarray], warmup: int = 10, runs: int = 50
-) -> float:
-    """Return the mean of so many runs in milliseconds, after others that do not count.
+) -> RunTimes:
+    """Return the mean of so many runs, after others that do not count.
 
     The protocol of the toolkits' own figures. It has no reference beside it, so it says what the
     clock said while it ran, and no more.
     """
     for _ in range(warmup):
         engine.run(inputs)
-    started = time.perf_counter()
+    times = []
     for _ in range(runs):
+        started = time.perf_counter()
         engine.run(inputs)
-    return (time.perf_counter() - started) * 1e3 / runs
+        times.append((time.perf_counter() - started) * 1e3)
+    return RunTimes(float(np.mean(times)), float(np.std(times)))
 
 
 def ratios_between(candidate: Array, references: Array, ratios: Sequence[float]) -> Array:

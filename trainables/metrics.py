@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spaces.errors import TaskError
 from trainables.task import Metric
 
 RESAMPLES = 400
@@ -64,6 +65,20 @@ class MeanIoU:
         return float((intersection[occurs] / union[occurs]).mean())
 
 
+def metric_value(metric: Metric, statistics: np.ndarray) -> float:
+    """Return the metric over samples, whichever kind of number `aggregate` gives.
+
+    Raises TaskError if it gives none.
+    """
+    value = metric.aggregate(statistics)
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"metric {metric.name}: aggregate gives {type(value).__name__}, a number is expected"
+        ) from error
+
+
 def relative_loss(metric: Metric, baseline: float, candidate: float) -> float:
     """Return the relative metric loss, what the budget bounds; below 0 is a gain.
 
@@ -88,7 +103,7 @@ def loss_standard_error(metric: Metric, baseline: np.ndarray, candidate: np.ndar
     losses = []
     for _ in range(RESAMPLES):
         index = rng.integers(len(baseline), size=len(baseline))
-        reference = metric.aggregate(baseline[index])
+        reference = metric_value(metric, baseline[index])
         if reference != 0:
-            losses.append(relative_loss(metric, reference, metric.aggregate(candidate[index])))
+            losses.append(relative_loss(metric, reference, metric_value(metric, candidate[index])))
     return float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0

@@ -59,6 +59,13 @@ class ModelInput:
             plain["image"] = Preparation.from_json(plain["image"])
         return cls(**plain)
 
+    def __post_init__(self) -> None:
+        # Numpy's numbers, which neither Paddle nor JSON takes for numbers.
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        object.__setattr__(self, "scale", float(self.scale))
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:

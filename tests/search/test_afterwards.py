@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from clusters.storage import Storage
 from search.manifest import Manifest
 from search.run_folder import RunFolder
 from search.store import Store
+from tests.support import QUICK
 from trainables.engine import Engine
 
 pytestmark = pytest.mark.slow
@@ -41,7 +43,15 @@ def test_an_onnx_file_beside_the_model(workplace, finished):
 def test_the_toolkits_protocol_of_timing(workplace, finished):
     ended = workplace.tool("search.timing", str(finished), "--runs", "5", "--batch", "4")
     assert ended.returncode == 0, ended.stderr
-    assert "mean of 5 runs after 10, batch 4, 1 threads" in ended.stdout
+    title, *lines = ended.stdout.splitlines()
+    assert title == "mean (± standard deviation) of 5 runs after 10:"
+    line = r"%s, 1 thread: [\d.]+ \(± [\d.]+\) to [\d.]+ \(± [\d.]+\) ms, [\d.]+x faster"
+    assert [bool(re.fullmatch(line % "batches of 4", text)) for text in lines] == [True]
+    # The run's own batch, and single samples.
+    ended = workplace.tool("search.timing", str(finished), "--runs", "5", "--warmup", "0")
+    one, own = ended.stdout.splitlines()[1:]
+    assert re.fullmatch(line % "batches of 1", one)
+    assert re.fullmatch(line % f"batches of {QUICK['latency_batch']}", own)
 
 
 def test_a_trial_is_exported_anew(workplace, finished):

@@ -48,7 +48,7 @@ def test_mistakes_are_one_line(arguments, said, capsys):
 def test_a_folder_that_holds_something_is_not_written_to(tmp_path, capsys):
     (tmp_path / "mine.txt").touch()
     assert main(["quantize", "--out", str(tmp_path)]) == 2
-    assert "is not empty; name another with --out" in capsys.readouterr().err
+    assert "is not empty (mine.txt is there); name another with --out" in capsys.readouterr().err
 
 
 @pytest.mark.slow

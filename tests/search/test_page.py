@@ -93,6 +93,9 @@ def test_a_budget_that_is_missed_on_test_is_said():
     assert "loses more than the budget" in winner_table(MANIFEST, 0.1).warning
     kept = {**MANIFEST, "metric": {**MANIFEST["metric"], "within_budget_on_test": True}}
     assert winner_table(kept, 0.1).warning is None
+    slow = {**MANIFEST, "latency_ms": {**MANIFEST["latency_ms"], "ratio": 1.0}}
+    assert "NOTHING GAINED" in winner_table(slow, 0.1).warning
+    assert "loses more than the budget" in winner_table(slow, 0.1).warning
 
 
 def test_a_running_run_says_how_far_it_is(tmp_path):

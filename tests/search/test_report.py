@@ -35,7 +35,7 @@ def test_the_delivered_models_figures_are_sentences():
         "delivered:",
         "  mean_iou on val: 0.8000 to 0.7600 (+5.0 % loss)",
         "  mean_iou on test: 0.9000 to 0.8100 (+10.0 % loss)",
-        "  latency: 20 to 5 ms for a batch of 64 on 1 threads, onednn (4.0x faster)",
+        "  latency: 20 to 5 ms at batches of 64, 1 thread, onednn (4.0x faster)",
         "  size: 1,000 to 100 kB (10.0x smaller)",
     ]
 

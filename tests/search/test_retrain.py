@@ -56,6 +56,12 @@ def test_a_retrain_that_fails_is_said_and_the_next_one_tried(retrained):
     assert "trial 0: failed (the worker was killed)" in printed
 
 
+def test_retrains_that_all_fail_are_tried_again_by_a_resumed_run(retrained, tmp_path):
+    with pytest.raises(StudyError, match=r"all 2 retrains failed.* out of memory.* --resume"):
+        retrained({"failed": "killed"}, {"failed": "out of memory"})
+    assert not list((tmp_path / "run" / "stages").glob("retrain*"))
+
+
 def test_the_margin_counts(retrained):
     winner, printed = retrained(ended(0.09, error=0.02), ended(0.05))
     assert winner["trial"] == 1

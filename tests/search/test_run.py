@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.run import comes_of_interrupt, main
+from search.run import main
 
 
 def said(capsys):
@@ -35,6 +35,8 @@ def said(capsys):
         (["--budget", "0.1", "--task", "no.such.module:x"], "no.such.module", "install"),
         (["--budget", "0.1", "--config", "/nowhere.yaml"], "/nowhere.yaml", "readable"),
         (["--budget", "0.1", "--out", "/dev/null/run"], "/dev/null/run", "--out"),
+        (["--budget", "0.1", "--weights", "/nowhere.npz"], "/nowhere.npz", "no such file"),
+        (["--budget", "0.1", "--config-file", "/nowhere.yml"], "/nowhere.yml", "no such file"),
         (["--resume", "/nowhere"], "/nowhere", "name the folder"),
         (["--resume", "/nowhere", "--budget", "0.1"], "budget", "--resume takes"),
     ],
@@ -95,24 +97,3 @@ def test_files_of_the_task_have_flags_and_paths_that_hold_on_every_node(tmp_path
         "config_file": str(tmp_path / "net.yml"),
         "weights": str(Path("~/w.pdparams").expanduser()),
     }
-
-
-def test_an_error_met_while_ending_after_an_interrupt_is_no_failure():
-    def caught(raise_):
-        try:
-            raise_()
-        except BaseException as error:
-            return error
-
-    def ending_badly():
-        try:
-            raise KeyboardInterrupt
-        finally:
-            raise OSError("the cluster did not answer")
-
-    def failing():
-        raise ValueError from OSError("nothing there")
-
-    assert comes_of_interrupt(caught(ending_badly))
-    assert comes_of_interrupt(KeyboardInterrupt())
-    assert not comes_of_interrupt(caught(failing))

@@ -6,6 +6,7 @@ import pytest
 
 from search.config import RunConfig
 from search.run_folder import CONFIG, MANIFEST, RunFolder, read_config, run_once, write_text
+from search.store import Store
 from spaces.errors import RunFolderError
 from spaces.plan import QuantizationChoice
 from tests.search.made_run import MANIFEST as MANIFEST_READ
@@ -62,11 +63,21 @@ def test_a_new_folder_holds_its_configuration(config, folder, path):
     assert folder.manifest is None
 
 
-def test_a_folder_with_other_files_may_become_a_run(config, path):
-    path.mkdir()
-    (path / "notes.txt").write_text("mine")
+@pytest.mark.parametrize("create", [RunFolder.create, RunFolder.create_plain])
+@pytest.mark.parametrize("name", ["model/inference.pdmodel", "candidates/000000/x", "notes.txt"])
+def test_a_folder_that_holds_anything_does_not_become_a_run(config, path, name, create):
+    """A model that is there already would be delivered in place of the winner."""
+    (path / name).parent.mkdir(parents=True)
+    (path / name).write_text("mine")
+    text = refusal(create, config)
+    assert f"is not empty ({name.partition('/')[0]} is there)" in text
+    assert (path / name).read_text() == "mine"
+
+
+def test_what_file_systems_leave_in_a_folder_is_nothing(config, path):
+    (path / "lost+found").mkdir(parents=True)
+    (path / ".snapshot").mkdir()
     RunFolder.create(config).release()
-    assert (path / "notes.txt").read_text() == "mine"
 
 
 def test_without_a_name_the_folder_is_named_after_the_task(tmp_path, monkeypatch):
@@ -214,7 +225,10 @@ def test_a_text_that_was_half_written_is_not_there(path, folder):
     assert names == ["baseline.json", "format.json"]
 
 
-def test_a_run_that_ended_before_it_had_anything_frees_its_folder(config, folder):
+def test_a_run_that_ended_before_it_had_anything_frees_its_folder(config, folder, path):
+    Store(path).create()
+    (path / "baseline").mkdir()
+    (path / "baseline" / "inference.pdmodel").write_text("half of it")
     folder.discard()
     RunFolder.create(config).release()
 

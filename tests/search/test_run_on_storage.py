@@ -109,6 +109,23 @@ def test_what_ray_kept_is_forgotten_everywhere(config):
     run.release()
 
 
+def test_what_is_there_already_is_not_taken_for_the_runs_own(config, tmp_path):
+    storage = Storage(join(config.storage, "mine"), say=lambda text: None)
+    storage.create()
+    storage.write("model/inference.pdmodel", b"another's")
+    with pytest.raises(RunFolderError, match="is not empty"):
+        RunFolder.create(config)
+    storage.delete("model/inference.pdmodel")
+    run = RunFolder.create(config)
+    (run.path / "model").mkdir()
+    run.discard()
+    run.release()
+    # Nor is what this machine has of a run that is gone from the storage.
+    again = RunFolder.create(config)
+    assert not (again.path / "model").exists()
+    again.release()
+
+
 def test_a_run_without_a_baseline_is_discarded(config):
     run = RunFolder.create(config)
     run.discard()

@@ -36,14 +36,12 @@ def killed(*arguments, **keywords):
 def open_planned(tmp_path):
     """Open the searcher of a folder with a planner of its own, as every process has."""
 
-    def make(seed=0, folder=tmp_path):
+    def make(seed=0, folder=tmp_path, budget=SETUP.budget):
         folder.mkdir(exist_ok=True)
         store = Store(folder)
         store.create()
-        ledger = Ledger.load(store, SETUP.budget, SETUP.space.groups)
-        planner = Planner(
-            SETUP.space, SETUP.layers, SETUP.sensitivities, SETUP.timings, SETUP.budget
-        )
+        ledger = Ledger.load(store, budget, SETUP.space.groups)
+        planner = Planner(SETUP.space, SETUP.layers, SETUP.sensitivities, SETUP.timings, budget)
         first = planner.warm_starts()
         return PlanSearcher(planner, ledger, folder / JOURNAL, seed, first)
 
@@ -257,3 +255,15 @@ def test_a_small_space_is_searched_to_its_last_plan(tmp_path):
     searcher = PlanSearcher(planner, ledger, tmp_path / JOURNAL, 0, planner.warm_starts())
     plans = drive(searcher, 20, evaluate)
     assert len(set(plans)) == len(plans) == 2 * 4 * 2
+
+
+@pytest.mark.parametrize("budget", [0.0, 1e-12, 1e-3])
+def test_a_budget_of_nothing_is_searched_as_any_other(open_planned, budget):
+    """Training may make up for a little pruning: such plans are looked for near no loss."""
+    searcher = open_planned(budget=budget)
+    plans = drive(searcher, 24, PROBLEM.evaluate)
+    assert len(set(plans)) == 24
+    assert sum(plan.is_pruned for plan in plans) > 12
+    losses = [record.result.metric_loss for record in searcher._ledger.complete()]
+    assert sorted(losses)[12] < 0.02, "most plans are looked for where they may keep it"
+    assert searcher._ledger.feasible()

@@ -23,6 +23,7 @@ from tests.search.tabulated import (
     reported,
     tabulated,
 )
+from trainables.task import TrialResult
 from trainables.trainable import NUMBER, PLAN
 
 
@@ -202,3 +203,21 @@ def test_the_origin_of_a_plan_is_known_to_optuna(open_searcher):
     drive(searcher, 2)
     assert optuna_trial(searcher, 0).user_attrs[ORIGIN] == "warm_start"
     assert ORIGIN not in optuna_trial(searcher, 1).user_attrs
+
+
+def test_plans_that_all_failed_may_be_tried_again(open_searcher, open_ledger):
+    def fails(plan):
+        return TrialResult("FAILED", reason="the data is gone")
+
+    drive(open_searcher(warm_starts=WARM_STARTS, trials=3), 9, fails)
+    in_vain = open_ledger().in_vain()
+    assert [record.plan for record in in_vain] == list(WARM_STARTS[:3])
+    resumed = open_searcher(
+        warm_starts=WARM_STARTS, trials=6, again=[record.plan for record in in_vain]
+    )
+    # One was waiting for its turn.
+    assert drive(resumed, 9) == [WARM_STARTS[3], *WARM_STARTS[:2]]
+    ledger = open_ledger()
+    assert sorted(ledger.records) == [0, 1, 2, *sorted(ledger.records)[3:]]
+    assert len(ledger.complete()) == 3
+    assert ledger.in_vain() == []

@@ -1,10 +1,13 @@
 """What a wish chooses of finished trials; test_afterwards.py has one retrained and delivered."""
 
+import json
+
 import pytest
 
+from search.run_folder import STAGES_FORMAT
 from search.select import Wish, choose, main
 from spaces.errors import ConfigError
-from tests.search.made_run import make_run
+from tests.search.made_run import MANIFEST, make_run
 
 BASELINE_MS = 20.0
 
@@ -84,3 +87,16 @@ def test_mistakes_are_one_line(arguments, said, tmp_path, capsys):
     assert main([str(run) if part == "RUN" else part for part in arguments]) == 2
     err = capsys.readouterr().err
     assert said in err and len(err.splitlines()) == 1
+
+
+def test_what_none_keeps_is_refused_before_ray_starts(tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path / "run", 24)
+    (run / "manifest.json").write_text(json.dumps(MANIFEST))
+    (run / "stages" / "format.json").write_text(str(STAGES_FORMAT))
+
+    def started(*arguments, **more):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("search.context.connected", started)
+    assert main([str(run), "--max-latency-ms", "0.001"]) == 2
+    assert "the fastest trial within a loss of" in capsys.readouterr().err

@@ -209,23 +209,35 @@ def test_same_seed_gives_the_same_plans_one_at_a_time(workplace):
 def deadly_run(workplace, always, **settings):
     """Return the folder of a run whose trainings all end in one way of `Deadly`, and its end."""
     run = workplace.folder / f"deadly-{always}"
+    options = f"always: {always}, weights: {workplace.weights}, ended: {workplace.folder / 'ends'}"
     ended = workplace.run(
         *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "3"),
         *("--out", str(run)),
-        task_options=f"{{always: {always}, weights: {workplace.weights}}}",
+        task_options=f"{{{options}}}",
         **settings,
     )
     return run, ended
 
 
-def test_if_all_trials_fail_the_reason_is_said(workplace):
+def test_if_all_trials_fail_the_reason_is_said_and_once_it_is_mended_the_run_goes_on(workplace):
     # Unpruned plans are trained, too, where quantization is.
     run, ended = deadly_run(workplace, "in_trials", choices="[int8_qat]")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "all 3 trials failed" in ended.stderr
-    assert "3 failed" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "3 failed" in page
+    assert "RuntimeError: the training data is gone" in page
+    assert "It ended without a model: all 3 trials failed" in page
     assert "the training data is gone" in ended.stderr
+    assert f"--resume {run}" in ended.stderr
     assert "Traceback" not in ended.stderr
+    (workplace.folder / "ends").mkdir(exist_ok=True)
+    (workplace.folder / "ends" / "mended").touch()
+    # Nothing after the search matters here.
+    killed_when(workplace, ("--resume", str(run)), run, lambda: rows_of(run, "trials") >= 4)
+    trials = pd.read_parquet(run / "trials").sort_values("number")
+    assert trials["state"].tolist()[:3] == ["FAILED"] * 3
+    assert "FAILED" not in trials["state"].tolist()[3:]
 
 
 def test_if_nothing_can_be_quantized_it_is_said_before_any_trial(workplace):

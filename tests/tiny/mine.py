@@ -4,6 +4,7 @@ Pictures are Fashion-MNIST's at 14x14, so that a training takes a second. `make_
 takes the file of trained weights; tests train it once a session.
 """
 
+import ctypes
 import os
 import signal
 from pathlib import Path
@@ -118,7 +119,8 @@ class Deadly(Mine):
     """The first trainings end badly: by an error, by NaN, for want of memory, by a kill.
 
     Each in its own way, whichever plans they are of: an end that has been is a file in `ended`.
-    `always` is an end of all of them, or `late`, which is none of the baseline's, or `in_trials`.
+    `always` is an end of all of them, or `late`, which is none of the baseline's, or `in_trials`
+    until `mended` is in `ended`, or `hang`, which is of the first of a trial's.
     """
 
     ends = ("error", "nan", "memory", "kill")
@@ -131,10 +133,12 @@ class Deadly(Mine):
     def _end(self, seed):
         # Calibration draws its batches with the study's own small seed.
         if self.always == "in_trials":
-            return "error" if seed >= 1000 else None
-        if self.always or seed < 1000:
-            return self.always
-        for end in self.ends:
+            mended = self.ended is not None and (self.ended / "mended").exists()
+            return "error" if seed >= 1000 and not mended else None
+        hangs = self.always == "hang"
+        if seed < 1000 or (self.always and not hangs):
+            return None if hangs else self.always
+        for end in ("hang",) if hangs else self.ends:
             try:
                 (self.ended / end).touch(exist_ok=False)
             except FileExistsError:
@@ -148,6 +152,9 @@ class Deadly(Mine):
             raise RuntimeError("the training data is gone")
         if end == "memory":
             np.ones(1 << 58)
+        if end == "hang":
+            # In native code that keeps the interpreter's lock: no thread of this process goes on.
+            ctypes.PyDLL(None).pause()
         if end == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         for count, batch in enumerate(super().train_batches(batch_size, seed)):

@@ -13,7 +13,7 @@ from trainables.compression.pruner import ChannelPruner
 from trainables.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.export import reweighted
-from trainables.metrics import relative_loss
+from trainables.metrics import metric_value, relative_loss
 from trainables.models import new_model
 from trainables.task import Task
 
@@ -69,7 +69,7 @@ def group_sensitivity(
             try:
                 write(pruner.masked({group: ratio}))
                 engine = Engine(Path(folder), precision, threads)
-                metric = task.metric.aggregate(evaluate(engine.run, task, "val", eval_batch))
+                metric = metric_value(task.metric, evaluate(engine.run, task, "val", eval_batch))
             except Exception:  # One ratio that cannot be had does not end the study.
                 rows.append(Sensitivity(group, ratio, None, None))
             else:

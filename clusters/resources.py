@@ -1,0 +1,85 @@
+"""What work asks of a node, what the nodes have, and both in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ray
+
+Resources = Mapping[str, float]
+"""Amounts by Ray's names: "CPU", "GPU", "memory" in bytes, and resources of one's own."""
+
+# Ray's names of what every node has, in words; the others are named as they are.
+UNITS = {"CPU": ("core", "cores"), "GPU": ("GPU", "GPUs")}
+
+
+def _amount(name: str, value: float) -> str:
+    if name == "memory":
+        return f"{value / 1e9:.1f} GB"
+    one, many = UNITS.get(name, (name, name))
+    return f"{value:g} {one if value == 1 else many}"
+
+
+def in_words(resources: Resources) -> str:
+    """Return for example "2 cores and 1 GPU"."""
+    parts = [_amount(name, value) for name, value in resources.items() if value > 0]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "nothing"
+
+
+def fits(asked: Resources, has: Resources) -> bool:
+    return all(value <= has.get(name, 0.0) for name, value in asked.items())
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes that are alive: everything they have, and what of it is free."""
+
+    totals: Sequence[Resources]
+    free: Sequence[Resources]
+
+    @classmethod
+    def now(cls) -> Nodes:
+        """Ask Ray, which must be connected."""
+        totals = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        free = ray._private.state.available_resources_per_node()
+        return cls(list(totals.values()), [free.get(node, {}) for node in totals])
+
+    def largest(self, asked: Resources) -> str:
+        """Return what the largest node has of what is asked for, in words."""
+        names = dict.fromkeys(("CPU", "GPU", "memory", *asked))
+        best = max(
+            self.totals,
+            key=lambda has: (
+                sum(fits({name: asked[name]}, has) for name in asked),
+                has.get("CPU", 0.0),
+                has.get("GPU", 0.0),
+                has.get("memory", 0.0),
+            ),
+            default={},
+        )
+        parts = [_amount(name, best.get(name, 0.0)) for name in names]
+        return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+    def places(self, asked: Resources) -> int:
+        """Return how many pieces of work that ask for this fit at once, with nothing else going."""
+        count = 0
+        for has in self.totals:
+            shares = [has.get(name, 0.0) / value for name, value in asked.items() if value > 0]
+            count += int(min(shares, default=0.0))
+        return count
+
+    def why_not(self, asked: Resources, pieces: int = 1) -> str | None:
+        """Return why work of so many pieces cannot be placed, now or at all; None if it can."""
+        if self.places(asked) == 0:
+            return f"no node has {in_words(asked)}; the largest has {self.largest(asked)}"
+        if self.places(asked) < pieces:
+            return (
+                f"all nodes have room for {self.places(asked)} of {pieces} workers that take "
+                f"{in_words(asked)} each; the largest has {self.largest(asked)}"
+            )
+        return None
+
+    def is_full(self, asked: Resources) -> bool:
+        """Return whether no node has free what is asked for: this work may itself be why."""
+        return not any(fits(asked, free) for free in self.free)

@@ -1,0 +1,85 @@
+"""What a study's work asks of the nodes, and whether there are such nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clusters.connect import Cluster
+from clusters.resources import Nodes, Resources, in_words
+from search.config import RunConfig
+from search.progress import Display
+from spaces.errors import ConfigError
+
+# Of a resource that only says which nodes may be used; a thousand tasks fit on one.
+A_LITTLE = 0.001
+# The setting that each resource of a trial comes from.
+SETTINGS = {"CPU": "threads", "GPU": "gpus_per_trial", "memory": "memory_gb_per_trial"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What must run at once, on one node or on several."""
+
+    what: str
+    asked: Resources
+    pieces: int = 1
+
+
+def asked_by_trial(config: RunConfig) -> dict[str, float]:
+    """Return what a trial asks of a node, by Ray's names of resources."""
+    asked: dict[str, float] = {"CPU": config.threads, "GPU": config.gpus_per_trial}
+    if config.memory_gb_per_trial is not None:
+        asked["memory"] = config.memory_gb_per_trial * 1e9
+    if config.target_resource is not None:
+        asked[config.target_resource] = A_LITTLE
+    return {name: value for name, value in asked.items() if value}
+
+
+def asked_by_retrain(config: RunConfig) -> dict[str, float]:
+    """Return what one worker of a retrain asks of a node, as Ray Train places it."""
+    return {"GPU": 1.0} if config.gpus_per_trial > 0 else {"CPU": 1.0}
+
+
+def workers_of_retrain(config: RunConfig, cluster: Cluster) -> int:
+    """Return how many data-parallel workers a retrain has."""
+    default = cluster.gpus if config.gpus_per_trial > 0 else min(2, cluster.cpus)
+    return max(1, config.retrain_workers or default)
+
+
+def check_needs(config: RunConfig, cluster: Cluster, display: Display) -> None:
+    """Raise ConfigError if a local cluster can never do what is asked; of another, whose nodes may
+    be yet to come, say what it waits for."""
+    nodes = Nodes.now()
+    for need in (
+        Need("a trial", asked_by_trial(config)),
+        Need("the retrain", asked_by_retrain(config), workers_of_retrain(config, cluster)),
+    ):
+        missing = nodes.why_not(need.asked, need.pieces)
+        if missing is None:
+            continue
+        if cluster.local:
+            raise ConfigError(_refusal(need, config, nodes))
+        display.say(f"{'':<12} {need.what} will wait for nodes: {missing}")
+
+
+def _refusal(need: Need, config: RunConfig, nodes: Nodes) -> str:
+    """Return which setting asks for more than this machine has, and what to give."""
+    has = nodes.largest(need.asked)
+    if need.pieces > 1:
+        most = max(1, nodes.places(need.asked))
+        return (
+            f"retrain_workers={need.pieces}: each takes {in_words(need.asked)}, and this machine "
+            f"has {has}; give -o retrain_workers={most} or less"
+        )
+    name = next(n for n in need.asked if nodes.why_not({n: need.asked[n]}) is not None)
+    if name in SETTINGS:
+        setting = SETTINGS[name]
+        asked = in_words({name: need.asked[name]})
+        return (
+            f"{setting}={getattr(config, setting):g}: {need.what} takes {asked}, and this machine "
+            f"has {has}; give less with -o {setting}=NUMBER"
+        )
+    return (
+        f"target_resource={name}: no node has it, this machine has {has}; leave it out, or give "
+        "the --address of a Ray whose nodes were started with it"
+    )

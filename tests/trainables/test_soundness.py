@@ -1,0 +1,182 @@
+"""Baselines that nothing can be judged by, and data that are not there, or not the same twice."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spaces.errors import TaskError
+from tests.tiny.mine import Mine
+from trainables.baseline import Baseline, measure_baseline
+from trainables.checking import check_task
+from trainables.context import TrialContext
+from trainables.metrics import TopOneAccuracy, metric_value
+from trainables.node import Node
+from trainables.soundness import Sight, compare_with_chance
+from trainables.task import Batch, ModelInput
+
+
+class Float32(TopOneAccuracy):
+    """Gives its numbers as numpy does."""
+
+    name = np.str_("accuracy")
+    maximize = np.bool_(True)
+
+    def aggregate(self, statistics):
+        return np.float32(statistics.mean())
+
+
+class Wordy(TopOneAccuracy):
+    def aggregate(self, statistics):
+        return {"accuracy": statistics.mean()}
+
+
+class Numpy(Mine):
+    inputs = (
+        ModelInput("image", tuple(np.array([1, 14, 14])), scale=np.float32(1 / 255), std=(0.353,)),
+    )
+    metric = Float32()
+
+
+class Empty(Mine):
+    def __init__(self, weights, split, kind):
+        super().__init__(weights)
+        self.split, self.kind = split, kind
+
+    def eval_batches(self, split, batch_size):
+        batches = super().eval_batches(split, batch_size)
+        if split != self.split:
+            yield from batches
+        elif self.kind == "no sample":
+            batch = next(batches)
+            yield Batch((batch.inputs[0][:0],), batch.targets[:0])
+
+
+class Shuffled(Mine):
+    """Draws the order of one split from what no seed fixes."""
+
+    def __init__(self, weights, split, late):
+        super().__init__(weights)
+        self.split, self.late = split, late
+        self.generator = np.random.default_rng()
+
+    def eval_batches(self, split, batch_size):
+        batches = list(super().eval_batches(split, batch_size))
+        if split == self.split:
+            # Only beyond the first batch, if `late`.
+            middle = 1 if self.late else 0
+            order = self.generator.permutation(len(batches) - middle) + middle
+            batches = [*batches[:middle], *(batches[i] for i in order)]
+        yield from batches
+
+
+def measure(task, context, tmp_path, **settings):
+    told = replace(context.settings, run_folder=str(tmp_path), **settings)
+    return measure_baseline(task, told), told
+
+
+def test_numbers_of_any_kind_are_numbers(context, tiny_weights, tmp_path):
+    import json
+
+    found, told = measure(Numpy(tiny_weights), context, tmp_path)
+    assert found.metric == pytest.approx(context.baseline.metric, abs=1e-6)
+    again = Baseline.from_json(json.loads(json.dumps(found.to_json())))
+    assert again == found
+    assert TrialContext(told, again, Node()).baseline == found
+
+
+def test_a_metric_that_gives_no_number_is_said_in_words():
+    with pytest.raises(TaskError, match="aggregate gives dict, a number is expected"):
+        metric_value(Wordy(), np.ones(4))
+
+
+@pytest.mark.parametrize("kind", ["no batch", "no sample"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_an_empty_split_is_noticed_before_anything_is_measured(
+    split, kind, context, tiny_weights, tmp_path
+):
+    with pytest.raises(TaskError, match=f"its {split} split holds no sample"):
+        measure(Empty(tiny_weights, split, kind), context, tmp_path)
+    assert not (tmp_path / "baseline").exists()
+
+
+@pytest.mark.parametrize("split, late", [("val", False), ("test", False), ("val", True)])
+def test_another_order_is_noticed(split, late, context, tiny_weights, tmp_path):
+    # Batches of 20: twenty orders in a million repeat by chance.
+    with pytest.raises(TaskError, match=rf"eval_batches\('{split}', ...\) yields other inputs"):
+        measure(Shuffled(tiny_weights, split, late), context, tmp_path, eval_batch=20)
+
+
+def test_another_order_in_another_process_is_noticed(context):
+    other = replace(context.baseline, first_batch="of another order")
+    with pytest.raises(TaskError, match="in another process"):
+        TrialContext(context.settings, other, Node())
+    # A run that was begun before this was looked at.
+    TrialContext(context.settings, replace(context.baseline, first_batch=None), Node())
+
+
+def test_trained_weights_are_above_chance_and_untrained_ones_are_not(
+    context, tiny_weights, tmp_path
+):
+    trained = context.baseline.chance
+    assert trained.metric < 0.2
+    assert not trained.reached
+    import paddle
+
+    # Some draw of weights does better by luck.
+    paddle.seed(3)
+    untrained, _ = measure(Mine(), context, tmp_path)
+    assert untrained.chance.reached
+    assert "MIND" in untrained.chance.in_words("top1_accuracy", untrained.metric)
+
+
+def test_check_task_says_that_a_model_is_at_chance():
+    import paddle
+
+    paddle.seed(3)
+    said = {d.name: d.said for d in check_task("tests.tiny.mine:make_task", {})}
+    assert "MIND: top1_accuracy" in said["metric"]
+    assert "ignores its inputs" in said["metric"]
+
+
+class Constant(Mine):
+    def build_model(self):
+        model = super().build_model()
+        model.head.weight.set_value(np.zeros([32, 10], "float32"))
+        return model
+
+
+def test_a_model_whose_outputs_never_change_is_refused(context, tiny_weights, tmp_path):
+    with pytest.raises(TaskError, match="outputs are the same whatever its inputs"):
+        measure(Constant(tiny_weights), context, tmp_path)
+
+
+def seen(task, outputs):
+    """Return what a pass of 40 samples, 10 a batch, saw of a model's outputs."""
+    sight = Sight()
+    for start, batch in zip(range(0, 40, 10), task.eval_batches("val", 10), strict=False):
+        sight(batch, [output[start : start + 10] for output in outputs])
+    return sight
+
+
+class Few(Mine):
+    def eval_batches(self, split, batch_size):
+        yield from list(super().eval_batches(split, batch_size))[:4]
+
+
+def test_outputs_that_are_not_one_a_sample_say_nothing_of_chance(tiny_weights):
+    sight = seen(Few(tiny_weights), [np.random.default_rng(0).random((17, 6))])
+    assert sight.varies
+    assert sight.again(Few(tiny_weights), "val", 10) is None
+
+
+def test_chance_is_the_most_frequent_class_whatever_the_order(tiny_weights):
+    task = Few(tiny_weights)
+    labels = np.concatenate([batch.targets for batch in task.eval_batches("val", 10)])
+    # A model that mostly says 3, and knows nothing.
+    outputs = np.zeros((40, 10), "float32")
+    outputs[:, 3] = 1.0 + np.arange(40) / 40
+    ignorant = seen(task, [outputs]).again(task, "val", 10)
+    assert ignorant.mean() == (labels == 3).mean()
+    statistics = task.metric.sample_statistics([outputs], labels)
+    assert compare_with_chance(task, statistics, ignorant).reached
