@@ -1,6 +1,8 @@
 """A cluster of machines as its own files print it: with the token on, from the first line to a
 delivered model. Without the token neither the dashboard, nor a job, nor a driver gets in."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from tests.support import QUICK
 pytestmark = pytest.mark.slow
 
 DASHBOARD = "http://127.0.0.1:8265"
+REPOSITORY = Path(__file__).parents[2]
 # Makes each search short; the command lines stay as they are printed.
 SHORT = {
     **QUICK,
@@ -25,6 +28,7 @@ SHORT = {
     "finetune_samples": 320,
     "retrain_samples": 320,
     "retrain_candidates": 1,
+    "retrain_workers": 1,
     # A model within the budget is not the point here: any is delivered.
     "choices": ["float"],
     "confidence_z": 0,
@@ -144,3 +148,22 @@ def test_a_second_address_of_the_machine_does_not_reach_the_dashboard(head):
     outside = subprocess.run(tried, capture_output=True, text=True, check=False, timeout=60)
     assert outside.returncode != 0
     assert "refused" in outside.stderr
+
+
+def delivered(machine, command, folder):
+    """Run a search as it is printed; return what it said once a model is delivered."""
+    status, said = machine.run(command, folder)
+    assert status == 0, said
+    assert re.search(r"^ *model: ", said, re.MULTILINE) or "model: " in said, said
+    return said
+
+
+def test_a_clone_searches_the_built_in_problem_on_premises(cluster, local_workplace, tmp_path):
+    clone, runs = tmp_path / "clone", tmp_path / "runs"
+    needless = shutil.ignore_patterns(".*", "runs", "bench", "tests", "__pycache__", "LOG.md")
+    shutil.copytree(REPOSITORY, clone, ignore=needless)
+    settings(clone, local_workplace, task=None, alignment=64)
+    command = filled(printed("on-premises.yaml")[-1], **{"/mnt/runs": str(runs)})
+    delivered(cluster.head, command, clone)
+    (manifest,) = (json.loads(path.read_text()) for path in runs.glob("*/manifest.json"))
+    assert manifest["task"] == "fashion_mnist"
