@@ -1,4 +1,12 @@
+import io
+
+from rich.console import Console
+
+from search.progress import Display
+from search.study import say_remarks
+from trainables.jobs import groups_job
 from trainables.remarks import collected, remark
+from trainables.settings import TrialSettings
 
 
 def test_remarks_are_collected_once_each_and_only_where_asked():
@@ -11,3 +19,24 @@ def test_remarks_are_collected_once_each_and_only_where_asked():
         remark("three")
     remark("over")
     assert (said, inner) == (["one", "three"], ["two"])
+
+
+def make_task():
+    """A task that has something to say, and whose weights' file holds an optimizer's state."""
+    from tests.tiny.mine import Mine
+
+    remark("half of the list is the test")
+    return Mine()
+
+
+def test_they_reach_the_driver_before_the_groups(tmp_path):
+    found = groups_job(TrialSettings(f"{__name__}:make_task", tmp_path, tmp_path))
+    assert found["remarks"] == ["half of the list is the test"] and found["groups"]
+
+
+def test_the_driver_says_them_and_a_baseline_of_before_has_none():
+    printed = io.StringIO()
+    display = Display(Console(file=printed, width=200))
+    say_remarks(display, {"remarks": ["half of the list is the test"]})
+    say_remarks(display, {})
+    assert printed.getvalue().strip() == "half of the list is the test"
