@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -37,6 +37,8 @@ class Interrupts:
         self.timer: threading.Timer | None = None
         self.install_handler: Callable[[int, Any], Any] | None = None
         self._said = False
+        self._begun: set[psutil.Process] = set()
+        self._older = set(psutil.Process().children(recursive=True))
 
     @property
     def status(self) -> int:
@@ -47,6 +49,8 @@ class Interrupts:
         if self.received is not None:
             self.end_now()
         self.received = number
+        # As they are now: a child's children are not below this process once the child has ended.
+        self._begun = self._below()
         # An exception in the wrong moment may be swallowed by whoever called us.
         self.timer = threading.Timer(GRACE_S, self.end_now)
         self.timer.daemon = True
@@ -70,12 +74,18 @@ class Interrupts:
     def end_now(self) -> None:
         """End without any more ado; what runs below this process ends too."""
         self.say()
-        for child in psutil.Process().children(recursive=True):
-            try:
-                child.kill()
-            except psutil.Error:
-                continue
+        self.end_children()
         os._exit(self.status)
+
+    def _below(self) -> set[psutil.Process]:
+        """Return the processes below this one that the command began."""
+        return set(psutil.Process().children(recursive=True)) - self._older
+
+    def end_children(self) -> None:
+        """End what ran below this process when the signal came, or does now."""
+        for child in self._begun | self._below():
+            with suppress(psutil.Error):
+                child.kill()
 
 
 current = Interrupts()
@@ -104,6 +114,8 @@ def interruptible() -> Iterator[Interrupts]:
     finally:
         if current.timer is not None:
             current.timer.cancel()
+            # Ray has ended by now; its agents notice that some seconds later, and outlive us.
+            current.end_children()
         setattr(signal, "signal", install)  # noqa: B010
         for number, handler in before.items():
             install(number, handler if handler is not None else signal.SIG_DFL)
