@@ -129,6 +129,6 @@ def check_size(folder: Path, sizes: Counter[str]) -> None:
     most = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in sizes.most_common(NAMED))
     raise ConfigError(
         f"working folder {folder}: Ray sends at most {LARGEST_BYTES / 2**20:.0f} MB to the nodes, "
-        f"and it holds more ({most}); name what its code does not read in .rayignore there, a "
-        "name a line, or start from another folder"
+        f"and it holds more ({most}); list what is not needed in its .rayignore, or start from "
+        "another folder"
     )
