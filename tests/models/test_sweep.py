@@ -21,11 +21,12 @@ Loss: {Train: [{CELoss: {weight: 1.0}}]}
 DataLoader:
   Train:
     dataset: {name: ImageNetDataset, image_root: ./dataset/, cls_label_path: ./dataset/train.txt,
-      transform_ops: [{RandCropImage: {size: 32}}]}
+      transform_ops: [{DecodeImage: {to_rgb: true}}, {RandCropImage: {size: 32}}]}
     sampler: {batch_size: 2}
   Eval:
     dataset: {name: ImageNetDataset, image_root: ./dataset/, cls_label_path: ./dataset/val.txt,
-      transform_ops: [{ResizeImage: {resize_short: 36}}, {CropImage: {size: 32}}]}
+      transform_ops: [{DecodeImage: {to_rgb: true}}, {ResizeImage: {resize_short: 36}},
+        {CropImage: {size: 32}}, {NormalizeImage: {scale: 1.0/255.0}}, {ToCHWImage: }]}
 """
 
 
