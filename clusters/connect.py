@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.authentication.authentication_token_setup import (
-    maybe_enable_token_auth_if_token_available,
-)
 
+from clusters.authentication import matching_token
 from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
 from spaces.errors import ConfigError, one_line
@@ -119,9 +117,6 @@ def connected(
     for name in quiet:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = address or os.environ.get("RAY_ADDRESS")
-    if address is not None:
-        # Ray looks for a token by itself only where it finds the cluster by itself.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     say(f"{'ray':<12} {'connecting to ' + address if address else 'starting a local cluster'}")
     job = job_environment()
     variables = {**worker_environment(threads), **(runtime_env or {}).get("env_vars", {})}
@@ -129,7 +124,8 @@ def connected(
     environment = with_excludes(environment, is_run)
     local = {} if address else {"dashboard_host": dashboard_host}
     try:
-        with said_while(Awaited(f"Ray at {address}" if address else "a local Ray"), say):
+        awaited = Awaited(f"Ray at {address}" if address else "a local Ray")
+        with said_while(awaited, say), matching_token(address):
             context = ray.init(
                 address=address or "local",
                 runtime_env=environment,
