@@ -108,7 +108,7 @@ def ended_by(place, arguments, line, number):
     said = []
     for text in process.stdout:
         said.append(text)
-        if line in text:
+        if text.startswith(line):
             break
     else:
         raise AssertionError(f"never said {line!r}: {said} {process.stderr.read()}")
