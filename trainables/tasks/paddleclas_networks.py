@@ -36,6 +36,8 @@ def build_paddleclas(name: str, **settings: Any) -> paddle.nn.Layer:
             f"model {name!r} is unknown; PaddleClas has ResNet50_vd, MobileNetV3_large_x1_0 and "
             "others, by these names"
         )
+    # All weights come from one file, and some networks fetch theirs unless told not to.
+    settings.setdefault("pretrained", False)
     try:
         return builder(**settings)
     except TypeError as error:

@@ -301,6 +301,12 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(config, options, keys, v
 
 
 @installed
+def test_a_network_that_would_fetch_its_weights_does_not():
+    """Its builder's `pretrained` is true by default."""
+    assert build_paddleclas("UniFormer_small", class_num=3).training
+
+
+@installed
 @pytest.mark.parametrize(
     ("architecture", "said"),
     (
