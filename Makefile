@@ -11,10 +11,10 @@ READY = $(VENV)/.ready
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
 
-# Three files at a time on two cores, for whole runs wait much for Ray to start; and in their
-# order: by the number of their tests, the few that take minutes would come last and alone.
+# Two files at a time on two cores: with three, nodes that Ray starts give up on their own agents. And
+# in their order: by the number of their tests, the few that take minutes would come last and alone.
 test: check
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -94,7 +94,7 @@ def test_what_can_be_done_with_a_run(home, run, capsys):
     capsys.readouterr()
     assert home.run(timing) == 0
     said = capsys.readouterr()
-    assert "mean of 50 runs after 10" in said.out and said.err == ""
+    assert "of 50 runs after 10:" in said.out and said.err == ""
 
 
 def test_an_example_on_a_run(home, run, capsys):
