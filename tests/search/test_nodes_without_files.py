@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,8 @@ def test_a_node_without_the_files_is_named_and_a_sent_folder_is_found(
         pytest.skip("no mount namespaces on this machine")
     (home / "lazy_node.py").write_text(TASK)
     np.savez(home / "d.npz", x=np.ones((2, 1, 14, 14), "float32"), y=np.zeros(2, int))
+    # Of all nodes, as an installed package is.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "path", [str(home), *sys.path])
     arguments = ["--task", "lazy_node:Lazy", "-o", "task_options={data: d.npz}", "--check-task"]

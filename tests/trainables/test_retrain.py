@@ -25,22 +25,30 @@ def test_two_workers_train_in_float_and_then_under_quantization(context, tmp_pat
     *_, trial = run_trial(70, plan, context)
     settings = replace(context.settings, retrain_samples=6_400, retrain_qat_samples=640)
     with connected(None, 1, runtime_env=OVERWRITE):
-        from ray.train import RunConfig, ScalingConfig
+        from ray.train import ControllerError, RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-        DataParallelTrainer(
-            retrain_loop,
-            train_loop_config={
-                "settings": asdict(settings),
-                "baseline": context.baseline.to_json(),
-                "node": Node(),
-                "plan": plan.to_json(),
-                "number": 70,
-            },
-            backend_config=PaddleConfig(),
-            scaling_config=ScalingConfig(num_workers=2),
-            run_config=RunConfig(storage_path=str(tmp_path), name="retrain"),
-        ).fit()
+        def retrain(name):
+            DataParallelTrainer(
+                retrain_loop,
+                train_loop_config={
+                    "settings": asdict(settings),
+                    "baseline": context.baseline.to_json(),
+                    "node": Node(),
+                    "plan": plan.to_json(),
+                    "number": 70,
+                },
+                backend_config=PaddleConfig(),
+                scaling_config=ScalingConfig(num_workers=2),
+                run_config=RunConfig(storage_path=str(tmp_path), name=name),
+            ).fit()
+
+        try:
+            retrain("retrain")
+        except ControllerError:
+            # Ray's own controller, whose placement group went on a busy machine; a worker that
+            # crashes is a WorkerGroupError.
+            retrain("again")
     retrained = settings.folder / retrained_name(70)
     outcome = json.loads((retrained / OUTCOME).read_text())
     assert outcome["workers"] == 2
