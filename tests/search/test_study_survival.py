@@ -59,7 +59,7 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace):
 
 def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace):
     run, ends = workplace.folder / "deadly", workplace.folder / "ends"
-    ends.mkdir()
+    ends.mkdir(exist_ok=True)
     ended = workplace.run(
         *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "14"),
         *("--out", str(run)),

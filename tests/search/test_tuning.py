@@ -78,7 +78,7 @@ def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp
                 threading.Thread(target=ray.kill, args=(taken[0],)).start()
 
         ledger.listeners.append(leave)
-        told = {"folder": str(marks)}
+        told = {"folder": str(marks), "train_s": 0.0, "evaluate_s": 0.0}
         search_plans(study, told, LayerEncoding(space), (), ledger, SlowStarter)
     run.release()
     trials = sorted(len(mark.read_text()) for mark in marks.iterdir())
