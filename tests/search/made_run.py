@@ -36,31 +36,6 @@ MANIFEST = {
         "ratio": 0.2,
         "batch_size": 64,
         "threads": 1,
-        "engine": "oneDNN",
-    },
-    "size_bytes": {"baseline": 1_000_000, "winner": 200_000},
-}
-
-
-MANIFEST = {
-    "metric": {
-        "name": "top1_accuracy",
-        "baseline_val": 0.9,
-        "winner_val": 0.85,
-        "loss_val": 0.0556,
-        "loss_val_standard_error": 0.004,
-        "baseline_test": 0.89,
-        "winner_test": 0.79,
-        "loss_test": 0.1124,
-        "loss_test_standard_error": 0.004,
-        "within_budget_on_test": False,
-    },
-    "latency_ms": {
-        "baseline": 20.0,
-        "winner": 4.0,
-        "ratio": 0.2,
-        "batch_size": 64,
-        "threads": 1,
         "engine": "paddle_inference_onednn",
     },
     "size_bytes": {"baseline": 1_000_000, "winner": 200_000},
