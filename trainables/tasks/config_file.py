@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,3 +35,18 @@ def section(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     for key in keys:
         found = (found or {}).get(key)
     return dict(found or {})
+
+
+def pixel_scale(written: object, where: str) -> float:
+    """Return what pixels are multiplied by, which may be written as a quotient; 1/255 for None.
+
+    Raises TaskError, which `where` begins, for what is no number above 0.
+    """
+    above, _, below = str("1/255" if written is None else written).partition("/")
+    try:
+        scale = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        scale = math.nan
+    if not 0 < scale < math.inf:
+        raise TaskError(f"{where} scale {written!r} is no number; give 1.0/255.0")
+    return scale

@@ -6,7 +6,6 @@ crops and mirror images are repeated; the rest is left out, and named.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +23,7 @@ from trainables.image_input import (
     Step,
 )
 from trainables.task import ModelInput
-from trainables.tasks.config_file import section
+from trainables.tasks.config_file import pixel_scale, section
 
 # The keys that each operator of an evaluation may have: another one may change the pixels.
 KNOWN: Mapping[str, tuple[str, ...]] = {
@@ -111,7 +110,7 @@ class _Reader:
             "image",
             (3 + zeros, height, width),
             channel_order=order,
-            scale=self._scale(normalization),
+            scale=pixel_scale(normalization.get("scale"), self.where),
             mean=tuple(normalization.get("mean") or MEAN),
             std=tuple(normalization.get("std") or STD),
             image=Preparation(tuple(steps), decoder, turned),
@@ -203,18 +202,6 @@ class _Reader:
                 f"{self.where} images have no one size; give ResizeImage and then CropImage"
             )
         return found
-
-    def _scale(self, keys: Mapping[str, Any]) -> float:
-        """Return a number that may be written as a quotient."""
-        written = keys.get("scale")
-        above, _, below = str("1/255" if written is None else written).partition("/")
-        try:
-            scale = float(above) / float(below or 1)
-        except (ValueError, ZeroDivisionError):
-            scale = math.nan
-        if not 0 < scale < math.inf:
-            raise TaskError(f"{self.where} scale {written!r} is no number; give 1.0/255.0")
-        return scale
 
 
 def _scaled(steps: Sequence[Step], side: int, given: int) -> Iterator[Step]:

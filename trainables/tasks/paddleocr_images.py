@@ -8,7 +8,6 @@ up to the right and below with the mean colour, which is what the network's own 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from trainables.data.preparing import target_size
 from trainables.image_input import Normalize, Pad, Preparation, Resize
 from trainables.remarks import remark
 from trainables.task import ModelInput
+from trainables.tasks.config_file import pixel_scale
 
 Transforms = Sequence[tuple[str, dict[str, Any]]]
 
@@ -92,22 +92,11 @@ def evaluated_input(
         "image",
         (3, height, width),
         channel_order=mode,
-        scale=_scale(normalization.get("scale"), where),
+        scale=pixel_scale(normalization.get("scale"), where),
         mean=tuple(normalization.get("mean") or MEAN),
         std=tuple(normalization.get("std") or STD),
         image=Preparation(steps, "opencv", turned=True),
     )
-
-
-def _scale(written: object, where: str) -> float:
-    above, _, below = str("1/255" if written is None else written).partition("/")
-    try:
-        scale = float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
-        scale = math.nan
-    if not 0 < scale < math.inf:
-        raise TaskError(f"{where} scale {written!r} is no number; give 1./255.")
-    return scale
 
 
 def _resize(keys: Mapping[str, Any], where: str) -> Resize:
