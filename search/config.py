@@ -97,6 +97,9 @@ class RunConfig(BaseModel):
     """Samples in an evaluated batch."""
     latency_batch: int = Field(default=64, ge=1)
     """Samples in a timed run."""
+    latency_effort: float = Field(default=1.0, gt=0)
+    """Share of the usual seconds of each timing.
+    Those are up to 4 for a trial and 20 for the last timing: a busy machine may need more."""
     threads: int = Field(default=1, ge=1)
     """Threads of a trial and of a timed run."""
     engine: EngineKind = "onednn"

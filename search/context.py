@@ -44,6 +44,7 @@ def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
         calibration_samples=config.calibration_samples,
         eval_batch=config.eval_batch,
         latency_batch=config.latency_batch,
+        latency_effort=config.latency_effort,
         threads=config.threads,
         engine=config.engine,
     )

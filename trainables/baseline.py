@@ -173,7 +173,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     # The metric too: the same outputs may be judged in another way, or by other heads.
     judged = f"{task.metric.name} {metric:.6g}"
     identity = hashlib.sha256((weights + data + judged).encode()).hexdigest()
-    latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), FULL)))
+    effort = FULL.times(settings.latency_effort)
+    latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), effort)))
     return Baseline(
         metric_name=task.metric.name,
         maximize=bool(task.metric.maximize),

@@ -143,7 +143,10 @@ class TrialContext:
         """Return a model's latency, timed in turn with the references of its graph."""
         references = self.references(graph)
         runs_ms = time_in_turn(
-            [engine, *(other for other, _ in references)], self.latency_inputs, self.lease, effort
+            [engine, *(other for other, _ in references)],
+            self.latency_inputs,
+            self.lease,
+            effort.times(self.settings.latency_effort),
         )
         return read_latency(
             runs_ms,
@@ -172,6 +175,7 @@ class TrialContext:
             # scale.
             [ratio for _, ratio in self.references(graph)],
             self.settings.latency_batch,
+            self.settings.latency_effort,
             self.settings.threads,
             describe(plan.quantization.precision, self.settings.engine),
             self._processor,

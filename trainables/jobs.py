@@ -169,7 +169,10 @@ def final_job(
     baseline = load_engine(settings)
     # No reference between them: this is how many times faster the one is than the other.
     runs_ms = time_in_turn(
-        [winner, baseline], first_samples(task, settings.latency_batch), node.lease, FINAL
+        [winner, baseline],
+        first_samples(task, settings.latency_batch),
+        node.lease,
+        FINAL.times(settings.latency_effort),
     )
     reading = read_latency(
         runs_ms,

@@ -55,6 +55,10 @@ class Effort:
     rounds: int
     seconds: float
 
+    def times(self, share: float) -> Effort:
+        """Return an effort whose seconds are this share of its own."""
+        return Effort(self.rounds, share * self.seconds)
+
 
 # Before the training only to see what is hopelessly slow; the export is timed again.
 QUICK = Effort(rounds=12, seconds=1.0)

@@ -82,6 +82,8 @@ class TrialSettings:
     eval_batch: int = 250
     latency_batch: int = 64
     """Samples in a timed run."""
+    latency_effort: float = 1.0
+    """Share of the usual seconds that each timing goes on for."""
     threads: int = 1
     """Threads of a timed run, and of a trial."""
     engine: EngineKind = "onednn"

@@ -75,6 +75,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
         context.baseline.fingerprint,
         [plan.to_json() for plan in engines],
         settings.latency_batch,
+        settings.latency_effort,
         settings.threads,
         [describe(plan.quantization.precision, settings.engine) for plan in engines],
         processor(),
@@ -85,7 +86,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
             [context.baseline_engine, *engines.values()],
             context.latency_inputs,
             context.lease,
-            FINAL,
+            FINAL.times(settings.latency_effort),
         )
         ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0).tolist()
         cache.put(key, ratios)

@@ -118,7 +118,7 @@ def test_waiting_for_the_device_does_not_count_and_is_paid_back(clock, step, lea
     assert lease.times == leases
 
 
-@pytest.mark.parametrize("effort", [QUICK, FULL, FINAL])
+@pytest.mark.parametrize("effort", [QUICK, FULL, FINAL, FULL.times(3), FINAL.times(0.1)])
 @pytest.mark.parametrize("seconds", [0.0001, 0.004, 0.4])
 def test_a_probe_ends_with_its_rounds_but_not_at_once_and_not_late(clock, effort, seconds):
     engines = [TimedEngine(clock, seconds), TimedEngine(clock, seconds)]

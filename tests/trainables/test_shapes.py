@@ -66,9 +66,10 @@ def test_a_later_study_has_the_same_ratios_and_exports_of_its_own(fresh, tmp_pat
     assert reference_job(again, *arguments) == first
     plan = Plan.from_json(plans[0])
     assert any(again.reference_folder(plan).iterdir())
-    # Another batch is another question.
-    (other,) = reference_job(replace(again, latency_batch=8), *arguments)
-    assert other["latency_ratio"] != first[0]["latency_ratio"]
+    # Another batch is another question, and so are timings that take longer.
+    for changed in ({"latency_batch": 8}, {"latency_effort": 0.5}):
+        (other,) = reference_job(replace(again, **changed), *arguments)
+        assert other["latency_ratio"] != first[0]["latency_ratio"]
 
 
 def test_a_reference_that_cannot_be_had_has_a_reason_and_the_others_serve(fresh):
@@ -111,6 +112,8 @@ def test_a_shape_that_was_timed_before_the_search_is_known_to_the_trial(fresh):
     assert first.readings == [{"stage": "shape", "reused": True, **reading.to_json()}]
     assert first.latency_ratio == reading.ratio
     assert time_shape(plan, fresh) == (reading, True)
+    longer = TrialContext(replace(fresh.settings, latency_effort=0.5), fresh.baseline, Node())
+    assert not time_shape(plan, longer)[1]
 
 
 def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(fresh):
