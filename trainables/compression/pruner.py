@@ -82,12 +82,11 @@ class ChannelPruner:
     def prune(self, ratios: Mapping[str, float]) -> None:
         """Remove each group's share of channels from the model in place."""
         assert not self._before, "restore the model before it is pruned again"
-        removed = self.removed(ratios)
-        for name in {name for name, _ in removed}:
+        for name, cuts in _by_weight(self.removed(ratios)).items():
             tensor = self._tensors[name]
             whole = tensor.numpy()
             self._before[name] = whole
-            self._set(name, _without(whole, name, removed))
+            self._set(name, _without(whole, cuts))
             for layer in self._owners.get(name, ()):
                 self._note(layer, name, whole.shape)
 
@@ -163,12 +162,20 @@ class ChannelPruner:
         setattr(layer, attribute, value)
 
 
-def _without(
-    whole: NDArray[Any], name: str, removed: Mapping[tuple[str, int], Places]
-) -> NDArray[Any]:
-    for (other, axis), places in removed.items():
-        if other == name:
-            whole = np.delete(whole, places, axis=axis)
+Cuts = list[tuple[int, Places]]
+"""The axes of a weight that lose indices, and which."""
+
+
+def _by_weight(removed: Mapping[tuple[str, int], Places]) -> dict[str, Cuts]:
+    found: dict[str, Cuts] = {}
+    for (name, axis), places in removed.items():
+        found.setdefault(name, []).append((axis, places))
+    return found
+
+
+def _without(whole: NDArray[Any], cuts: Cuts) -> NDArray[Any]:
+    for axis, places in cuts:
+        whole = np.delete(whole, places, axis=axis)
     return whole
 
 
@@ -179,13 +186,14 @@ def slice_optimizer(
 ) -> None:
     """Cut an optimizer's state (velocities, moments) as the model's weights have been cut."""
     names = {parameter.name: name for name, parameter in model.named_parameters()}
+    cuts = _by_weight(removed)
     for states in optimizer._accumulators.values():
         for tensor_name, state in states.items():
             name = names.get(tensor_name)
             whole = state.numpy()
             # A power of a decay rate, say, is one number for all of a weight.
-            if name is not None and whole.size > 1:
-                cut = np.ascontiguousarray(_without(whole, name, removed))
+            if name in cuts and whole.size > 1:
+                cut = np.ascontiguousarray(_without(whole, cuts[name]))
                 state.get_tensor().set(cut, _place())
 
 

@@ -155,7 +155,8 @@ def test_few_wrong_groups_of_many_are_found_in_few_runs():
     model = Many(refused(lambda widths: widths[11] < 8 or widths[40] < 8), 64)
     survey = survey_groups(lambda: model, IMAGE)
     assert branches(survey.left_out) == {11, 40}
-    assert model.runs < 64
+    # One that fails when it is pruned is not run masked.
+    assert model.runs < 40
 
 
 class Spectrogram(nn.Layer):
