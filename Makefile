@@ -41,6 +41,7 @@ searches: $(READY)
 # was interrupted goes on.
 configs: $(READY)
 	$(BIN)/python -m tests.models.sweep --checkouts $(CHECKOUTS)
+	$(BIN)/python -m tests.models.sweep.named --checkouts $(CHECKOUTS)
 
 setup: $(READY)
 

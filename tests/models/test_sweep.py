@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.models.sweep import drawing
+from tests.models.sweep import drawing, painting
 from tests.models.sweep.__main__ import files_of, known, row_file
 from tests.models.sweep.isolated import try_file
 from tests.models.sweep.reading import read
@@ -101,8 +101,8 @@ def test_drawn_data_stays_in_its_folder(tmp_path, monkeypatch):
         drawing.segmentation({"train_dataset": {"type": "Dataset", "dataset_root": "/elsewhere"}})
     drawing.segmentation({"train_dataset": {"type": "Cityscapes", "dataset_root": "data/c"}})
     labels = sorted((tmp_path / "data/c/gtFine/train/drawn").glob("*_labelTrainIds.png"))
-    assert len(labels) == drawing.IMAGES
-    assert set(np.unique(Image.open(labels[0]))) == set(range(drawing.CLASSES))
+    assert len(labels) == painting.FEW.images
+    assert set(np.unique(Image.open(labels[0]))) == set(range(painting.CLASSES))
 
 
 def test_the_tables_count_what_they_say():

@@ -10,30 +10,25 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-# Images of a split. Half of the held-out ones become the test, and each half has every class.
-IMAGES = 8
-WIDTH, HEIGHT = 96, 72
-# Labels that are drawn at most: more would need more images.
-CLASSES = 4
+from tests.models.sweep.painting import (
+    CLASSES,
+    FEW,
+    Amount,
+    Box,
+    corners,
+    mask,
+    picture,
+    random_box,
+    random_of,
+    stripes,
+    words,
+)
+
 VOC_CLASSES = 20
-
-
-def picture(file: Path, label: int, seed: int) -> None:
-    """Write an image of noise whose brightness tells its label."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 60, (HEIGHT, WIDTH, 3)) + 45 * label
-    Image.fromarray(pixels.astype("uint8")).save(file)
-
-
-def mask(file: Path, classes: int) -> None:
-    """Write a mask of as many upright stripes as there are classes, CLASSES at most."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    stripes = np.arange(WIDTH) * min(classes, CLASSES) // WIDTH
-    Image.fromarray(np.tile(stripes, (HEIGHT, 1)).astype("uint8")).save(file)
+# What the random numbers of a split begin with: held-out images are others than those of training.
+SPLITS = {"train": 0, "val": 1}
 
 
 def _inside(path: str | Path) -> Path:
@@ -49,20 +44,21 @@ def _lines(file: Path, lines: Iterable[str]) -> None:
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def classification(config: dict[str, Any]) -> None:
+def classification(config: dict[str, Any], amount: Amount = FEW) -> None:
     """Draw what PaddleClas's DataLoader names: a list and its images for every split."""
     classes = (config.get("Arch") or {}).get("class_num", 1000)
     drawn = min(classes if isinstance(classes, int) else CLASSES, CLASSES)
-    for split, loader in (config.get("DataLoader") or {}).items():
+    whole = (0, 0, amount.width, amount.height)
+    for number, (split, loader) in enumerate((config.get("DataLoader") or {}).items()):
         dataset = (loader or {}).get("dataset") if isinstance(loader, dict) else None
         if not dataset or not dataset.get("cls_label_path") or not dataset.get("image_root"):
             continue
         root, between = _inside(dataset["image_root"]), dataset.get("delimiter") or " "
         lines = []
-        for index in range(IMAGES):
+        for index in range(amount.of(number)):
             name = f"drawn/{split}{index}.png"
             label = index % max(drawn, 1)
-            picture(root / name, label, index)
+            picture(root / name, amount, random_of(number, index), [(whole, label)])
             lines.append(f"{name}{between}{label}")
         _lines(_inside(dataset["cls_label_path"]), lines)
 
@@ -143,7 +139,7 @@ def _plain(root: Path, split: str, i: int) -> tuple[Path, Path]:
     return root / f"drawn/{split}{i}.png", root / f"drawn/{split}{i}_mask.png"
 
 
-def segmentation(config: dict[str, Any]) -> None:
+def segmentation(config: dict[str, Any], amount: Amount = FEW) -> None:
     """Draw what PaddleSeg's data sets name, each in its own layout."""
     for key, split in (("train_dataset", "train"), ("val_dataset", "val"), ("test_dataset", "val")):
         dataset = config.get(key)
@@ -151,21 +147,23 @@ def segmentation(config: dict[str, Any]) -> None:
             continue
         kind = str(dataset["type"])
         if kind == "PSSLDataset":
-            _pseudo_labels(dataset)
+            _pseudo_labels(dataset, amount)
             continue
         if "dataset_root" not in dataset:
             continue
-        _segmented(kind, dataset, key, split)
+        _segmented(kind, dataset, key, split, amount)
 
 
-def _segmented(kind: str, dataset: dict[str, Any], key: str, split: str) -> None:
+def _segmented(kind: str, dataset: dict[str, Any], key: str, split: str, amount: Amount) -> None:
     root = _inside(dataset["dataset_root"])
     classes = 2 if kind in BINARY else int(dataset.get("num_classes") or CLASSES)
     lines = []
-    for index in range(IMAGES):
+    for index in range(amount.of(SPLITS[split])):
         image, label = LAYOUTS.get(kind, _plain)(root, split, index)
-        picture(image, index % CLASSES, index)
-        mask(label, classes)
+        # The order of the stripes changes from image to image: where a stripe is tells no label.
+        shown = stripes(amount, classes, index)
+        picture(image, amount, random_of(SPLITS[split], index), shown)
+        mask(label, amount, shown)
         names = (image.relative_to(root).as_posix(), label.relative_to(root).as_posix())
         line = LISTS[kind][1](*names, split, index) if kind in LISTS else " ".join(names)
         lines.append(line)
@@ -178,60 +176,66 @@ def _segmented(kind: str, dataset: dict[str, Any], key: str, split: str) -> None
         if kind == "PascalVOC":
             # `trainaug` adds a second list with masks of its own folder.
             _lines(root / LISTS[kind][0]("aug"), lines)
-            for index in range(IMAGES):
-                mask(root / f"VOC2012/SegmentationClassAug/{split}{index}.png", classes)
+            for index in range(amount.of(SPLITS[split])):
+                shown = stripes(amount, classes, index)
+                mask(root / f"VOC2012/SegmentationClassAug/{split}{index}.png", amount, shown)
     elif kind not in LAYOUTS:
         _lines(root / f"{split}_list.txt", lines)
 
 
-def _pseudo_labels(dataset: dict[str, Any]) -> None:
+def _pseudo_labels(dataset: dict[str, Any], amount: Amount) -> None:
     """Draw ImageNet's images with the pseudo labels of PSSL."""
     images, labels = (_inside(dataset[key]) for key in ("imagenet_root", "pssl_root"))
-    names = [f"train/n01440764/n01440764_{index}.JPEG" for index in range(IMAGES)]
+    names = [f"train/n01440764/n01440764_{index}.JPEG" for index in range(amount.images)]
     for index, name in enumerate(names):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (WIDTH, HEIGHT), (40 * index, 0, 0)).save(images / name, "JPEG")
-        mask(labels / f"{name}_drawn.png", CLASSES)
+        grey = Image.new("RGB", (amount.width, amount.height), (40 * index % 256, 0, 0))
+        grey.save(images / name, "JPEG")
+        mask(labels / f"{name}_drawn.png", amount, stripes(amount, CLASSES, index))
     _lines(labels / "train.txt", [f"{name}_drawn.png" for name in names])
     _lines(labels / "imagenet_lsvrc_2015_synsets.txt", ["n01440764"])
 
 
-def _box(index: int) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the box of one image."""
-    return 8 + 4 * (index % 5), 8 + 2 * (index % 4), 40, 36
-
-
-def detection(config: dict[str, Any]) -> None:
+def detection(config: dict[str, Any], amount: Amount = FEW) -> None:
     """Draw what PaddleDetection's data sets name: COCO's json, or VOC's xml and lists."""
     classes = int(config.get("num_classes") or CLASSES)
-    for key in ("TrainDataset", "EvalDataset"):
+    for number, key in enumerate(("TrainDataset", "EvalDataset")):
         dataset = config.get(key)
         if not isinstance(dataset, dict) or not dataset.get("anno_path"):
             continue
         root = _inside(dataset.get("dataset_dir") or ".")
         if dataset.get("name") == "COCODataSet":
-            _coco(root, dataset, classes)
+            _coco(root, dataset, classes, amount, number)
         elif dataset.get("name") == "VOCDataSet":
-            _voc(root, dataset, classes)
+            _voc(root, dataset, classes, amount, number)
 
 
-def _coco(root: Path, dataset: dict[str, Any], classes: int) -> None:
+def _boxed(file: Path, label: int, amount: Amount, split: int, index: int) -> Box:
+    """Write an image with one box in the colour of its label; return the box."""
+    rng = random_of(split, index)
+    box = random_box(amount, rng)
+    picture(file, amount, rng, [(box, label)])
+    return box
+
+
+def _coco(root: Path, dataset: dict[str, Any], classes: int, amount: Amount, split: int) -> None:
     images, annotations = [], []
-    for index in range(IMAGES):
-        name = f"drawn{index}.png"
-        picture(root / (dataset.get("image_dir") or ".") / name, index % CLASSES, index)
-        left, top, width, height = _box(index)
-        right, bottom = left + width, top + height
-        images.append({"id": index, "file_name": name, "width": WIDTH, "height": HEIGHT})
+    for index in range(amount.of(split)):
+        name, label = f"drawn{index}.png", index % min(classes, CLASSES)
+        file = root / (dataset.get("image_dir") or ".") / name
+        box = _boxed(file, label, amount, split, index)
+        images.append(
+            {"id": index, "file_name": name, "width": amount.width, "height": amount.height}
+        )
         annotations.append(
             {
                 "id": index,
                 "image_id": index,
-                "category_id": index % min(classes, CLASSES) + 1,
-                "bbox": [left, top, width, height],
-                "area": width * height,
+                "category_id": label + 1,
+                "bbox": list(box),
+                "area": box[2] * box[3],
                 "iscrowd": 0,
-                "segmentation": [[left, top, right, top, right, bottom, left, bottom]],
+                "segmentation": [[value for point in corners(box) for value in point]],
             }
         )
     categories = [{"id": number + 1, "name": f"class {number}"} for number in range(classes)]
@@ -239,7 +243,7 @@ def _coco(root: Path, dataset: dict[str, Any], classes: int) -> None:
     _lines(root / dataset["anno_path"], [json.dumps(noted)])
 
 
-def _voc(root: Path, dataset: dict[str, Any], classes: int) -> None:
+def _voc(root: Path, dataset: dict[str, Any], classes: int, amount: Amount, split: int) -> None:
     names = [f"class {number}" for number in range(classes)]
     if dataset.get("label_list"):
         _lines(root / dataset["label_list"], names)
@@ -247,15 +251,16 @@ def _voc(root: Path, dataset: dict[str, Any], classes: int) -> None:
         # The toolkit's own list of names holds then.
         names = ["aeroplane", "bicycle", "bird", "boat"]
     lines = []
-    for index in range(IMAGES):
-        image, noted = f"images/drawn{index}.png", f"annotations/drawn{index}.xml"
-        picture(root / image, index % CLASSES, index)
-        left, top, width, height = _box(index)
+    for index in range(amount.of(split)):
+        image, noted = f"images/drawn{split}-{index}.png", f"annotations/drawn{split}-{index}.xml"
+        label = index % min(len(names), CLASSES)
+        left, top, width, height = _boxed(root / image, label, amount, split, index)
+        size = f"<width>{amount.width}</width><height>{amount.height}</height>"
         _lines(
             root / noted,
             [
-                f"<annotation><size><width>{WIDTH}</width><height>{HEIGHT}</height></size>",
-                f"<object><name>{names[index % min(len(names), CLASSES)]}</name>",
+                f"<annotation><size>{size}</size>",
+                f"<object><name>{names[label]}</name>",
                 "<difficult>0</difficult><bndbox>",
                 f"<xmin>{left}</xmin><ymin>{top}</ymin>",
                 f"<xmax>{left + width}</xmax><ymax>{top + height}</ymax>",
@@ -266,20 +271,20 @@ def _voc(root: Path, dataset: dict[str, Any], classes: int) -> None:
     _lines(root / dataset["anno_path"], lines)
 
 
-def text(config: dict[str, Any]) -> None:
-    """Draw what PaddleOCR's data sets name: label files of one quadrilateral an image."""
-    for split in ("Train", "Eval"):
+def text(config: dict[str, Any], amount: Amount = FEW) -> None:
+    """Draw what PaddleOCR's data sets name: label files of quadrilaterals around words."""
+    for number, split in enumerate(("Train", "Eval")):
         dataset = (config.get(split) or {}).get("dataset") or {}
         lists = dataset.get("label_file_list") or []
         if not dataset.get("data_dir") or not lists:
             continue
         root, lines = _inside(dataset["data_dir"]), []
-        for index in range(IMAGES):
+        for index in range(amount.of(number)):
             name = f"drawn/{split}{index}.png"
-            picture(root / name, index % CLASSES, index)
-            left, top, width, height = _box(index)
-            right, bottom = left + width, top + height
-            points = [[left, top], [right, top], [right, bottom], [left, bottom]]
-            lines.append(f"{name}\t{json.dumps([{'transcription': 'ab', 'points': points}])}")
+            regions = [
+                {"transcription": word, "points": corners(box)}
+                for word, box in words(root / name, amount, random_of(number, index))
+            ]
+            lines.append(f"{name}\t{json.dumps(regions)}")
         for file in [lists] if isinstance(lists, str) else lists:
             _lines(_inside(file), lines)

@@ -30,7 +30,7 @@ class Toolkit:
     task: str
     files: Sequence[str]
     """Patterns of its configuration files within a checkout."""
-    draw: Callable[[dict[str, Any]], None]
+    draw: Callable[..., None]
     network: Sequence[str]
     """Keys that lead to what a configuration calls its network."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -134,7 +134,7 @@ def trial(task: Task, found: GroupSurvey, settings: Any) -> tuple[float, str]:
     return difference, ""
 
 
-def _network(config: dict[str, Any], keys: Sequence[str]) -> str | None:
+def network_name(config: dict[str, Any], keys: Sequence[str]) -> str | None:
     found: Any = config
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
@@ -159,7 +159,7 @@ def run_file(
 
     try:
         config = read(file)
-        note(network=_network(config, kind.network))
+        note(network=network_name(config, kind.network))
         kind.draw(config)
         from trainables.loading import load_task
         from trainables.settings import TrialSettings

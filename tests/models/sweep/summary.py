@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.models.sweep.named.rows import read_rows, table
 from tests.models.sweep.stages import STAGES, TOOLKITS
 
 TARGET, PAGE = Path("bench/configs.json"), Path("docs/configs.md")
@@ -87,8 +88,14 @@ def page(rows: list[dict[str, Any]]) -> str:
     return text + (FAILED + "\n".join(failed) + "\n" if failed else "")
 
 
+def write_page() -> None:
+    """Write docs/configs.md of the rows in bench/, those of the sweep and of the named files."""
+    rows = json.loads(TARGET.read_text()) if TARGET.is_file() else []
+    PAGE.write_text(page(rows) + table(read_rows()))
+
+
 def write_summary(work: Path) -> None:
     """Write the rows and the tables of all that a work folder holds."""
     rows = rows_of(work)
     TARGET.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    PAGE.write_text(page(rows))
+    write_page()
