@@ -21,6 +21,12 @@ from spaces.errors import ConfigError, one_line
 SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
+    # A worker that leaves a checkpoint waits until the controller has looked for it, by default
+    # every 2 s: a retrain of seconds with 18 checkpoints spent half a minute so (LOG.md).
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # An actor more for each retrain, which tells the training of nodes that will be taken away: it
+    # does not listen, and goes on from its last checkpoint once they are gone.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Tune's own handler ends the search at a Ctrl-C and lets the study go on to the retrain.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
