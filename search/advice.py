@@ -6,16 +6,15 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from search.config import RunConfig
 from search.manifest import Manifest
 from search.progress import percent, ratio_text
-from trainables.soundness import Chance
+from trainables.results import Baseline
 
 # For a first guess, of the built-in problem: what pruned models take of the unpruned one's time to
 # train, what training under quantization takes of the float one's, how many trials do that, and
@@ -42,29 +41,28 @@ class Step(NamedTuple):
     """A line that can be pasted."""
 
 
-def worst_allowed(baseline: Mapping[str, Any], budget: float) -> float:
+def worst_allowed(baseline: Baseline, budget: float) -> float:
     """Return the metric on validation at which the budget is used up."""
-    metric = float(baseline["metric"])
+    metric = baseline.metric
     change = budget * abs(metric)
-    return metric - change if baseline["maximize"] else metric + change
+    return metric - change if baseline.maximize else metric + change
 
 
-def budget_in_numbers(baseline: Mapping[str, Any], budget: float) -> str:
+def budget_in_numbers(baseline: Baseline, budget: float) -> str:
     """Return what the budget means for this model, as a sentence."""
-    verb = "fall" if baseline["maximize"] else "rise"
+    verb = "fall" if baseline.maximize else "rise"
     return (
-        f"A budget of {budget:g}: {baseline['metric_name']} may {verb} from "
-        f"{baseline['metric']:.4f} to {worst_allowed(baseline, budget):.4f} on validation, with "
+        f"A budget of {budget:g}: {baseline.metric_name} may {verb} from "
+        f"{baseline.metric:.4f} to {worst_allowed(baseline, budget):.4f} on validation, with "
         "everything pruned, trained and quantized."
     )
 
 
-def chance_warning(baseline: Mapping[str, Any]) -> str | None:
+def chance_warning(baseline: Baseline) -> str | None:
     """Return a warning if the baseline does no better than a model that ignores its inputs."""
-    chance = Chance(**baseline["chance"]) if baseline.get("chance") else None
-    if chance is None or not chance.reached:
+    if baseline.chance is None or not baseline.chance.reached:
         return None
-    return chance.in_words(baseline["metric_name"], baseline["metric"])
+    return baseline.chance.in_words(baseline.metric_name, baseline.metric)
 
 
 @dataclass(frozen=True)
@@ -90,32 +88,30 @@ def minutes(seconds: float) -> str:
 
 
 def estimate(
-    config: RunConfig, baseline: Mapping[str, Any], trials: int, places: int, workers: int
+    config: RunConfig, baseline: Baseline, trials: int, places: int, workers: int
 ) -> Estimate:
     """Return how long so many trials take, `places` at a time, and the retrain of one candidate.
 
     From the unpruned model's own pace; what trials do to it nobody knows yet.
     """
-    pace = PRUNED_PACE * baseline["train_s"]
+    pace = PRUNED_PACE * baseline.train_s
     batch = config.batch_size or 1
     samples = config.finetune_steps * batch if config.finetune_steps else config.finetune_samples
     trained = samples + QAT_TRIALS * QAT_PACE * config.qat_samples
     evaluations = len(config.rungs) + 1
-    trial_s = trained * pace + evaluations * baseline["evaluate_s"] + OTHER_S
+    trial_s = trained * pace + evaluations * baseline.evaluate_s + OTHER_S
     retrained = config.retrain_samples + QAT_TRIALS * QAT_PACE * config.retrain_qat_samples
     return Estimate(
         trial_s=trial_s,
         search_s=trial_s * trials / min(places, max(1, trials)),
-        retrain_s=retrained * pace / workers + baseline["evaluate_s"] + OTHER_S,
+        retrain_s=retrained * pace / workers + baseline.evaluate_s + OTHER_S,
     )
 
 
-def survey_seconds(
-    config: RunConfig, baseline: Mapping[str, Any], groups: int, places: int
-) -> float:
+def survey_seconds(config: RunConfig, baseline: Baseline, groups: int, places: int) -> float:
     """Return how long what is measured between the baseline and the search takes, uncached."""
     evaluations = groups * config.sensitivity_points
-    evaluate_s = float(baseline["evaluate_s"]) + ENGINE_S
+    evaluate_s = baseline.evaluate_s + ENGINE_S
     shapes = REFERENCES + config.latency_points / places
     return evaluations * evaluate_s / places + shapes * SHAPE_S
 

@@ -10,6 +10,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from spaces.errors import UserError
 from spaces.heuristics import SENSITIVE
 from spaces.layers import LayerCosts
 from spaces.plan import Plan, QuantizationChoice
+from trainables.codec import PlanField, encode
+from trainables.results import Baseline, FinalFigures, TrialResult
 
 if TYPE_CHECKING:
     from search.config import RunConfig
@@ -29,6 +32,18 @@ if TYPE_CHECKING:
     from search.ways import Ground
 
 OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan, as OUTCOME holds it."""
+
+    way: str
+    plan: PlanField
+    val: TrialResult
+    test: FinalFigures
+
+
 # Groups whose channels are printed: a screen has some 24 lines.
 SHOWN_GROUPS = 12
 FLAGS = ("task", "out", "address", "batch_size", "learning_rate")
@@ -120,38 +135,30 @@ def list_groups(config: RunConfig, display: Display) -> int:
     """Print every group with what shrinks with it, and what is left out."""
     import tempfile
 
-    from search.context import cluster_of
-    from search.places import is_sent
+    from search.context import cluster_of, worker_settings
     from search.workers import call_worker
     from trainables.jobs import groups_job
-    from trainables.settings import TrialSettings
 
     with tempfile.TemporaryDirectory() as folder, cluster_of(config, display):
-        settings = TrialSettings(
-            config.task,
-            folder,
-            folder,
-            task_options=config.task_options,
-            task_folder=config.task_folder,
-            task_folder_sent=is_sent(config),
-        )
+        settings = worker_settings(config, folder, folder)
         found = call_worker(display, "groups", groups_job, settings)
-    for remark in found["remarks"]:
+    for remark in found.remarks:
         display.say(remark)
-    for group in found["groups"]:
-        unit = f", {group['unit']} at a time" if group["unit"] > 1 else ""
-        display.say(f"{group['name']}: {group['channels']} channels{unit}")
-        for name, shape in group["members"]:
-            if name != group["name"]:
-                display.say(f"    {name} {shape}")
-    for item in found["left_out"]:
-        display.say(f"left out: {item['name']}: {item['reason']}")
-    display.say(f"{len(found['groups'])} groups, {len(found['left_out'])} left out")
+    for listed in found.groups:
+        group = listed.group
+        unit = f", {group.unit} at a time" if group.unit > 1 else ""
+        display.say(f"{group.name}: {group.channels} channels{unit}")
+        for name, shape in listed.shapes:
+            if name != group.name:
+                display.say(f"    {name} {list(shape)}")
+    for item in found.left_out:
+        display.say(f"left out: {item.name}: {item.reason}")
+    display.say(f"{len(found.groups)} groups, {len(found.left_out)} left out")
     return 0
 
 
-def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
-    from search.stage_values import build_space, read_layers
+def _ground(study: StudyContext, baseline: Baseline) -> Ground:
+    from search.search_space import build_space
     from search.surveys import study_sensitivity
     from search.ways import Ground
     from spaces.heuristics import Sensitivities
@@ -162,7 +169,7 @@ def _ground(study: StudyContext, baseline: dict[str, Any]) -> Ground:
         with study.display.stage("sensitivity", "each group alone, at each ratio"):
             return study_sensitivity(study, baseline, space)
 
-    return Ground(space, read_layers(baseline), measure, study.display.say)
+    return Ground(space, baseline.layers, measure, study.display.say)
 
 
 def removed_lines(plan: Plan, ground: Ground) -> list[str]:
@@ -208,7 +215,7 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
         ground = _ground(study, baseline)
         if given.way == "sensitivities":
             curves = {group: list(curve) for group, curve in ground.measure().items()}
-            table = {"data": config.task, "metric": baseline["metric_name"], "curves": curves}
+            table = {"data": config.task, "metric": baseline.metric_name, "curves": curves}
             run.keep_text("sensitivities.json", json.dumps(table, indent=1))
             display.say(f"sensitivities: {run.path / 'sensitivities.json'}")
             return
@@ -220,23 +227,21 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
             result = call_worker(
                 display,
                 "trial",
-                *(trial_job, settings, baseline, study.node, plan.to_json()),
+                *(trial_job, settings, baseline, study.node, plan),
                 **options,
             )
         copy_model(settings.candidate_folder(0), run.path / MODEL)
         with display.stage("test", "time both, read the test split once"):
-            final = call_worker(
-                display, "test", final_job, settings, study.node, plan.to_json(), **options
-            )
-    outcome = {"way": given.way, "plan": plan.to_json(), "val": result, "test": final}
-    run.keep_text(OUTCOME, json.dumps(outcome, indent=1))
-    sizes = final["size_bytes"]
+            final = call_worker(display, "test", final_job, settings, study.node, plan, **options)
+    outcome = Outcome(given.way, plan, result, final)
+    run.keep_text(OUTCOME, encode(Outcome, outcome, indent=1))
+    sizes = final.size_bytes
     display.say(
-        f"{baseline['metric_name']} {final['baseline_test']:.4f} to {final['winner_test']:.4f} on "
-        f"test ({percent(final['metric_loss_test'])} loss), latency "
-        f"{ratio_text(final['latency']['ratio'])} at "
+        f"{baseline.metric_name} {final.baseline_test:.4f} to {final.winner_test:.4f} on "
+        f"test ({percent(final.metric_loss_test)} loss), latency "
+        f"{ratio_text(final.latency.ratio)} at "
         f"{as_timed(settings.latency_batch, settings.threads)}, size "
-        f"{sizes['baseline'] / sizes['winner']:.1f}x smaller"
+        f"{sizes.baseline / sizes.winner:.1f}x smaller"
     )
     display.say(f"model: {run.path / MODEL}")
 

@@ -7,41 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 import clusters
 from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
-from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, QuantizationChoice
+from spaces.plan import QuantizationChoice
+from trainables.settings import WorkerSettings
 from trainables.yaml_reader import YamlError, read_yaml
 
 PROFILES = Path(clusters.__file__).parent
 
 
-class RunConfig(BaseModel):
-    """One study. `budget` is the dial; everything else has a default that follows from use."""
+class RunConfig(WorkerSettings):
+    """One study. `budget` is the dial; everything else has a default that follows from use.
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    What workers need of it is inherited from WorkerSettings.
+    """
 
     budget: float = Field(ge=0, lt=1)
     """Relative loss of the metric that the delivered model may show, 0 to below 1."""
-
-    task: str = "fashion_mnist"
-    """A built-in task, or your own as "module:attribute"."""
-    task_options: dict[str, Any] = {}
-    """Keyword arguments of the task's factory, for example weights=FILE."""
-    task_folder: str | None = None
-    """Folder that relative paths of the task are read from, on every node.
-    By default the one in which the command is given; the task's module may be in it."""
-    ship: list[str] = ["weights"]
+    ship: list[str] = Field(default=["weights"])
     """Task options that name files or folders of this machine. With a storage they are sent there,
     and each node fetches them once; name `data` too unless all nodes see it."""
 
     trials: int = Field(default=24, ge=1)
     """How many plans are tried."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Equal seeds give equal plans when trials run one at a time."""
     concurrency: int | None = Field(default=None, ge=1)
     """Trials at a time; by default as many as there is room for when the search begins. More
     than that wait for nodes that are yet to come."""
@@ -55,55 +45,20 @@ class RunConfig(BaseModel):
     """Channels are kept in multiples of this."""
     max_ratio: float = Field(default=0.9, gt=0, lt=1)
     """At most this share of a group is removed."""
-    criterion: ImportanceCriterion = "l1_norm"
-    """Which channels of a group go first: those that matter least by this."""
     sensitivity_points: int = Field(default=6, ge=2)
     """Ratios at which a group's sensitivity is measured, spread over its levels."""
-
     latency_points: int = Field(default=12, ge=4)
     """Plans whose shapes are timed before the search, to predict the latency of all others."""
 
-    finetune_samples: int = Field(default=3_200, ge=1)
-    """Training samples a trial sees in float."""
-    finetune_steps: int | None = Field(default=None, ge=1)
-    """Training steps in float, as the toolkits count, in place of finetune_samples."""
-    qat_samples: int = Field(default=1_500, ge=1)
-    """Training samples a trial sees under quantization-aware training, beyond those."""
-    rungs: list[float] = [0.5]
-    """Shares of the fine-tuning after which a trial is measured and may be stopped, below 1."""
     max_latency_ratio: float = Field(default=1.25, gt=0)
     """A plan whose shape takes more than this share of the baseline's time is not trained. The
     default leaves room for noise: the unpruned model itself must never be stopped by it."""
-    retrain_samples: int = Field(default=32_000, ge=1)
-    """Training samples the winner sees in float, over all workers."""
-    retrain_qat_samples: int = Field(default=10_000, ge=1)
-    """Training samples the winner sees under quantization-aware training, beyond those."""
     retrain_workers: int | None = Field(default=None, ge=1)
     """Data-parallel workers of the retrain; by default one a GPU, or one a core up to 2."""
     retrain_candidates: int = Field(default=3, ge=1)
     """Candidates of the front that are retrained at most, until one keeps the budget."""
     confidence_z: float = Field(default=1.64, ge=0)
     """Standard errors between the winner's loss on validation and the budget."""
-    batch_size: int | None = Field(default=None, ge=1)
-    """Samples in a training batch; by default the task's own recipe."""
-    learning_rate: float | None = Field(default=None, gt=0)
-    """Peak of the learning rate in float; by default the task's own recipe."""
-    calibration_samples: int = Field(default=256, ge=1)
-    """Training samples that fix the scales of post-training quantization."""
-    calibration: CalibrationAlgorithm = "abs_max"
-    """How post-training quantization chooses the scales of activations."""
-
-    eval_batch: int = Field(default=250, ge=1)
-    """Samples in an evaluated batch."""
-    latency_batch: int = Field(default=64, ge=1)
-    """Samples in a timed run."""
-    latency_effort: float = Field(default=1.0, gt=0)
-    """Share of the usual seconds of each timing.
-    Those are up to 4 for a trial and 20 for the last timing: a busy machine may need more."""
-    threads: int = Field(default=1, ge=1)
-    """Threads of a trial and of a timed run."""
-    engine: EngineKind = "onednn"
-    """What Paddle Inference runs models with: the CPU by oneDNN, a GPU, or a GPU by TensorRT."""
 
     address: str | None = None
     """Address of a running Ray cluster, "auto" for this node's; by default a local one begins."""
@@ -119,11 +74,11 @@ class RunConfig(BaseModel):
     trial_limit_s: float | None = Field(default=None, gt=0)
     """Seconds after which a trial is taken for hung: it fails, and its worker is ended. By default
     ten times what the longest one so far took, 15 minutes at least."""
-    runtime_env: dict[str, Any] = {}
+    runtime_env: dict[str, Any] = Field(default={})
     """Ray's runtime environment of the workers, such as {working_dir: .} to send this folder."""
     dashboard_host: str = "127.0.0.1"
     """What a local Ray's dashboard listens on. Any other address lets in whoever has the token."""
-    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(default=[])
     """Other tools to watch the search with. Their files are in the run folder, unless their own
     environment variables (MLFLOW_TRACKING_URI, WANDB_API_KEY) name a server."""
 
@@ -135,13 +90,6 @@ class RunConfig(BaseModel):
     """Seconds that a full or absent storage is waited for."""
     cache: str | None = None
     """Where sensitivities and latencies are kept between studies; by default the user's cache."""
-
-    @field_validator("rungs")
-    @classmethod
-    def _ascending(cls, value: list[float]) -> list[float]:
-        if sorted(set(value)) != value or any(not 0 < share < 1 for share in value):
-            raise ValueError("rungs rise, each above 0 and below 1")
-        return value
 
 
 def unknown_setting(name: str) -> str:

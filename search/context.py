@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from clusters.connect import Cluster, connected
@@ -18,36 +18,22 @@ from search.progress import Display
 from search.run_folder import RunFolder, is_run_folder, run_once
 from search.store import Store
 from trainables.node import Node
-from trainables.settings import INPUTS, TrialSettings
+from trainables.settings import INPUTS, TrialSettings, WorkerSettings
+
+
+def worker_settings(config: RunConfig, run_folder: str, cache: str | None) -> TrialSettings:
+    """Return what workers are told whose files are in a folder of their node."""
+    return TrialSettings(
+        **{name: getattr(config, name) for name in WorkerSettings.model_fields},
+        run_folder=run_folder,
+        cache_folder=cache,
+        task_folder_sent=is_sent(config),
+    )
 
 
 def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
-    """Return what the workers are told."""
-    return TrialSettings(
-        task=config.task,
-        task_options=config.task_options,
-        task_folder=config.task_folder,
-        task_folder_sent=is_sent(config),
-        run_folder=run.node_path,
-        cache_folder=config.cache,
-        seed=config.seed,
-        rungs=tuple(config.rungs),
-        criterion=config.criterion,
-        finetune_samples=config.finetune_samples,
-        finetune_steps=config.finetune_steps,
-        qat_samples=config.qat_samples,
-        retrain_samples=config.retrain_samples,
-        retrain_qat_samples=config.retrain_qat_samples,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        calibration=config.calibration,
-        calibration_samples=config.calibration_samples,
-        eval_batch=config.eval_batch,
-        latency_batch=config.latency_batch,
-        latency_effort=config.latency_effort,
-        threads=config.threads,
-        engine=config.engine,
-    )
+    """Return what the workers of a run are told."""
+    return worker_settings(config, run.node_path, config.cache)
 
 
 def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
@@ -108,7 +94,7 @@ class StudyContext:
         """Raises ConfigError if a local cluster lacks what the study asks for."""
         check_needs(config, cluster, display)
         node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
-        settings = replace(trial_settings(config, run), shipped=shipped(config, run))
+        settings = trial_settings(config, run).having(shipped=shipped(config, run))
         store = Store(run.folder)
         return cls(config, run, settings, store, cluster, node, display)
 

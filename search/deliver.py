@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
+from search.columns import cells
 from search.context import StudyContext
 from search.ledger import Ledger
 from search.manifest import (
@@ -14,17 +13,21 @@ from search.manifest import (
     LatencyFigures,
     Manifest,
     MetricFigures,
-    Retrained,
+    RetrainedFigures,
     SizeFigures,
     TrialFigures,
     digests,
     installed_versions,
 )
 from search.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
+from search.stage_files import Retrained, Winner
 from search.workers import call_worker
 from spaces.errors import RunFolderError
+from trainables.codec import PlanField, encode
 from trainables.jobs import final_job
+from trainables.results import Baseline, FinalFigures
 from trainables.settings import BASELINE, MODEL, retrained_name
+from trainables.task import ModelInput
 
 
 def copy_model(source: Path, target: Path) -> None:
@@ -51,25 +54,17 @@ def _digests(folder: Path) -> dict[str, str]:
     return digests(folder, [folder / name for name in MODEL_FILES if (folder / name).is_file()])
 
 
-def _input_figures(spec: dict[str, Any]) -> InputFigures:
+def _input_figures(spec: ModelInput) -> InputFigures:
     return InputFigures(
-        name=spec["name"],
-        shape=[None, *spec["shape"]],
-        dtype=spec["dtype"],
-        layout=spec["layout"],
-        channel_order=spec["channel_order"],
-        scale=spec["scale"],
-        mean=list(spec["mean"]),
-        std=list(spec["std"]),
-        image=spec.get("image"),
+        **{**vars(spec), "shape": [None, *spec.shape], "mean": [*spec.mean], "std": [*spec.std]}
     )
 
 
 def deliver(
     study: StudyContext,
-    baseline: dict[str, Any],
+    baseline: Baseline,
     ledger: Ledger,
-    winner: dict[str, Any],
+    winner: Winner,
     repeats: int,
     part: str = "",
 ) -> Manifest:
@@ -77,91 +72,103 @@ def deliver(
 
     `part` is a folder of the run for another choice of its, empty or with "/" at its end.
     """
-    config, run, files = study.config, study.run, study.node.files
+    run, files = study.run, study.node.files
     root = run.path / part
     with study.display.waiting("the winner's files"):
-        for name in (BASELINE, retrained_name(winner["trial"])):
+        for name in (BASELINE, retrained_name(winner.trial)):
             files.fetch(run.path, name)
-    copy_model(run.path / retrained_name(winner["trial"]), root / MODEL)
+    copy_model(run.path / retrained_name(winner.trial), root / MODEL)
     files.keep(run.path, f"{part}{MODEL}")
-    run.keep_text(f"{part}{PLAN}", json.dumps(winner["plan"], indent=1))
+    run.keep_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
 
-    def measure() -> dict[str, Any]:
-        placed = study.placement(timed=True)
-        model = f"{part}{MODEL}"
-        measured: dict[str, Any] = call_worker(
+    def measure() -> FinalFigures:
+        found: FinalFigures = call_worker(
             study.display,
             "the last timing and the test split",
-            *(final_job, study.settings, study.node, winner["plan"], model),
-            **placed,
+            *(final_job, study.settings, study.node, winner.plan, f"{part}{MODEL}"),
+            **study.placement(timed=True),
         )
-        return measured
+        return found
 
     # Kept at once: the test split is not read again, whatever happens after this.
-    final = run_once(run, f"{part}final", measure)
-    reading = final["latency"]
-    row = {"number": winner["trial"], "stage": "final", "reused": False, **reading}
+    final: FinalFigures = run_once(run, f"{part}final", measure)
+    row = {"number": winner.trial, "stage": "final", "reused": False, **cells(final.latency)}
     study.store.write("latency", f"{part}final".replace("/", "-"), [row])
-    states = [record.result.state for record in ledger.records.values()]
-    first, *more = (_input_figures(spec) for spec in baseline["inputs"])
     if part:
         copy_model(run.path / BASELINE, root / BASELINE)
         files.keep(run.path, f"{part}{BASELINE}")
     delivered = [root / one / name for one in (MODEL, BASELINE) for name in MODEL_FILES]
-    retries, lost_s = ledger.lost()
+    first, *more = map(_input_figures, baseline.inputs)
     manifest = Manifest(
-        task=config.task,
-        budget=config.budget,
-        seed=config.seed,
+        task=study.config.task,
+        budget=study.config.budget,
+        seed=study.config.seed,
         versions=installed_versions(),
-        metric=MetricFigures(
-            name=baseline["metric_name"],
-            maximize=baseline["maximize"],
-            baseline_val=baseline["metric"],
-            baseline_test=final["baseline_test"],
-            winner_val=winner["metric"],
-            winner_test=final["winner_test"],
-            loss_val=winner["metric_loss"],
-            loss_val_standard_error=winner["standard_error"],
-            loss_test=final["metric_loss_test"],
-            loss_test_standard_error=final["standard_error_test"],
-            within_budget_on_test=final["metric_loss_test"] <= config.budget,
-        ),
-        latency_ms=LatencyFigures(
-            baseline=reading["baseline_latency_ms"],
-            winner=reading["latency_ms"],
-            ratio=reading["ratio"],
-            batch_size=reading["batch_size"],
-            threads=reading["threads"],
-            engine=final["engine"],
-        ),
-        size_bytes=SizeFigures(**final["size_bytes"]),
-        trials=TrialFigures(
-            finished=len(states),
-            complete=states.count("COMPLETE"),
-            feasible=len(ledger.feasible()),
-            failed=states.count("FAILED"),
-            repeats=repeats,
-            retries=retries,
-            lost_s=lost_s,
-        ),
-        retrained=[
-            Retrained(
-                trial=tried["trial"],
-                metric_val=tried["metric"],
-                loss_val=tried["metric_loss"],
-                standard_error=tried["standard_error"],
-                accepted=tried["accepted"],
-            )
-            for tried in winner["tried"]
-        ],
+        metric=_metric_figures(baseline, winner, final, study.config.budget),
+        latency_ms=_latency_figures(final),
+        size_bytes=SizeFigures(**vars(final.size_bytes)),
+        trials=_trial_figures(ledger, repeats),
+        retrained=[_retrained_figures(tried) for tried in winner.tried],
         input=first,
         more_inputs=more,
-        engine_config=final["engine_config"],
-        int8_operators=final["int8_operators"],
+        engine_config=final.engine_config,
+        int8_operators=final.int8_operators,
         stages_s=study.display.seconds(),
         sha256=digests(root, [*delivered, root / PLAN]),
     )
     run.keep_journal()
     run.keep_text(f"{part}{MANIFEST}", manifest.model_dump_json(indent=1))
     return manifest
+
+
+def _metric_figures(
+    baseline: Baseline, winner: Winner, final: FinalFigures, budget: float
+) -> MetricFigures:
+    return MetricFigures(
+        name=baseline.metric_name,
+        maximize=baseline.maximize,
+        baseline_val=baseline.metric,
+        baseline_test=final.baseline_test,
+        winner_val=winner.metric,
+        winner_test=final.winner_test,
+        loss_val=winner.metric_loss,
+        loss_val_standard_error=winner.standard_error,
+        loss_test=final.metric_loss_test,
+        loss_test_standard_error=final.standard_error_test,
+        within_budget_on_test=final.metric_loss_test <= budget,
+    )
+
+
+def _latency_figures(final: FinalFigures) -> LatencyFigures:
+    reading = final.latency
+    return LatencyFigures(
+        baseline=reading.baseline_latency_ms,
+        winner=reading.latency_ms,
+        ratio=reading.ratio,
+        batch_size=reading.batch_size,
+        threads=reading.threads,
+        engine=final.engine,
+    )
+
+
+def _trial_figures(ledger: Ledger, repeats: int) -> TrialFigures:
+    retries, lost_s = ledger.lost()
+    return TrialFigures(
+        finished=len(ledger.records),
+        complete=len(ledger.complete()),
+        feasible=len(ledger.feasible()),
+        failed=len(ledger.failed()),
+        repeats=repeats,
+        retries=retries,
+        lost_s=lost_s,
+    )
+
+
+def _retrained_figures(tried: Retrained) -> RetrainedFigures:
+    return RetrainedFigures(
+        trial=tried.trial,
+        metric_val=tried.metric,
+        loss_val=tried.metric_loss,
+        standard_error=tried.standard_error,
+        accepted=bool(tried.accepted),
+    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clusters.files import SharedFiles
 from clusters.storage import is_uri
@@ -14,6 +13,7 @@ from search.context import trial_settings
 from search.manifest import digests
 from search.run_folder import MODEL_FILES, RunFolder, delivered_plan, local_copy, read_config
 from spaces.errors import RunFolderError
+from spaces.plan import Plan
 from trainables.node import OneFolder, RunFiles
 from trainables.settings import BASELINE, MODEL, SELECTIONS, TrialSettings, user_path
 
@@ -25,7 +25,7 @@ class Delivered:
     folder: Path
     """Where its files are on this machine."""
     config: RunConfig
-    plan: dict[str, Any]
+    plan: Plan
     settings: TrialSettings
     files: RunFiles
 
@@ -44,7 +44,7 @@ def _selection(address: str) -> tuple[str, str]:
 
 def run_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
     """Return what workers are told about a run that is only read."""
-    return replace(trial_settings(config, run), shipped=run.stage("inputs") or {})
+    return trial_settings(config, run).having(shipped=run.stage("inputs") or {})
 
 
 def open_delivered(address: str) -> Delivered:
@@ -67,11 +67,11 @@ def open_delivered(address: str) -> Delivered:
         files = OneFolder()
     plan, config = delivered_plan(folder), read_config(folder)
     manifest = RunFolder(folder).manifest
-    expected = manifest["sha256"] if manifest is not None else {}
+    expected = manifest.sha256 if manifest is not None else {}
     names = [f"{model}/{name}" for model in (MODEL, BASELINE) for name in MODEL_FILES]
     check_files(folder, names, expected)
     # These commands load the task in their own process, to which Ray sends nothing.
-    settings = replace(run_settings(config, RunFolder(path)), task_folder_sent=False)
+    settings = run_settings(config, RunFolder(path)).having(task_folder_sent=False)
     return Delivered(folder, config, plan, settings, files)
 
 

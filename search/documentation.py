@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from search.config import RunConfig
+from trainables.settings import WorkerSettings
 
 DOCS = Path("docs")
 # Columns of the text of --help: longer lines are hard to read.
@@ -54,13 +55,18 @@ def allowed(field: dict[str, Any]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "to be given"
+    if isinstance(field.default, tuple):
+        return str(list(field.default))
     return "none" if field.default is None else str(field.default)
 
 
 def settings() -> Iterator[tuple[str, str, str, str]]:
     """Yield every setting: name, what it takes, default, meaning."""
     schema = RunConfig.model_json_schema()
-    for name, field in RunConfig.model_fields.items():
+    # Those that workers need too are inherited: after the search's own.
+    names = [*RunConfig.__annotations__, *WorkerSettings.model_fields]
+    for name in names:
+        field = RunConfig.model_fields[name]
         described = _resolved(schema["properties"][name], schema.get("$defs", {}))
         meaning = " ".join((field.description or "").split())
         yield name, allowed(described), _default(field), meaning

@@ -148,7 +148,7 @@ def front(findings: Findings) -> go.Figure:
         line={"color": "#888888", "shape": "hv"},
         hoverinfo="skip",
     )
-    pace = findings.baseline["latency_ms"] if findings.baseline is not None else None
+    pace = findings.baseline.latency_ms if findings.baseline is not None else None
     if pace is not None:
         figure.add_scatter(
             x=[pace],
@@ -307,10 +307,10 @@ def before_and_after(findings: Findings) -> go.Figure:
     figure = make_subplots(cols=2, subplot_titles=("latency, ms", "size, MB"))
     manifest = findings.manifest
     if manifest is not None:
-        latency, size = manifest["latency_ms"], manifest["size_bytes"]
+        latency, size = manifest.latency_ms, manifest.size_bytes
         for column, values in (
-            (1, (latency["baseline"], latency["winner"])),
-            (2, (size["baseline"] / 1e6, size["winner"] / 1e6)),
+            (1, (latency.baseline, latency.winner)),
+            (2, (size.baseline / 1e6, size.winner / 1e6)),
         ):
             figure.add_bar(
                 x=["before", "after"],

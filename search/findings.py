@@ -6,22 +6,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from search.config import RunConfig
 from search.ledger import REFERENCE_RATIO, Ledger, is_feasible
+from search.manifest import Manifest
 from search.progress import percent
 from search.run_folder import GAVE_UP, JOURNAL, RunFolder, local_copy, read_config
-from search.stage_values import build_space, drop_untimed, read_curves, read_layers, read_timings
-from search.store import STAGES, Store
+from search.search_space import build_space, drop_untimed
+from search.stage_files import Curves, References, Timings
+from search.store import Store
+from search.trial_record import STAGES
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.planner import Planner
-from trainables.task import TrialResult
+from trainables.results import Baseline, TrialResult
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class Findings:
     path: Path
     config: RunConfig
     ledger: Ledger
-    baseline: Mapping[str, Any] | None
+    baseline: Baseline | None
     """None until the baseline has been measured."""
     groups: Sequence[PruningGroup]
     sensitivities: Sensitivities
-    manifest: Mapping[str, Any] | None
+    manifest: Manifest | None
     """None until the run is finished."""
     gave_up: str | None
     """Why the run ended without a model; None while nobody knows."""
@@ -94,7 +96,7 @@ class Findings:
         """Return a row a trial: number, precision, origin, verdict, metric_loss, latency_ratio,
         latency_ms at the baseline's pace, size_bytes, on_front, plan in words."""
         front = {record.number for record in self.ledger.front()}
-        pace = self.baseline["latency_ms"] if self.baseline is not None else None
+        pace = self.baseline.latency_ms if self.baseline is not None else None
         rows = []
         for number in sorted(self.ledger.records):
             record = self.ledger.records[number]
@@ -126,20 +128,18 @@ class Findings:
         if self.manifest is None:
             return []
         found = []
-        for tried in self.manifest.get("retrained", ()):
-            record = self.ledger.records.get(tried["trial"])
+        for tried in self.manifest.retrained:
+            record = self.ledger.records.get(tried.trial)
             if record is None or record.result.latency_ratio is None:
                 continue
-            delivered = tried["accepted"]
+            delivered = tried.accepted
             found.append(
                 RetrainedPlan(
                     record.number,
                     record.plan.quantization.value,
                     record.result.metric_loss,
-                    tried["loss_val"],
-                    self.manifest["latency_ms"]["ratio"]
-                    if delivered
-                    else record.result.latency_ratio,
+                    tried.loss_val,
+                    self.manifest.latency_ms.ratio if delivered else record.result.latency_ratio,
                     delivered,
                 )
             )
@@ -239,16 +239,16 @@ def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
 
 
 def _threshold_plans(
-    run: RunFolder, config: RunConfig, baseline: dict[str, Any], ledger: Ledger
+    run: RunFolder, config: RunConfig, baseline: Baseline, ledger: Ledger
 ) -> list[ThresholdPlan]:
     """Return the plans of equal-loss thresholds around the budget, once all they need is known."""
-    sensitivity, timed = run.stage("sensitivity"), run.stage("latency")
-    space = drop_untimed(build_space(config, baseline), run.stage("references") or ())
-    layers = read_layers(baseline)
-    if not sensitivity or not timed or not space.groups or not layers:
+    curves: Curves | None = run.stage("sensitivity")
+    timings: Timings | None = run.stage("latency")
+    references: References = run.stage("references") or []
+    space = drop_untimed(build_space(config, baseline), references)
+    if not curves or not timings or not space.groups or not baseline.layers:
         return []
-    curves = read_curves(sensitivity)
-    planner = Planner(space, layers, curves, read_timings(timed), config.budget)
+    planner = Planner(space, baseline.layers, curves, timings, config.budget)
     planner.learn(ledger.known())
     offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
     choice = next((c for c in offered if c in space.choices), space.choices[0])
@@ -270,7 +270,7 @@ def read_findings(address: str) -> Findings:
     path = local_copy(address)
     config, run = read_config(path), RunFolder(path)
     run.check_stages()
-    baseline = run.stage("baseline")
+    baseline: Baseline | None = run.stage("baseline")
     groups = build_space(config, baseline).groups if baseline is not None else ()
     ledger = Ledger.load(Store(path), config.budget, groups)
     return Findings(
@@ -280,7 +280,7 @@ def read_findings(address: str) -> Findings:
         ledger=ledger,
         baseline=baseline,
         groups=groups,
-        sensitivities=read_curves(run.stage("sensitivity") or {}),
+        sensitivities=run.stage("sensitivity") or {},
         manifest=run.manifest,
         gave_up=run.stage(GAVE_UP),
         stage_seconds=run.stage("seconds") or {},

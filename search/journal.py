@@ -14,8 +14,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from search.ledger import TrialRecord
 from search.sampling import ENDED, RecentTPESampler
+from search.trial_record import TrialRecord
 from spaces.plan import Plan
 
 STUDY_NAME = "search"

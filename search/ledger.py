@@ -3,87 +3,29 @@ and the display all look at."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from search.store import STAGES, Store
+from search.columns import cells, read_cells
+from search.store import Store
+from search.trial_record import TrialRecord, read_trial, trial_row
 from spaces.encoding import Known
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.pareto import Points, front_indices, hypervolume
 from spaces.plan import Plan, PruningGroup
-from trainables.task import Measurement, TrialResult
+from trainables.results import Measurement, TrialResult
 
 # The reference point of the hypervolume is the budget and this latency ratio.
 REFERENCE_RATIO = 1.0
-STATES = ("COMPLETE", "STOPPED", "FAILED")
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """A finished trial."""
-
-    number: int
-    plan: Plan
-    origin: str
-    """`warm_start` or `sampled`."""
-    result: TrialResult
-    started_at: datetime
-    wall_s: float
-    retries: int = 0
-    """How often it was begun anew because its worker had been lost."""
-    lost_s: float = 0.0
-    """Wall seconds that went into those that were lost, beyond `wall_s`."""
 
 
 def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
     """Return the trial and the measurement of a row of the table."""
-    values = {name: value for name, value in row.items() if name != "schema_version"}
-    number = int(values.pop("number"))
-    float(values["metric"]), float(values["metric_loss"]), float(values["fidelity"])
-    return number, Measurement(**values)
-
-
-def _read_trial(row: dict[str, Any]) -> TrialRecord:
-    """Return the record of a row of the table, without measurements.
-
-    Raises TypeError or ValueError for a row that no trial leaves.
-    """
-    stages = {stage: row[f"{stage}_s"] for stage in STAGES}
-    figures = [row["metric"], row["metric_loss"], row["latency_ratio"]]
-    if row["state"] not in STATES or (row["state"] == "COMPLETE" and None in figures):
-        raise ValueError(f"no trial ends as {row['state']} with {figures}")
-    result = TrialResult(
-        state=row["state"],
-        reason=row["reason"],
-        metric=row["metric"],
-        metric_loss=row["metric_loss"],
-        standard_error=row["standard_error"],
-        latency_ms=row["latency_ms"],
-        baseline_latency_ms=row["baseline_latency_ms"],
-        latency_ratio=row["latency_ratio"],
-        size_bytes=row["size_bytes"],
-        export_difference=row["export_difference"],
-        worker=row["worker"],
-        seconds={stage: value for stage, value in stages.items() if value is not None},
-    )
-    row["started_at"].timestamp()
-    return TrialRecord(
-        int(row["number"]),
-        Plan.from_json(json.loads(row["plan"])),
-        str(row["origin"]),
-        result,
-        row["started_at"],
-        float(row["wall_s"]),
-        # Tables of before had neither.
-        row["retries"] or 0,
-        row["lost_s"] or 0.0,
-    )
+    return int(row["number"]), read_cells(Measurement, row)
 
 
 def known_of(records: Iterable[TrialRecord]) -> list[Known]:
@@ -127,10 +69,20 @@ class Ledger:
         name = f"{record.number:06d}"
         result = record.result
         number = {"number": record.number}
-        self.store.write("measurements", name, [{**number, **vars(m)} for m in result.measurements])
-        self.store.write("latency", name, [{**number, **reading} for reading in result.readings])
+        measured = [{**number, **cells(m)} for m in result.measurements]
+        self.store.write("measurements", name, measured)
+        probes = [
+            {**number, "stage": p.stage, "reused": p.reused, **cells(p.reading)}
+            for p in result.readings
+        ]
+        self.store.write("latency", name, probes)
         self.store.write("ratios", name, self._ratio_rows(record))
-        self.store.write("trials", name, [self._trial_row(record)])
+        row = {
+            **trial_row(record),
+            "feasible": is_feasible(result, self.budget),
+            "multiply_adds": self._multiply_adds(record.plan),
+        }
+        self.store.write("trials", name, [row])
         # In the table, where whoever needs them reads them: of thousands of trials they are much.
         result.readings.clear()
         self.records[record.number] = record
@@ -151,34 +103,6 @@ class Ledger:
                 }
             )
         return rows
-
-    def _trial_row(self, record: TrialRecord) -> dict[str, Any]:
-        result = record.result
-        return {
-            "number": record.number,
-            "plan_key": record.plan.key,
-            "plan": json.dumps(record.plan.to_json(), sort_keys=True),
-            "quantization": record.plan.quantization.value,
-            "origin": record.origin,
-            "state": result.state,
-            "reason": result.reason,
-            "feasible": is_feasible(result, self.budget),
-            "metric": result.metric,
-            "metric_loss": result.metric_loss,
-            "standard_error": result.standard_error,
-            "latency_ms": result.latency_ms,
-            "baseline_latency_ms": result.baseline_latency_ms,
-            "latency_ratio": result.latency_ratio,
-            "size_bytes": result.size_bytes,
-            "multiply_adds": self._multiply_adds(record.plan),
-            "export_difference": result.export_difference,
-            "started_at": record.started_at,
-            "wall_s": record.wall_s,
-            "retries": record.retries,
-            "lost_s": record.lost_s,
-            "worker": result.worker,
-            **{f"{stage}_s": result.seconds.get(stage) for stage in STAGES},
-        }
 
     @cached_property
     def _costs(self) -> LayerCosts:
@@ -204,7 +128,7 @@ class Ledger:
         measured: dict[int, list[Measurement]] = {}
         for number, measurement in store.parse("measurements", _read_measurement):
             measured.setdefault(number, []).append(measurement)
-        for record in store.parse("trials", _read_trial):
+        for record in store.parse("trials", read_trial):
             record.result.measurements = measured.get(record.number, [])
             ledger.records[record.number] = record
         return ledger

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +16,18 @@ PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleslim", "ray", "optuna", "
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    # Those of other versions may have more, or less.
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class SplitFigures(NamedTuple):
+    """A metric on one split."""
+
+    where: str
+    baseline: float
+    winner: float
+    loss: float
+    standard_error: float
 
 
 class MetricFigures(_Part):
@@ -31,6 +43,25 @@ class MetricFigures(_Part):
     loss_test: float
     loss_test_standard_error: float
     within_budget_on_test: bool
+
+    def splits(self) -> tuple[SplitFigures, SplitFigures]:
+        """Return the figures on validation and on test."""
+        return (
+            SplitFigures(
+                "validation",
+                self.baseline_val,
+                self.winner_val,
+                self.loss_val,
+                self.loss_val_standard_error,
+            ),
+            SplitFigures(
+                "test",
+                self.baseline_test,
+                self.winner_test,
+                self.loss_test,
+                self.loss_test_standard_error,
+            ),
+        )
 
 
 class LatencyFigures(_Part):
@@ -76,7 +107,7 @@ class InputFigures(_Part):
     """How an image file becomes this input: decoder, resizing, crop, padding. None: not known."""
 
 
-class Retrained(_Part):
+class RetrainedFigures(_Part):
     """A candidate that was retrained, in the order of trying."""
 
     trial: int
@@ -96,14 +127,14 @@ class Manifest(_Part):
     latency_ms: LatencyFigures
     size_bytes: SizeFigures
     trials: TrialFigures
-    retrained: list[Retrained]
+    retrained: list[RetrainedFigures] = []
     input: InputFigures
     """Raw values times `scale`, minus `mean`, divided by `std`, in this layout."""
     more_inputs: list[InputFigures]
     """The inputs after the first, for models that have several."""
     engine_config: dict[str, bool]
     """Switches of paddle.inference.Config that have to be called."""
-    int8_operators: list[str] | None = None
+    int8_operators: tuple[str, ...] | None = None
     """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
     stages_s: dict[str, float]
     sha256: dict[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from search.advice import as_timed, budget_in_numbers, next_steps, no_gain
 from search.figures import FIGURES, fronts
 from search.findings import Findings
+from search.manifest import LatencyFigures, Manifest
 from search.progress import percent, ratio_text
 
 TITLES = {
@@ -66,35 +67,34 @@ def state_line(findings: Findings) -> str:
     return f"{state}: {done}, {counts}; hypervolume {findings.ledger.hypervolume():.4f}."
 
 
-def winner_table(manifest: dict[str, Any], budget: float) -> Table:
+def winner_table(manifest: Manifest, budget: float) -> Table:
     """Return the delivered model's figures beside the baseline's, on validation and on test."""
-    metric, latency, size = manifest["metric"], manifest["latency_ms"], manifest["size_bytes"]
+    latency, size = manifest.latency_ms, manifest.size_bytes
     rows = [
         (
-            f"{metric['name']}, {where}",
-            f"{metric[f'baseline_{split}']:.4f}",
-            f"{metric[f'winner_{split}']:.4f}",
-            f"{percent(metric[f'loss_{split}'])} loss "
-            f"(± {100 * metric[f'loss_{split}_standard_error']:.1f})",
+            f"{manifest.metric.name}, {split.where}",
+            f"{split.baseline:.4f}",
+            f"{split.winner:.4f}",
+            f"{percent(split.loss)} loss (± {100 * split.standard_error:.1f})",
         )
-        for split, where in (("val", "validation"), ("test", "test"))
+        for split in manifest.metric.splits()
     ]
     rows += [
         (
-            f"latency, ms at {as_timed(latency['batch_size'], latency['threads'])}",
-            f"{latency['baseline']:.2f}",
-            f"{latency['winner']:.2f}",
-            f"{1 / latency['ratio']:.1f}x faster",
+            f"latency, ms at {as_timed(latency.batch_size, latency.threads)}",
+            f"{latency.baseline:.2f}",
+            f"{latency.winner:.2f}",
+            f"{1 / latency.ratio:.1f}x faster",
         ),
         (
             "size, MB",
-            f"{size['baseline'] / 1e6:.2f}",
-            f"{size['winner'] / 1e6:.2f}",
-            f"{size['baseline'] / size['winner']:.1f}x smaller",
+            f"{size.baseline / 1e6:.2f}",
+            f"{size.winner / 1e6:.2f}",
+            f"{size.baseline / size.winner:.1f}x smaller",
         ),
     ]
-    warnings = [no_gain(latency["ratio"])]
-    if not metric["within_budget_on_test"]:
+    warnings = [no_gain(latency.ratio)]
+    if not manifest.metric.within_budget_on_test:
         warnings += [f"On the test split the model loses more than the budget of {budget:.1%}."]
     warning = " ".join(filter(None, warnings)) or None
     return Table("The delivered model", ("", "before", "after", ""), rows, warning)
@@ -169,7 +169,7 @@ def run_page(findings: Findings, address: str) -> str:
     if baseline is not None:
         summary.append(budget_in_numbers(baseline, findings.budget))
     if manifest is not None:
-        tables.append(winner_table(dict(manifest), findings.budget))
+        tables.append(winner_table(manifest, findings.budget))
     if findings.ledger.front():
         tables.append(front_table(findings))
     if findings.failures():
@@ -187,15 +187,14 @@ def run_page(findings: Findings, address: str) -> str:
         summary=summary,
         tables=tables,
         figures=shown,
-        left_out=baseline["left_out"] if baseline is not None else (),
+        left_out=baseline.left_out if baseline is not None else (),
         steps=next_steps(address, manifest is not None, findings.journal),
         configurations=[_settings(findings)],
     )
 
 
-def _ratio_as_timed(latency: Mapping[str, Any]) -> str:
-    timed = as_timed(latency["batch_size"], latency["threads"])
-    return f"{ratio_text(latency['ratio'])} at {timed}"
+def _ratio_as_timed(latency: LatencyFigures) -> str:
+    return f"{ratio_text(latency.ratio)} at {as_timed(latency.batch_size, latency.threads)}"
 
 
 def comparison_table(runs: Sequence[Findings]) -> Table:
@@ -218,15 +217,15 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
         ),
         line(
             "delivered latency ratio",
-            ["-" if d is None else _ratio_as_timed(d["latency_ms"]) for d in delivered],
+            ["-" if d is None else _ratio_as_timed(d.latency_ms) for d in delivered],
         ),
         line(
             "delivered size, MB",
-            ["-" if d is None else f"{d['size_bytes']['winner'] / 1e6:.2f}" for d in delivered],
+            ["-" if d is None else f"{d.size_bytes.winner / 1e6:.2f}" for d in delivered],
         ),
         line(
             "loss on test",
-            ["-" if d is None else percent(d["metric"]["loss_test"]) for d in delivered],
+            ["-" if d is None else percent(d.metric.loss_test) for d in delivered],
         ),
     ]
     return Table("Side by side", ("", *[found.name for found in runs]), rows)

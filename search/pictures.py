@@ -51,7 +51,7 @@ def front(findings: Findings) -> Figure:
         line["latency_ms"], 100 * line["metric_loss"], where="post", color="#888888", zorder=2
     )
     if findings.baseline is not None:
-        pace = findings.baseline["latency_ms"]
+        pace = findings.baseline.latency_ms
         axes.scatter([pace], [0], marker="s", s=80, color=BEFORE, label="baseline", zorder=4)
         _add_retrained(axes, findings, pace)
         for measured in (True, False):
@@ -153,10 +153,10 @@ def before_and_after(findings: Findings) -> Figure:
     latency_axes, size_axes = figure.subplots(1, 2)
     manifest = findings.manifest
     if manifest is not None:
-        latency, size = manifest["latency_ms"], manifest["size_bytes"]
+        latency, size = manifest.latency_ms, manifest.size_bytes
         for axes, values in (
-            (latency_axes, (latency["baseline"], latency["winner"])),
-            (size_axes, (size["baseline"] / 1e6, size["winner"] / 1e6)),
+            (latency_axes, (latency.baseline, latency.winner)),
+            (size_axes, (size.baseline / 1e6, size.winner / 1e6)),
         ):
             bars = axes.bar(["before", "after"], values, color=[BEFORE, AFTER])
             axes.bar_label(bars, fmt="%.3g")

@@ -23,7 +23,8 @@ from rich.text import Text
 
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
-from search.ledger import Ledger, TrialRecord, is_feasible
+from search.ledger import Ledger, is_feasible
+from search.trial_record import TrialRecord
 from spaces.errors import printable
 
 SHOWN_TRIALS = 8

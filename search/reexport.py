@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from clusters.files import SharedFiles
@@ -22,6 +21,7 @@ from search.workers import call_worker
 from spaces.errors import RunFolderError
 from trainables.jobs import reexport_job
 from trainables.node import Node
+from trainables.results import Baseline, Measurement
 
 
 def reexport(run: str, number: int, out: Path, display: Display) -> None:
@@ -33,8 +33,8 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
     config, folder = read_config(path), RunFolder(path)
     settings, files = run_settings(config, folder), folder.files
     if is_uri(run):
-        settings, files = replace(settings, run_folder=node_name(run)), SharedFiles(run)
-    baseline = folder.stage("baseline")
+        settings, files = settings.having(run_folder=node_name(run)), SharedFiles(run)
+    baseline: Baseline | None = folder.stage("baseline")
     records = Ledger.load(Store(folder.path), config.budget, ()).records
     complete = [n for n, record in records.items() if record.result.state == "COMPLETE"]
     if baseline is None or number not in complete:
@@ -45,20 +45,15 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
     if out.exists():
         raise RunFolderError(f"folder {out}: exists already; name another with --out")
     with cluster_of(config, display):
-        found = call_worker(
+        found: Measurement = call_worker(
             display,
             "export",
-            reexport_job,
-            settings,
-            {**baseline, "references": []},
-            Node(files=files),
-            records[number].plan.to_json(),
-            number,
-            str(out.absolute()),
+            *(reexport_job, settings, baseline, Node(files=files)),
+            *(records[number].plan, number, str(out.absolute())),
         )
     display.say(
-        f"trial {number}: {baseline['metric_name']} {baseline['metric']:.4f} to "
-        f"{found['metric']:.4f} on val ({percent(found['metric_loss'])} loss)"
+        f"trial {number}: {baseline.metric_name} {baseline.metric:.4f} to "
+        f"{found.metric:.4f} on val ({percent(found.metric_loss)} loss)"
     )
     display.say(f"model: {out}")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +14,7 @@ from search.advice import as_timed, no_gain
 from search.cli import command_parser, run_command
 from search.findings import Findings, read_findings
 from search.folder import Folder
+from search.manifest import Manifest
 from search.page import comparison_page, run_page, state_line
 from search.pictures import draw_pictures
 from search.progress import percent, trial_table
@@ -57,25 +57,24 @@ def say_findings(findings: Findings, console: Console) -> None:
         console.print(Text(printable(line)))
 
 
-def delivered_lines(manifest: Mapping[str, Any] | None) -> list[str]:
+def delivered_lines(manifest: Manifest | None) -> list[str]:
     """Return a delivered model's figures beside the baseline's, a line each."""
     if manifest is None:
         return ["unfinished: carry it on with --resume"]
-    metric, latency, size = manifest["metric"], manifest["latency_ms"], manifest["size_bytes"]
-    name = metric["name"]
+    latency, size = manifest.latency_ms, manifest.size_bytes
     return [
         "delivered:",
         *(
-            f"  {name} on {split}: {metric[f'baseline_{split}']:.4f} to "
-            f"{metric[f'winner_{split}']:.4f} ({percent(metric[f'loss_{split}'])} loss)"
-            for split in ("val", "test")
+            f"  {manifest.metric.name} on {split.where}: {split.baseline:.4f} to "
+            f"{split.winner:.4f} ({percent(split.loss)} loss)"
+            for split in manifest.metric.splits()
         ),
-        f"  latency: {latency['baseline']:.3g} to {latency['winner']:.3g} ms at "
-        f"{as_timed(latency['batch_size'], latency['threads'])}, {latency['engine']} "
-        f"({1 / latency['ratio']:.1f}x faster)",
-        f"  size: {size['baseline'] / 1e3:,.0f} to {size['winner'] / 1e3:,.0f} kB "
-        f"({size['baseline'] / size['winner']:.1f}x smaller)",
-        *filter(None, [no_gain(latency["ratio"])]),
+        f"  latency: {latency.baseline:.3g} to {latency.winner:.3g} ms at "
+        f"{as_timed(latency.batch_size, latency.threads)}, {latency.engine} "
+        f"({1 / latency.ratio:.1f}x faster)",
+        f"  size: {size.baseline / 1e3:,.0f} to {size.winner / 1e3:,.0f} kB "
+        f"({size.baseline / size.winner:.1f}x smaller)",
+        *filter(None, [no_gain(latency.ratio)]),
     ]
 
 

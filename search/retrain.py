@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from search.config import RunConfig
 from search.context import StudyContext
-from search.ledger import Ledger, TrialRecord
+from search.ledger import Ledger
 from search.needs import asked_by_retrain, workers_of_retrain
 from search.progress import percent, ratio_text
 from search.run_folder import RAY, run_once
+from search.stage_files import FailedRetrain, Retrained, Winner, read_json
+from search.trial_record import TrialRecord
 from spaces.errors import StudyError
+from trainables.results import Baseline, RetrainFigures
 from trainables.settings import retrained_name
 
 
 def train_on_workers(
-    study: StudyContext, baseline: dict[str, Any], record: TrialRecord, places: int
-) -> dict[str, Any]:
+    study: StudyContext, baseline: Baseline, record: TrialRecord, places: int
+) -> Retrained | FailedRetrain:
     """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job on
     workers in so many places.
 
     It carries on from its last checkpoint when a worker or a node is lost. A training that fails
-    more often than `retries` leaves `failed`, the reason, in place of figures.
+    more often than `retries` leaves the reason in place of figures.
     """
     from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
     from ray.train import RunConfig as TrainRunConfig
@@ -33,18 +34,14 @@ def train_on_workers(
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     from clusters.paddle_backend import PaddleConfig
-    from trainables.retrain import OUTCOME, retrain_loop
+    from trainables.retrain import JOB, OUTCOME, RetrainJob, retrain_loop
 
     config, run = study.config, study.run
     storage = run.folder.storage
     trainer = DataParallelTrainer(
         retrain_loop,
         train_loop_config={
-            "settings": asdict(study.settings),
-            "baseline": baseline,
-            "node": study.node,
-            "plan": record.plan.to_json(),
-            "number": record.number,
+            JOB: RetrainJob(study.settings, baseline, study.node, record.plan, record.number)
         },
         backend_config=PaddleConfig(),
         scaling_config=ScalingConfig(
@@ -64,27 +61,27 @@ def train_on_workers(
         trainer.fit()
     except TrainingFailedError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return {"trial": record.number, "failed": lines[-1][:300]}
+        return FailedRetrain(record.number, lines[-1][:300])
     name = retrained_name(record.number)
     study.node.files.fetch(study.settings.folder, name)
-    measured = json.loads((study.settings.folder / name / OUTCOME).read_text())
-    return {"trial": record.number, **measured}
+    figures: RetrainFigures = read_json(study.settings.folder / name / OUTCOME, RetrainFigures)
+    return Retrained(trial=record.number, **vars(figures))
 
 
-def keeps_budget(outcome: dict[str, Any], config: RunConfig) -> bool:
+def keeps_budget(outcome: Retrained, config: RunConfig) -> bool:
     """Return whether the loss on validation, with its sampling error, is within the budget."""
-    margin = config.confidence_z * outcome["standard_error"]
-    return bool(outcome["metric_loss"] + margin <= config.budget)
+    margin = config.confidence_z * outcome.standard_error
+    return outcome.metric_loss + margin <= config.budget
 
 
-def retrain_winner(study: StudyContext, baseline: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
+def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Winner:
     """Return what `retrain_first_kept` finds of the front, the fastest first, once.
 
     Raises StudyError if no trial was feasible, or none of the candidates kept the budget.
     """
     config = study.config
 
-    def compute() -> dict[str, Any]:
+    def compute() -> Winner:
         candidates = ledger.front()
         if not candidates:
             raise StudyError(
@@ -93,44 +90,44 @@ def retrain_winner(study: StudyContext, baseline: dict[str, Any], ledger: Ledger
             )
         return retrain_first_kept(study, baseline, candidates)
 
-    winner: dict[str, Any] = run_once(study.run, "retrain", compute)
+    winner: Winner = run_once(study.run, "retrain", compute)
     return winner
 
 
 def retrain_first_kept(
-    study: StudyContext, baseline: dict[str, Any], candidates: Sequence[TrialRecord]
-) -> dict[str, Any]:
+    study: StudyContext, baseline: Baseline, candidates: Sequence[TrialRecord]
+) -> Winner:
     """Return the first candidate that keeps the budget after its retrain, and those before it.
 
-    Keys: `trial`, `plan`, the figures on validation, and `tried`. One that was retrained before is
-    not trained again. Raises StudyError if none of the first `retrain_candidates` keeps it.
+    One that was retrained before is not trained again. Raises StudyError if none of the first
+    `retrain_candidates` keeps it.
     """
     config, run, display = study.config, study.run, study.display
-    tried: list[dict[str, Any]] = []
+    tried: list[Retrained] = []
     failures: dict[str, str] = {}
     for record in candidates[: config.retrain_candidates]:
         stage = f"retrain-{record.number:06d}"
-        outcome = run.stage(stage)
+        outcome: Retrained | FailedRetrain | None = run.stage(stage)
         if outcome is None:
             places = workers_of_retrain(config, study.cluster.now())
             asked = asked_by_retrain(config)
             with display.waiting(f"retrain of trial {record.number}", asked, places):
                 outcome = train_on_workers(study, baseline, record, places)
             run.finish_stage(stage, outcome)
-        if "failed" in outcome:
-            failures[stage] = outcome["failed"]
-            display.say(f"{'':<12} trial {record.number}: failed ({outcome['failed']})")
+        if isinstance(outcome, FailedRetrain):
+            failures[stage] = outcome.failed
+            display.say(f"{'':<12} trial {record.number}: failed ({outcome.failed})")
             continue
         accepted = keeps_budget(outcome, config)
-        margin = config.confidence_z * outcome["standard_error"]
+        margin = config.confidence_z * outcome.standard_error
         display.say(
             f"{'':<12} trial {record.number}: latency {ratio_text(record.result.latency_ratio)}, "
-            f"loss {percent(outcome['metric_loss'])} and a margin of {percent(margin)} on val: "
+            f"loss {percent(outcome.metric_loss)} and a margin of {percent(margin)} on val: "
             f"{'kept' if accepted else 'missed, on to the next'}"
         )
-        tried.append({**outcome, "accepted": accepted})
+        tried.append(replace(outcome, accepted=accepted))
         if accepted:
-            return {**outcome, "plan": record.plan.to_json(), "tried": tried}
+            return Winner(**vars(tried[-1]), plan=record.plan, tried=tuple(tried))
     if not tried:
         # None has said anything about its plan: a resumed run tries them again.
         for stage in failures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -19,10 +18,13 @@ from clusters.owner import OWNER, Ownership
 from clusters.storage import Storage, is_uri, join
 from search.config import RunConfig, build_config, parse_config, read_config_file
 from search.folder import Folder, empty_folder
+from search.manifest import Manifest
 from search.run_copy import STAGES, copy_run, make_folder, node_name
-from search.stage_shapes import MANIFEST_SHAPE, PLAN_SHAPE, check_stages, read_json, stage_shape
+from search.stage_files import check_stages, read_json, stage_kind
 from search.store import SCHEMAS
 from spaces.errors import ConfigError, RunFolderError
+from spaces.plan import Plan
+from trainables.codec import PlanField, encode
 from trainables.node import OneFolder, RunFiles
 from trainables.settings import BASELINE, INPUTS, MODEL, node_cache, user_path
 from trainables.whole_file import write_whole
@@ -57,12 +59,12 @@ def read_config(path: Path) -> RunConfig:
         ) from error
 
 
-def delivered_plan(run: Path) -> dict[str, Any]:
+def delivered_plan(run: Path) -> Plan:
     """Return the plan of the model in a folder. Raises RunFolderError if none is delivered."""
     plan = run / PLAN
     if not (run / "model").is_dir() or not plan.is_file():
         raise RunFolderError(f"folder {run}: holds no delivered model; name that of a finished run")
-    found: dict[str, Any] = read_json(plan, PLAN_SHAPE)
+    found: Plan = read_json(plan, PlanField)
     return found
 
 
@@ -305,10 +307,11 @@ class RunFolder:
         self._lock.release()
 
     @property
-    def manifest(self) -> dict[str, Any] | None:
+    def manifest(self) -> Manifest | None:
         """The manifest of a finished run, None of another."""
         path = self.path / MANIFEST
-        return read_json(path, MANIFEST_SHAPE) if path.is_file() else None
+        found: Manifest | None = read_json(path, Manifest) if path.is_file() else None
+        return found
 
     @property
     def finished(self) -> bool:
@@ -337,7 +340,7 @@ class RunFolder:
         Raises RunFolderError, naming the file, if it was damaged.
         """
         path = self.path / STAGES / f"{name}.json"
-        return read_json(path, stage_shape(name)) if path.is_file() else None
+        return read_json(path, stage_kind(name)) if path.is_file() else None
 
     def check_stages(self) -> None:
         """Raise RunFolderError if what any stage left was damaged, or does not go together."""
@@ -352,7 +355,7 @@ class RunFolder:
 
     def finish_stage(self, name: str, outcome: Any) -> None:
         """Keep what a stage found: a resumed run does not repeat it."""
-        self.keep_text(f"{STAGES}/{name}.json", json.dumps(outcome, indent=1))
+        self.keep_text(f"{STAGES}/{name}.json", encode(stage_kind(name), outcome, indent=1))
 
 
 def local_copy(address: str, part: str = "") -> Path:

@@ -20,13 +20,15 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from search.journal import PLANNED, REPEATS, agrees, open_study, plan_text, set_aside
-from search.ledger import Ledger, TrialRecord, known_of
+from search.ledger import Ledger, known_of
 from search.sampling import optuna_distributions
+from search.trial_record import TrialRecord
 from spaces.encoding import Encoding
 from spaces.errors import one_line
 from spaces.plan import Plan
 from spaces.space import Value
-from trainables.task import TrialResult
+from trainables.codec import decode
+from trainables.results import TrialResult
 from trainables.trainable import NUMBER, PLAN, RESULT
 
 logger = logging.getLogger(__name__)
@@ -255,7 +257,7 @@ class PlanSearcher(Searcher):
             # So it is when a worker dies in the moment in which it is handed the trial.
             self.note_loss(trial_id, "the trial ended without a result")
             return
-        found = TrialResult.from_json(json.loads(result[RESULT]))
+        found = decode(TrialResult, result[RESULT])
         if found.state == "RUNNING":
             found.state = "STOPPED"
             found.reason = self._stop_reasons.get(trial_id, "stopped by Ray")

@@ -8,20 +8,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import yaml
 
 from search.cli import command_parser, positive, run_command, share, whole
 from spaces.errors import ConfigError, RunFolderError
+from trainables.results import Baseline
 from trainables.settings import SELECTIONS
 
 if TYPE_CHECKING:
     from search.config import RunConfig
-    from search.ledger import Ledger, TrialRecord
+    from search.ledger import Ledger
     from search.progress import Display
     from search.run_folder import RunFolder
+    from search.trial_record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -95,34 +97,34 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     from search.ledger import Ledger
     from search.retrain import retrain_first_kept
     from search.run_folder import MANIFEST, PLAIN_CONFIG, RAY
-    from search.stage_values import build_space, read_layers, with_references
+    from search.search_space import build_space, timed
     from search.store import Store
 
     part = f"{SELECTIONS}/{wish.name}/"
     if (run.path / part / MANIFEST).is_file():
         raise RunFolderError(f"run folder {run.address}: has {part} already; it is in {part}model")
     config = changed(config, {"budget": wish.budget})
-    baseline: dict[str, Any] | None = run.stage("baseline")
+    baseline: Baseline | None = run.stage("baseline")
     if baseline is None:
         raise RunFolderError(
             f"run folder {run.address}: stages/baseline.json is missing; restore it"
         )
     space = build_space(config, baseline)
-    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, read_layers(baseline))
+    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, baseline.layers)
     if ledger.damage is not None:
         display.say(f"{'tables':<12} {ledger.damage}")
     # Before Ray starts: a wish that nothing fulfils needs none.
-    candidates = choose(ledger, wish, baseline["latency_ms"])
+    candidates = choose(ledger, wish, baseline.latency_ms)
     with cluster_of(config, display) as cluster:
         study = StudyContext.of(config, run, cluster, display)
-        baseline = with_references(baseline, run.stage("references") or [])
+        baseline = replace(baseline, references=timed(run.stage("references") or []))
         with display.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
             winner = retrain_first_kept(study, baseline, candidates)
         with display.stage("deliver", "time both, read the test split, write the manifest"):
             run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
             manifest = deliver(study, baseline, ledger, winner, 0, part)
     run.forget(RAY)
-    for line in winner_lines(manifest, winner["trial"], config.budget):
+    for line in winner_lines(manifest, winner.trial, config.budget):
         display.say(line)
     if wish.max_latency_ms is not None and manifest.latency_ms.winner > wish.max_latency_ms:
         display.say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
@@ -10,7 +9,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.ledger import Ledger
-from trainables.task import Measurement, TrialResult
+from trainables.codec import decode
+from trainables.results import Measurement, TrialResult
 from trainables.trainable import RESULT
 
 # Trials of full fidelity that must have passed a rung before it stops any.
@@ -85,7 +85,7 @@ class BudgetScheduler(FIFOScheduler):
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:
-        known = TrialResult.from_json(json.loads(result[RESULT]))
+        known = decode(TrialResult, result[RESULT])
         reason = reason_to_stop(known, self._ledger, self._max_latency_ratio)
         if reason is None:
             return TrialScheduler.CONTINUE

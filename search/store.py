@@ -2,7 +2,7 @@
 
 Each table is a folder. A row's file is named after what it is about, so writing it
 again replaces it and cannot double it; a temporary name and a rename mean that a
-reader, or a crash, never meets half a file. Sole importer of pyarrow.
+reader, or a crash, never meets half a file.
 """
 
 from __future__ import annotations
@@ -15,30 +15,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from search.columns import columns_of
 from search.folder import Folder
+from search.trial_record import STAGES, TrialRecord
+from trainables.results import LatencyReading, Measurement, Sensitivity, TrialResult
 
 SCHEMA_VERSION = 4
 
-STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
 
-
-Column = tuple[pa.DataType, str]
-
-
-def _real(meaning: str) -> Column:
-    return pa.float64(), meaning
-
-
-def _whole(meaning: str) -> Column:
-    return pa.int64(), meaning
-
-
-def _text(meaning: str) -> Column:
-    return pa.string(), meaning
-
-
-def _schema(about: str, **columns: Column) -> pa.Schema:
-    columns["schema_version"] = _whole("of the tables, as the row was written")
+def _schema(about: str, **columns: tuple[pa.DataType, str]) -> pa.Schema:
+    columns["schema_version"] = (pa.int64(), "of the tables, as the row was written")
     fields = [
         pa.field(name, kind, metadata={"meaning": meaning})
         for name, (kind, meaning) in columns.items()
@@ -46,80 +32,51 @@ def _schema(about: str, **columns: Column) -> pa.Schema:
     return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION), "about": about})
 
 
-_NUMBER = _whole("of the trial")
-_LOSS = _real("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain")
-_ERROR = _real("standard error of metric_loss, over the samples of the split")
+_NUMBER = (pa.int64(), "of the trial")
 
 SCHEMAS: dict[str, pa.Schema] = {
     "trials": _schema(
         "A row a finished trial.",
-        number=_NUMBER,
-        plan_key=_text("16 hex digits that equal plans share"),
-        plan=_text("JSON: ratios of the pruned groups, quantization"),
-        quantization=_text("float, bfloat16, int8_ptq, int8_qat or int8_qat_pact"),
-        origin=_text("warm_start, proposed (by the planner) or sampled (by Optuna)"),
-        state=_text("COMPLETE: at full fidelity; STOPPED early; FAILED"),
-        reason=_text("why it was stopped or failed"),
+        **{
+            "number": _NUMBER,
+            "plan_key": (pa.string(), "16 hex digits that equal plans share"),
+            "plan": (pa.string(), "JSON: ratios of the pruned groups, quantization"),
+            "quantization": (pa.string(), "float, bfloat16, int8_ptq, int8_qat or int8_qat_pact"),
+            **columns_of(TrialResult),
+            **columns_of(TrialRecord),
+        },
         feasible=(pa.bool_(), "COMPLETE and within the budget"),
-        metric=_real("on validation, of the exported model, in the task's own unit"),
-        metric_loss=_LOSS,
-        standard_error=_ERROR,
-        latency_ms=_real("milliseconds of a run of latency_batch samples"),
-        baseline_latency_ms=_real("milliseconds of the baseline, timed in turn with it"),
-        latency_ratio=_real("of the trial's model to the baseline, from rounds in turn"),
-        size_bytes=_whole("bytes of the exported files"),
-        multiply_adds=_whole("of a sample, in convolutions and linear layers, as pruned"),
-        export_difference=_real("of the export's outputs from the model's, over their spread"),
-        started_at=(pa.timestamp("ms", tz="UTC"), "when the trial began"),
-        wall_s=_real("seconds from its beginning to its end"),
-        retries=_whole("times it was begun anew because its worker was lost"),
-        lost_s=_real("seconds that went into those that were lost, beyond wall_s"),
-        worker=_text("host:pid of the process that ran it"),
-        **{f"{stage}_s": _real(f"seconds in the stage {stage}") for stage in STAGES},
+        multiply_adds=(pa.int64(), "of a sample, in convolutions and linear layers, as pruned"),
+        **{f"{stage}_s": (pa.float64(), f"seconds in the stage {stage}") for stage in STAGES},
     ),
     "measurements": _schema(
         "A row an evaluation of a trial: one a rung, and the last one of the export.",
         number=_NUMBER,
-        stage=_text("finetune: the model in training; quantize: the export"),
-        rung=_whole("0 is the first"),
-        fidelity=_real("share of the trial's training that was done, 0 to 1"),
-        metric=_real("on validation, in the task's own unit"),
-        metric_loss=_LOSS,
-        standard_error=_ERROR,
-        train_loss=_real("mean training loss since the rung before"),
+        **columns_of(Measurement),
     ),
     "ratios": _schema(
         "A row a trial and pruning group.",
         number=_NUMBER,
-        group=_text("the first of the parameters that shrink together"),
-        channels=_whole("output channels of the group, unpruned"),
-        kept=_whole("output channels that the plan keeps"),
-        ratio=_real("share of the channels that it removes, 0 to below 1"),
+        group=(pa.string(), "the first of the parameters that shrink together"),
+        channels=(pa.int64(), "output channels of the group, unpruned"),
+        kept=(pa.int64(), "output channels that the plan keeps"),
+        ratio=(pa.float64(), "share of the channels that it removes, 0 to below 1"),
     ),
     "sensitivity": _schema(
         "A row a group and ratio: that group alone pruned, without training.",
-        group=_text("as in ratios"),
-        ratio=_real("share of the group's channels removed"),
-        metric=_real("on validation, in the task's own unit"),
-        metric_loss=_LOSS,
+        **columns_of(Sensitivity),
     ),
     "latency": _schema(
         "A row a reading of the probe.",
-        number=_whole("of the trial; null where it is not of one"),
-        stage=_text(
+        number=(pa.int64(), "of the trial; null where it is not of one"),
+        stage=(
+            pa.string(),
             "baseline, reference, table (shapes timed before the search), shape (a trial's, before "
-            "its training), export (a trial's, at its end), final (the delivered model)"
+            "its training), export (a trial's, at its end), final (the delivered model)",
         ),
-        plan=_text("JSON, as in trials; null where the trial says it"),
-        latency_ms=_real("milliseconds of a run of batch_size samples"),
-        baseline_latency_ms=_real("milliseconds of the baseline beside it"),
-        ratio=_real("of latency_ms to the baseline, from rounds in turn"),
-        ratio_spread=_real("half the distance of the quartiles of the rounds' ratios"),
-        run_ms=_real("milliseconds of a run as the clock had it, neighbours included"),
-        rounds=_whole("rounds that were timed"),
-        batch_size=_whole("samples in a run"),
-        threads=_whole("of the engine"),
+        plan=(pa.string(), "JSON, as in trials; null where the trial says it"),
         reused=(pa.bool_(), "whether it is the reading of an equal shape of before"),
+        **columns_of(LatencyReading),
     ),
 }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from clusters.connect import Cluster
 from clusters.storage import join
@@ -35,7 +34,8 @@ from search.progress import Display, trial_table
 from search.report import PAGE, PICTURES, write_report
 from search.retrain import retrain_winner
 from search.run_folder import GAVE_UP, JOURNAL, RAY, RunFolder, run_once
-from search.stage_values import build_space, read_layers
+from search.search_space import build_space
+from search.stage_files import Winner
 from search.surveys import study_latency, study_references, study_sensitivity
 from search.tuning import room, search_plans
 from search.workers import call_worker
@@ -46,6 +46,7 @@ from spaces.plan import Plan
 from spaces.planner import Planner
 from spaces.space import Space
 from trainables.jobs import baseline_job
+from trainables.results import Baseline
 from trainables.settings import MODEL
 
 
@@ -57,12 +58,12 @@ def timed(study: StudyContext, stage: str, text: str) -> Iterator[None]:
     study.run.finish_stage("seconds", study.display.stages_s)
 
 
-def study_baseline(study: StudyContext) -> dict[str, Any]:
-    """Return the baseline's figures, as `trainables.baseline.Baseline.to_json`."""
+def study_baseline(study: StudyContext) -> Baseline:
+    """Return the baseline's figures."""
 
-    def compute() -> dict[str, Any]:
+    def compute() -> Baseline:
         settings = study.settings
-        baseline: dict[str, Any] = call_worker(
+        baseline: Baseline = call_worker(
             study.display,
             "baseline",
             *(baseline_job, settings, study.node),
@@ -70,8 +71,8 @@ def study_baseline(study: StudyContext) -> dict[str, Any]:
         )
         row = {
             "stage": "baseline",
-            "latency_ms": baseline["latency_ms"],
-            "baseline_latency_ms": baseline["latency_ms"],
+            "latency_ms": baseline.latency_ms,
+            "baseline_latency_ms": baseline.latency_ms,
             "ratio": 1.0,
             "batch_size": settings.latency_batch,
             "threads": settings.threads,
@@ -80,7 +81,7 @@ def study_baseline(study: StudyContext) -> dict[str, Any]:
         study.store.write("latency", "baseline", [row])
         return baseline
 
-    found: dict[str, Any] = run_once(study.run, "baseline", compute)
+    found: Baseline = run_once(study.run, "baseline", compute)
     return found
 
 
@@ -119,17 +120,17 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
     display.console.print(
         trial_table(ledger.front(), config.budget, f"\nPareto front on val, {timed_with}")
     )
-    say_result(display, config, ledger, winner["trial"], manifest)
+    say_result(display, config, ledger, winner.trial, manifest)
     report_run(run, display)
     say_next(display, run, finished=True)
     return join(run.address, MODEL)
 
 
-def run_stages(study: StudyContext, dry: bool) -> tuple[Ledger, dict[str, Any], Manifest] | None:
+def run_stages(study: StudyContext, dry: bool) -> tuple[Ledger, Winner, Manifest] | None:
     """Return the trials, the winner and its manifest; None if `dry`. Raises StudyError."""
     config = study.config
     baseline, space, encoding, first = prepare(study)
-    ledger = Ledger.load(study.store, config.budget, space.groups, read_layers(baseline))
+    ledger = Ledger.load(study.store, config.budget, space.groups, baseline.layers)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")
     say_estimate(study, baseline, len(ledger.records) - len(ledger.in_vain()))
@@ -153,7 +154,7 @@ def report_run(run: RunFolder, display: Display) -> None:
     display.say(f"report: {join(run.address, PAGE)}")
 
 
-def say_estimate(study: StudyContext, baseline: dict[str, Any], done: int) -> None:
+def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
     """Say how long what is left of a search will take, more or less."""
     config, places = study.config, room(study)
     left = config.trials - done
@@ -170,10 +171,10 @@ def dashboard_line(dashboard: str | None) -> str:
     return f"dashboard http://{dashboard} (token: ray get-auth-token)"
 
 
-def say_first_guess(study: StudyContext, baseline: dict[str, Any]) -> None:
+def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Say how long all of it will take, as soon as the model's own pace is known."""
     config, places = study.config, room(study)
-    surveys = survey_seconds(config, baseline, len(baseline["groups"]), places)
+    surveys = survey_seconds(config, baseline, len(baseline.groups), places)
     workers = workers_of_retrain(config, study.cluster.now())
     guess = estimate(config, baseline, config.trials, places, workers)
     total = minutes(surveys + guess.search_s + guess.retrain_s)
@@ -199,24 +200,24 @@ def check_storage(config: RunConfig, cluster: Cluster) -> None:
         )
 
 
-def say_remarks(display: Display, baseline: dict[str, Any]) -> None:
-    """Say what the task and its weights say of themselves. A run from before has no such lines."""
-    for remark in baseline.get("remarks", ()):
+def say_remarks(display: Display, baseline: Baseline) -> None:
+    """Say what the task and its weights say of themselves."""
+    for remark in baseline.remarks:
         display.say(f"{'':<12} {remark}")
 
 
 def prepare(
     study: StudyContext,
-) -> tuple[dict[str, Any], Space, Encoding, Sequence[Plan]]:
+) -> tuple[Baseline, Space, Encoding, Sequence[Plan]]:
     """Return the baseline, the space, where its plans come from, and those to begin with."""
     config, display, settings = study.config, study.display, study.settings
     with timed(study, "baseline", f"{config.task}: evaluate, export, time"):
         baseline = study_baseline(study)
     say_remarks(display, baseline)
     display.say(
-        f"{'':<12} {baseline['metric_name']} {baseline['metric']:.4f} on val, "
-        f"{baseline['latency_ms']:.2f} ms a batch of {settings.latency_batch}, "
-        f"{baseline['size_bytes'] / 1e3:,.0f} kB, {len(baseline['groups'])} pruning groups"
+        f"{'':<12} {baseline.metric_name} {baseline.metric:.4f} on val, "
+        f"{baseline.latency_ms:.2f} ms a batch of {settings.latency_batch}, "
+        f"{baseline.size_bytes / 1e3:,.0f} kB, {len(baseline.groups)} pruning groups"
     )
     display.say(f"{'':<12} {batch_hint(settings.latency_batch, settings.threads)}")
     display.say(f"{'':<12} {budget_in_numbers(baseline, config.budget)}")
@@ -225,8 +226,8 @@ def prepare(
         display.say(f"{'':<12} {warning}")
     if study.run.stage("latency") is None:
         say_first_guess(study, baseline)
-    for left_out in baseline["left_out"]:
-        display.say(f"{'':<12} left out: {left_out['name']}: {left_out['reason']}")
+    for left_out in baseline.left_out:
+        display.say(f"{'':<12} left out: {left_out.name}: {left_out.reason}")
     space = build_space(config, baseline)
     with timed(study, "sensitivity", "each group alone, at each ratio"):
         sensitivities = study_sensitivity(study, baseline, space)
@@ -239,7 +240,7 @@ def prepare(
             LayerEncoding(space),
             warm_starts(space, sensitivities, config.budget),
         )
-    layers = read_layers(baseline)
+    layers = baseline.layers
     with timed(study, "latency", "shapes of plans, to predict all others"):
         timings = study_latency(study, baseline, space)
     planner = Planner(space, layers, sensitivities, timings, config.budget)

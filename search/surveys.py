@@ -4,19 +4,16 @@ costs, and how fast plans are."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from search.columns import cells
 from search.context import StudyContext
 from search.progress import Display
 from search.run_folder import run_once
-from search.stage_values import (
-    Timings,
-    drop_untimed,
-    read_curves,
-    read_timings,
-    those_timed,
-    with_references,
-)
+from search.search_space import drop_untimed, timed
+from search.stage_files import Curves, References, Timings
 from search.workers import call_worker, each_result
 from spaces.errors import StudyError
 from spaces.heuristics import Sensitivities, uniform
@@ -24,6 +21,7 @@ from spaces.latency_model import plans_to_time
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space, thinned
 from trainables.jobs import latency_job, reference_job, sensitivity_job
+from trainables.results import Baseline, TimedShape, Untimed
 
 # A task times some shapes one after the other: loading what it needs takes seconds.
 TASKS = 4
@@ -43,10 +41,10 @@ def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[f
     return [round(1 - count / group.channels, 6) for count in thinned(kept[::-1], points)]
 
 
-def study_sensitivity(study: StudyContext, baseline: dict[str, Any], space: Space) -> Sensitivities:
+def study_sensitivity(study: StudyContext, baseline: Baseline, space: Space) -> Sensitivities:
     """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
 
-    def compute() -> dict[str, list[tuple[float, float]]]:
+    def compute() -> Curves:
         points = study.config.sensitivity_points
         told = {
             group.name: (
@@ -58,22 +56,23 @@ def study_sensitivity(study: StudyContext, baseline: dict[str, Any], space: Spac
             )
             for group in space.groups
         }
-        curves: dict[str, list[tuple[float, float]]] = {}
+        curves: Curves = {}
         from_cache = 0
         for group, (rows, cached) in each_result(
             study.display, "groups", sensitivity_job, told, study.placement(timed=False)
         ):
             from_cache += cached
-            study.store.write("sensitivity", group.replace("/", "_"), rows)
+            study.store.write("sensitivity", group.replace("/", "_"), map(cells, rows))
             curves[group] = [
-                (row["ratio"], row["metric_loss"]) for row in rows if row["metric_loss"] is not None
+                (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
             ]
         study.display.say(
             f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache"
         )
         return {group.name: curves[group.name] for group in space.groups}
 
-    return read_curves(run_once(study.run, "sensitivity", compute))
+    found: Curves = run_once(study.run, "sensitivity", compute)
+    return found
 
 
 def shapes_to_time(space: Space, graph: QuantizationChoice, points: int, seed: int) -> list[Plan]:
@@ -109,85 +108,83 @@ def reference_plans(space: Space) -> list[Plan]:
     return [plan for plan in dict.fromkeys(plans) if plan != Plan()]
 
 
-def _say_untimed(rows: list[dict[str, Any]], display: Display) -> None:
-    for row in rows:
-        if "reason" in row:
-            display.say(f"{'':<12} a shape cannot be timed: {row['reason']}")
+def _say_untimed(found: Sequence[object], display: Display) -> None:
+    for item in found:
+        if isinstance(item, Untimed):
+            display.say(f"{'':<12} a shape cannot be timed: {item.reason}")
 
 
-def timing_options(
-    study: StudyContext, baseline: dict[str, Any], cpus: float = 1
-) -> dict[str, Any]:
+def timing_options(study: StudyContext, baseline: Baseline, cpus: float = 1) -> dict[str, Any]:
     """Return Ray's options for a task that times several models."""
-    calls = {"max_calls": 1} if baseline["size_bytes"] > LARGE else {}
+    calls = {"max_calls": 1} if baseline.size_bytes > LARGE else {}
     return {**study.placement(timed=True, cpus=cpus), **calls}
 
 
 def study_references(
-    study: StudyContext, baseline: dict[str, Any], space: Space
-) -> tuple[dict[str, Any], Space]:
+    study: StudyContext, baseline: Baseline, space: Space
+) -> tuple[Baseline, Space]:
     """Return the baseline with its `references`, the models that all others are timed beside, and
     the space without the choices that none of them could be timed in.
 
     Raises StudyError if no choice is left.
     """
 
-    def compute() -> list[dict[str, Any]]:
-        plans = [plan.to_json() for plan in reference_plans(space)]
-        rows: list[dict[str, Any]] = call_worker(
+    def compute() -> References:
+        plans = reference_plans(space)
+        found: References = call_worker(
             study.display,
             f"{len(plans)} models",
             reference_job,
             *(study.settings, baseline, study.node, plans),
             **timing_options(study, baseline),
         )
-        _say_untimed(rows, study.display)
+        _say_untimed(found, study.display)
         table = [
             {
                 "stage": "reference",
-                "plan": json.dumps(row["plan"]),
-                "ratio": row["latency_ratio"],
-                "latency_ms": row["latency_ratio"] * baseline["latency_ms"],
-                "baseline_latency_ms": baseline["latency_ms"],
+                "plan": json.dumps(reference.plan.to_json()),
+                "ratio": reference.latency_ratio,
+                "latency_ms": reference.latency_ratio * baseline.latency_ms,
+                "baseline_latency_ms": baseline.latency_ms,
                 "batch_size": study.settings.latency_batch,
                 "threads": study.settings.threads,
             }
-            for row in those_timed(rows)
+            for reference in timed(found)
         ]
         study.store.write("latency", "references", table)
-        return rows
+        return found
 
-    rows: list[dict[str, Any]] = run_once(study.run, "references", compute)
-    kept = drop_untimed(space, rows)
+    found: References = run_once(study.run, "references", compute)
+    kept = drop_untimed(space, found)
     dropped = ", ".join(c.value for c in space.choices if c not in kept.choices)
     if not kept.choices:
         study.run.forget_stage("references")
+        reason = next(item.reason for item in found if isinstance(item, Untimed))
         raise StudyError(
-            f"choices {dropped}: no model could be timed, {rows[0]['reason']}; "
-            "mend that, or add float"
+            f"choices {dropped}: no model could be timed, {reason}; mend that, or add float"
         )
     if dropped:
         study.display.say(f"{'':<12} left out: {dropped}: no model could be timed")
-    return with_references(baseline, rows), kept
+    return replace(baseline, references=timed(found)), kept
 
 
-def reference_timings(baseline: dict[str, Any], space: Space) -> Timings:
+def reference_timings(baseline: Baseline, space: Space) -> Timings:
     """Return the latency ratios that are known from the references."""
-    found = [(Plan.from_json(row["plan"]), row["latency_ratio"]) for row in baseline["references"]]
+    found: Timings = [(item.plan, item.latency_ratio) for item in baseline.references]
     if QuantizationChoice.FLOAT in space.choices:
         found.append((Plan(), 1.0))
     return found
 
 
-def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -> Timings:
+def study_latency(study: StudyContext, baseline: Baseline, space: Space) -> Timings:
     """Return the latency ratios of some plans: the references, and shapes of the fast graphs."""
 
-    def compute() -> list[tuple[dict[str, Any], float]]:
+    def compute() -> Timings:
         config = study.config
         known = reference_timings(baseline, space)
         close = close_graphs(known)
         plans = [
-            plan.to_json()
+            plan
             for graph in close
             for plan in shapes_to_time(
                 space, graph, max(2, config.latency_points // len(close)), config.seed
@@ -202,16 +199,18 @@ def study_latency(study: StudyContext, baseline: dict[str, Any], space: Space) -
         parts = dict(each_result(study.display, "parts", latency_job, told, options))
         found = [row for start in told for row in parts[start]]
         _say_untimed(found, study.display)
-        rows = those_timed(found)
-        table = [{**row, "plan": json.dumps(row["plan"]), "stage": "table"} for row in rows]
-        study.store.write("latency", "table", table)
+        shapes = [item for item in found if isinstance(item, TimedShape)]
+        study.store.write("latency", "table", map(_table_row, shapes))
         study.display.say(
-            f"{'':<12} {len(rows)} shapes, {sum(row['reused'] for row in rows)} of them known, "
-            f"fastest {', '.join(graph.value for graph in close)}"
+            f"{'':<12} {len(shapes)} shapes, {sum(shape.reused for shape in shapes)} of them "
+            f"known, fastest {', '.join(graph.value for graph in close)}"
         )
-        return [
-            *((plan.to_json(), ratio) for plan, ratio in known),
-            *((row["plan"], row["ratio"]) for row in rows),
-        ]
+        return [*known, *((shape.plan, shape.reading.ratio) for shape in shapes)]
 
-    return read_timings(run_once(study.run, "latency", compute))
+    timings: Timings = run_once(study.run, "latency", compute)
+    return timings
+
+
+def _table_row(shape: TimedShape) -> dict[str, Any]:
+    plan = json.dumps(shape.plan.to_json())
+    return {"stage": "table", "plan": plan, "reused": shape.reused, **cells(shape.reading)}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from search.advice import as_timed
 from search.cli import command_parser, run_command, whole
 from search.delivered import open_delivered
 from trainables.jobs import timing_job
-from trainables.latency import RunTimes
+from trainables.results import RunTimes
 from trainables.task_folder import current_folder_kept
 
 
@@ -49,7 +49,7 @@ def time_run(
     batches = [batch] if batch is not None else sorted({1, found.settings.latency_batch})
     timings = []
     for size in batches:
-        settings = replace(found.settings, latency_batch=size, threads=threads)
+        settings = found.settings.having(latency_batch=size, threads=threads)
         with current_folder_kept():
             before, after = timing_job(
                 settings, found.files, found.plan, found.models, warmup, runs

@@ -34,7 +34,7 @@ def to_onnx(run: str, target: Path | None = None) -> Path:
     ):
         done = onnx_job(found.settings, found.files, found.plan, model, str(file))
     print(
-        f"{file}: {done['size_bytes'] / 1e3:,.0f} kB, outputs within {done['difference']:.1%} of "
+        f"{file}: {done.size_bytes / 1e3:,.0f} kB, outputs within {done.difference:.1%} of "
         "their spread of Paddle's"
     )
     return file

@@ -10,7 +10,8 @@ from typing import Any
 
 from ray import tune
 
-from search.ledger import Ledger, TrialRecord
+from search.ledger import Ledger
+from search.trial_record import TrialRecord
 from search.watching import LedgerCallback, progress_figures
 from spaces.errors import ConfigError
 from trainables.trainable import RESULT

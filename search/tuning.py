@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 from ray import tune
 from ray.tune.utils.log import Verbosity
@@ -25,6 +24,7 @@ from search.watching import MetricsCallback
 from spaces.encoding import Encoding
 from spaces.errors import StudyError
 from spaces.plan import Plan
+from trainables.results import Baseline
 from trainables.trainable import CompressionTrainable
 
 
@@ -44,7 +44,7 @@ def _tunes_names(asked: Resources) -> dict[str, float]:
 
 def _tune(
     study: StudyContext,
-    baseline: dict[str, Any],
+    baseline: Baseline,
     searcher: PlanSearcher,
     scheduler: BudgetScheduler,
     ledger: Ledger,
@@ -95,7 +95,7 @@ def _tune(
 
 def search_plans(
     study: StudyContext,
-    baseline: dict[str, Any],
+    baseline: Baseline,
     encoding: Encoding,
     warm_starts: Sequence[Plan],
     ledger: Ledger,

@@ -8,8 +8,8 @@ from typing import Any
 from ray import tune
 from ray.util import metrics
 
-from search.ledger import Ledger, TrialRecord
-from search.store import STAGES
+from search.ledger import Ledger
+from search.trial_record import STAGES, TrialRecord
 
 
 class LedgerCallback(tune.Callback):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ import numpy as np
 import paddle
 
 from spaces.errors import TaskError, TrialError
-from spaces.layers import Layer
-from spaces.plan import EngineKind, PruningGroup, QuantizationChoice
+from spaces.plan import EngineKind, QuantizationChoice
 from trainables import gpu
-from trainables.compression.groups import LeftOut, survey_groups
+from trainables.compression.groups import survey_groups
 from trainables.compression.proof import task_samples
 from trainables.compression.quantization import export_candidate, first_samples
 from trainables.engine import Engine, size_bytes, supports_bfloat16
@@ -24,81 +22,15 @@ from trainables.evaluation import evaluate
 from trainables.latency import FULL, NoLease, time_in_turn
 from trainables.metrics import metric_value
 from trainables.models import new_model
-from trainables.references import Reference
+from trainables.results import Baseline
 from trainables.settings import TrialSettings
-from trainables.soundness import Chance, Sight, check_order, compare_with_chance
-from trainables.task import ModelInput, Split, Task
+from trainables.soundness import Sight, check_order, compare_with_chance
+from trainables.task import Split, Task
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
 
 STATISTICS_FILE = "val_statistics.npy"
 PACE_STEPS = 4
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What is measured of the unpruned model, once a study."""
-
-    metric_name: str
-    maximize: bool
-    metric: float
-    """On validation, from the exported float model."""
-    latency_ms: float
-    """The median of a few seconds' runs."""
-    size_bytes: int
-    fingerprint: str
-    """Of weights and validation data: what sensitivities and latencies depend on."""
-    groups: tuple[PruningGroup, ...]
-    left_out: tuple[LeftOut, ...]
-    layers: tuple[Layer, ...]
-    choices: tuple[QuantizationChoice, ...]
-    """What this machine's engine offers."""
-    inputs: tuple[ModelInput, ...]
-    train_s: float
-    """Wall seconds that training takes a sample, unpruned, in float."""
-    evaluate_s: float
-    """Wall seconds of one evaluation on validation."""
-    chance: Chance | None = None
-    """How a model does that ignores its inputs; None if nobody can say."""
-    first_batch: str | None = None
-    """Digest of the first batch of validation: its samples are compared one by one."""
-    references: tuple[Reference, ...] = ()
-    """What candidates are timed beside; measured after the rest."""
-    remarks: tuple[str, ...] = ()
-    """What the task and its weights say of themselves, a line each."""
-
-    def to_json(self) -> dict[str, Any]:
-        found = {**asdict(self), "references": [item.to_json() for item in self.references]}
-        plain: dict[str, Any] = _plain(found)
-        return plain
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Baseline:
-        def pairs(item: Mapping[str, Any]) -> dict[str, Any]:
-            return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
-
-        return cls(
-            **{
-                **value,
-                "groups": tuple(PruningGroup(**pairs(item)) for item in value["groups"]),
-                "left_out": tuple(LeftOut(**item) for item in value["left_out"]),
-                "layers": tuple(Layer(**item) for item in value["layers"]),
-                "choices": tuple(QuantizationChoice(item) for item in value["choices"]),
-                "inputs": tuple(ModelInput.from_json(item) for item in value["inputs"]),
-                "chance": Chance(**value["chance"]) if value.get("chance") else None,
-                "references": tuple(Reference.from_json(item) for item in value["references"]),
-                "remarks": tuple(value.get("remarks", ())),
-            }
-        )
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: a task may name sizes and scales as numpy's numbers."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
 def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:

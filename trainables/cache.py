@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from trainables.codec import decode, encode
 from trainables.whole_file import write_whole
+
+Value = TypeVar("Value")
 
 
 def fingerprint_of(*parts: object) -> str:
@@ -38,16 +40,16 @@ class JsonCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any | None:
-        """Return what `read` makes of the value under a key, None if there is none."""
+    def get(self, key: str, kind: type[Value]) -> Value | None:
+        """Return the value of a type under a key, None if there is none."""
         try:
-            return read(json.loads((self.folder / f"{key}.json").read_bytes()))
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return decode(kind, (self.folder / f"{key}.json").read_bytes())
+        except (OSError, ValueError, RecursionError):
             return None
 
-    def put(self, key: str, value: Any) -> None:
-        """Keep a value, if there is room for it."""
+    def put(self, key: str, kind: type[Value], value: Value) -> None:
+        """Keep a value of a type, if there is room for it."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             # Of this process alone: several workers of a node keep the same value.
-            write_whole(self.folder / f"{key}.json", json.dumps(value).encode(), str(os.getpid()))
+            write_whole(self.folder / f"{key}.json", encode(kind, value).encode(), str(os.getpid()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from trainables.loading import load_task
 from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.remarks import collected
+from trainables.results import Demand
 from trainables.settings import TrialSettings
 from trainables.soundness import Sight, compare_with_chance
 from trainables.task import SPLITS, Batch, Split, Task
@@ -29,18 +30,6 @@ from trainables.weights import fingerprint, model_weights
 
 SAMPLES = 8
 BATCHES = 3
-
-
-@dataclass(frozen=True)
-class Demand:
-    """One demand of the contract, and how the task meets it."""
-
-    name: str
-    met: bool
-    said: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class _UnmetError(Exception):
@@ -179,9 +168,15 @@ def _check_groups(task: Task) -> str:
     return f"{len(survey.groups)} groups can be pruned{left_out}"
 
 
+def _settings(task: Task, folder: str) -> TrialSettings:
+    return TrialSettings(
+        task=task.name, run_folder=folder, cache_folder=folder, calibration_samples=SAMPLES
+    )
+
+
 def _check_export(task: Task) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        settings = TrialSettings(task.name, folder, folder)
+        settings = _settings(task, folder)
         _, difference = export_candidate(
             new_model(task), QuantizationChoice.FLOAT, None, task, settings, Path(folder)
         )
@@ -193,7 +188,7 @@ def _check_quantization(task: Task) -> str:
 
     def after_training(folder: str) -> str:
         model = new_model(task)
-        settings = TrialSettings(task.name, folder, folder, calibration_samples=SAMPLES)
+        settings = _settings(task, folder)
         choice = QuantizationChoice.INT8_PTQ
         export_candidate(model, choice, None, task, settings, Path(folder), SAMPLES)
         return "int8_ptq runs"

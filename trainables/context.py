@@ -12,18 +12,18 @@ import paddle
 from spaces.errors import TaskError, TrialError
 from spaces.plan import Plan, QuantizationChoice
 from trainables import gpu
-from trainables.baseline import Baseline, load_engine, load_statistics
+from trainables.baseline import load_engine, load_statistics
 from trainables.cache import JsonCache, fingerprint_of, processor
 from trainables.compression.quantization import first_samples
 from trainables.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
-from trainables.latency import Effort, LatencyReading, read_latency, time_in_turn
+from trainables.latency import Effort, read_latency, time_in_turn
 from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
 from trainables.node import Node
+from trainables.results import Baseline, LatencyReading, Measurement
 from trainables.settings import BASELINE, TrialSettings, reference_name
 from trainables.soundness import first_digest
-from trainables.task import Measurement
 from trainables.training import Trainer
 
 
@@ -180,9 +180,9 @@ class TrialContext:
             describe(plan.quantization.precision, self.settings.engine),
             self._processor,
         )
-        known = self._readings.get(key, lambda value: LatencyReading(**value))
+        known = self._readings.get(key, LatencyReading)
         if known is not None:
             return known, True
         reading = self.time(engine(), graph, effort)
-        self._readings.put(key, reading.to_json())
+        self._readings.put(key, LatencyReading, reading)
         return reading, False

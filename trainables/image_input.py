@@ -7,9 +7,8 @@ arithmetic the toolkits': with the same decoder, library and rounding the tensor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Library = Literal["opencv", "pillow"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos", "box", "hamming"]
@@ -100,13 +99,6 @@ class Normalize:
 
 
 Step = Resize | CenterCrop | CenterSquare | Pad | Normalize
-STEPS: dict[str, type[Step]] = {
-    "resize": Resize,
-    "center_crop": CenterCrop,
-    "center_square": CenterSquare,
-    "pad": Pad,
-    "normalize": Normalize,
-}
 
 
 @dataclass(frozen=True)
@@ -120,14 +112,3 @@ class Preparation:
     """Whether the image is turned as its EXIF data say. OpenCV does so when it decodes."""
     floats: bool = False
     """Pixels are made floats before the first step, so that resizing does not round them."""
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Preparation:
-        """Return what `dataclasses.asdict` was given."""
-        steps = []
-        for item in value["steps"]:
-            plain: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in item.items()
-            }
-            steps.append(STEPS[item["step"]](**plain))
-        return cls(tuple(steps), value["decoder"], value["turned"], value.get("floats", False))

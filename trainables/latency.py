@@ -12,11 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainables.results import LatencyReading, RunTimes
 
 if TYPE_CHECKING:
     from trainables.engine import Engine
@@ -67,27 +69,6 @@ FULL = Effort(rounds=40, seconds=4.0)
 FINAL = Effort(rounds=200, seconds=20.0)
 
 
-@dataclass(frozen=True)
-class LatencyReading:
-    """What one probe found."""
-
-    latency_ms: float
-    """What the candidate takes where the baseline takes `baseline_latency_ms`."""
-    baseline_latency_ms: float
-    ratio: float
-    """Median over rounds of candidate to baseline, below 1 is faster."""
-    ratio_spread: float
-    """Half the distance between the quartiles of the rounds' ratios."""
-    run_ms: float
-    """The candidate's median run as the clock had it."""
-    rounds: int
-    batch_size: int
-    threads: int
-
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
-
-
 def time_in_turn(
     engines: Sequence[Engine],
     inputs: Sequence[np.ndarray],
@@ -130,15 +111,6 @@ def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
     if rounds >= effort.rounds:
         return seconds >= LEAST_SHARE * effort.seconds
     return seconds > effort.seconds
-
-
-@dataclass(frozen=True)
-class RunTimes:
-    """What the clock said of some runs, in milliseconds."""
-
-    mean_ms: float
-    spread_ms: float
-    """Standard deviation of a run."""
 
 
 def mean_of_runs(

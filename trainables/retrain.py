@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from spaces.plan import Plan
+from trainables.codec import decode, encode
 from trainables.node import Node
+from trainables.results import Baseline, RetrainFigures
 from trainables.settings import TrialSettings, candidate_name, retrained_name
+from trainables.whole_file import write_whole
 
 if TYPE_CHECKING:
     import paddle
@@ -21,11 +23,25 @@ if TYPE_CHECKING:
     from trainables.weights import Arrays
 
 OUTCOME = "outcome.json"
+# What a job is called in the configuration of a Ray Train loop.
+JOB = "job"
 PROGRESS = "progress.json"
 # Of a phase's steps: what is lost at most with a worker.
 CHECKPOINT_SHARE = 0.1
 
 Phase = Literal["float", "quantized"]
+
+
+@dataclass(frozen=True)
+class RetrainJob:
+    """What every worker of a retrain is told."""
+
+    settings: TrialSettings
+    baseline: Baseline
+    node: Node
+    plan: Plan
+    number: int
+    """The trial whose fine-tuned weights it starts from."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,7 @@ def restored() -> tuple[Progress | None, Arrays]:
     if checkpoint is None:
         return None, {}
     with checkpoint.as_directory() as folder:
-        progress = Progress(**json.loads((Path(folder) / PROGRESS).read_text()))
+        progress = decode(Progress, (Path(folder) / PROGRESS).read_text())
         return progress, read_weights(Path(folder) / WEIGHTS)
 
 
@@ -65,7 +81,7 @@ def _report(model: paddle.nn.Layer, progress: Progress, rank: int) -> None:
         checkpoint = None
         if rank == 0:
             write_weights(Path(folder) / WEIGHTS, model_weights(model))
-            (Path(folder) / PROGRESS).write_text(json.dumps(asdict(progress)))
+            (Path(folder) / PROGRESS).write_text(encode(Progress, progress))
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report({"step": progress.step}, checkpoint=checkpoint)
 
@@ -82,17 +98,16 @@ def _train(trainer: Trainer, start: int, report: Callable[[int], None]) -> float
     return loss
 
 
-def retrain_loop(config: dict[str, Any]) -> None:
+def retrain_loop(config: Mapping[str, RetrainJob]) -> None:
     """Retrain one candidate; run by every worker of a Ray Train job.
 
-    `config` has `settings`, `baseline`, `node`, `plan` and `number` (whose fine-tuned weights it
-    starts from). The first worker leaves the export and OUTCOME in the run's folder.
+    `config` has the job under JOB. The first worker leaves the export and OUTCOME, the figures, in
+    the run's folder.
     """
     import paddle
     import paddle.distributed
 
     from trainables import gpu
-    from trainables.baseline import Baseline
     from trainables.compression.pruning import pruned_model
     from trainables.compression.quantization import export_candidate, prepare_quantization
     from trainables.context import TrialContext
@@ -104,9 +119,8 @@ def retrain_loop(config: dict[str, Any]) -> None:
     )
     from trainables.weights import load_weights, model_weights, set_weights, write_weights
 
-    settings = TrialSettings(**config["settings"])
-    plan, number = Plan.from_json(config["plan"]), int(config["number"])
-    node: Node = config["node"]
+    job = config[JOB]
+    settings, node, plan, number = job.settings, job.node, job.plan, job.number
     folder = settings.folder / retrained_name(number)
     workers = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
@@ -115,7 +129,7 @@ def retrain_loop(config: dict[str, Any]) -> None:
         os.environ["PADDLE_DISTRI_BACKEND"] = gpu.distributed_backend()
         paddle.distributed.init_parallel_env()
 
-    context = TrialContext(settings, Baseline.from_json(config["baseline"]), Node(files=node.files))
+    context = TrialContext(settings, job.baseline, Node(files=node.files))
     progress, arrays = restored()
     start = progress.step if progress is not None else 0
     # Far from every seed of a trial, and another order of the data for every worker; after a
@@ -162,18 +176,16 @@ def retrain_loop(config: dict[str, Any]) -> None:
             model, plan.quantization, quantization, context.task, settings, folder
         )
         measured = context.measure(engine.run, "retrain", 0, 1.0, loss)
-        outcome = {
-            "metric": measured.metric,
-            "metric_loss": measured.metric_loss,
-            "standard_error": measured.standard_error,
-            "train_loss": loss,
-            "export_difference": difference,
-            "size_bytes": size_bytes(folder),
-            "workers": workers,
-        }
-        temporary = folder / f".{OUTCOME}.tmp"
-        temporary.write_text(json.dumps(outcome))
-        temporary.replace(folder / OUTCOME)
+        figures = RetrainFigures(
+            metric=measured.metric,
+            metric_loss=measured.metric_loss,
+            standard_error=measured.standard_error,
+            train_loss=loss,
+            export_difference=difference,
+            size_bytes=size_bytes(folder),
+            workers=workers,
+        )
+        write_whole(folder / OUTCOME, encode(RetrainFigures, figures).encode())
         node.files.keep(settings.folder, retrained_name(number))
     if workers > 1:
         paddle.distributed.barrier()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -17,7 +16,8 @@ from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.context import TrialContext
 from trainables.engine import Engine, describe
-from trainables.latency import FINAL, FULL, LatencyReading, time_in_turn
+from trainables.latency import FINAL, FULL, time_in_turn
+from trainables.results import LatencyReading, Reference, TimedShape, Untimed
 from trainables.settings import reference_name
 
 
@@ -51,24 +51,46 @@ def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]
         )
 
 
-def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[str, Any]]:
-    """Return a row for every plan: its `latency_ratio` to the baseline, or the `reason` for none.
+def time_shapes(plans: Sequence[Plan], context: TrialContext) -> list[TimedShape | Untimed]:
+    """Return the latency of every plan's shape, or why it has none."""
+    found: list[TimedShape | Untimed] = []
+    for plan in plans:
+        try:
+            reading, reused = time_shape(plan, context)
+        except Exception as error:  # A shape that cannot be had does not end the study.
+            found.append(Untimed(plan, one_line(error)))
+        else:
+            found.append(TimedShape(plan, reused, reading))
+    return found
+
+
+def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Reference | Untimed]:
+    """Return every plan's latency ratio to the baseline, or why it has none.
 
     Their exports stay in the run folder. All are timed in turn, once on a kind of machine:
     later studies of the same model take the ratios from the cache.
     """
     settings = context.settings
-    rows: list[dict[str, Any]] = []
-    engines = {}
+    reasons: dict[Plan, str] = {}
+    engines: dict[Plan, Engine] = {}
     for plan in plans:
         folder = settings.reference_folder(plan)
-        row: dict[str, Any] = {"plan": plan.to_json()}
         try:
             engines[plan] = shape_engine(_model(plan, context), plan, context, folder)
             context.files.keep(settings.folder, reference_name(plan))
         except Exception as error:  # A shape that cannot be had does not end the study.
-            row["reason"] = one_line(error)
-        rows.append(row)
+            engines.pop(plan, None)
+            reasons[plan] = one_line(error)
+    ratios = _reference_ratios(engines, context)
+    return [
+        Reference(plan, ratios[plan]) if plan in ratios else Untimed(plan, reasons[plan])
+        for plan in plans
+    ]
+
+
+def _reference_ratios(engines: Mapping[Plan, Engine], context: TrialContext) -> dict[Plan, float]:
+    """Return the latency ratios of engines that are timed in turn with the baseline's."""
+    settings = context.settings
     cache = JsonCache(settings.cache / "references")
     key = fingerprint_of(
         "references-1",
@@ -80,8 +102,8 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
         [describe(plan.quantization.precision, settings.engine) for plan in engines],
         processor(),
     )
-    ratios = cache.get(key, lambda value: [float(r) for _, r in zip(engines, value, strict=True)])
-    if ratios is None:
+    ratios = cache.get(key, list[float])
+    if ratios is None or len(ratios) != len(engines):
         runs_ms = time_in_turn(
             [context.baseline_engine, *engines.values()],
             context.latency_inputs,
@@ -89,10 +111,5 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[dict[s
             FINAL.times(settings.latency_effort),
         )
         ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0).tolist()
-        cache.put(key, ratios)
-    known = dict(zip(engines, ratios, strict=True))
-    for row in rows:
-        plan = Plan.from_json(row["plan"])
-        if plan in known:
-            row["latency_ratio"] = known[plan]
-    return rows
+        cache.put(key, list[float], ratios)
+    return dict(zip(engines, ratios, strict=True))

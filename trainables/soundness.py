@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from spaces.errors import TaskError
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
+from trainables.results import Chance
 from trainables.task import Batch, Split, Task
 
 # Standard errors by which a model has to do better than by chance; as `confidence_z`, one in
@@ -107,22 +107,6 @@ class Sight:
         if digests != self._digests:
             raise _moved(task, split)
         return np.concatenate(found) if found else None
-
-
-@dataclass(frozen=True)
-class Chance:
-    """How a model that ignores its inputs does on the same samples."""
-
-    metric: float
-    reached: bool
-    """Whether it does as well as the baseline, within the sampling error."""
-
-    def in_words(self, name: str, baseline: float) -> str:
-        """Return a warning; call it only where chance is reached."""
-        return (
-            f"MIND: {name} {baseline:.4f} is no better than that of a model that ignores its "
-            f"inputs ({self.metric:.4f}), so hardly any loss can be seen; load trained weights"
-        )
 
 
 def compare_with_chance(task: Task, statistics: np.ndarray, ignorant: np.ndarray) -> Chance | None:

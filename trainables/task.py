@@ -8,8 +8,8 @@ every demand below and says in words what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -49,15 +49,6 @@ class ModelInput:
     std: tuple[float, ...] = (1.0,)
     image: Preparation | None = None
     """What an image file goes through to become this input; None if that is not written down."""
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ModelInput:
-        """Return what `dataclasses.asdict` was given."""
-        plain: dict[str, Any]
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        if plain.get("image") is not None:
-            plain["image"] = Preparation.from_json(plain["image"])
-        return cls(**plain)
 
     def __post_init__(self) -> None:
         # Numpy's numbers, which neither Paddle nor JSON takes for numbers.
@@ -138,54 +129,3 @@ class Task(Protocol):
     def loss(self, outputs: Any, targets: Any) -> paddle.Tensor:
         """Return the scalar training loss of the model's raw outputs."""
         ...
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A model evaluated once: at one rung, or finally."""
-
-    stage: str
-    """`finetune`, `quantize` or `retrain`."""
-    rung: int
-    fidelity: float
-    """The share of the trial's training it had, 0 to 1."""
-    metric: float
-    metric_loss: float
-    """(baseline - metric) / |baseline| for a metric to maximise; below 0 is a gain."""
-    standard_error: float
-    """Of `metric_loss`, from paired resampling of the samples."""
-    train_loss: float | None
-    """Mean training loss over the rung; None where nothing was trained."""
-
-
-@dataclass
-class TrialResult:
-    """What one trial found out. None is what it did not get to."""
-
-    state: Literal["RUNNING", "COMPLETE", "STOPPED", "FAILED"]
-    """COMPLETE: full fidelity. STOPPED: ended early. FAILED: see `reason`."""
-    reason: str | None = None
-    metric: float | None = None
-    metric_loss: float | None = None
-    standard_error: float | None = None
-    latency_ms: float | None = None
-    baseline_latency_ms: float | None = None
-    latency_ratio: float | None = None
-    size_bytes: int | None = None
-    export_difference: float | None = None
-    """Between the exported model's outputs and the model's, as a share of their spread."""
-    measurements: list[Measurement] = field(default_factory=list)
-    readings: list[dict[str, Any]] = field(default_factory=list)
-    """Latency probes in order: a LatencyReading's fields, `stage` and `reused`."""
-    worker: str | None = None
-    """"host:pid" of the process that ran it."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds by stage."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TrialResult:
-        measurements = [Measurement(**item) for item in value["measurements"]]
-        return cls(**{**value, "measurements": measurements})

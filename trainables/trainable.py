@@ -18,9 +18,10 @@ from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
 from spaces.errors import one_line
 from spaces.plan import Plan
+from trainables.codec import encode
 from trainables.node import Node
+from trainables.results import Baseline, TrialResult
 from trainables.settings import TrialSettings
-from trainables.task import TrialResult
 
 # Keys of a configuration and of a result.
 NUMBER, PLAN, RESULT, RETIRE = "number", "plan", "result", "retire"
@@ -36,16 +37,15 @@ class CompressionTrainable(tune.Trainable):
         self,
         config: dict[str, Any],
         settings: TrialSettings | None = None,
-        baseline: dict[str, Any] | None = None,
+        baseline: Baseline | None = None,
         node: Node | None = None,
     ) -> None:
-        from trainables.baseline import Baseline
         from trainables.context import TrialContext
 
         assert settings is not None and baseline is not None and node is not None
         self._trials = 0
         self._settled: int | None = None
-        self._context = TrialContext(settings, Baseline.from_json(baseline), node)
+        self._context = TrialContext(settings, baseline, node)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -81,7 +81,7 @@ class CompressionTrainable(tune.Trainable):
             self._keep_traceback()
         self._last.worker = f"{platform.node()}:{os.getpid()}"
         return {
-            RESULT: json.dumps(self._last.to_json()),
+            RESULT: encode(TrialResult, self._last),
             "latency_ratio": self._last.latency_ratio,
             "metric_loss": self._last.metric_loss,
             RETIRE: self._has_grown(),

@@ -15,9 +15,9 @@ from trainables.context import Stopwatch, TrialContext
 from trainables.engine import Engine, size_bytes
 from trainables.evaluation import eager
 from trainables.latency import FULL, QUICK, Effort
+from trainables.results import Probe, TrialResult
 from trainables.settings import candidate_name
 from trainables.shapes import shape_engine
-from trainables.task import TrialResult
 from trainables.weights import model_weights, write_weights
 
 WEIGHTS = "weights.safetensors"
@@ -40,7 +40,7 @@ def _note_latency(
     engine: Callable[[], Engine],
 ) -> None:
     reading, reused = context.probe(stage, plan, effort, engine)
-    result.readings.append({"stage": stage, "reused": reused, **reading.to_json()})
+    result.readings.append(Probe(stage, reused, reading))
     result.latency_ms = reading.latency_ms
     result.baseline_latency_ms = reading.baseline_latency_ms
     result.latency_ratio = reading.ratio

@@ -14,13 +14,16 @@ import optuna
 from optuna.trial import TrialState
 
 from search.journal import open_study
-from search.ledger import Ledger, TrialRecord
+from search.ledger import Ledger
 from search.sampling import optuna_distributions
 from search.searcher import CONSTRAINT, PLANNED, PlanSearcher
 from search.store import Store
+from search.trial_record import TrialRecord
 from spaces.plan import Plan
 from spaces.planner import Planner
 from tests.benchmarks.tabulated import Tabulated
+from trainables.codec import encode
+from trainables.results import TrialResult
 from trainables.trainable import PLAN, RESULT
 
 GROUPS = 60
@@ -109,7 +112,7 @@ def measure(
             at = max(end, free)
             begun = time.perf_counter()
             searcher.on_trial_complete(
-                trial_id, {RESULT: json.dumps(table.evaluate(plan).to_json())}
+                trial_id, {RESULT: encode(TrialResult, table.evaluate(plan))}
             )
             free = start(at + time.perf_counter() - begun)
         # Work beyond the last start has not been done yet.

@@ -21,7 +21,8 @@ from spaces.heuristics import threshold_ratio, warm_starts
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planner import Planner
 from tests.benchmarks.setup import Setup
-from trainables.task import TrialResult
+from trainables.codec import encode
+from trainables.results import TrialResult
 from trainables.trainable import PLAN, RESULT
 
 Evaluations = Generator[Plan, TrialResult, None]
@@ -135,7 +136,7 @@ def _searched(encoding: Encoding, first: list[Plan], setup: Setup, count: int) -
             if suggestion == Searcher.FINISHED:
                 return
             result = yield Plan.from_json(json.loads(suggestion[PLAN]))
-            searcher.on_trial_complete(str(number), {RESULT: json.dumps(result.to_json())})
+            searcher.on_trial_complete(str(number), {RESULT: encode(TrialResult, result)})
 
 
 def _planner(setup: Setup, kind: type[Planner] = Planner) -> Planner:

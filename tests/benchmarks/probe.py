@@ -31,6 +31,7 @@ def measure() -> dict[str, float]:
     """
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from clusters.lease import device_lease
+    from search.search_space import timed
     from search.surveys import reference_plans
     from spaces.heuristics import uniform
     from spaces.plan import QuantizationChoice as Choice
@@ -41,18 +42,18 @@ def measure() -> dict[str, float]:
     from trainables.latency import FULL
     from trainables.loading import load_task
     from trainables.node import Node
-    from trainables.references import Reference
     from trainables.settings import TrialSettings
     from trainables.shapes import shape_engine, time_references
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = TrialSettings("fashion_mnist", folder, str(Path(folder) / "cache"))
+        settings = TrialSettings(
+            task="fashion_mnist", run_folder=folder, cache_folder=str(Path(folder) / "cache")
+        )
         baseline = measure_baseline(load_task(settings.task, {}), settings)
         node = Node(device_lease())
         context = TrialContext(settings, baseline, node)
         space = Space(baseline.groups)
-        rows = time_references(reference_plans(space), context)
-        references = tuple(Reference.from_json(row) for row in rows)
+        references = timed(time_references(reference_plans(space), context))
         context = TrialContext(settings, replace(baseline, references=references), node)
         engines = []
         for choice in (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ):

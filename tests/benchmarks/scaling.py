@@ -29,6 +29,8 @@ from ray import tune
 
 from tests.benchmarks.summary import machine
 from tests.benchmarks.tabulated import tabulated
+from trainables.codec import encode
+from trainables.results import TrialResult
 from trainables.trainable import PLAN, RESULT
 
 TRIALS = 24
@@ -92,7 +94,7 @@ class Formula(tune.Trainable):
 
         result = self._table.evaluate(Plan.from_json(json.loads(self._config[PLAN])))
         return {
-            RESULT: json.dumps(result.to_json()),
+            RESULT: encode(TrialResult, result),
             "latency_ratio": result.latency_ratio,
             "metric_loss": result.metric_loss,
             "done": True,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from clusters.lease import device_lease
-from search.stage_values import those_timed, with_references
+from search.search_space import timed
+from search.stage_files import Curves, Timings
 from search.surveys import (
     close_graphs,
     reference_plans,
@@ -24,8 +25,10 @@ from trainables.cache import JsonCache, fingerprint_of
 from trainables.engine import MODEL_FILE
 from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job
 from trainables.node import Node
+from trainables.results import Baseline, TimedShape, TrialResult
 from trainables.settings import TrialSettings
-from trainables.task import TrialResult
+
+Value = TypeVar("Value")
 
 SENSITIVITY_POINTS = 6
 LATENCY_POINTS = 12
@@ -107,49 +110,46 @@ class Prepared:
         self.baseline = self._baseline()
         self._context = None
 
-    def _baseline(self) -> dict:
+    def _baseline(self) -> Baseline:
         """Return the baseline, measured once; every process has exports of its own."""
         folder = self.settings.baseline_folder
-        known = self._kept.get("baseline")
+        known = self._kept.get("baseline", Baseline)
         if known is None or not (folder / MODEL_FILE).is_file():
             mine = baseline_job(self.settings)
             if known is None:
-                self._kept.put("baseline", mine)
+                self._kept.put("baseline", Baseline, mine)
                 known = mine
-        bare = {**known, "references": []}
-        plans = [plan.to_json() for plan in reference_plans(self._space(bare))]
-        rows = reference_job(self.settings, bare, Node(device_lease()), plans)
-        return with_references(bare, rows)
+        plans = reference_plans(self._space(known))
+        found = reference_job(self.settings, known, Node(device_lease()), plans)
+        return replace(known, references=timed(found))
 
-    def _space(self, baseline: dict) -> Space:
+    def _space(self, baseline: Baseline) -> Space:
         from search.config import RunConfig
-        from search.stage_values import build_space
+        from search.search_space import build_space
 
         return build_space(RunConfig(budget=self.problem.budget), baseline)
 
-    def _once(self, name: str, compute: Callable[[], object]):
-        known = self._kept.get(name)
+    def _once(self, name: str, kind: type[Value], compute: Callable[[], Value]) -> Value:
+        known = self._kept.get(name, kind)
         if known is None:
             known = compute()
-            self._kept.put(name, known)
+            self._kept.put(name, kind, known)
         return known
 
     def setup(self) -> Setup:
         space = self._space(self.baseline)
 
-        def sensitivities() -> dict:
+        def sensitivities() -> Curves:
             curves = {}
             for group in space.groups:
                 ratios = sensitivity_ratios(space, group, SENSITIVITY_POINTS)
                 rows, _ = sensitivity_job(self.settings, self.baseline, Node(), group.name, ratios)
                 curves[group.name] = [
-                    (row["ratio"], row["metric_loss"])
-                    for row in rows
-                    if row["metric_loss"] is not None
+                    (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
                 ]
             return curves
 
-        def timings() -> list:
+        def timings() -> Timings:
             pairs = reference_timings(self.baseline, space)
             close = close_graphs(pairs)
             shapes = [
@@ -158,47 +158,41 @@ class Prepared:
                 for plan in shapes_to_time(space, graph, LATENCY_POINTS // len(close), 0)
                 if plan not in dict(pairs)
             ]
-            return [
-                *((plan.to_json(), ratio) for plan, ratio in pairs),
-                *((row["plan"], row["ratio"]) for row in self._timed(shapes)),
-            ]
+            return [*pairs, *((s.plan, s.reading.ratio) for s in self._timed(shapes))]
 
-        curves = self._once("sensitivity", sensitivities)
-        pairs = self._once("timings", timings)
+        curves = self._once("sensitivity", Curves, sensitivities)
+        pairs = self._once("timings", Timings, timings)
         return Setup(
             self.problem.name,
             space,
-            tuple(Layer(**item) for item in self.baseline["layers"]),
-            {name: [tuple(point) for point in curve] for name, curve in curves.items()},
-            [(Plan.from_json(plan), ratio) for plan, ratio in pairs],
+            self.baseline.layers,
+            curves,
+            pairs,
             self.problem.budget,
             self.seed,
         )
 
-    def _timed(self, plans: Iterable[Plan]) -> list[dict]:
-        wanted = [plan.to_json() for plan in dict.fromkeys(plans)]
-        rows = latency_job(self.settings, self.baseline, Node(device_lease()), wanted)
-        return those_timed(rows)
+    def _timed(self, plans: Iterable[Plan]) -> list[TimedShape]:
+        wanted = list(dict.fromkeys(plans))
+        found = latency_job(self.settings, self.baseline, Node(device_lease()), wanted)
+        return [item for item in found if isinstance(item, TimedShape)]
 
     def evaluate(self, plan: Plan) -> TrialResult:
         """Return the result of a full trial; the same plan and seed are trained once ever."""
         from spaces.errors import one_line
-        from trainables.baseline import Baseline
         from trainables.context import TrialContext
         from trainables.trial import run_trial
 
         key = fingerprint_of(plan.to_json(), self.seed, self.problem.finetune_samples)
         kept = JsonCache(self.work / self.problem.name / "trials")
-        known = kept.get(key)
+        known = kept.get(key, TrialResult)
         if known is not None:
-            return TrialResult.from_json(known)
+            return known
         if self._context is None:
-            self._context = TrialContext(
-                self.settings, Baseline.from_json(self.baseline), Node(device_lease())
-            )
+            self._context = TrialContext(self.settings, self.baseline, Node(device_lease()))
         try:
             *_, result = run_trial(0, plan, self._context)
         except Exception as error:
             result = TrialResult("FAILED", reason=one_line(error))
-        kept.put(key, result.to_json())
-        return TrialResult.from_json(json.loads(json.dumps(result.to_json())))
+        kept.put(key, TrialResult, result)
+        return result

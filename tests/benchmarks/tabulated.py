@@ -19,7 +19,7 @@ from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from tests.benchmarks.setup import LATENCY_POINTS, Setup
-from trainables.task import TrialResult
+from trainables.results import TrialResult
 
 SPEED = {"float": 1.0, "bfloat16": 0.38, "int8": 0.27}
 QUANTIZATION_LOSS = {

@@ -14,9 +14,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.stage_values import build_space
+
 from clusters.lease import device_lease
 from search.config import RunConfig
-from search.stage_values import build_space
 from spaces.heuristics import uniform
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
@@ -30,8 +31,8 @@ from trainables.engine import size_bytes
 from trainables.latency import FULL
 from trainables.loading import load_task
 from trainables.node import Node
+from trainables.results import TrialResult
 from trainables.settings import TrialSettings
-from trainables.task import TrialResult
 from trainables.training import Trainer
 from trainables.trial import WEIGHTS, run_trial
 from trainables.weights import load_weights, model_weights, write_weights
@@ -129,7 +130,7 @@ def measure(case: ModelCase, work: Path) -> dict[str, Any]:
     ChannelPruner(model, task.inputs)
     groups_s = time.perf_counter() - start
     baseline = measure_baseline(task, settings)
-    space = build_space(RunConfig(budget=0.1), baseline.to_json())
+    space = build_space(RunConfig(budget=0.1), baseline)
     plan = uniform(space, RATIO, QuantizationChoice.FLOAT)
     context = TrialContext(settings, baseline, Node(device_lease()))
     *_, pruned = run_trial(0, plan, context)

@@ -5,14 +5,15 @@ from datetime import datetime, timezone
 import pytest
 from filelock import FileLock
 
-from search.ledger import Ledger, TrialRecord
+from search.ledger import Ledger
 from search.searcher import PlanSearcher
 from search.store import Store
+from search.trial_record import TrialRecord
 from spaces.encoding import LayerEncoding
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from tests.search.tabulated import BUDGET, JOURNAL
-from trainables.task import Measurement, TrialResult
+from trainables.results import Measurement, TrialResult
 
 
 @pytest.fixture

@@ -1,25 +1,51 @@
 """A run folder as a search leaves it, of made-up trials: what reads runs is tested on it."""
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import yaml
 
 from search.config import RunConfig
-from search.ledger import Ledger, TrialRecord
+from search.ledger import Ledger
+from search.manifest import Manifest
 from search.run_folder import CONFIG, STAGES_FORMAT, RunFolder
-from search.stage_values import build_space, read_layers
+from search.search_space import build_space
 from search.store import Store
-from spaces.plan import Plan, QuantizationChoice
-from trainables.task import TrialResult
+from search.trial_record import TrialRecord
+from spaces.layers import Layer
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from trainables.results import Baseline, LeftOut, TrialResult
 
 GROUPS = {"stem.conv.weight": 32, "stages.0.blocks.0.depthwise.conv.weight": 64, "head.weight": 96}
+FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 BUDGET = 0.1
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 MANIFEST = {
+    "task": "fashion_mnist",
+    "budget": BUDGET,
+    "seed": 0,
+    "versions": {},
+    "trials": {"finished": 12, "complete": 9, "feasible": 6, "failed": 1, "repeats": 0},
+    "retrained": [],
+    "input": {
+        "name": "image",
+        "shape": [None, 1, 28, 28],
+        "dtype": "float32",
+        "layout": "NCHW",
+        "channel_order": "RGB",
+        "scale": 1.0,
+        "mean": [0.0],
+        "std": [1.0],
+    },
+    "more_inputs": [],
+    "engine_config": {},
+    "stages_s": {},
+    "sha256": {},
     "metric": {
         "name": "top1_accuracy",
+        "maximize": True,
         "baseline_val": 0.9,
         "winner_val": 0.85,
         "loss_val": 0.0556,
@@ -42,39 +68,45 @@ MANIFEST = {
 }
 
 
-def baseline():
-    """Return what a baseline's stage leaves."""
+def manifest(**changes):
+    return Manifest.model_validate({**MANIFEST, **changes})
+
+
+def baseline(**changes):
+    """Return what a baseline's stage leaves, but for these fields."""
     names = list(GROUPS)
     layers = [
-        {
-            "name": name,
-            "multiply_adds": 1_000_000 * (index + 1),
-            "values": 10_000,
-            "out_channels": GROUPS[name],
-            "in_channels": GROUPS[names[index - 1]] if index else 3,
-            "outputs": {name: 1.0},
-            "inputs": {names[index - 1]: 1.0} if index else {},
-        }
+        Layer(
+            name,
+            multiply_adds=1_000_000 * (index + 1),
+            values=10_000,
+            out_channels=GROUPS[name],
+            in_channels=GROUPS[names[index - 1]] if index else 3,
+            outputs={name: 1.0},
+            inputs={names[index - 1]: 1.0} if index else {},
+        )
         for index, name in enumerate(names)
     ]
-    return {
-        "metric_name": "top1_accuracy",
-        "maximize": True,
-        "metric": 0.9,
-        "latency_ms": 20.0,
-        "size_bytes": 1_000_000,
-        "fingerprint": "f",
-        "groups": [
-            {"name": name, "channels": count, "members": [name], "unit": 1}
-            for name, count in GROUPS.items()
-        ],
-        "left_out": [{"name": "neck.weight", "reason": "a reshape mixes <its> channels"}],
-        "layers": layers,
-        "choices": ["float", "int8_ptq", "int8_qat"],
-        "inputs": [],
-        "train_s": 0.001,
-        "evaluate_s": 0.5,
-    }
+    found = Baseline(
+        metric_name="top1_accuracy",
+        maximize=True,
+        metric=0.9,
+        latency_ms=20.0,
+        size_bytes=1_000_000,
+        fingerprint="f",
+        groups=tuple(PruningGroup(name, count, (name,)) for name, count in GROUPS.items()),
+        left_out=(LeftOut("neck.weight", "a reshape mixes <its> channels"),),
+        layers=tuple(layers),
+        choices=(
+            QuantizationChoice.FLOAT,
+            QuantizationChoice.INT8_PTQ,
+            QuantizationChoice.INT8_QAT,
+        ),
+        inputs=(),
+        train_s=0.001,
+        evaluate_s=0.5,
+    )
+    return replace(found, **changes)
 
 
 def result_of(number, plan):
@@ -120,20 +152,20 @@ def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET):
         run.finish_stage("baseline", baseline())
         run.finish_stage(
             "sensitivity",
-            {name: [[0.25, 0.02], [0.5, 0.06], [0.75, 0.2]] for name in GROUPS},
+            {name: [(0.25, 0.02), (0.5, 0.06), (0.75, 0.2)] for name in GROUPS},
         )
         run.finish_stage(
             "latency",
             [
-                [{"ratios": {}, "quantization": "float"}, 1.0],
-                [{"ratios": {}, "quantization": "int8_ptq"}, 0.4],
-                [{"ratios": dict.fromkeys(GROUPS, 0.5), "quantization": "int8_ptq"}, 0.25],
-                [{"ratios": dict.fromkeys(GROUPS, 0.5), "quantization": "float"}, 0.6],
+                (Plan.of({}, FLOAT), 1.0),
+                (Plan.of({}, PTQ), 0.4),
+                (Plan.of(dict.fromkeys(GROUPS, 0.5), PTQ), 0.25),
+                (Plan.of(dict.fromkeys(GROUPS, 0.5), FLOAT), 0.6),
             ],
         )
         run.finish_stage("seconds", {"baseline": 9.0, "sensitivity": 12.0, "search": 80.0})
     groups = build_space(config, baseline()).groups
-    ledger = Ledger.load(store, budget, groups, read_layers(baseline()))
+    ledger = Ledger.load(store, budget, groups, baseline().layers)
     for number in range(trials):
         plan = plan_of(number)
         began = BEGAN + timedelta(seconds=10 * number)

@@ -6,7 +6,8 @@ from ray.tune.search import Searcher
 
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
-from trainables.task import TrialResult
+from trainables.codec import encode
+from trainables.results import TrialResult
 from trainables.trainable import PLAN, RESULT
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
@@ -30,7 +31,7 @@ def tabulated(plan):
 
 def reported(result):
     """Return a result the way Ray hands it to the searcher."""
-    return {RESULT: json.dumps(result.to_json()), "done": result.state != "RUNNING"}
+    return {RESULT: encode(TrialResult, result), "done": result.state != "RUNNING"}
 
 
 def plan_of(suggestion):

@@ -17,8 +17,8 @@ from search.advice import (
     worst_allowed,
 )
 from search.config import RunConfig
-from search.manifest import LatencyFigures, Manifest, MetricFigures, SizeFigures
-from tests.search.made_run import MANIFEST, baseline
+from tests.search.made_run import MANIFEST, baseline, manifest
+from trainables.results import Chance
 
 
 def test_the_budget_in_the_models_own_numbers():
@@ -27,7 +27,7 @@ def test_the_budget_in_the_models_own_numbers():
 
 
 def test_a_metric_to_minimise_may_rise():
-    error = {**baseline(), "maximize": False, "metric": 0.2, "metric_name": "error"}
+    error = baseline(maximize=False, metric=0.2, metric_name="error")
     assert "error may rise from 0.2000 to 0.2200" in budget_in_numbers(error, 0.1)
 
 
@@ -92,19 +92,15 @@ def test_steps_name_a_python_that_the_shell_finds(monkeypatch, tmp_path):
     assert (Path.cwd() / interpreter()).samefile(sys.executable)
 
 
-def manifest(**latency):
-    figures = {**MANIFEST["latency_ms"], **latency}
-    return Manifest.model_construct(
-        metric=MetricFigures.model_construct(**MANIFEST["metric"]),
-        latency_ms=LatencyFigures.model_construct(**figures),
-        size_bytes=SizeFigures(**MANIFEST["size_bytes"]),
-    )
+def timed(**latency):
+    """Return a manifest with other latencies."""
+    return manifest(latency_ms={**MANIFEST["latency_ms"], **latency})
 
 
 def test_the_headline_names_its_batch_and_threads():
-    (headline, *_) = winner_lines(manifest(ratio=0.2, batch_size=64, threads=1), 7, 0.1)
+    (headline, *_) = winner_lines(timed(ratio=0.2, batch_size=64, threads=1), 7, 0.1)
     assert "latency 0.200 (5.0x) at batches of 64, 1 thread, size" in headline
-    assert "batches of 1, 4 threads" in winner_lines(manifest(batch_size=1, threads=4), 7, 0.1)[0]
+    assert "batches of 1, 4 threads" in winner_lines(timed(batch_size=1, threads=4), 7, 0.1)[0]
 
 
 def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
@@ -117,18 +113,16 @@ def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
 
 @pytest.mark.parametrize("ratio, said", [(0.2, False), (0.94, False), (0.97, True), (1.02, True)])
 def test_a_winner_that_gains_nothing_is_said(ratio, said):
-    lines = winner_lines(manifest(ratio=ratio), 7, 0.1)
+    lines = winner_lines(timed(ratio=ratio), 7, 0.1)
     assert any("NOTHING GAINED" in line for line in lines) is said
 
 
 @pytest.mark.parametrize("chance, warned", [(None, False), (False, False), (True, True)])
 def test_a_baseline_at_chance_is_said(chance, warned):
-    found = None if chance is None else {"metric": 0.1, "reached": chance}
-    warning = chance_warning({**baseline(), "chance": found})
+    found = None if chance is None else Chance(0.1, chance)
+    warning = chance_warning(baseline(chance=found))
     assert (warning is not None) is warned
     if warned:
         assert (
             "0.9000 is no better than that of a model that ignores its inputs (0.1000)" in warning
         )
-    # A run that was begun before this was looked at.
-    assert chance_warning(baseline()) is None

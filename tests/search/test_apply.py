@@ -6,7 +6,7 @@ import pytest
 
 from search.apply import build_parser, main, removed_lines, settings_from
 from search.config import RunConfig
-from search.stage_values import build_space, read_layers
+from search.search_space import build_space
 from search.ways import Ground
 from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import baseline
@@ -83,7 +83,7 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
 
 def test_what_a_plan_removes_is_said():
     found = baseline()
-    ground = Ground(build_space(RunConfig(budget=0.1), found), read_layers(found), dict, print)
+    ground = Ground(build_space(RunConfig(budget=0.1), found), found.layers, dict, print)
     half = {"head.weight": 0.5, "stem.conv.weight": 0.25}
     lines = removed_lines(Plan.of(half, QuantizationChoice.FLOAT), ground)
     assert lines[0].startswith("removed: 56 of 192 channels, which leaves ")

@@ -124,7 +124,7 @@ def test_a_bad_value_that_is_overridden_does_no_harm():
     [
         ("trials=40", "trials", 40),
         ("budget=0.05", "budget", 0.05),
-        ("rungs=[0.25, 0.5]", "rungs", [0.25, 0.5]),
+        ("rungs=[0.25, 0.5]", "rungs", (0.25, 0.5)),
         ("choices=[float, int8_ptq]", "choices", ["float", "int8_ptq"]),
         ("concurrency=null", "concurrency", None),
         ("out=a=b", "out", "a=b"),
@@ -154,7 +154,7 @@ def test_a_configuration_file(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("budget: 0.1\nrungs: [0.25, 0.5]\n")
     config = build_config(read_config_file(path), [], {})
-    assert (config.budget, config.rungs) == (0.1, [0.25, 0.5])
+    assert (config.budget, config.rungs) == (0.1, (0.25, 0.5))
 
 
 def test_an_empty_configuration_file_sets_nothing(tmp_path):

@@ -18,8 +18,8 @@ from search.manifest import digests
 from search.page import run_page, state_line
 from search.report import build_parser
 from search.run_folder import JOURNAL, MODEL_FILES, RunFolder
+from search.search_space import build_space
 from search.searcher import PlanSearcher
-from search.stage_values import build_space, read_layers
 from search.store import Store
 from spaces.encoding import LayerEncoding
 from spaces.errors import LINE, RunFolderError
@@ -36,7 +36,7 @@ def searcher_of(run, config):
     """Return the searcher of a run, as the search stage opens it."""
     baseline = run.stage("baseline")
     space = build_space(config, baseline)
-    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, read_layers(baseline))
+    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, baseline.layers)
     return PlanSearcher(LayerEncoding(space), ledger, run.path / JOURNAL, config.seed, trials=24)
 
 

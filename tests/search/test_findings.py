@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from search.findings import read_findings
-from search.ledger import TrialRecord
+from search.trial_record import TrialRecord
 from spaces.errors import RunFolderError
 from tests.search.made_run import BEGAN, GROUPS, make_run, result_of
 

@@ -12,6 +12,7 @@ from search.run import main
 from search.run_folder import RunFolder
 from tests.search.made_run import make_run
 from trainables.cache import JsonCache
+from trainables.results import Sensitivity
 
 
 @pytest.fixture
@@ -51,26 +52,26 @@ def test_a_run_that_cannot_be_written_to_says_so_and_keeps_what_it_has(
 
 def test_a_cache_without_room_keeps_what_it_has(tmp_path, full_disk):
     cache = JsonCache(tmp_path / "cache")
-    cache.put("first", [1, 2])
+    cache.put("first", list[int], [1, 2])
     full_disk()
-    cache.put("first", [3, 4])
-    cache.put("second", [5])
-    assert cache.get("first") == [1, 2]
-    assert cache.get("second") is None
+    cache.put("first", list[int], [3, 4])
+    cache.put("second", list[int], [5])
+    assert cache.get("first", list[int]) == [1, 2]
+    assert cache.get("second", list[int]) is None
 
 
 def test_a_cache_that_cannot_be_made_is_none(tmp_path):
     (tmp_path / "file").write_text("")
     cache = JsonCache(tmp_path / "file" / "cache")
-    cache.put("key", 1)
-    assert cache.get("key") is None
+    cache.put("key", int, 1)
+    assert cache.get("key", int) is None
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"a": 1}', "3", "[[[", "\x00"])
 def test_a_value_of_another_form_is_a_miss(tmp_path, content):
     cache = JsonCache(tmp_path)
     (tmp_path / "key.json").write_text(content)
-    assert cache.get("key", lambda value: value["metric"]) is None
+    assert cache.get("key", Sensitivity) is None
 
 
 def test_what_others_fail_to_write_names_the_run_and_how_to_go_on(tmp_path, monkeypatch, capsys):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from search.ledger import is_feasible
-from search.store import STAGES
+from search.trial_record import STAGES
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, QuantizationChoice
+from trainables.results import LatencyReading, Probe
 
 BUDGET = 0.1
 
@@ -14,18 +15,16 @@ BUDGET = 0.1
 @pytest.fixture
 def full_result(result, measurement):
     """A complete trial in which no field is left at its default."""
-    reading = {
-        "stage": "export",
-        "reused": True,
-        "latency_ms": 2.0,
-        "baseline_latency_ms": 4.0,
-        "ratio": 0.5,
-        "ratio_spread": 0.01,
-        "run_ms": 2.1,
-        "rounds": 20,
-        "batch_size": 64,
-        "threads": 1,
-    }
+    reading = LatencyReading(
+        latency_ms=2.0,
+        baseline_latency_ms=4.0,
+        ratio=0.5,
+        ratio_spread=0.01,
+        run_ms=2.1,
+        rounds=20,
+        batch_size=64,
+        threads=1,
+    )
     return result(
         "COMPLETE",
         loss=0.05,
@@ -37,7 +36,7 @@ def full_result(result, measurement):
         baseline_latency_ms=4.0,
         size_bytes=12_345,
         export_difference=1e-6,
-        readings=[{**reading, "stage": "shape"}, reading],
+        readings=[Probe(stage, True, reading) for stage in ("shape", "export")],
         seconds={stage: float(i) for i, stage in enumerate(STAGES)},
     )
 

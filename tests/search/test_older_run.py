@@ -14,8 +14,8 @@ from search import report, run, select
 from search.findings import read_findings
 from search.ledger import Ledger
 from search.run_folder import JOURNAL, STAGES_FORMAT, RunFolder
+from search.search_space import build_space
 from search.searcher import PlanSearcher
-from search.stage_values import build_space, read_curves, read_layers, read_timings
 from search.store import Store
 from spaces.planner import Planner
 from tests.search.commands import RayStartsError, ray_starts
@@ -77,9 +77,9 @@ def test_it_is_carried_on_with_what_it_has(unfinished, capsys):
         run.main(["--resume", str(unfinished)])
     found, config = RunFolder.resume(unfinished)
     baseline = found.stage("baseline")
-    space, layers = build_space(config, baseline), read_layers(baseline)
-    curves = read_curves(found.stage("sensitivity"))
-    planner = Planner(space, layers, curves, read_timings(found.stage("latency")), config.budget)
+    space, layers = build_space(config, baseline), baseline.layers
+    curves, timings = found.stage("sensitivity"), found.stage("latency")
+    planner = Planner(space, layers, curves, timings, config.budget)
     ledger = Ledger.load(Store(unfinished), config.budget, space.groups, layers)
     assert len(ledger.complete()) == 6 and ledger.damage is None
     searcher = PlanSearcher(planner, ledger, unfinished / JOURNAL, config.seed, trials=7)

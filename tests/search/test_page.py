@@ -13,7 +13,9 @@ from search.page import comparison_page, run_page, winner_table
 from search.progress import percent
 from search.report import main
 from tests.browser import WIDTHS, chromium, show
-from tests.search.made_run import MANIFEST, make_run
+from tests.search.made_run import MANIFEST, make_run, manifest
+
+FIGURES_OF_ONE = {"metric_val": 0.85, "standard_error": 0.004}
 
 
 def finish(run):
@@ -21,8 +23,8 @@ def finish(run):
     second was delivered, at other figures than its trial's."""
     rejected, delivered, *_ = (r.number for r in read_findings(str(run)).ledger.front())
     retrained = [
-        {"trial": rejected, "loss_val": 0.105, "accepted": False},
-        {"trial": delivered, "loss_val": 0.0556, "accepted": True},
+        {**FIGURES_OF_ONE, "trial": rejected, "loss_val": 0.105, "accepted": False},
+        {**FIGURES_OF_ONE, "trial": delivered, "loss_val": 0.0556, "accepted": True},
     ]
     (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained}))
 
@@ -65,7 +67,8 @@ def test_the_delivered_point_is_shown_beside_its_trial_and_said(finished):
 
 
 def test_a_run_of_before_and_one_that_goes_on_have_no_delivered_point(finished, tmp_path):
-    (finished / "manifest.json").write_text(json.dumps(MANIFEST))
+    of_before = {name: value for name, value in MANIFEST.items() if name != "retrained"}
+    (finished / "manifest.json").write_text(json.dumps(of_before))
     for run in (finished, make_run(tmp_path / "begun", 5)):
         assert read_findings(str(run)).retrained() == []
         assert "the star" not in page_of(run)
@@ -90,10 +93,10 @@ def test_figures_have_one_palette_and_heat_maps_a_scale(finished):
 
 
 def test_a_budget_that_is_missed_on_test_is_said():
-    assert "loses more than the budget" in winner_table(MANIFEST, 0.1).warning
-    kept = {**MANIFEST, "metric": {**MANIFEST["metric"], "within_budget_on_test": True}}
+    assert "loses more than the budget" in winner_table(manifest(), 0.1).warning
+    kept = manifest(metric={**MANIFEST["metric"], "within_budget_on_test": True})
     assert winner_table(kept, 0.1).warning is None
-    slow = {**MANIFEST, "latency_ms": {**MANIFEST["latency_ms"], "ratio": 1.0}}
+    slow = manifest(latency_ms={**MANIFEST["latency_ms"], "ratio": 1.0})
     assert "NOTHING GAINED" in winner_table(slow, 0.1).warning
     assert "loses more than the budget" in winner_table(slow, 0.1).warning
 

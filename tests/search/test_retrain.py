@@ -10,7 +10,9 @@ from search.context import StudyContext
 from search.progress import Display
 from search.retrain import retrain_winner
 from search.run_folder import RunFolder
+from search.stage_files import FailedRetrain, Retrained
 from spaces.errors import StudyError
+from tests.search.made_run import baseline
 
 
 @pytest.fixture
@@ -26,12 +28,12 @@ def retrained(tmp_path, open_ledger, record, result):
             found = result("COMPLETE", loss=0.09 - 0.01 * number, ratio=0.1 + 0.1 * number)
             ledger.record(record(number, found))
         for trial, outcome in zip(ledger.front(), outcomes, strict=True):
-            folder.finish_stage(f"retrain-{trial.number:06d}", {"trial": trial.number, **outcome})
+            folder.finish_stage(f"retrain-{trial.number:06d}", outcome(trial.number))
         printed = io.StringIO()
         display = Display(Console(file=printed))
         try:
             study = StudyContext(config, folder, None, None, None, None, display)
-            winner = retrain_winner(study, {}, ledger)
+            winner = retrain_winner(study, baseline(), ledger)
         finally:
             folder.release()
         assert folder.stage("retrain") == winner
@@ -41,34 +43,40 @@ def retrained(tmp_path, open_ledger, record, result):
 
 
 def ended(loss, error=0.001):
-    return {"metric_loss": loss, "standard_error": error}
+    """Make the outcome of a trial's retrain."""
+    figures = {"metric": 0.9 * (1 - loss), "metric_loss": loss, "standard_error": error}
+    return lambda number: Retrained(trial=number, **figures)
+
+
+def failed(reason):
+    return lambda number: FailedRetrain(number, reason)
 
 
 def test_the_fastest_that_keeps_the_budget_wins(retrained):
     winner, _ = retrained(ended(0.05), ended(0.01))
-    assert winner["trial"] == 0
-    assert [one["accepted"] for one in winner["tried"]] == [True]
+    assert winner.trial == 0
+    assert [one.accepted for one in winner.tried] == [True]
 
 
 def test_a_retrain_that_fails_is_said_and_the_next_one_tried(retrained):
-    winner, printed = retrained({"failed": "the worker was killed"}, ended(0.05))
-    assert winner["trial"] == 1
+    winner, printed = retrained(failed("the worker was killed"), ended(0.05))
+    assert winner.trial == 1
     assert "trial 0: failed (the worker was killed)" in printed
 
 
 def test_retrains_that_all_fail_are_tried_again_by_a_resumed_run(retrained, tmp_path):
     with pytest.raises(StudyError, match=r"all 2 retrains failed.* out of memory.* --resume"):
-        retrained({"failed": "killed"}, {"failed": "out of memory"})
+        retrained(failed("killed"), failed("out of memory"))
     assert not list((tmp_path / "run" / "stages").glob("retrain*"))
 
 
 def test_the_margin_counts(retrained):
     winner, printed = retrained(ended(0.09, error=0.02), ended(0.05))
-    assert winner["trial"] == 1
-    assert [one["accepted"] for one in winner["tried"]] == [False, True]
+    assert winner.trial == 1
+    assert [one.accepted for one in winner.tried] == [False, True]
     assert "missed, on to the next" in printed
 
 
 def test_if_none_keeps_the_budget_what_to_change_is_said(retrained):
     with pytest.raises(StudyError, match=r"none of the first 2 .* retrain_samples"):
-        retrained(ended(0.2), {"failed": "out of memory"})
+        retrained(ended(0.2), failed("out of memory"))

@@ -10,7 +10,7 @@ from search.store import Store
 from spaces.errors import RunFolderError
 from spaces.plan import QuantizationChoice
 from tests.search.made_run import MANIFEST as MANIFEST_READ
-from tests.search.made_run import baseline
+from tests.search.made_run import baseline, manifest
 
 # Takes the lock of the folder that is its argument, says so, and keeps it until it is killed.
 HOLD = """
@@ -123,7 +123,7 @@ def test_an_unfinished_run_is_resumed_with_its_configuration(config, folder, pat
 def test_a_finished_run_is_not_resumed(folder, path):
     write_text(path / MANIFEST, json.dumps(MANIFEST_READ))
     assert folder.finished
-    assert folder.manifest == MANIFEST_READ
+    assert folder.manifest == manifest()
     text = refusal(RunFolder.resume, path)
     assert str(path) in text
     assert "finished" in text
@@ -185,11 +185,11 @@ def test_a_stage_runs_once_and_a_resumed_run_has_what_it_left(folder, path):
 
     def compute():
         calls.append("computed")
-        return {"group": [[0.5, 0.1]]}
+        return {"group": [(0.5, 0.1)]}
 
-    assert run_once(folder, "sensitivity", compute) == {"group": [[0.5, 0.1]]}
+    assert run_once(folder, "sensitivity", compute) == {"group": [(0.5, 0.1)]}
     resumed, _ = RunFolder.resume(path)
-    assert run_once(resumed, "sensitivity", compute) == {"group": [[0.5, 0.1]]}
+    assert run_once(resumed, "sensitivity", compute) == {"group": [(0.5, 0.1)]}
     resumed.release()
     assert calls == ["computed"]
 
@@ -210,8 +210,8 @@ def test_a_stage_that_failed_is_tried_again(folder):
 
 
 def test_an_outcome_that_cannot_be_written_leaves_the_stage_unfinished(folder):
-    with pytest.raises(TypeError):
-        folder.finish_stage("baseline", {"metric": object()})
+    with pytest.raises(ValueError):
+        folder.finish_stage("baseline", baseline(metric=object()))
     assert folder.stage("baseline") is None
 
 

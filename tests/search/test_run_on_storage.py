@@ -1,6 +1,5 @@
 """A run folder on storage, and this machine's copy of it: on every kind of storage."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,6 +164,6 @@ def test_weights_reach_a_node_that_does_not_see_them(config, tiny_weights, tmp_p
     mine.unlink()
     # Known from before, though the file is gone from here.
     assert shipped(config, run) == sent
-    settings = replace(trial_settings(config, run), shipped=sent, cache_folder=str(tmp_path / "b"))
+    settings = trial_settings(config, run).having(shipped=sent, cache_folder=str(tmp_path / "b"))
     study_task(settings, run.files).build_model()
     run.release()

@@ -23,7 +23,7 @@ from tests.search.tabulated import (
     tabulated,
     text_of,
 )
-from trainables.task import TrialResult
+from trainables.results import TrialResult
 from trainables.trainable import NUMBER
 
 

@@ -17,7 +17,7 @@ from spaces.planner import LOSS, Planner
 from spaces.space import Space
 from tests.benchmarks.tabulated import Tabulated
 from tests.search.tabulated import JOURNAL, drive, plan_of, reported
-from trainables.task import TrialResult
+from trainables.results import TrialResult
 from trainables.trainable import NUMBER, PLAN
 
 PROBLEM = Tabulated(0)

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
@@ -11,6 +9,8 @@ from search.stopping import (
     attainable_loss,
     reason_to_stop,
 )
+from trainables.codec import encode
+from trainables.results import TrialResult
 from trainables.trainable import RESULT
 
 BUDGET = 0.1
@@ -133,7 +133,7 @@ def test_the_scheduler_stops_a_trial_and_keeps_the_reason(open_ledger, result):
     slow, fast = Trial("slow", stub=True), Trial("fast", stub=True)
 
     def decision(trial, ratio):
-        reported = {RESULT: json.dumps(result("RUNNING", ratio=ratio).to_json())}
+        reported = {RESULT: encode(TrialResult, result("RUNNING", ratio=ratio))}
         return scheduler.on_trial_result(None, trial, reported)
 
     assert decision(slow, 1.25) == TrialScheduler.STOP

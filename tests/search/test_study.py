@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from search.manifest import Manifest
-from search.run_folder import read_config
-from search.stage_values import build_space
-from spaces.layers import Layer
+from search.run_folder import RunFolder, read_config
+from search.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planner import Planner
 from tests.support import TABLES, killed_when, rows_of
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def stage_of(run, name):
     """Return what a stage left."""
-    return json.loads((run / "stages" / f"{name}.json").read_text())
+    return RunFolder(run).stage(name)
 
 
 def manifest_of(run):
@@ -131,8 +130,10 @@ def test_shapes_are_timed_whole_and_pruned_in_every_graph(whole_run):
     # The unpruned model in float is the baseline.
     assert unpruned == graphs - {QuantizationChoice.FLOAT}
     assert (timed["ratio"] > 0).all()
-    kept = [(Plan.from_json(plan), ratio) for plan, ratio in stage_of(run, "latency")]
-    assert set(kept) == {*zip(plans, timed["ratio"], strict=True), (Plan(), 1.0)}
+    assert set(stage_of(run, "latency")) == {
+        *zip(plans, timed["ratio"], strict=True),
+        (Plan(), 1.0),
+    }
 
 
 def test_search_begins_with_the_warm_starts(whole_run):
@@ -141,9 +142,9 @@ def test_search_begins_with_the_warm_starts(whole_run):
     baseline = stage_of(run, "baseline")
     planner = Planner(
         build_space(read_config(run), baseline),
-        [Layer(**item) for item in baseline["layers"]],
+        baseline.layers,
         stage_of(run, "sensitivity"),
-        [(Plan.from_json(plan), ratio) for plan, ratio in stage_of(run, "latency")],
+        stage_of(run, "latency"),
         0.1,
     )
     first = planner.warm_starts()

@@ -20,6 +20,8 @@ from search.surveys import (
 from spaces.errors import StudyError
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
+from tests.search.made_run import baseline
+from trainables.results import Reference, Untimed
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 GROUPS = (PruningGroup("a", 64), PruningGroup("b", 32), PruningGroup("c", 20))
@@ -91,13 +93,12 @@ def run(tmp_path):
 def survey(study, run, space=SPACE, display=None):
     """Run a survey that has been done: nothing is given to it that it could do it with."""
     context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, display)
-    return study(context, {}, space)
+    return study(context, baseline(), space)
 
 
 def test_a_resumed_run_has_the_timings_it_found(run):
     plans = [Plan.of({}, FLOAT), Plan.of({"a": 0.5, "b": 0.25}, PTQ)]
-    outcome = [(plan.to_json(), ratio) for plan, ratio in zip(plans, (1.0, 0.25), strict=True)]
-    run.finish_stage("latency", outcome)
+    run.finish_stage("latency", [(plans[0], 1.0), (plans[1], 0.25)])
     assert survey(study_latency, run) == [(plans[0], 1.0), (plans[1], 0.25)]
 
 
@@ -107,23 +108,18 @@ def test_a_resumed_run_that_could_time_nothing_does_not_try_again(run):
 
 
 def test_a_resumed_run_has_the_references_it_found(run):
-    found = [{"plan": Plan.of({"a": 0.5}, PTQ).to_json(), "latency_ratio": 0.25}]
-    run.finish_stage("references", found)
-    assert survey(study_references, run) == ({"references": found}, SPACE)
+    reference = Reference(Plan.of({"a": 0.5}, PTQ), 0.25)
+    run.finish_stage("references", [reference])
+    assert survey(study_references, run) == (baseline(references=(reference,)), SPACE)
 
 
 def references_of(choices, untimed):
-    """Return rows of a space's references, of which those in some graphs could not be timed."""
+    """Return a space's references, of which those in some graphs could not be timed."""
     plans = reference_plans(Space(GROUPS, choices))
     return [
-        {
-            "plan": plan.to_json(),
-            **(
-                {"reason": "TrialError: no such operator"}
-                if plan.quantization in untimed
-                else {"latency_ratio": 0.5}
-            ),
-        }
+        Untimed(plan, "TrialError: no such operator")
+        if plan.quantization in untimed
+        else Reference(plan, 0.5)
         for plan in plans
     ]
 
@@ -136,18 +132,18 @@ def test_a_choice_that_nothing_could_be_timed_in_leaves_the_space(run, capsys):
     found, kept = survey(study_references, run, space, Display())
     # Clipping is gone from the graph: it fails as the other training does.
     assert kept == SPACE
-    assert len(found["references"]) == 5
-    assert all("reason" not in row for row in found["references"])
+    assert len(found.references) == 5
+    assert all(isinstance(reference, Reference) for reference in found.references)
     assert "left out: int8_qat, int8_qat_pact: no model" in capsys.readouterr().out
 
 
 def test_a_choice_that_one_model_could_be_timed_in_stays(run):
     rows = references_of(SPACE.choices, untimed=(PTQ,))
-    rows[-1] = {"plan": rows[-1]["plan"], "latency_ratio": 0.2}
+    rows[-1] = Reference(rows[-1].plan, 0.2)
     run.finish_stage("references", rows)
     found, kept = survey(study_references, run)
     assert kept == SPACE
-    assert len(found["references"]) == 3
+    assert len(found.references) == 3
 
 
 def test_float_stays_whatever_could_not_be_timed(run):
@@ -163,7 +159,7 @@ def test_a_space_without_a_choice_that_runs_ends_the_study_with_the_reason(run):
 
 def test_a_process_that_timed_large_models_is_not_used_again(run):
     context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, None)
-    small, large = ({"size_bytes": size} for size in (3e6, 97e6))
+    small, large = (baseline(size_bytes=size) for size in (3_000_000, 97_000_000))
     assert timing_options(context, large, 2)["max_calls"] == 1
     assert timing_options(context, small, 2) == context.placement(timed=True, cpus=2)
 
@@ -183,14 +179,14 @@ def test_references_are_wide_and_narrow_in_every_graph_but_the_baseline():
 
 def test_what_references_take_is_known_without_timing():
     half = Plan.of({"a": 0.5}, PTQ)
-    baseline = {"references": [{"plan": half.to_json(), "latency_ratio": 0.25}]}
-    assert reference_timings(baseline, SPACE) == [(half, 0.25), (Plan(), 1.0)]
-    assert reference_timings(baseline, Space(GROUPS, (PTQ,))) == [(half, 0.25)]
+    found = baseline(references=(Reference(half, 0.25),))
+    assert reference_timings(found, SPACE) == [(half, 0.25), (Plan(), 1.0)]
+    assert reference_timings(found, Space(GROUPS, (PTQ,))) == [(half, 0.25)]
     assert close_graphs([]) == []
 
 
 def test_a_resumed_run_has_the_curves_it_found(run):
-    run.finish_stage("sensitivity", {"a": [[0.5, 0.1], [0.75, 0.4]], "b": []})
+    run.finish_stage("sensitivity", {"a": [(0.5, 0.1), (0.75, 0.4)], "b": []})
     assert survey(study_sensitivity, run) == {"a": [(0.5, 0.1), (0.75, 0.4)], "b": []}
 
 

@@ -10,19 +10,21 @@ from trainables.settings import TrialSettings
 @pytest.fixture(scope="module")
 def context(tiny_weights, tmp_path_factory):
     from tests.tiny.mine import Mine
-    from trainables.baseline import Baseline, measure_baseline
+    from trainables.baseline import measure_baseline
+    from trainables.codec import decode, encode
     from trainables.context import TrialContext
+    from trainables.results import Baseline
 
     folder = tmp_path_factory.mktemp("run")
     settings = TrialSettings(
-        "tests.tiny.mine:make_task",
-        str(folder),
-        str(folder / "cache"),
+        task="tests.tiny.mine:make_task",
+        run_folder=str(folder),
+        cache_folder=str(folder / "cache"),
         task_options={"weights": str(tiny_weights)},
         finetune_samples=QUICK["finetune_samples"],
         qat_samples=QUICK["qat_samples"],
         latency_batch=32,
     )
     baseline = measure_baseline(Mine(tiny_weights), settings)
-    assert Baseline.from_json(baseline.to_json()) == baseline
+    assert decode(Baseline, encode(Baseline, baseline)) == baseline
     return TrialContext(settings, baseline, Node())

@@ -1,7 +1,5 @@
 """What makes two baselines the same."""
 
-from dataclasses import replace
-
 import pytest
 
 from tests.tiny.mine import Mine
@@ -18,5 +16,5 @@ def test_a_baseline_that_is_judged_in_another_way_is_another(
         monkeypatch.setattr(
             type(task.metric), "aggregate", lambda self, rows: aggregate(self, rows) / 2
         )
-    again = measure_baseline(task, replace(context.settings, run_folder=str(tmp_path)))
+    again = measure_baseline(task, context.settings.having(run_folder=str(tmp_path)))
     assert (again.fingerprint == context.baseline.fingerprint) is not halved

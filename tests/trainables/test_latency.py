@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trainables import latency
+from trainables.codec import decode, encode
 from trainables.latency import (
     FINAL,
     FULL,
@@ -13,12 +14,12 @@ from trainables.latency import (
     QUICK,
     WARMUP_RUNS,
     Effort,
-    LatencyReading,
     NoLease,
     ratios_between,
     read_latency,
     time_in_turn,
 )
+from trainables.results import LatencyReading
 
 INPUTS = [np.zeros((8, 1), "float32")]
 SOME = Effort(rounds=40, seconds=4.0)
@@ -142,7 +143,7 @@ def test_a_reading_says_what_there_is_to_say(clock):
     assert reading.baseline_latency_ms == 8.0
     assert (reading.batch_size, reading.threads) == (8, 1)
     assert reading.rounds >= 40
-    assert LatencyReading(**reading.to_json()) == reading
+    assert decode(LatencyReading, encode(LatencyReading, reading)) == reading
 
 
 def test_latency_is_that_of_the_machine_on_which_the_baseline_was_timed(clock):

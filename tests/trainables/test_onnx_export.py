@@ -19,7 +19,9 @@ def task(tiny_weights):
 def test_onnxruntime_gives_what_paddle_gives(task, choice, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     model = pruned_model(task, Plan.of({"conv2.weight": 0.5}, choice))
-    settings = TrialSettings("mine", str(tmp_path), str(tmp_path), calibration_samples=64)
+    settings = TrialSettings(
+        task="mine", run_folder=str(tmp_path), cache_folder=str(tmp_path), calibration_samples=64
+    )
     export_candidate(model, choice, None, task, settings, tmp_path / "model")
     inputs = first_samples(task, 20)
     target = tmp_path / "model.onnx"

@@ -1,11 +1,15 @@
 import io
+import json
 
 from rich.console import Console
 
 from search.progress import Display
 from search.study import say_remarks
+from tests.search.made_run import baseline
+from trainables.codec import decode, plain
 from trainables.jobs import groups_job
 from trainables.remarks import collected, remark
+from trainables.results import Baseline
 from trainables.settings import TrialSettings
 
 
@@ -30,13 +34,19 @@ def make_task():
 
 
 def test_they_reach_the_driver_before_the_groups(tmp_path):
-    found = groups_job(TrialSettings(f"{__name__}:make_task", tmp_path, tmp_path))
-    assert found["remarks"] == ["half of the list is the test"] and found["groups"]
+    found = groups_job(
+        TrialSettings(
+            task=f"{__name__}:make_task", run_folder=str(tmp_path), cache_folder=str(tmp_path)
+        )
+    )
+    assert found.remarks == ("half of the list is the test",) and found.groups
 
 
 def test_the_driver_says_them_and_a_baseline_of_before_has_none():
     printed = io.StringIO()
     display = Display(Console(file=printed, width=200))
-    say_remarks(display, {"remarks": ["half of the list is the test"]})
-    say_remarks(display, {})
+    of_today = plain(Baseline, baseline())
+    of_before = {name: value for name, value in of_today.items() if name != "remarks"}
+    for found in ({**of_today, "remarks": ["half of the list is the test"]}, of_before):
+        say_remarks(display, decode(Baseline, json.dumps(found)))
     assert printed.getvalue().strip() == "half of the list is the test"

@@ -1,16 +1,15 @@
 """A retrain by two real processes over gloo, started by Ray Train."""
 
-import json
-from dataclasses import asdict, replace
-
 import pytest
 
 from clusters.connect import connected
 from clusters.paddle_backend import PaddleConfig
 from spaces.plan import Plan, QuantizationChoice
+from trainables.codec import decode
 from trainables.engine import WEIGHTS_FILE
 from trainables.node import Node
-from trainables.retrain import OUTCOME, retrain_loop
+from trainables.results import RetrainFigures
+from trainables.retrain import JOB, OUTCOME, RetrainJob, retrain_loop
 from trainables.settings import retrained_name
 from trainables.trial import run_trial
 
@@ -23,7 +22,7 @@ OVERWRITE = {"env_vars": {"MALLOC_PERTURB_": "165"}}
 def test_two_workers_train_in_float_and_then_under_quantization(context, tmp_path):
     plan = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.INT8_QAT_PACT)
     *_, trial = run_trial(70, plan, context)
-    settings = replace(context.settings, retrain_samples=6_400, retrain_qat_samples=640)
+    settings = context.settings.having(retrain_samples=6_400, retrain_qat_samples=640)
     with connected(None, 1, runtime_env=OVERWRITE):
         from ray.train import ControllerError, RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
@@ -31,13 +30,7 @@ def test_two_workers_train_in_float_and_then_under_quantization(context, tmp_pat
         def retrain(name):
             DataParallelTrainer(
                 retrain_loop,
-                train_loop_config={
-                    "settings": asdict(settings),
-                    "baseline": context.baseline.to_json(),
-                    "node": Node(),
-                    "plan": plan.to_json(),
-                    "number": 70,
-                },
+                train_loop_config={JOB: RetrainJob(settings, context.baseline, Node(), plan, 70)},
                 backend_config=PaddleConfig(),
                 scaling_config=ScalingConfig(num_workers=2),
                 run_config=RunConfig(storage_path=str(tmp_path), name=name),
@@ -50,9 +43,9 @@ def test_two_workers_train_in_float_and_then_under_quantization(context, tmp_pat
             # crashes is a WorkerGroupError.
             retrain("again")
     retrained = settings.folder / retrained_name(70)
-    outcome = json.loads((retrained / OUTCOME).read_text())
-    assert outcome["workers"] == 2
+    outcome = decode(RetrainFigures, (retrained / OUTCOME).read_text())
+    assert outcome.workers == 2
     # Four times the trial's training: not worse than by chance.
-    assert outcome["metric"] > trial.metric - 0.05
+    assert outcome.metric > trial.metric - 0.05
     weights = [folder / WEIGHTS_FILE for folder in (retrained, settings.candidate_folder(70))]
     assert weights[0].stat().st_size == weights[1].stat().st_size

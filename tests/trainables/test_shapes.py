@@ -1,17 +1,16 @@
 """What is timed before anything is trained, on the tiny task."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from spaces.plan import Plan, QuantizationChoice
-from trainables.baseline import Baseline
+from trainables.codec import decode, encode
 from trainables.context import TrialContext
 from trainables.jobs import latency_job, reference_job
 from trainables.latency import Effort
 from trainables.node import Node
-from trainables.references import Reference
+from trainables.results import Baseline, Probe, Reference, TimedShape, Untimed
 from trainables.shapes import time_references, time_shape
 from trainables.trial import run_trial
 
@@ -26,20 +25,20 @@ FLOAT, PTQ, QAT = (
 @pytest.fixture
 def fresh(context, tmp_path):
     """A context with folders of its own, whose trial models can be timed beside references."""
-    settings = replace(context.settings, cache_folder=str(tmp_path / "cache"))
+    settings = context.settings.having(cache_folder=str(tmp_path / "cache"))
     return TrialContext(settings, context.baseline, Node())
 
 
 def with_references(fresh, *references):
     baseline = replace(fresh.baseline, references=references)
-    assert Baseline.from_json(json.loads(json.dumps(baseline.to_json()))) == baseline
+    assert decode(Baseline, encode(Baseline, baseline)) == baseline
     return TrialContext(fresh.settings, baseline, Node())
 
 
 def test_references_are_timed_together_and_their_exports_stay(fresh):
     plans = [Plan.of(HALF, FLOAT), Plan.of({}, PTQ), Plan.of(HALF, QAT)]
-    rows = time_references(plans, fresh)
-    references = [Reference.from_json(json.loads(json.dumps(row))) for row in rows]
+    references = time_references(plans, fresh)
+    assert decode(list[Reference], encode(list[Reference], references)) == references
     assert [reference.plan for reference in references] == plans
     assert all(0 < reference.latency_ratio < 2 for reference in references)
     able = with_references(fresh, *references)
@@ -57,27 +56,25 @@ def test_references_are_timed_together_and_their_exports_stay(fresh):
 
 
 def test_a_later_study_has_the_same_ratios_and_exports_of_its_own(fresh, tmp_path):
-    plans = [Plan.of(HALF, FLOAT).to_json()]
-    arguments = fresh.baseline.to_json(), Node(), plans
+    plans = [Plan.of(HALF, FLOAT)]
+    arguments = fresh.baseline, Node(), plans
     first = reference_job(fresh.settings, *arguments)
-    again = replace(fresh.settings, run_folder=str(tmp_path / "later"))
+    again = fresh.settings.having(run_folder=str(tmp_path / "later"))
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "baseline").symlink_to(fresh.settings.baseline_folder)
     assert reference_job(again, *arguments) == first
-    plan = Plan.from_json(plans[0])
-    assert any(again.reference_folder(plan).iterdir())
+    assert any(again.reference_folder(plans[0]).iterdir())
     # Another batch is another question, and so are timings that take longer.
     for changed in ({"latency_batch": 8}, {"latency_effort": 0.5}):
-        (other,) = reference_job(replace(again, **changed), *arguments)
-        assert other["latency_ratio"] != first[0]["latency_ratio"]
+        (other,) = reference_job(again.having(**changed), *arguments)
+        assert other.latency_ratio != first[0].latency_ratio
 
 
 def test_a_reference_that_cannot_be_had_has_a_reason_and_the_others_serve(fresh):
     wrong = Plan.of({"conv9.weight": 0.5}, FLOAT)
-    rows = time_references([wrong, Plan.of(HALF, FLOAT)], fresh)
-    assert "conv9.weight" in rows[0]["reason"]
-    assert "latency_ratio" not in rows[0]
-    assert rows[1]["latency_ratio"] > 0
+    untimed, reference = time_references([wrong, Plan.of(HALF, FLOAT)], fresh)
+    assert isinstance(untimed, Untimed) and "conv9.weight" in untimed.reason
+    assert isinstance(reference, Reference) and reference.latency_ratio > 0
 
 
 def test_a_graph_without_references_is_timed_beside_the_baseline(fresh):
@@ -86,7 +83,7 @@ def test_a_graph_without_references_is_timed_beside_the_baseline(fresh):
 
 def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
     plan = Plan.of(HALF, PTQ)
-    able = with_references(fresh, *map(Reference.from_json, time_references([plan], fresh)))
+    able = with_references(fresh, *time_references([plan], fresh))
     ((engine, ratio),) = able.references(PTQ)
     reading = able.time(engine, PTQ, Effort(200, 4.0))
     assert reading.ratio == pytest.approx(ratio, rel=0.1)
@@ -97,7 +94,7 @@ def test_what_was_timed_beside_other_models_is_timed_again(fresh):
     plan = Plan.of(HALF, PTQ)
     _, reused = time_shape(plan, fresh)
     assert not reused
-    able = with_references(fresh, *map(Reference.from_json, time_references([plan], fresh)))
+    able = with_references(fresh, *time_references([plan], fresh))
     _, reused = time_shape(plan, able)
     assert not reused
 
@@ -109,10 +106,10 @@ def test_a_shape_that_was_timed_before_the_search_is_known_to_the_trial(fresh):
     assert reading.ratio > 0
     assert reading.batch_size == fresh.settings.latency_batch
     first = next(run_trial(60, plan, fresh))
-    assert first.readings == [{"stage": "shape", "reused": True, **reading.to_json()}]
+    assert first.readings == [Probe("shape", True, reading)]
     assert first.latency_ratio == reading.ratio
     assert time_shape(plan, fresh) == (reading, True)
-    longer = TrialContext(replace(fresh.settings, latency_effort=0.5), fresh.baseline, Node())
+    longer = TrialContext(fresh.settings.having(latency_effort=0.5), fresh.baseline, Node())
     assert not time_shape(plan, longer)[1]
 
 
@@ -122,16 +119,11 @@ def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(fresh):
         Plan.of({"conv9.weight": 0.5}, QuantizationChoice.FLOAT),
         Plan.of({"conv1.weight": 0.5}, QuantizationChoice.INT8_PTQ),
     ]
-    rows = latency_job(
-        fresh.settings,
-        json.loads(json.dumps(fresh.baseline.to_json())),
-        Node(),
-        [plan.to_json() for plan in plans],
-    )
-    assert [Plan.from_json(row["plan"]) for row in rows] == plans
-    assert ["reason" in row for row in rows] == [False, True, False]
-    assert "conv9.weight" in rows[1]["reason"]
-    assert "\n" not in rows[1]["reason"]
-    assert all(rows[index]["ratio"] > 0 and not rows[index]["reused"] for index in (0, 2))
-    again = latency_job(fresh.settings, fresh.baseline.to_json(), Node(), [plans[0].to_json()])
-    assert again == [{**rows[0], "reused": True}]
+    found = latency_job(fresh.settings, fresh.baseline, Node(), plans)
+    assert [item.plan for item in found] == plans
+    assert [type(item) for item in found] == [TimedShape, Untimed, TimedShape]
+    assert "conv9.weight" in found[1].reason
+    assert "\n" not in found[1].reason
+    assert all(found[index].reading.ratio > 0 and not found[index].reused for index in (0, 2))
+    again = latency_job(fresh.settings, fresh.baseline, Node(), plans[:1])
+    assert again == [replace(found[0], reused=True)]

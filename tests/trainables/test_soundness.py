@@ -7,11 +7,13 @@ import pytest
 
 from spaces.errors import TaskError
 from tests.tiny.mine import Mine
-from trainables.baseline import Baseline, measure_baseline
+from trainables.baseline import measure_baseline
 from trainables.checking import check_task
+from trainables.codec import decode, encode
 from trainables.context import TrialContext
 from trainables.metrics import TopOneAccuracy, metric_value
 from trainables.node import Node
+from trainables.results import Baseline
 from trainables.soundness import Sight, compare_with_chance
 from trainables.task import Batch, ModelInput
 
@@ -71,16 +73,14 @@ class Shuffled(Mine):
 
 
 def measure(task, context, tmp_path, **settings):
-    told = replace(context.settings, run_folder=str(tmp_path), **settings)
+    told = context.settings.having(run_folder=str(tmp_path), **settings)
     return measure_baseline(task, told), told
 
 
 def test_numbers_of_any_kind_are_numbers(context, tiny_weights, tmp_path):
-    import json
-
     found, told = measure(Numpy(tiny_weights), context, tmp_path)
     assert found.metric == pytest.approx(context.baseline.metric, abs=1e-6)
-    again = Baseline.from_json(json.loads(json.dumps(found.to_json())))
+    again = decode(Baseline, encode(Baseline, found))
     assert again == found
     assert TrialContext(told, again, Node()).baseline == found
 

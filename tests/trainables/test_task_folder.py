@@ -55,7 +55,14 @@ def home(tmp_path, monkeypatch):
 def lazy(folder, **more):
     spec = f"lazy_{os.getpid()}:Lazy"
     options = {"data": "d.npz"}
-    return TrialSettings(spec, "", "", task_options=options, task_folder=str(folder), **more)
+    return TrialSettings(
+        task=spec,
+        run_folder="",
+        cache_folder="",
+        task_options=options,
+        task_folder=str(folder),
+        **more,
+    )
 
 
 def test_a_module_and_what_it_opens_later_are_found_by_relative_paths(home):
@@ -80,7 +87,10 @@ def test_a_folder_that_is_not_on_the_node_is_named(home):
 
 def test_without_relative_paths_the_folder_need_not_be_there(tmp_path):
     settings = TrialSettings(
-        "tests.tiny.mine:make_task", "", "", task_folder=str(tmp_path / "gone")
+        task="tests.tiny.mine:make_task",
+        run_folder="",
+        cache_folder="",
+        task_folder=str(tmp_path / "gone"),
     )
     before = Path.cwd()
     assert study_task(settings).name == "mine"

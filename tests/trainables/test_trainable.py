@@ -1,7 +1,7 @@
 import psutil
 import pytest
 
-from trainables.task import TrialResult
+from trainables.results import TrialResult
 from trainables.trainable import GROWTH, SETTLED, CompressionTrainable
 
 

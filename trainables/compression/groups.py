@@ -23,9 +23,12 @@ from trainables.compression.proof import (
     disagreement,
     in_double_precision,
     random_samples,
+    task_samples,
 )
 from trainables.compression.pruner import ChannelPruner
-from trainables.task import ModelInput
+from trainables.models import new_model
+from trainables.results import GroupList, GroupShapes, LeftOut
+from trainables.task import ModelInput, Task
 from trainables.training import predict
 
 # In turn, group by group: code that counts on two groups being as wide shows.
@@ -37,14 +40,6 @@ WORDS = {
     NOT_FINITE: f"cannot be verified: the model's {NOT_FINITE}",
     CONSTANT: f"cannot be verified: with its channels masked the model's {CONSTANT}",
 }
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A group that is not pruned, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -212,3 +207,16 @@ def _of_groups(layer: Layer, names: Sequence[str]) -> Layer:
         for side in (layer.outputs, layer.inputs)
     )
     return replace(layer, outputs=outputs, inputs=inputs)
+
+
+def list_groups(task: Task) -> GroupList:
+    """Return what of a task's model can be pruned, with the shapes of what shrinks together."""
+    shapes = {name: tuple(p.shape) for name, p in new_model(task).named_parameters()}
+    survey = survey_groups(
+        lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
+    )
+    groups = [
+        GroupShapes(group, tuple((name, shapes[name]) for name in group.members))
+        for group in survey.groups
+    ]
+    return GroupList(tuple(groups), survey.left_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from spaces.plan import ImportanceCriterion, Precision
@@ -15,24 +14,11 @@ from trainables.evaluation import evaluate
 from trainables.export import reweighted
 from trainables.metrics import metric_value, relative_loss
 from trainables.models import new_model
+from trainables.results import Sensitivity
 from trainables.task import Task
 
 # Raise it when the same question would get another answer.
 ALGORITHM = "summed-masked-val-5"
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """One group at one ratio, relative to the whole unpruned model."""
-
-    group: str
-    ratio: float
-    metric: float | None
-    metric_loss: float | None
-    """None where the pruned model could not be evaluated."""
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def cache_key(
@@ -91,9 +77,9 @@ def cached_group_sensitivity(
 ) -> tuple[list[Sensitivity], bool]:
     """Return the same, and whether it was in the cache; the task is loaded only if not."""
     key = cache_key(fingerprint, group, ratios, criterion)
-    known = cache.get(key, lambda rows: [Sensitivity(**row) for row in rows])
+    known = cache.get(key, list[Sensitivity])
     if known is not None:
         return known, True
     rows = group_sensitivity(task(), group, ratios, baseline_metric, eval_batch, threads, criterion)
-    cache.put(key, [row.to_json() for row in rows])
+    cache.put(key, list[Sensitivity], rows)
     return rows, False

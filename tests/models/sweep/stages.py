@@ -177,9 +177,9 @@ def run_file(
             note(reached="groups", groups=len(found.groups), excluded=dict(reasons))
         if "trial" in wanted and found.groups:
             settings = TrialSettings(
-                kind.task,
-                str(Path.cwd()),
-                str(Path.cwd()),
+                task=kind.task,
+                run_folder=str(Path.cwd()),
+                cache_folder=str(Path.cwd()),
                 batch_size=BATCH,
                 calibration_samples=2 * BATCH,
                 eval_batch=BATCH,

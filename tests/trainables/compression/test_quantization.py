@@ -32,7 +32,7 @@ def exported(task, choice, folder, plan=HALF, **more):
     quantization = prepare_quantization(model, choice)
     if choice.is_trained:
         Trainer(model, task, steps=5, learning_rate=1e-3, batch_size=32, seed=0).run(5)
-    settings = TrialSettings("mine", str(folder), str(folder), **more)
+    settings = TrialSettings(task="mine", run_folder=str(folder), cache_folder=str(folder), **more)
     return export_candidate(model, choice, quantization, task, settings, folder / choice.value)
 
 
@@ -86,7 +86,9 @@ def test_every_calibration_gives_a_quantized_model_and_they_are_not_one(tiny_wei
 def test_calibration_reads_the_training_data_only(tiny_weights):
     task = Mine(tiny_weights)
     task.eval_batches = None  # would raise
-    feeds = calibration_feeds(task, TrialSettings("mine", "", "", calibration_samples=70))
+    feeds = calibration_feeds(
+        task, TrialSettings(task="mine", run_folder="", cache_folder="", calibration_samples=70)
+    )
     assert [feed["image"].shape[0] for feed in feeds] == [32, 32, 32]
 
 
@@ -145,7 +147,7 @@ def test_an_export_in_floats_alone_is_not_int8(tmp_path):
     """Its one operator is none that the engine has in INT8."""
     task = make_task("own layers")
     task.build_model = Weightless
-    settings = TrialSettings("unusual", str(tmp_path), str(tmp_path))
+    settings = TrialSettings(task="unusual", run_folder=str(tmp_path), cache_folder=str(tmp_path))
     choice = QuantizationChoice.INT8_PTQ
     with pytest.raises(TrialError, match=r"int8_ptq: the engine computes .* in floats alone"):
         export_candidate(task.build_model(), choice, None, task, settings, tmp_path / "int8")

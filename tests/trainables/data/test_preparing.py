@@ -1,5 +1,4 @@
 import json
-from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -8,6 +7,7 @@ from PIL import Image
 
 from examples import deploy
 from search.manifest import InputFigures
+from trainables.codec import decode, encode
 from trainables.data.preparing import placement, prepare, read_pixels, target_size
 from trainables.image_input import CenterCrop, CenterSquare, Normalize, Pad, Preparation, Resize
 from trainables.task import ModelInput
@@ -161,8 +161,8 @@ EVERY = (
 def test_the_manifest_repeats_it_and_the_example_follows_the_manifest(tmp_path, steps, order):
     spec = given(*steps, order=order, decoder="opencv")
     tensor = prepare(PIXELS, spec)
-    written = json.dumps(asdict(spec))
-    assert ModelInput.from_json(json.loads(written)) == spec
+    written = encode(ModelInput, spec)
+    assert decode(ModelInput, written) == spec
     fields = {**json.loads(written), "shape": [None, *tensor.shape]}
     manifest = json.loads(InputFigures(**fields).model_dump_json())
     deployed = object.__new__(deploy.Deployed)

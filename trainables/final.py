@@ -1,0 +1,59 @@
+"""The delivered model beside the baseline: timed at length, and judged on the test split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spaces.plan import Plan
+from trainables.baseline import load_engine
+from trainables.compression.quantization import first_samples
+from trainables.engine import Engine, engine_name, size_bytes, switches
+from trainables.evaluation import evaluate
+from trainables.latency import FINAL, read_latency, time_in_turn
+from trainables.loading import study_task
+from trainables.metrics import loss_standard_error, metric_value, relative_loss
+from trainables.node import Node
+from trainables.results import FinalFigures, Sizes
+from trainables.settings import BASELINE, TrialSettings
+
+
+def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) -> FinalFigures:
+    """Return the figures of a delivered model, by its name in the run, beside the baseline's.
+
+    The only place where the test split is read, and each model reads it once.
+    """
+    for needed in (BASELINE, name):
+        node.files.fetch(settings.folder, needed)
+    task = study_task(settings, node.files)
+    precision = plan.quantization.precision
+    folder = settings.folder / name
+    winner = Engine(folder, precision, settings.threads, settings.engine)
+    baseline = load_engine(settings)
+    # No reference between them: this is how many times faster the one is than the other.
+    runs_ms = time_in_turn(
+        [winner, baseline],
+        first_samples(task, settings.latency_batch),
+        node.lease,
+        FINAL.times(settings.latency_effort),
+    )
+    reading = read_latency(
+        runs_ms,
+        [1.0],
+        baseline_ms=float(np.median(runs_ms[:, 1])),
+        batch_size=settings.latency_batch,
+        threads=settings.threads,
+    )
+    before = evaluate(baseline.run, task, "test", settings.eval_batch)
+    after = evaluate(winner.run, task, "test", settings.eval_batch)
+    baseline_test, winner_test = (metric_value(task.metric, rows) for rows in (before, after))
+    return FinalFigures(
+        baseline_test=baseline_test,
+        winner_test=winner_test,
+        metric_loss_test=relative_loss(task.metric, baseline_test, winner_test),
+        standard_error_test=loss_standard_error(task.metric, before, after),
+        latency=reading,
+        size_bytes=Sizes(size_bytes(settings.baseline_folder), size_bytes(folder)),
+        engine=engine_name(settings.engine),
+        engine_config=switches(precision, settings.engine),
+        int8_operators=winner.int8_operators,
+    )
