@@ -63,6 +63,10 @@ class PruningGroup:
     unit: int = 1
     """How many channels go at a time: more than one where they hang together in rows."""
 
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.unit < 1:
+            raise ValueError(f"group {self.name} has {self.channels} channels, {self.unit} a unit")
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -124,7 +124,7 @@ def test_a_bad_value_that_is_overridden_does_no_harm():
     [
         ("trials=40", "trials", 40),
         ("budget=0.05", "budget", 0.05),
-        ("rungs=[0.25, 0.5]", "rungs", (0.25, 0.5)),
+        ("rungs=[0.25, 0.5]", "rungs", [0.25, 0.5]),
         ("choices=[float, int8_ptq]", "choices", ["float", "int8_ptq"]),
         ("concurrency=null", "concurrency", None),
         ("out=a=b", "out", "a=b"),

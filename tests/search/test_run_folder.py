@@ -210,7 +210,7 @@ def test_a_stage_that_failed_is_tried_again(folder):
 
 
 def test_an_outcome_that_cannot_be_written_leaves_the_stage_unfinished(folder):
-    with pytest.raises(ValueError):
+    with pytest.raises(TypeError):
         folder.finish_stage("baseline", baseline(metric=object()))
     assert folder.stage("baseline") is None
 

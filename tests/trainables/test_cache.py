@@ -46,7 +46,7 @@ def test_a_damaged_file_is_a_miss_and_can_be_replaced(tmp_path, content):
 def test_a_value_that_cannot_be_written_leaves_what_was_there(tmp_path):
     cache = JsonCache(tmp_path)
     cache.put("key", int, 1)
-    with pytest.raises(ValueError):
+    with pytest.raises(TypeError):
         cache.put("key", int, object())
     assert cache.get("key", int) == 1
 

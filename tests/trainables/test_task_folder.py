@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +105,7 @@ def test_relative_paths_in_a_configuration_and_in_its_lists(home):
         lines = "\n".join(f"../{n}.png {n % 2}" for n in range(4))
         (home / "photos" / f"{split}_list.txt").write_text(lines)
     options = {"model": "mobilenet_v2", "weights": "w.pdparams", "data": "photos", "image_size": 32}
-    settings = replace(lazy(home), task="classification", task_options=options)
+    settings = lazy(home).having(task="classification", task_options=options)
     assert len(list(study_task(settings).eval_batches("val", 2))) == 2
 
     steps = "[ResizeImage: {size: 32}, NormalizeImage: {order: ''}]"
@@ -117,7 +116,7 @@ def test_relative_paths_in_a_configuration_and_in_its_lists(home):
         f"DataLoader: {{Train: {loader}, Eval: {loader}}}\n"
     )
     options = {"config_file": "net.yaml", "weights": "w.pdparams", "image_size": 32}
-    settings = replace(lazy(home), task="paddleclas", task_options=options)
+    settings = lazy(home).having(task="paddleclas", task_options=options)
     assert len(list(study_task(settings).eval_batches("val", 1))) == 2
 
 
