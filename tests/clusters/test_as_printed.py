@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from tests.nodes import node_cluster
-from tests.printed import filled, printed
-from tests.s3 import CREDENTIALS
+from tests.printed import FOLDER, filled, printed, readme
+from tests.s3 import CREDENTIALS, s3_server
 from tests.support import QUICK
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,8 @@ SHORT = {
     "choices": ["float"],
     "confidence_z": 0,
 }
+# One plan, that of the unpruned model, which always keeps the budget.
+UNPRUNED = {"sampler": "layers"}
 
 ASK = """
 import sys, urllib.error, urllib.request
@@ -80,13 +82,20 @@ def head(cluster):
     return cluster.head
 
 
+@pytest.fixture(scope="module")
+def bucket(cluster):
+    """Return a function that makes a path of a bucket a word of a shell."""
+    with s3_server(cluster.host) as server:
+        yield lambda path: f"'{server.uri(path)}'"
+
+
 @pytest.fixture
 def own(local_workplace, tmp_path):
     """A folder of one's own, with a task and settings that make a search short."""
     folder = tmp_path / "own"
     folder.mkdir()
     shutil.copytree(local_workplace.folder / "mypkg", folder / "brought")
-    settings(folder, local_workplace, task="brought.mine:make_task")
+    settings(folder, local_workplace, task="brought.mine:make_task", **UNPRUNED)
     return folder
 
 
@@ -94,6 +103,7 @@ def settings(folder, workplace, task="mypkg.mine:make_task", **more):
     text = {**SHORT, "cache": str(workplace.folder / "cache"), **more}
     if task:
         text |= {"task": task, "task_options": {"weights": str(workplace.weights)}}
+    folder.mkdir(exist_ok=True)
     (folder / "slimsearch.yaml").write_text(yaml.safe_dump(text))
 
 
@@ -167,3 +177,38 @@ def test_a_clone_searches_the_built_in_problem_on_premises(cluster, local_workpl
     delivered(cluster.head, command, clone)
     (manifest,) = (json.loads(path.read_text()) for path in runs.glob("*/manifest.json"))
     assert manifest["task"] == "fashion_mnist"
+
+
+def test_a_task_of_ones_own_as_the_readme_prints_it(cluster, own, bucket):
+    search, _ = readme("Your own cluster")
+    values = {"PROFILE": "on-premises", "s3://bucket/runs": bucket("readme")}
+    delivered(cluster.head, filled(search, **values), own)
+
+
+def test_a_job_brings_its_own_code(cluster, own, bucket):
+    """Nobody has the task but the one who submits."""
+    _, submit = readme("Your own cluster")
+    submitted = filled(submit, **{"s3://bucket/runs": bucket("jobs")})
+    without = submitted.replace("RAY_AUTH_MODE=token ", "")
+    assert without != submitted
+    status, said = cluster.head.run(without, own)
+    assert status != 0 and "Authentication" in said
+    assert "succeeded" in delivered(cluster.head, submitted, own)
+
+
+def test_what_runs_on_cloud(cluster, local_workplace, tmp_path, bucket):
+    """What `ray exec` is given, on nodes with the package in a folder `slimsearch`."""
+    (given,) = re.findall(r'ray exec \S+ "(.*)"', printed("cloud.yaml")[0])
+    settings(tmp_path / "slimsearch", local_workplace, **UNPRUNED)
+    delivered(cluster.head, filled(given, **{"s3://BUCKET/runs": bucket("cloud")}), tmp_path)
+
+
+def test_what_runs_on_kuberay(cluster, own, bucket):
+    """Submitted to a cluster that stays; a RayJob submits the same command."""
+    *_, submit = printed("launch/raycluster.yaml")[0].splitlines()
+    job, _ = yaml.safe_load_all((FOLDER / "launch" / "rayjob.yaml").read_text())
+    entrypoint = job["spec"]["entrypoint"]
+    assert printed("kuberay.yaml")[1] == entrypoint
+    assert " ".join(submit.split()) == f"ray job submit --working-dir . -- {entrypoint}"
+    submitted = filled(submit, **{"s3://BUCKET/runs": bucket("kuberay")})
+    delivered(cluster.head, f"export RAY_AUTH_MODE=token\n{submitted}", own)
