@@ -14,14 +14,16 @@ def with_gpus(local_workplace):
         yield place
 
 
-def searched(place, name, **settings):
-    """Return who trained where in a search: sets of (rank or "trial", GPUs, process)."""
+def searched(place, name, together=1, **settings):
+    """Return who trained where in a search: trials as (GPUs, process), the retrain's workers as
+    (rank, GPUs). A trial goes on once `together` processes have trained for trials.
+    """
     run, seen = place.folder / name, place.folder / f"{name}-seen"
     seen.mkdir()
     ended = place.run(
         *("--budget", "0.1", *place.task("make_watched"), "--trials", "6", "--out", str(run)),
         choices="[float, int8_ptq]",
-        task_options=f"{{seen: {seen}, weights: {place.weights}}}",
+        task_options=f"{{seen: {seen}, weights: {place.weights}, together: {together}}}",
         **settings,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -32,8 +34,9 @@ def searched(place, name, **settings):
 
 
 def test_a_gpu_a_trial_and_a_retrain_over_all_of_them(with_gpus):
-    trials, workers = searched(with_gpus, "gpu-each", gpus_per_trial=1)
-    # Calibration draws batches too, in whichever process quantizes.
+    trials, workers = searched(
+        with_gpus, "gpu-each", together=2, gpus_per_trial=1, retrain_workers="null"
+    )
     assert {gpus for gpus, _ in trials} == {"0", "1"}
     assert {rank for rank, _ in workers} == {"0", "1"}
 
@@ -42,11 +45,10 @@ def test_two_trials_share_a_gpu(with_gpus):
     trials, _ = searched(
         with_gpus,
         "gpu-half",
+        # None ends before all have begun: each would be done by the first.
+        together=4,
         gpus_per_trial=0.5,
         concurrency=4,
-        retrain_workers=1,
-        # So long that none has ended before all have begun: each would be done by the first.
-        finetune_samples=20_000,
     )
     for gpu in ("0", "1"):
         assert len({pid for gpus, pid in trials if gpus == gpu}) >= 2

@@ -7,6 +7,7 @@ takes the file of trained weights; tests train it once a session.
 import ctypes
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -93,22 +94,42 @@ def make_broken(weights=None):
     return Broken(weights)
 
 
-class Watched(Mine):
-    """Notes which process trains on which of the GPUs that Ray gave it, a file each."""
+# What is drawn by the study's own small seed, as calibration does, is below this.
+TRAINING_SEED = 1000
+# Others that train in a test begin within this, on a machine however busy.
+TOGETHER_S = 300
 
-    def __init__(self, weights=None, seen=None):
+
+class Watched(Mine):
+    """Notes which process trains on which of the GPUs that Ray gave it, a file each.
+
+    A trial goes on once so many processes have trained for trials, itself among them.
+    """
+
+    def __init__(self, weights=None, seen=None, together=1):
         super().__init__(weights)
         self.seen = Path(seen)
+        self.together = together
 
     def train_batches(self, batch_size, seed):
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-        rank = os.environ.get("PADDLE_TRAINER_ID", "trial")
-        (self.seen / f"{rank}-{gpus}-{os.getpid()}").touch()
+        if seed >= TRAINING_SEED:
+            gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+            rank = os.environ.get("PADDLE_TRAINER_ID", "trial")
+            (self.seen / f"{rank}-{gpus}-{os.getpid()}").touch()
+            if rank == "trial":
+                self._wait_for_others()
         yield from super().train_batches(batch_size, seed)
 
+    def _wait_for_others(self):
+        deadline = time.monotonic() + TOGETHER_S
+        while len(list(self.seen.glob("trial-*"))) < self.together:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"never {self.together} trials at a time")
+            time.sleep(0.05)
 
-def make_watched(weights=None, seen=None):
-    return Watched(weights, seen)
+
+def make_watched(weights=None, seen=None, together=1):
+    return Watched(weights, seen, together)
 
 
 # A baseline's pace is taken over so many.
@@ -131,12 +152,11 @@ class Deadly(Mine):
         self.always = always
 
     def _end(self, seed):
-        # Calibration draws its batches with the study's own small seed.
         if self.always == "in_trials":
             mended = self.ended is not None and (self.ended / "mended").exists()
-            return "error" if seed >= 1000 and not mended else None
+            return "error" if seed >= TRAINING_SEED and not mended else None
         hangs = self.always == "hang"
-        if seed < 1000 or (self.always and not hangs):
+        if seed < TRAINING_SEED or (self.always and not hangs):
             return None if hangs else self.always
         for end in ("hang",) if hangs else self.ends:
             try:
