@@ -40,8 +40,8 @@ def loop(config):
     dist.barrier()
 
 
-def test_two_workers_reduce_and_average_gradients(tmp_path):
-    with connected(None, 1):
+def test_two_workers_reduce_and_average_gradients(workplace, tmp_path):
+    with connected(workplace.address, 1):
         from ray.train import RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow
 OVERWRITE = {"env_vars": {"MALLOC_PERTURB_": "165"}}
 
 
-def test_two_workers_train_in_float_and_then_under_quantization(context, tmp_path):
+def test_two_workers_train_in_float_and_then_under_quantization(context, workplace, tmp_path):
     plan = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.INT8_QAT_PACT)
     *_, trial = run_trial(70, plan, context)
     settings = context.settings.having(retrain_samples=6_400, retrain_qat_samples=640)
-    with connected(None, 1, runtime_env=OVERWRITE):
+    with connected(workplace.address, 1, runtime_env=OVERWRITE):
         from ray.train import ControllerError, RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
