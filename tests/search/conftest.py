@@ -13,6 +13,7 @@ from spaces.encoding import LayerEncoding
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from tests.search.tabulated import BUDGET, JOURNAL
+from tests.support import AS_BY_DEFAULT
 from trainables.results import Measurement, TrialResult
 
 
@@ -105,7 +106,8 @@ def whole_run(local_workplace):
     with FileLock(f"{run}.lock"):
         if not said.exists():
             ended = local_workplace.run(
-                *("--budget", "0.1", *local_workplace.task(), "--trials", "9", "--out", str(run))
+                *("--budget", "0.1", *local_workplace.task(), "--trials", "9", "--out", str(run)),
+                **AS_BY_DEFAULT,
             )
             assert ended.returncode == 0, ended.stdout + ended.stderr
             said.write_text(ended.stdout + ended.stderr)

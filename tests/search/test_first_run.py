@@ -7,7 +7,7 @@ from tests.support import rows_of
 
 pytestmark = pytest.mark.slow
 
-TRIALS = 4
+TRIALS = 3
 
 
 def test_a_dry_run_explains_what_is_ahead_and_a_resume_does_it(workplace, monkeypatch):
@@ -15,7 +15,7 @@ def test_a_dry_run_explains_what_is_ahead_and_a_resume_does_it(workplace, monkey
     run = workplace.folder / "first"
     said = workplace.run(
         *("--budget", "0.1", *workplace.task(), "--trials", str(TRIALS), "--out", str(run)),
-        "--dry-run",
+        *("--dry-run", "--concurrency", "1"),
         choices="[float, int8_ptq]",
         trackers="[tensorboard, mlflow, wandb]",
     )

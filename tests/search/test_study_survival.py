@@ -61,7 +61,7 @@ def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace
     run, ends = workplace.folder / "deadly", workplace.folder / "ends"
     ends.mkdir(exist_ok=True)
     ended = workplace.run(
-        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "14"),
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "9"),
         *("--out", str(run)),
         choices="[float, int8_ptq]",
         # A worker that dies would be given another chance.
@@ -69,7 +69,7 @@ def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace
         task_options=f"{{ended: {ends}, weights: {workplace.weights}}}",
     )
     trials = pd.read_parquet(run / "trials")
-    assert len(trials) == 14, ended.stdout + ended.stderr
+    assert len(trials) == 9, ended.stdout + ended.stderr
     failed = trials[trials["state"] == "FAILED"]
     reasons = " | ".join(failed["reason"])
     assert len(failed) == 4
