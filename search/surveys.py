@@ -25,6 +25,9 @@ from trainables.results import Baseline, TimedShape, Untimed
 
 # A task times some shapes one after the other: loading what it needs takes seconds.
 TASKS = 4
+# Parts of the sensitivities for each place. In each the model is built, traced and exported once,
+# which takes longer than a small validation split; of more parts, the last to end are shorter.
+PARTS = 3
 # The references' ratios, in all groups: they show what each graph gains by pruning. The narrow one
 # is as narrow as most winners: a model narrower than all references is timed worst.
 REFERENCE_RATIOS = (0.0, 0.5, 0.8)
@@ -41,31 +44,34 @@ def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[f
     return [round(1 - count / group.channels, 6) for count in thinned(kept[::-1], points)]
 
 
+def in_parts(names: Sequence[str], places: int) -> dict[str, list[str]]:
+    """Return names in parts, PARTS of them for each place, each part under its first name."""
+    count = max(1, min(len(names), PARTS * places))
+    return {names[start]: list(names[start::count]) for start in range(min(count, len(names)))}
+
+
 def study_sensitivity(study: StudyContext, baseline: Baseline, space: Space) -> Sensitivities:
     """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
 
     def compute() -> Curves:
         points = study.config.sensitivity_points
+        ratios = {g.name: sensitivity_ratios(space, g, points) for g in space.groups}
+        places = study.cluster.now().cpus // study.config.threads
         told = {
-            group.name: (
-                study.settings,
-                baseline,
-                study.node,
-                group.name,
-                sensitivity_ratios(space, group, points),
-            )
-            for group in space.groups
+            part: (study.settings, baseline, study.node, {name: ratios[name] for name in names})
+            for part, names in in_parts(list(ratios), places).items()
         }
         curves: Curves = {}
         from_cache = 0
-        for group, (rows, cached) in each_result(
-            study.display, "groups", sensitivity_job, told, study.placement(timed=False)
+        for _, found in each_result(
+            study.display, "parts", sensitivity_job, told, study.placement(timed=False)
         ):
-            from_cache += cached
-            study.store.write("sensitivity", group.replace("/", "_"), map(cells, rows))
-            curves[group] = [
-                (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
-            ]
+            for group, (rows, cached) in found.items():
+                from_cache += cached
+                study.store.write("sensitivity", group.replace("/", "_"), map(cells, rows))
+                curves[group] = [
+                    (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
+                ]
         study.display.say(
             f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache"
         )

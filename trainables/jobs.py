@@ -52,22 +52,26 @@ def baseline_job(settings: TrialSettings, node: Node | None = None) -> Baseline:
 
 
 def sensitivity_job(
-    settings: TrialSettings, baseline: Baseline, node: Node, group: str, ratios: list[float]
-) -> tuple[list[Sensitivity], bool]:
-    """Return one group's sensitivity at each ratio, and whether it came from the cache."""
+    settings: TrialSettings, baseline: Baseline, node: Node, curves: dict[str, list[float]]
+) -> dict[str, tuple[list[Sensitivity], bool]]:
+    """Return each group's sensitivity at its ratios, and whether it came from the cache.
+
+    The model is built once for all groups that did not.
+    """
     from trainables.cache import JsonCache
-    from trainables.compression.sensitivity import cached_group_sensitivity
+    from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
     from trainables.loading import study_task
 
-    return cached_group_sensitivity(
+    def probe() -> SensitivityProbe:
+        task = study_task(settings, node.files)
+        return SensitivityProbe(task, settings.eval_batch, settings.threads, settings.criterion)
+
+    return cached_sensitivities(
         JsonCache(settings.cache / "sensitivity"),
         baseline.fingerprint,
-        lambda: study_task(settings, node.files),
-        group,
-        ratios,
+        probe,
+        curves,
         baseline.metric,
-        settings.eval_batch,
-        settings.threads,
         settings.criterion,
     )
 

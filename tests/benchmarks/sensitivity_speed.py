@@ -46,12 +46,11 @@ def _theirs(groups: list[str]) -> tuple[dict[str, list[float]], float]:
 
 
 def _ours(group: str, baseline_metric: float) -> list[float | None]:
-    from trainables.compression.sensitivity import group_sensitivity
+    from trainables.compression.sensitivity import SensitivityProbe
     from trainables.loading import load_task
 
-    rows = group_sensitivity(
-        load_task("fashion_mnist", {}), group, GRID, baseline_metric, EVAL_BATCH, 1
-    )
+    with SensitivityProbe(load_task("fashion_mnist", {}), EVAL_BATCH, 1) as probe:
+        rows = probe.curve(group, GRID, baseline_metric)
     return [row.metric_loss for row in rows]
 
 

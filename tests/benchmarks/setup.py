@@ -140,14 +140,16 @@ class Prepared:
         space = self._space(self.baseline)
 
         def sensitivities() -> Curves:
-            curves = {}
-            for group in space.groups:
-                ratios = sensitivity_ratios(space, group, SENSITIVITY_POINTS)
-                rows, _ = sensitivity_job(self.settings, self.baseline, Node(), group.name, ratios)
-                curves[group.name] = [
+            ratios = {
+                g.name: sensitivity_ratios(space, g, SENSITIVITY_POINTS) for g in space.groups
+            }
+            found = sensitivity_job(self.settings, self.baseline, Node(), ratios)
+            return {
+                group: [
                     (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
                 ]
-            return curves
+                for group, (rows, _) in found.items()
+            }
 
         def timings() -> Timings:
             pairs = reference_timings(self.baseline, space)

@@ -1,5 +1,7 @@
 """What of the surveys needs no cluster: which ratios and shapes are measured, and resuming."""
 
+from itertools import chain
+
 import pytest
 
 from search.config import RunConfig
@@ -8,6 +10,7 @@ from search.progress import Display
 from search.run_folder import RunFolder
 from search.surveys import (
     close_graphs,
+    in_parts,
     reference_plans,
     reference_timings,
     sensitivity_ratios,
@@ -183,6 +186,16 @@ def test_what_references_take_is_known_without_timing():
     assert reference_timings(found, SPACE) == [(half, 0.25), (Plan(), 1.0)]
     assert reference_timings(found, Space(GROUPS, (PTQ,))) == [(half, 0.25)]
     assert close_graphs([]) == []
+
+
+def test_groups_are_measured_in_parts_that_hold_each_once():
+    names = [f"group {number}" for number in range(20)]
+    parts = in_parts(names, 2)
+    assert len(parts) == 6 and sorted(chain(*parts.values())) == sorted(names)
+    assert max(map(len, parts.values())) - min(map(len, parts.values())) <= 1
+    assert in_parts(names[:2], 8) == {names[0]: names[:1], names[1]: names[1:2]}
+    # A head alone in a cluster may have no core of its own.
+    assert in_parts(names, 0) == {names[0]: names} and in_parts([], 2) == {}
 
 
 def test_a_resumed_run_has_the_curves_it_found(run):

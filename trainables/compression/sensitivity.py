@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from spaces.plan import ImportanceCriterion, Precision
@@ -28,58 +29,84 @@ def cache_key(
     return fingerprint_of(ALGORITHM, criterion, fingerprint, group, list(ratios))
 
 
-def group_sensitivity(
-    task: Task,
-    group: str,
-    ratios: Sequence[float],
-    baseline_metric: float,
-    eval_batch: int,
-    threads: int,
-    criterion: ImportanceCriterion = "l1_norm",
-) -> list[Sensitivity]:
-    """Return the group's sensitivity at every ratio, on the validation split.
+class SensitivityProbe:
+    """Measures groups of one model, which is built, traced and exported once for all of them.
 
-    One export serves all ratios: what a prune would remove is set to 0 in its weights, which
-    computes the same. The engine evaluates several times faster than the framework does,
-    in bfloat16 faster again where the processor has it: its losses rank as float's do (rank
-    correlation 0.9996 on the built-in problem).
+    What a prune would remove is set to 0 in the export's weights, which computes the same. The
+    engine evaluates several times faster than the framework does, in bfloat16 faster again where
+    the processor has it: its losses rank as float's do (rank correlation 0.9996 on the built-in
+    problem).
     """
-    pruner = ChannelPruner(new_model(task), task.inputs, criterion)
-    precision: Precision = "bfloat16" if supports_bfloat16() else "float"
-    rows = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        reweighted(pruner.model, task.inputs, Path(folder)) as write,
-    ):
+
+    def __init__(
+        self, task: Task, eval_batch: int, threads: int, criterion: ImportanceCriterion = "l1_norm"
+    ) -> None:
+        self._task, self._eval_batch, self._threads = task, eval_batch, threads
+        self._criterion = criterion
+        self._precision: Precision = "bfloat16" if supports_bfloat16() else "float"
+        self._open = ExitStack()
+
+    def __enter__(self) -> SensitivityProbe:
+        task = self._task
+        with ExitStack() as opened:
+            self._folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            self._pruner = ChannelPruner(new_model(task), task.inputs, self._criterion)
+            self._write = opened.enter_context(
+                reweighted(self._pruner.model, task.inputs, self._folder)
+            )
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def curve(
+        self, group: str, ratios: Sequence[float], baseline_metric: float
+    ) -> list[Sensitivity]:
+        """Return the group's sensitivity at every ratio, on the validation split."""
+        rows = []
         for ratio in ratios:
             try:
-                write(pruner.masked({group: ratio}))
-                engine = Engine(Path(folder), precision, threads)
-                metric = metric_value(task.metric, evaluate(engine.run, task, "val", eval_batch))
+                self._write(self._pruner.masked({group: ratio}))
+                metric = self._metric()
             except Exception:  # One ratio that cannot be had does not end the study.
                 rows.append(Sensitivity(group, ratio, None, None))
             else:
-                loss = relative_loss(task.metric, baseline_metric, metric)
+                loss = relative_loss(self._task.metric, baseline_metric, metric)
                 rows.append(Sensitivity(group, ratio, metric, loss))
-    return rows
+        return rows
+
+    def _metric(self) -> float:
+        # The engine ends here: one that lives on while another is loaded leaves a copy of its
+        # weights behind, in Paddle (LOG.md).
+        engine = Engine(self._folder, self._precision, self._threads)
+        found = evaluate(engine.run, self._task, "val", self._eval_batch)
+        return metric_value(self._task.metric, found)
 
 
-def cached_group_sensitivity(
+def cached_sensitivities(
     cache: JsonCache,
     fingerprint: str,
-    task: Callable[[], Task],
-    group: str,
-    ratios: Sequence[float],
+    probe: Callable[[], SensitivityProbe],
+    curves: Mapping[str, Sequence[float]],
     baseline_metric: float,
-    eval_batch: int,
-    threads: int,
     criterion: ImportanceCriterion = "l1_norm",
-) -> tuple[list[Sensitivity], bool]:
-    """Return the same, and whether it was in the cache; the task is loaded only if not."""
-    key = cache_key(fingerprint, group, ratios, criterion)
-    known = cache.get(key, list[Sensitivity])
-    if known is not None:
-        return known, True
-    rows = group_sensitivity(task(), group, ratios, baseline_metric, eval_batch, threads, criterion)
-    cache.put(key, list[Sensitivity], rows)
-    return rows, False
+) -> dict[str, tuple[list[Sensitivity], bool]]:
+    """Return each group's sensitivity at its ratios, and whether it was in the cache.
+
+    The probe is made only if one was not.
+    """
+    found: dict[str, tuple[list[Sensitivity], bool]] = {}
+    with ExitStack() as opened:
+        made: SensitivityProbe | None = None
+        for group, ratios in curves.items():
+            key = cache_key(fingerprint, group, ratios, criterion)
+            known = cache.get(key, list[Sensitivity])
+            if known is not None:
+                found[group] = known, True
+                continue
+            made = made or opened.enter_context(probe())
+            rows = made.curve(group, ratios, baseline_metric)
+            cache.put(key, list[Sensitivity], rows)
+            found[group] = rows, False
+    return found

@@ -1,7 +1,7 @@
 from tests.tiny.mine import Mine
 from trainables.cache import JsonCache
 from trainables.compression.pruner import ChannelPruner
-from trainables.compression.sensitivity import cached_group_sensitivity, group_sensitivity
+from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
 from trainables.evaluation import eager, evaluate
 
 
@@ -9,9 +9,15 @@ def baseline_metric(task):
     return task.metric.aggregate(evaluate(eager(task.build_model()), task, "val", 100))
 
 
+def measured(task, group, ratios):
+    base = baseline_metric(task)
+    with SensitivityProbe(task, 100, 1) as probe:
+        return probe.curve(group, ratios, base)
+
+
 def test_a_nearly_whole_group_loses_less_than_a_nearly_empty_one(tiny_weights):
     task = Mine(tiny_weights)
-    rows = group_sensitivity(task, "conv2.weight", [0.0625, 0.9375], baseline_metric(task), 100, 1)
+    rows = measured(task, "conv2.weight", [0.0625, 0.9375])
     assert [row.ratio for row in rows] == [0.0625, 0.9375]
     assert rows[0].metric_loss < rows[1].metric_loss
     assert rows[1].metric_loss > 0.2
@@ -19,16 +25,14 @@ def test_a_nearly_whole_group_loses_less_than_a_nearly_empty_one(tiny_weights):
 
 def test_ratios_do_not_depend_on_those_measured_before_them(tiny_weights):
     task = Mine(tiny_weights)
-    base = baseline_metric(task)
-    alone = group_sensitivity(task, "conv1.weight", [0.25], base, 100, 1)
-    after = group_sensitivity(task, "conv1.weight", [0.75, 0.25], base, 100, 1)
+    alone = measured(task, "conv1.weight", [0.25])
+    after = measured(task, "conv1.weight", [0.75, 0.25])
     assert alone[0] == after[1]
 
 
 def test_a_ratio_that_fails_is_missing_and_the_others_are_measured(tiny_weights, monkeypatch):
     task = Mine(tiny_weights)
-    base = baseline_metric(task)
-    whole = group_sensitivity(task, "conv1.weight", [0.25, 0.75], base, 100, 1)
+    whole = measured(task, "conv1.weight", [0.25, 0.75])
     masked = ChannelPruner.masked
 
     def fragile(self, ratios):
@@ -37,26 +41,43 @@ def test_a_ratio_that_fails_is_missing_and_the_others_are_measured(tiny_weights,
         return masked(self, ratios)
 
     monkeypatch.setattr(ChannelPruner, "masked", fragile)
-    rows = group_sensitivity(task, "conv1.weight", [0.25, 0.5, 0.75], base, 100, 1)
+    rows = measured(task, "conv1.weight", [0.25, 0.5, 0.75])
     assert rows[1].metric is rows[1].metric_loss is None
     assert [rows[0], rows[2]] == whole
 
 
-def test_known_curve_is_not_computed_again(tiny_weights, tmp_path):
+def test_groups_share_one_model_and_each_is_measured_as_if_alone(tiny_weights, monkeypatch):
+    task, built = Mine(tiny_weights), []
+    alone = [measured(task, name, [0.5]) for name in ("conv1.weight", "conv2.weight")]
+    build = task.build_model
+    monkeypatch.setattr(task, "build_model", lambda: built.append(1) or build())
+    base = baseline_metric(task)
+    built.clear()
+    with SensitivityProbe(task, 100, 1) as probe:
+        together = [probe.curve(name, [0.5], base) for name in ("conv1.weight", "conv2.weight")]
+    assert together == alone and len(built) == 1
+
+
+def test_known_curves_are_not_computed_again(tiny_weights, tmp_path):
     cache, task = JsonCache(tmp_path), Mine(tiny_weights)
-    arguments = ("conv1.weight", [0.5], baseline_metric(task), 100, 1)
-    first, cached = cached_group_sensitivity(cache, "weights", lambda: task, *arguments)
-    assert not cached
+    base = baseline_metric(task)
+
+    def probe():
+        return SensitivityProbe(task, 100, 1)
 
     def never():
         raise AssertionError("the task was loaded")
 
-    assert cached_group_sensitivity(cache, "weights", never, *arguments) == (first, True)
-
-
-def test_other_weights_are_another_question(tiny_weights, tmp_path):
-    cache, task = JsonCache(tmp_path), Mine(tiny_weights)
-    arguments = ("conv1.weight", [0.5], baseline_metric(task), 100, 1)
-    cached_group_sensitivity(cache, "weights", lambda: task, *arguments)
-    _, cached = cached_group_sensitivity(cache, "other weights", lambda: task, *arguments)
-    assert not cached
+    one = {"conv1.weight": [0.5]}
+    first = cached_sensitivities(cache, "weights", probe, one, base)
+    assert [known for _, known in first.values()] == [False]
+    again = cached_sensitivities(cache, "weights", never, one, base)
+    assert again == {"conv1.weight": (first["conv1.weight"][0], True)}
+    both = cached_sensitivities(cache, "weights", probe, {**one, "conv2.weight": [0.5]}, base)
+    assert {name: known for name, (_, known) in both.items()} == {
+        "conv1.weight": True,
+        "conv2.weight": False,
+    }
+    # Other weights are another question.
+    other = cached_sensitivities(cache, "other weights", probe, one, base)
+    assert not other["conv1.weight"][1]

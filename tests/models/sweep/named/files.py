@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.models.sweep.painting import Amount
@@ -38,6 +38,14 @@ class Learning:
     rate: float = 0.02
     goal: float = 0.5
     """Where between chance and a perfect metric the training may end."""
+    begin: str = ""
+    """The file of NAMED whose weights it begins with, as far as they are alike, if they are there:
+    those of an equal network with other classes."""
+
+
+def key_of(toolkit: str, file: str) -> str:
+    """Return what a file is called in the work folder."""
+    return f"{toolkit}__{file.replace('/', '__')}"
 
 
 @dataclass(frozen=True)
@@ -55,16 +63,16 @@ class Named:
 
     @property
     def key(self) -> str:
-        return f"{self.toolkit}__{self.file.replace('/', '__')}"
+        return key_of(self.toolkit, self.file)
 
 
-def _classifier(file: str, rate: float = 0.02, size: int = 64) -> Named:
+def _classifier(file: str, rate: float = 0.02, size: int = 64, begin: str = "") -> Named:
     return Named(
         "PaddleClas",
         f"ppcls/configs/{file}",
         {"image_size": size},
         Amount(96, 48),
-        Learning(rate=rate),
+        Learning(rate=rate, begin=begin and f"ppcls/configs/{begin}"),
         tensor="tests/trainables/tasks/test_paddleclas.py::test_the_tensor_is_the_toolkits",
     )
 
@@ -95,10 +103,14 @@ def _detector(file: str, size: int, learning: Learning, **settings: Any) -> Name
 
 
 # A loss that is a sum over places, its gradient cut: a small peak learns nothing (LOG.md).
-YOLO = Learning(steps=300, rate=0.1, goal=0.4)
+YOLO = Learning(steps=320, batch=4, rate=0.1, goal=0.4)
+ROADSIGN = "yolov3/yolov3_mobilenet_v1_roadsign.yml"
+SAME_YOLO = replace(YOLO, begin=f"configs/{ROADSIGN}")
 YOLO_SETTINGS = {"learning_rate": 0.03}
 # Of two images: the heads look at up to 512 boxes of each.
 RCNN = Learning(steps=300, batch=2, rate=0.01, goal=0.25)
+FASTER = "faster_rcnn/faster_rcnn_r50_fpn_1x_coco.yml"
+MASK = replace(RCNN, begin=f"configs/{FASTER}")
 RCNN_SETTINGS = {"batch_size": 2, "eval_batch": 2, "finetune_samples": 32, "retrain_samples": 80}
 # Training crops of 1024 x 512 are brought to the input's size: smaller images would vanish in them.
 STREET, ROOM, EYE = Amount(32, 16, 512, 256), Amount(32, 16, 256, 256), Amount(32, 16, 320, 320)
@@ -113,11 +125,11 @@ NAMED = (
         Learning(steps=300, rate=0.05),
         tensor="tests/trainables/tasks/test_paddleocr.py::test_the_tensor_is_the_toolkits",
     ),
-    _detector("yolov3/yolov3_mobilenet_v1_roadsign.yml", 96, YOLO, **YOLO_SETTINGS),
-    _detector("yolov3/yolov3_mobilenet_v1_270e_coco.yml", 96, YOLO, **YOLO_SETTINGS),
-    _detector("yolov3/yolov3_mobilenet_v1_270e_voc.yml", 96, YOLO, **YOLO_SETTINGS),
-    _detector("faster_rcnn/faster_rcnn_r50_fpn_1x_coco.yml", 64, RCNN, **RCNN_SETTINGS),
-    _detector("mask_rcnn/mask_rcnn_r50_fpn_1x_coco.yml", 64, RCNN, **RCNN_SETTINGS),
+    _detector(ROADSIGN, 96, YOLO, **YOLO_SETTINGS),
+    _detector("yolov3/yolov3_mobilenet_v1_270e_coco.yml", 96, SAME_YOLO, **YOLO_SETTINGS),
+    _detector("yolov3/yolov3_mobilenet_v1_270e_voc.yml", 96, SAME_YOLO, **YOLO_SETTINGS),
+    _detector(FASTER, 64, RCNN, **RCNN_SETTINGS),
+    _detector("mask_rcnn/mask_rcnn_r50_fpn_1x_coco.yml", 64, MASK, **RCNN_SETTINGS),
     _segmenter(
         "pp_liteseg/pp_liteseg_stdc1_cityscapes_1024x512_scale0.5_160k.yml", STREET, Learning()
     ),
@@ -129,6 +141,12 @@ NAMED = (
     _classifier("quick_start/MobileNetV3_large_x1_0.yaml", rate=0.05),
     _classifier("quick_start/professional/ResNet50_vd_CIFAR100.yaml", size=32),
     _classifier("slim/PPLCNet_x1_0_quantization.yaml", rate=0.05),
-    _classifier("slim/MobileNetV3_large_x1_0_prune.yaml", rate=0.05),
-    _classifier("slim/ResNet50_vd_prune.yaml"),
+    _classifier(
+        "slim/MobileNetV3_large_x1_0_prune.yaml",
+        rate=0.05,
+        begin="quick_start/MobileNetV3_large_x1_0.yaml",
+    ),
+    _classifier(
+        "slim/ResNet50_vd_prune.yaml", begin="quick_start/professional/ResNet50_vd_CIFAR100.yaml"
+    ),
 )

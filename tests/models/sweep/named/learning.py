@@ -59,8 +59,31 @@ def judge(task: Any) -> tuple[float, float | None]:
     return metric_value(task.metric, statistics), None if chance is None else chance.metric
 
 
-def learn(spec: str, options: Mapping[str, Any], learning: Learning, limit_s: float) -> Learned:
-    """Train until the goal is reached, or time is up; the weights lie where the options say."""
+def begin_with(model: Any, file: Path) -> int:
+    """Give a model what it has alike with the weights of another; return how many arrays."""
+    from trainables.weights import model_weights, read_weights, set_weights
+
+    own, known = model_weights(model), read_weights(file)
+    alike = {
+        name: array
+        for name, array in known.items()
+        if name in own and own[name].shape == array.shape
+    }
+    set_weights(model, {**own, **alike})
+    return len(alike)
+
+
+def learn(
+    spec: str,
+    options: Mapping[str, Any],
+    learning: Learning,
+    limit_s: float,
+    begin: Path | None = None,
+) -> Learned:
+    """Train until the goal is reached, or time is up; the weights lie where the options say.
+
+    `begin` names weights that were learned in the same way for another file.
+    """
     import paddle
 
     from tests.models.whole import WholeDetector, WholeTask
@@ -79,6 +102,8 @@ def learn(spec: str, options: Mapping[str, Any], learning: Learning, limit_s: fl
         thaw(weighed)
     else:
         weighed = model = loaded.build_untrained()
+    if begin is not None:
+        print(f"begins with {begin_with(weighed, begin)} arrays of {begin}")
     trainer = Trainer(
         model,
         task,

@@ -66,6 +66,7 @@ class NamedRow:
     """The test that compares the input of files of this toolkit with the toolkit's own."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds of each step."""
+    notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     """What did not go as it should, a line each."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from spaces.errors import one_line
 from tests.models.sweep.named import delivery
-from tests.models.sweep.named.files import Named
+from tests.models.sweep.named.files import Named, key_of
 from tests.models.sweep.named.learning import learn
 from tests.models.sweep.named.rows import NamedRow
 from tests.models.sweep.reading import read
@@ -80,12 +80,13 @@ def in_child(
     return found["found"]
 
 
-def draw_and_learn(named: Named, file: str, limit_s: float) -> dict[str, Any]:
+def draw_and_learn(named: Named, file: str, limit_s: float, begin: str | None) -> dict[str, Any]:
     """Draw the data of a file in the current folder, and train its network on them."""
     kind = TOOLKITS[named.toolkit]
     kind.draw(read(Path(file)), named.amount)
     options = {"config_file": file, "weights": delivery.WEIGHTS, **named.options}
-    return learn(kind.task, options, named.learning, limit_s).to_json()
+    known = None if begin is None else Path(begin)
+    return learn(kind.task, options, named.learning, limit_s, known).to_json()
 
 
 def check(named: Named, file: str) -> list[str]:
@@ -117,15 +118,10 @@ def see_through(
     )
     seconds: dict[str, float] = {}
     try:
-        learned = in_child(
-            draw_and_learn,
-            folder,
-            LEARNED,
-            2 * limits.train_s + 300,
-            named,
-            str(file),
-            limits.train_s,
-        )
+        begin = folder.absolute().parent / key_of(named.toolkit, named.learning.begin)
+        known = begin / delivery.WEIGHTS if (begin / LEARNED).is_file() else None
+        told = (named, str(file), limits.train_s, None if known is None else str(known))
+        learned = in_child(draw_and_learn, folder, LEARNED, 2 * limits.train_s + 300, *told)
         row = replace(
             row,
             metric_name=learned["metric_name"],
@@ -158,17 +154,20 @@ def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limit
     """Return the row with what was delivered, by a search or else by a uniform plan."""
     arguments = delivery.task_arguments(named, TOOLKITS[named.toolkit].task, file)
     delivery.write_settings(folder, named)
-    failed = [*row.failed, *row.unmet]
-    ended = delivery.search(folder, arguments, limits.search_s)
-    if ended.status == 0:
+    failed, notes = [*row.failed, *row.unmet], ()
+    searched = limits.search_s > 0 or (folder / delivery.RUN / delivery.MANIFEST).is_file()
+    ended = delivery.search(folder, arguments, limits.search_s) if searched else None
+    if ended is not None and ended.status == 0:
         run, figures = delivery.RUN, delivery.of_search(folder)
         if not delivery.digests_hold(folder / run):
             failed.append("the delivered files are not those of the manifest")
     else:
-        failed.append(f"search.run {delivery.outcome(ended, limits.search_s)}")
+        if ended is not None and ended.status is not None:
+            failed.append(f"search.run {delivery.outcome(ended)}")
+        notes = (f"a search was given {limits.search_s:.0f} s",)
         ended = delivery.apply(folder, arguments, limits.apply_s)
         if ended.status != 0:
-            failed.append(f"search.apply {delivery.outcome(ended, limits.apply_s)}")
+            failed.append(f"search.apply {delivery.outcome(ended)}")
             return replace(row, failed=tuple(failed))
         run, figures = delivery.APPLIED, delivery.of_apply(folder)
     (folder / "compared.json").unlink(missing_ok=True)
@@ -181,4 +180,6 @@ def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limit
     gained = figures["latency_ratio"] < delivery.GAIN or figures["size_ratio"] < delivery.GAIN
     if not gained and "NOTHING GAINED" not in (folder / delivery.LOG).read_text():
         failed.append("nothing was gained, and the run did not say so")
-    return replace(row, **figures, engine_val=again, gained=gained, failed=tuple(failed))
+    return replace(
+        row, **figures, engine_val=again, gained=gained, notes=notes, failed=tuple(failed)
+    )
