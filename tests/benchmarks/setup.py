@@ -145,9 +145,7 @@ class Prepared:
             }
             found = sensitivity_job(self.settings, self.baseline, Node(), ratios)
             return {
-                group: [
-                    (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
-                ]
+                group: [(row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None]
                 for group, (rows, _) in found.items()
             }
 

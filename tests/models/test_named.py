@@ -20,6 +20,8 @@ from tests.models.sweep.painting import Amount
 from tests.models.sweep.summary import page
 from tests.models.test_sweep import CLASSIFIER
 from tests.search.made_run import MANIFEST, baseline
+from trainables.codec import encode
+from trainables.results import Baseline
 
 FILE = "ppcls/configs/quick_start/own.yaml"
 OWN = Named(
@@ -89,7 +91,7 @@ def finished(tmp_path):
     for name in (delivery.RUN, delivery.APPLIED):
         file = tmp_path / name / delivery.BASELINE
         file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(baseline()))
+        file.write_text(encode(Baseline, baseline()))
     run = tmp_path / delivery.RUN
     (run / "model").mkdir()
     (run / "model" / "inference.pdmodel").write_bytes(b"model")
@@ -156,3 +158,18 @@ def test_rows_are_read_again_and_every_file_has_one_place(tmp_path):
     file.parent.mkdir()
     file.write_text(json.dumps(rows[1].to_json()))
     assert known_rows(tmp_path) == rows[1:]
+
+
+def test_a_training_begins_with_what_another_network_has_alike(tmp_path):
+    from paddle import nn
+
+    from tests.models.sweep.named.learning import begin_with
+    from trainables.weights import model_weights, write_weights
+
+    known, own = (nn.Sequential(nn.Linear(3, 4), nn.Linear(4, n)) for n in (2, 5))
+    write_weights(tmp_path / "known.safetensors", model_weights(known))
+    before = model_weights(own)
+    assert begin_with(own, tmp_path / "known.safetensors") == 2
+    after = model_weights(own)
+    assert (after["0.weight"] == model_weights(known)["0.weight"]).all()
+    assert (after["1.weight"] == before["1.weight"]).all()

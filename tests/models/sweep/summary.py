@@ -16,8 +16,8 @@ COLUMNS = (
     *("files of", "files", "load", "refused", "fail to load", "networks built", "with groups"),
     *("trials passed", "of tried", "in INT8"),
 )
-HEAD = f"""# The toolkits' configuration files
-
+TITLE = "# The toolkits' configuration files\n"
+HEAD = f"""
 `make configs CHECKOUTS=FOLDER` gives every configuration file of the four toolkits, unchanged, to
 its task, with small drawn data in the layout that it names and random weights: is it loaded, or
 refused in words; is its network built; are pruning groups found; does one trial (30 % of each
@@ -71,7 +71,9 @@ def plain(reason: str) -> str:
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """Return docs/configs.md."""
+    """Return docs/configs.md, as far as it is of the sweep."""
+    if not rows:
+        return TITLE
     by_kit = {kit: [row for row in rows if row["toolkit"] == kit] for kit in TOOLKITS}
     imagenet = [row for row in by_kit["PaddleClas"] if "/ImageNet/" in row["file"]]
     lines = [counts(kit, found) for kit, found in by_kit.items() if found]
@@ -84,7 +86,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         for row in rows
         if row["failed"]
     ]
-    text = HEAD + "\n".join(lines) + "\n" + REFUSED + "\n".join(refused) + "\n"
+    text = TITLE + HEAD + "\n".join(lines) + "\n" + REFUSED + "\n".join(refused) + "\n"
     return text + (FAILED + "\n".join(failed) + "\n" if failed else "")
 
 

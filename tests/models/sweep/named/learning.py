@@ -50,10 +50,11 @@ def judge(task: Any) -> tuple[float, float | None]:
     """Return the metric of a task's weights on validation, in the framework, and that of chance."""
     from trainables.evaluation import eager, evaluate
     from trainables.metrics import metric_value
+    from trainables.models import new_model
     from trainables.soundness import Sight, compare_with_chance
 
     sight = Sight()
-    statistics = evaluate(eager(task.build_model()), task, "val", BATCH, see=sight)
+    statistics = evaluate(eager(new_model(task)), task, "val", BATCH, see=sight)
     ignorant = sight.again(task, "val", BATCH)
     chance = None if ignorant is None else compare_with_chance(task, statistics, ignorant)
     return metric_value(task.metric, statistics), None if chance is None else chance.metric
@@ -96,12 +97,14 @@ def learn(
     paddle.seed(0)
     loaded: Any = load_task(spec, options)
     task = loaded
-    if isinstance(loaded, TrunkTask):
-        task = WholeTask(loaded)
-        weighed, model = task.detector, WholeDetector(task.detector)
-        thaw(weighed)
-    else:
-        weighed = model = loaded.build_untrained()
+    # Some networks name their parameters themselves, and no two of a process may be alike.
+    with paddle.utils.unique_name.guard("learned_"):
+        if isinstance(loaded, TrunkTask):
+            task = WholeTask(loaded)
+            weighed, model = task.detector, WholeDetector(task.detector)
+            thaw(weighed)
+        else:
+            weighed = model = loaded.build_untrained()
     if begin is not None:
         print(f"begins with {begin_with(weighed, begin)} arrays of {begin}")
     trainer = Trainer(

@@ -24,6 +24,8 @@ LEARNED, CHECKED = "learned.json", "checked.json"
 # The engine of a run and the one that loads its model are the same code on the same machine; what
 # differs is how batches of other sizes are summed.
 TOLERANCE = 0.01
+# By so much, of a metric that is 1 at best, weights are clearly above chance. A guess.
+ABOVE = 0.1
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def see_through(
             learned_steps=learned["steps"],
             learned_seconds=learned["seconds"],
             chance=learned["chance"],
-            above_chance=learned["reached"],
+            above_chance=learned["metric"] >= (learned["chance"] or 0.0) + ABOVE,
         )
         seconds["learn"] = learned["seconds"]
         if until == "learn":
@@ -172,7 +174,13 @@ def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limit
         run, figures = delivery.APPLIED, delivery.of_apply(folder)
     (folder / "compared.json").unlink(missing_ok=True)
     again = in_child(
-        compare, folder, "compared.json", limits.check_s, named, str(file), str(folder / run)
+        compare,
+        folder,
+        "compared.json",
+        limits.check_s,
+        named,
+        str(file),
+        str((folder / run).absolute()),
     )
     stated = figures["delivered_val"]
     if abs(again - stated) > TOLERANCE:
