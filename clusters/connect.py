@@ -54,6 +54,17 @@ class Cluster:
     local: bool
     """Whether it is of this machine alone, begun by this command: no node will ever join."""
 
+    @property
+    def in_words(self) -> str:
+        """What it has, and where its dashboard is."""
+        return f"{self.nodes} nodes, {self.cpus} cores, {self.gpus} GPUs, {self._dashboard_line}"
+
+    @property
+    def _dashboard_line(self) -> str:
+        if self.dashboard is None:
+            return "no dashboard"
+        return f"dashboard http://{self.dashboard} (token: ray get-auth-token)"
+
     def now(self) -> Cluster:
         """Return what it consists of at this moment: nodes come and go."""
         return _cluster(self.dashboard, self.local)

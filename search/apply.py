@@ -159,15 +159,14 @@ def list_groups(config: RunConfig, display: Display) -> int:
 
 def _ground(study: StudyContext, baseline: Baseline) -> Ground:
     from search.search_space import build_space
-    from search.surveys import study_sensitivity
+    from search.stages import measure_sensitivities
     from search.ways import Ground
     from spaces.heuristics import Sensitivities
 
     space = build_space(study.config, baseline)
 
     def measure() -> Sensitivities:
-        with study.display.stage("sensitivity", "each group alone, at each ratio"):
-            return study_sensitivity(study, baseline, space)
+        return measure_sensitivities(study, baseline, space)
 
     return Ground(space, baseline.layers, measure, study.display.say)
 
@@ -196,22 +195,20 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
     """Choose the plan, run its trial, read the test split once, and leave all in the folder."""
     from search.advice import as_timed
     from search.context import StudyContext, cluster_of
-    from search.deliver import copy_model
     from search.progress import percent, ratio_text
     from search.run_folder import PLAN
-    from search.study import check_storage, study_baseline
+    from search.stages import measure_baseline
+    from search.stages.deliver import copy_model
     from search.ways import WAYS
     from search.workers import call_worker
     from trainables.jobs import final_job, trial_job
     from trainables.settings import MODEL
 
     with cluster_of(config, display) as cluster:
-        check_storage(config, cluster)
         study = StudyContext.of(config, run, cluster, display)
         settings, options = study.settings, study.placement(timed=True)
         study.store.create()
-        with display.stage("baseline", f"{config.task}: evaluate, export, time"):
-            baseline = study_baseline(study)
+        baseline = measure_baseline(study)
         ground = _ground(study, baseline)
         if given.way == "sensitivities":
             curves = {group: list(curve) for group, curve in ground.measure().items()}
@@ -223,7 +220,7 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
         run.keep_text(PLAN, json.dumps(plan.to_json(), indent=1))
         for line in removed_lines(plan, ground):
             display.say(f"{'':<12} {line}")
-        with display.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
+        with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
             result = call_worker(
                 display,
                 "trial",
@@ -231,7 +228,7 @@ def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display:
                 **options,
             )
         copy_model(settings.candidate_folder(0), run.path / MODEL)
-        with display.stage("test", "time both, read the test split once"):
+        with study.stage("test", "time both, read the test split once"):
             final = call_worker(display, "test", final_job, settings, study.node, plan, **options)
     outcome = Outcome(given.way, plan, result, final)
     run.keep_text(OUTCOME, encode(Outcome, outcome, indent=1))

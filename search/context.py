@@ -11,14 +11,20 @@ from typing import Any
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
 from search import interrupts
+from search.clock import StageClock
 from search.config import RunConfig
-from search.needs import A_LITTLE, check_needs
-from search.places import environment_here, in_task_folder, is_sent
+from search.needs import A_LITTLE, check_needs, check_storage
+from search.places import check_nodes, environment_here, in_task_folder, is_sent
 from search.progress import Display
 from search.run_folder import RunFolder, is_run_folder, run_once
 from search.store import Store
 from trainables.node import Node
+from trainables.results import Baseline
 from trainables.settings import INPUTS, TrialSettings, WorkerSettings
+
+# From this size on, in bytes, a process that timed models is not used again: each engine that lives
+# on while another is loaded leaves a copy of its weights behind, in Paddle (LOG.md).
+LARGE = 20e6
 
 
 def worker_settings(config: RunConfig, run_folder: str, cache: str | None) -> TrialSettings:
@@ -86,17 +92,44 @@ class StudyContext:
     cluster: Cluster
     node: Node
     display: Display
+    clock: StageClock
 
     @classmethod
     def of(
-        cls, config: RunConfig, run: RunFolder, cluster: Cluster, display: Display
+        cls,
+        config: RunConfig,
+        run: RunFolder,
+        cluster: Cluster,
+        display: Display,
+        clock: StageClock | None = None,
     ) -> StudyContext:
-        """Raises ConfigError if a local cluster lacks what the study asks for."""
+        """Raises ConfigError if a local cluster lacks what is asked for, or nodes share no files."""
+        check_storage(config, cluster)
         check_needs(config, cluster, display)
         node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
         settings = trial_settings(config, run).having(shipped=shipped(config, run))
         store = Store(run.folder)
-        return cls(config, run, settings, store, cluster, node, display)
+        return cls(config, run, settings, store, cluster, node, display, clock or StageClock())
+
+    def begin(self) -> None:
+        """Make the run's tables, and try the task on its nodes. Raises TaskError with a node's name
+        if it cannot be loaded there."""
+        self.store.create()
+        # A single node that is about to measure the baseline loads the task for that anyway.
+        if self.cluster.nodes > 1 or self.run.stage("baseline") is not None:
+            check_nodes(self.settings, self.node, self.display)
+
+    @contextmanager
+    def stage(self, name: str, text: str) -> Iterator[None]:
+        """Announce a stage, and time it."""
+        self.display.say(f"{name:<12} {text}")
+        with self.clock.measure(name):
+            yield
+
+    def timing_placement(self, baseline: Baseline, cpus: float = 1) -> dict[str, Any]:
+        """Return Ray's options for a task that times several models."""
+        calls = {"max_calls": 1} if baseline.size_bytes > LARGE else {}
+        return {**self.placement(timed=True, cpus=cpus), **calls}
 
     def placement(self, *, timed: bool, cpus: float = 1) -> dict[str, Any]:
         """Return Ray's options for a task: on a node of the target's kind if it times models."""

@@ -25,6 +25,14 @@ class Need:
     pieces: int = 1
 
 
+def places_for_trials(config: RunConfig, cluster: Cluster) -> int:
+    """Return how many trials run at a time, at most."""
+    places = max(1, cluster.cpus // config.threads)
+    if config.gpus_per_trial:
+        places = min(places, max(1, int(cluster.gpus / config.gpus_per_trial)))
+    return config.concurrency or places
+
+
 def asked_by_trial(config: RunConfig) -> dict[str, float]:
     """Return what a trial asks of a node, by Ray's names of resources."""
     asked: dict[str, float] = {"CPU": config.threads, "GPU": config.gpus_per_trial}
@@ -60,6 +68,15 @@ def check_needs(config: RunConfig, cluster: Cluster, display: Display) -> None:
         if cluster.local:
             raise ConfigError(_refusal(need, config, nodes))
         display.say(f"{'':<12} {need.what} will wait for nodes: {missing}")
+
+
+def check_storage(config: RunConfig, cluster: Cluster) -> None:
+    """Raise ConfigError if the cluster's nodes have no place to share the run's files."""
+    if cluster.nodes > 1 and config.storage is None:
+        raise ConfigError(
+            f"storage is not set, and the cluster has {cluster.nodes} nodes: give one that all of "
+            "them reach with --storage, a mounted folder or a URI such as s3://bucket/runs"
+        )
 
 
 def _refusal(need: Need, config: RunConfig, nodes: Nodes) -> str:

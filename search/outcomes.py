@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,8 @@ from trainables.trainable import RETIRE
 class OutcomeCallback(tune.Callback):
     """Tells the searcher of trials that have no result, and forgets what nobody asks for again."""
 
-    def __init__(self, searcher: PlanSearcher, ended_here: Mapping[str, str] | None = None) -> None:
-        """`ended_here` has why trials were ended on purpose, by Ray's trial id."""
+    def __init__(self, searcher: PlanSearcher) -> None:
         self._searcher = searcher
-        self._ended_here = ended_here if ended_here is not None else {}
         self._ended: list[Trial] = []
         self._factory: tune.PlacementGroupFactory | None = None
 
@@ -49,11 +46,10 @@ class OutcomeCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         self._ended.append(trial)
-        reason = self._ended_here.get(trial.trial_id) or failure_reason(trial.error_file)
-        if trial.trial_id in self._ended_here:
-            # Not begun again: it would hang again.
-            self._searcher.record_failure(trial.trial_id, reason)
-        elif is_loss(_error_of(trial)):
+        on_purpose = self._searcher.explanation(trial.trial_id)
+        reason = on_purpose or failure_reason(trial.error_file)
+        # One that was ended on purpose is not begun again: it would hang again.
+        if on_purpose is None and is_loss(_error_of(trial)):
             self._searcher.note_loss(trial.trial_id, reason)
         else:
             self._searcher.record_failure(trial.trial_id, reason)

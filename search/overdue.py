@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -31,12 +32,19 @@ def time_limit_s(ledger: Ledger, expected_s: float, given: float | None) -> floa
 class TrialWatch(tune.Callback):
     """Knows the trials that run, and ends the worker of one that has run for too long.
 
-    `reasons` has why it was ended, by Ray's trial id. Whoever asks for the error finds it there.
+    `explain` is told why, by Ray's trial id, before Ray Tune notices.
     """
 
-    def __init__(self, ledger: Ledger, expected_s: float, given: float | None = None) -> None:
-        self.reasons: dict[str, str] = {}
+    def __init__(
+        self,
+        ledger: Ledger,
+        expected_s: float,
+        given: float | None,
+        explain: Callable[[str, str], None],
+    ) -> None:
         self._ledger, self._expected_s, self._given = ledger, expected_s, given
+        self._explain = explain
+        self._hung: set[str] = set()
         self._running: dict[str, tuple[Trial, float]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,14 +71,16 @@ class TrialWatch(tune.Callback):
         for identity, (trial, began) in self._running.items():
             actor = trial.temporary_state.ray_actor
             # Ten times a second: the limit itself goes through all trials.
-            if now - began <= (self._given or LEAST_S) or identity in self.reasons or actor is None:
+            if now - began <= (self._given or LEAST_S) or identity in self._hung or actor is None:
                 continue
             limit = time_limit_s(self._ledger, self._expected_s, self._given)
             if now - began <= limit:
                 continue
-            self.reasons[identity] = (
+            self._hung.add(identity)
+            self._explain(
+                identity,
                 f"took more than {limit:.0f} s and was ended as hung; give more with "
-                "-o trial_limit_s=NUMBER"
+                "-o trial_limit_s=NUMBER",
             )
             # Ray Tune then finds the worker dead; what asks a hung one to end would wait for it.
             ray.kill(actor)

@@ -100,8 +100,6 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
-        self.stages_s: dict[str, float] = {}
-        self._running: tuple[str, float] | None = None
 
     def say(self, text: str, *, paste: bool = False) -> None:
         """Print lines; on a terminal broken between words, unless they are there to `paste`."""
@@ -109,25 +107,6 @@ class Display:
         if self.console.is_terminal and not paste:
             text = wrapped(text, self.console.width)
         self.console.print(text, markup=False, soft_wrap=True)
-
-    @contextmanager
-    def stage(self, name: str, text: str) -> Iterator[None]:
-        """Announce a stage and time it, whether it ends well or not."""
-        self.say(f"{name:<12} {text}")
-        self._running = (name, time.monotonic())
-        try:
-            yield
-        finally:
-            self.stages_s = self.seconds()
-            self._running = None
-
-    def seconds(self) -> dict[str, float]:
-        """Return the wall seconds of every stage, the one that is going on among them."""
-        spent = dict(self.stages_s)
-        if self._running is not None:
-            name, start = self._running
-            spent[name] = spent.get(name, 0.0) + time.monotonic() - start
-        return spent
 
     @contextmanager
     def bar(

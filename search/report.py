@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from clusters.storage import join
 from search.advice import as_timed, no_gain
 from search.cli import command_parser, run_command
 from search.findings import Findings, read_findings
@@ -17,7 +18,8 @@ from search.folder import Folder
 from search.manifest import Manifest
 from search.page import comparison_page, run_page, state_line
 from search.pictures import draw_pictures
-from search.progress import percent, trial_table
+from search.progress import Display, percent, trial_table
+from search.run_folder import RunFolder
 from spaces.errors import ConfigError, RunFolderError, printable
 
 PAGE = "report.html"
@@ -37,6 +39,16 @@ def write_report(findings: Findings, address: str, out: Path) -> Path:
     for name, picture in draw_pictures(findings):
         folder.keep(f"{PICTURES}/{name}.png", picture)
     return out / PAGE
+
+
+def report_run(run: RunFolder, display: Display) -> None:
+    """Leave the page and the pictures of a run in its folder, and on its storage."""
+    page = write_report(read_findings(str(run.path)), run.address, run.path)
+    storage = run.folder.storage
+    if storage is not None:
+        for file in (page, *(run.path / PICTURES).glob("*.png")):
+            storage.write(str(file.relative_to(run.path)), file.read_bytes())
+    display.say(f"report: {join(run.address, PAGE)}")
 
 
 def say_findings(findings: Findings, console: Console) -> None:

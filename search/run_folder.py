@@ -96,10 +96,15 @@ class RunFolder:
         storage = self.folder.storage
         return storage.uri if storage is not None else str(self.path)
 
+    @property
+    def model_address(self) -> str:
+        """Where the delivered model is, or will be."""
+        return join(self.address, MODEL)
+
     def how_to_carry_on(self) -> str:
         """Return what to do with a run that was interrupted at this moment."""
         if self.finished:
-            return f"its model is delivered, in {join(self.address, MODEL)}"
+            return f"its model is delivered, in {self.model_address}"
         return f"carry on with --resume {shlex.quote(self.address)}"
 
     @property

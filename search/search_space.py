@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from search.config import RunConfig
+from search.progress import Display
+from search.stage_files import Timings
 from spaces.errors import ConfigError
-from spaces.plan import QuantizationChoice
+from spaces.plan import Plan, QuantizationChoice
 from spaces.space import Space
 from trainables.results import Baseline, Reference, Untimed
 
@@ -27,6 +29,21 @@ def build_space(config: RunConfig, baseline: Baseline) -> Space:
 def timed(found: Sequence[Reference | Untimed]) -> tuple[Reference, ...]:
     """Return the references that could be timed."""
     return tuple(item for item in found if isinstance(item, Reference))
+
+
+def say_untimed(found: Sequence[object], display: Display) -> None:
+    """Say of which plans no shape could be timed, and why."""
+    for item in found:
+        if isinstance(item, Untimed):
+            display.say(f"{'':<12} a shape cannot be timed: {item.reason}")
+
+
+def reference_timings(baseline: Baseline, space: Space) -> Timings:
+    """Return the latency ratios that are known from the references."""
+    found: Timings = [(item.plan, item.latency_ratio) for item in baseline.references]
+    if QuantizationChoice.FLOAT in space.choices:
+        found.append((Plan(), 1.0))
+    return found
 
 
 def drop_untimed(space: Space, found: Sequence[Reference | Untimed]) -> Space:

@@ -75,7 +75,6 @@ class PlanSearcher(Searcher):
         journal: Path,
         seed: int,
         warm_starts: Sequence[Plan] = (),
-        stop_reasons: dict[str, str] | None = None,
         *,
         trials: int | None = None,
         retries: int = 0,
@@ -87,7 +86,7 @@ class PlanSearcher(Searcher):
         super().__init__()
         self._encoding = encoding
         self._ledger = ledger
-        self._stop_reasons = stop_reasons if stop_reasons is not None else {}
+        self._explanations: dict[str, str] = {}
         self._seen = {
             record.plan: record for record in ledger.records.values() if record.plan not in again
         }
@@ -260,11 +259,19 @@ class PlanSearcher(Searcher):
         found = decode(TrialResult, result[RESULT])
         if found.state == "RUNNING":
             found.state = "STOPPED"
-            found.reason = self._stop_reasons.get(trial_id, "stopped by Ray")
+            found.reason = self.explanation(trial_id) or "stopped by Ray"
             if found.measurements:
                 found.metric = found.measurements[-1].metric
                 found.metric_loss = found.measurements[-1].metric_loss
         self._finish(trial_id, found)
+
+    def explain(self, trial_id: str, reason: str) -> None:
+        """Be told why a trial is about to be stopped, or ended, on purpose."""
+        self._explanations[trial_id] = reason
+
+    def explanation(self, trial_id: str) -> str | None:
+        """Return why a trial was stopped, or ended, on purpose; None if it was not."""
+        return self._explanations.get(trial_id)
 
     def record_failure(self, trial_id: str, reason: str) -> None:
         """Record a trial that cannot be finished."""

@@ -93,11 +93,11 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     from search.advice import winner_lines
     from search.config import changed
     from search.context import StudyContext, cluster_of
-    from search.deliver import deliver
     from search.ledger import Ledger
-    from search.retrain import retrain_first_kept
     from search.run_folder import MANIFEST, PLAIN_CONFIG, RAY
     from search.search_space import build_space, timed
+    from search.stages import deliver
+    from search.stages.retrain import retrain_first_kept
     from search.store import Store
 
     part = f"{SELECTIONS}/{wish.name}/"
@@ -118,11 +118,10 @@ def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> N
     with cluster_of(config, display) as cluster:
         study = StudyContext.of(config, run, cluster, display)
         baseline = replace(baseline, references=timed(run.stage("references") or []))
-        with display.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
+        with study.stage("retrain", f"{len(candidates)} trials do; the first that keeps it"):
             winner = retrain_first_kept(study, baseline, candidates)
-        with display.stage("deliver", "time both, read the test split, write the manifest"):
-            run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
-            manifest = deliver(study, baseline, ledger, winner, 0, part)
+        run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
+        manifest = deliver(study, baseline, ledger, winner, 0, part)
     run.forget(RAY)
     for line in winner_lines(manifest, winner.trial, config.budget):
         display.say(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
@@ -67,12 +68,13 @@ def reason_to_stop(result: TrialResult, ledger: Ledger, max_latency_ratio: float
 class BudgetScheduler(FIFOScheduler):
     """Runs trials in order and stops those that can no longer matter."""
 
-    def __init__(self, ledger: Ledger, max_latency_ratio: float) -> None:
+    def __init__(
+        self, ledger: Ledger, max_latency_ratio: float, explain: Callable[[str, str], None]
+    ) -> None:
+        """`explain` is told why a trial is stopped, by Ray's trial id."""
         super().__init__()
-        self._ledger = ledger
+        self._ledger, self._explain = ledger, explain
         self._max_latency_ratio = max_latency_ratio
-        self.reasons: dict[str, str] = {}
-        """Why a trial was stopped, by Ray's trial id."""
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> None:
         """Nothing: Ray takes trials in order by itself.
@@ -89,5 +91,5 @@ class BudgetScheduler(FIFOScheduler):
         reason = reason_to_stop(known, self._ledger, self._max_latency_ratio)
         if reason is None:
             return TrialScheduler.CONTINUE
-        self.reasons[trial.trial_id] = reason
+        self._explain(trial.trial_id, reason)
         return TrialScheduler.STOP

@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ray import tune
 
 from search.ledger import Ledger
 from search.trial_record import TrialRecord
-from search.watching import LedgerCallback, progress_figures
+from search.watching import listening, progress_figures
 from spaces.errors import ConfigError
 from trainables.trainable import RESULT
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 FOLDER = "tensorboard"
 
 
-class TensorBoardCallback(LedgerCallback):
+class TensorBoard:
     """Writes a curve over trials for what the search has come to, and a run for every trial."""
 
-    def __init__(self, ledger: Ledger, run: Path) -> None:
-        super().__init__(ledger)
-        self._folder = run / FOLDER
+    def __init__(self, ledger: Ledger, folder: Path, search: SummaryWriter) -> None:
+        self._ledger, self._folder, self._search = ledger, folder, search
 
-    def begin(self) -> None:
+    def __call__(self, record: TrialRecord) -> None:
         from tensorboardX import SummaryWriter
 
-        self._search = SummaryWriter(str(self._folder / "search"))
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        super().on_experiment_end(trials, **info)
-        self._search.close()
-
-    def tell(self, record: TrialRecord) -> None:
-        from tensorboardX import SummaryWriter
-
-        finished = len(self._told) + 1
         for name, value in progress_figures(self._ledger).items():
-            self._search.add_scalar(name, value, finished)
+            self._search.add_scalar(name, value, len(self._ledger.records))
         result = record.result
         with SummaryWriter(str(self._folder / f"trial-{record.number:06d}")) as writer:
             for measurement in result.measurements:
@@ -51,6 +44,22 @@ class TensorBoardCallback(LedgerCallback):
                     writer.add_scalar("train_loss", measurement.train_loss, percent)
             if result.latency_ratio is not None:
                 writer.add_scalar("latency_ratio", result.latency_ratio, 100)
+
+
+@contextmanager
+def tensorboard(trackers: Sequence[str], ledger: Ledger, run: Path) -> Iterator[None]:
+    """Write what TensorBoard shows of trials that finish meanwhile, if it was asked for."""
+    if "tensorboard" not in trackers:
+        yield
+        return
+    from tensorboardX import SummaryWriter
+
+    folder = run / FOLDER
+    with (
+        SummaryWriter(str(folder / "search")) as search,
+        listening(ledger, TensorBoard(ledger, folder, search)),
+    ):
+        yield
 
 
 def mlflow_callback(run: Path) -> tune.Callback:
@@ -88,11 +97,7 @@ def check_trackers(trackers: Sequence[str]) -> None:
             )
 
 
-def tracker_callbacks(trackers: Sequence[str], ledger: Ledger, run: Path) -> list[tune.Callback]:
-    """Return the callbacks of the trackers that were asked for."""
-    made = {
-        "tensorboard": lambda: TensorBoardCallback(ledger, run),
-        "mlflow": lambda: mlflow_callback(run),
-        "wandb": lambda: wandb_callback(run),
-    }
-    return [made[name]() for name in trackers]
+def tracker_callbacks(trackers: Sequence[str], run: Path) -> list[tune.Callback]:
+    """Return Ray's callbacks for the trackers that were asked for; `tensorboard` needs none."""
+    made = {"mlflow": mlflow_callback, "wandb": wandb_callback}
+    return [made[name](run) for name in trackers if name in made]

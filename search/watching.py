@@ -1,52 +1,26 @@
-"""Callbacks of Ray Tune that tell others how the search goes, each finished trial once."""
+"""Who is told of each trial that finishes; Ray's metrics are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from ray import tune
 from ray.util import metrics
 
 from search.ledger import Ledger
 from search.trial_record import STAGES, TrialRecord
 
+Listener = Callable[[TrialRecord], None]
 
-class LedgerCallback(tune.Callback):
-    """Looks into the ledger whenever Ray Tune reports something.
 
-    Ray writes its callbacks down before the search: what cannot be written is made in `begin`.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._told = set(ledger.records)
-        self._begun = False
-
-    def begin(self) -> None:
-        """Make what the telling needs; called once."""
-
-    def tell(self, record: TrialRecord) -> None:
-        """Tell of one finished trial."""
-        raise NotImplementedError
-
-    def look(self) -> None:
-        """Tell of all trials that have finished since the last look."""
-        if not self._begun:
-            self.begin()
-            self._begun = True
-        for number in sorted(self._ledger.records.keys() - self._told):
-            self.tell(self._ledger.records[number])
-            self._told.add(number)
-
-    def setup(self, **info: Any) -> None:
-        self.look()
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self.look()
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        self.look()
+@contextmanager
+def listening(ledger: Ledger, listener: Listener) -> Iterator[None]:
+    """Have a function told of every trial that finishes meanwhile."""
+    ledger.listeners.append(listener)
+    try:
+        yield
+    finally:
+        ledger.listeners.remove(listener)
 
 
 GAUGES = {
@@ -56,10 +30,11 @@ GAUGES = {
 }
 
 
-class MetricsCallback(LedgerCallback):
+class Metrics:
     """Keeps Ray's own metrics up to date, which its dashboard and Prometheus read."""
 
-    def begin(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._trials = metrics.Counter(
             "slimsearch_trials", "Trials finished, by how they ended", ("state",)
         )
@@ -71,7 +46,7 @@ class MetricsCallback(LedgerCallback):
         )
         self._gauges = {name: metrics.Gauge(name, about) for name, about in GAUGES.items()}
 
-    def tell(self, record: TrialRecord) -> None:
+    def __call__(self, record: TrialRecord) -> None:
         result = record.result
         self._trials.inc(1, {"state": result.state})
         for stage in STAGES:

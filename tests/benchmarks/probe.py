@@ -32,10 +32,10 @@ def measure() -> dict[str, float]:
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from clusters.lease import device_lease
     from search.search_space import timed
-    from search.surveys import reference_plans
     from spaces.heuristics import uniform
     from spaces.plan import QuantizationChoice as Choice
     from spaces.space import Space
+    from spaces.surveys import reference_plans
     from trainables.baseline import measure_baseline
     from trainables.compression.pruning import pruned_model
     from trainables.context import TrialContext

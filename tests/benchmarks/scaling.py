@@ -81,8 +81,8 @@ def workers_part() -> dict[str, Any]:
 class Formula(tune.Trainable):
     """A trial that is a formula: what is left is what a trial costs Ray and the driver."""
 
-    def setup(self, config: dict, settings: object, baseline: dict, node: object) -> None:
-        self._table = tabulated(baseline["problem"])
+    def setup(self, config: dict, settings: object, baseline: object, node: object) -> None:
+        self._table = tabulated("tabulated-0")
         self._config = config
 
     def reset_config(self, new_config: dict) -> bool:
@@ -108,8 +108,9 @@ def long_search(folder: Path, trials: int, early: int) -> dict[str, float]:
     from search.ledger import Ledger
     from search.progress import Display
     from search.run_folder import RunFolder
-    from search.tuning import search_plans
+    from search.stages import search_plans
     from spaces.planner import Planner
+    from tests.search.made_run import baseline
 
     table = tabulated("tabulated-0")
     setup = table.setup(0)
@@ -131,7 +132,7 @@ def long_search(folder: Path, trials: int, early: int) -> dict[str, float]:
 
         ledger.listeners.append(note)
         first = planner.warm_starts()
-        search_plans(study, {"problem": "tabulated-0"}, planner, first, ledger, Formula)
+        search_plans(study, baseline(), planner, first, ledger, Formula)
     run.release()
     counts, memory, clock = (np.array(column) for column in zip(*noted, strict=True))
     late = counts >= early

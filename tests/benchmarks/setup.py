@@ -9,18 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from clusters.lease import device_lease
-from search.search_space import timed
+from search.search_space import reference_timings, timed
 from search.stage_files import Curves, Timings
-from search.surveys import (
-    close_graphs,
-    reference_plans,
-    reference_timings,
-    sensitivity_ratios,
-    shapes_to_time,
-)
 from spaces.layers import Layer
 from spaces.plan import Plan
 from spaces.space import Space
+from spaces.surveys import close_graphs, reference_plans, sensitivity_ratios, shapes_to_time
 from trainables.cache import JsonCache, fingerprint_of
 from trainables.engine import MODEL_FILE
 from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.surveys import close_graphs, reference_plans, shapes_to_time
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
+from spaces.surveys import close_graphs, reference_plans, shapes_to_time
 from tests.benchmarks.setup import LATENCY_POINTS, Setup
 from trainables.results import TrialResult
 

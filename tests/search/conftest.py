@@ -86,14 +86,13 @@ def open_searcher(tmp_path, space, open_ledger):
         budget=BUDGET,
         folder=tmp_path,
         space=space,
-        reasons=None,
         encoding=None,
         **more,
     ):
         folder.mkdir(exist_ok=True)
         ledger = open_ledger(budget, folder)
         encoding = encoding or LayerEncoding(space)
-        return PlanSearcher(encoding, ledger, folder / JOURNAL, seed, warm_starts, reasons, **more)
+        return PlanSearcher(encoding, ledger, folder / JOURNAL, seed, warm_starts, **more)
 
     return make
 

@@ -4,9 +4,9 @@ import traceback
 
 import pytest
 
+from clusters.connect import Cluster
 from search import report, run
 from search.cli import run_command
-from search.study import dashboard_line
 from spaces.errors import LINE, ConfigError, StudyError, printable, short, shown
 from tests.search.commands import COMMANDS, RayStartsError, ray_starts
 from tests.search.made_run import make_run
@@ -83,8 +83,9 @@ def test_a_run_that_is_carried_on_can_have_its_task_checked(tmp_path, no_ray):
 
 
 def test_a_cluster_without_a_dashboard():
-    assert dashboard_line(None) == "no dashboard"
-    assert "http://127.0.0.1:8265" in dashboard_line("127.0.0.1:8265")
+    without, shown_at = (Cluster(2, 0, 1, at, True).in_words for at in (None, "127.0.0.1:8265"))
+    assert without == "1 nodes, 2 cores, 0 GPUs, no dashboard"
+    assert "http://127.0.0.1:8265" in shown_at
 
 
 def test_a_package_that_ends_the_process_ends_no_run_well(tmp_path, monkeypatch, capsys):

@@ -21,15 +21,15 @@ from search.needs import check_needs
 from search.overdue import LEAST_S, time_limit_s
 from search.progress import Display
 from search.run_folder import RunFolder
-from search.tuning import search_plans
+from search.stages import search_plans
 from spaces.encoding import LayerEncoding
 from spaces.errors import ConfigError
 from spaces.plan import Plan, PruningGroup
 from spaces.space import Space
+from tests.search.made_run import baseline
 from tests.search.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
 
-BASELINE = {"train_s": 0.0, "evaluate_s": 0.0}
 SPACE = Space(tuple(PruningGroup(name, 64) for name in "ab"), (FLOAT, PTQ))
 
 
@@ -54,7 +54,7 @@ class Hangs(tune.Trainable):
     """The first trial hangs in native code that keeps the interpreter's lock."""
 
     def setup(self, config, settings, baseline, node):
-        self._folder = Path(baseline["folder"])
+        self._folder = Path(baseline.fingerprint)
         self.reset_config(config)
 
     def reset_config(self, new_config):
@@ -109,7 +109,7 @@ def test_what_lacks_is_refused_or_said_and_a_hung_trial_fails(tmp_path, monkeypa
             add_node_once_it_is_said(nodes, said, monkeypatch)
             study.store.create()
             ledger = Ledger.load(study.store, config.budget, SPACE.groups)
-            told = {"folder": str(tmp_path), **BASELINE}
+            told = baseline(fingerprint=str(tmp_path), train_s=0.0, evaluate_s=0.0)
             search_plans(study, told, LayerEncoding(SPACE), (), ledger, Hangs)
     run.release()
     assert "search: " in said.getvalue()

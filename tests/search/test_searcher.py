@@ -102,11 +102,10 @@ def test_a_trial_of_full_fidelity_is_complete(open_searcher, open_ledger):
 
 
 def test_a_trial_that_was_stopped_is_pruned(open_searcher, open_ledger, result, measurement):
-    reasons = {}
-    searcher = open_searcher(reasons=reasons)
+    searcher = open_searcher()
     searcher.suggest("x")
     # The scheduler notes the reason before Ray ends the trial.
-    reasons["x"] = "hopeless"
+    searcher.explain("x", "hopeless")
     rungs = [measurement(0.5), measurement(0.3)]
     searcher.on_trial_complete("x", reported(result("RUNNING", None, 0.5, rungs)))
 

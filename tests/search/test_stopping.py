@@ -129,7 +129,8 @@ def test_a_trial_that_has_ended_is_not_stopped(experienced, result, measurement,
 
 
 def test_the_scheduler_stops_a_trial_and_keeps_the_reason(open_ledger, result):
-    scheduler = BudgetScheduler(open_ledger(BUDGET), MOST)
+    reasons = {}
+    scheduler = BudgetScheduler(open_ledger(BUDGET), MOST, reasons.__setitem__)
     slow, fast = Trial("slow", stub=True), Trial("fast", stub=True)
 
     def decision(trial, ratio):
@@ -138,5 +139,5 @@ def test_the_scheduler_stops_a_trial_and_keeps_the_reason(open_ledger, result):
 
     assert decision(slow, 1.25) == TrialScheduler.STOP
     assert decision(fast, 0.5) == TrialScheduler.CONTINUE
-    assert list(scheduler.reasons) == [slow.trial_id]
-    assert "1.250" in scheduler.reasons[slow.trial_id]
+    assert list(reasons) == [slow.trial_id]
+    assert "1.250" in reasons[slow.trial_id]

@@ -1,19 +1,9 @@
 """What others are told of a search, each trial once."""
 
-import pickle
-
 import pytest
 
-from search.trackers import tracker_callbacks
-from search.watching import LedgerCallback, progress_figures
-
-
-class Noted(LedgerCallback):
-    def begin(self):
-        self.numbers = []
-
-    def tell(self, record):
-        self.numbers.append(record.number)
+from search.trackers import tensorboard
+from search.watching import listening, progress_figures
 
 
 @pytest.fixture
@@ -25,15 +15,13 @@ def ledger(open_ledger, record, result, measurement):
     return opened
 
 
-def test_each_trial_is_told_once_and_those_of_before_not_at_all(ledger, record, result):
-    callback = Noted(ledger)
-    callback.setup()
-    ledger.record(record(4, result("FAILED")))
-    ledger.record(record(3, result("COMPLETE", 0.01, 0.4)))
-    callback.on_step_end(0, [])
-    callback.on_step_end(1, [])
-    callback.on_experiment_end([])
-    assert callback.numbers == [3, 4]
+def test_each_trial_is_told_once_while_someone_listens(ledger, record, result):
+    told = []
+    with listening(ledger, told.append):
+        ledger.record(record(4, result("FAILED")))
+        ledger.record(record(3, result("COMPLETE", 0.01, 0.4)))
+    ledger.record(record(5, result("FAILED")))
+    assert [one.number for one in told] == [4, 3]
 
 
 def test_figures_of_a_search(ledger, record, result):
@@ -50,15 +38,12 @@ def test_figures_that_nobody_knows_yet_are_left_out(open_ledger):
 def test_tensorboard_reads_what_is_written(ledger, record, result, measurement, tmp_path):
     from tensorboardX.proto.event_pb2 import Event
 
-    assert tracker_callbacks([], ledger, tmp_path) == []
-    (callback,) = tracker_callbacks(["tensorboard"], ledger, tmp_path)
-    # Ray writes its callbacks down before it begins.
-    callback = pickle.loads(pickle.dumps(callback))
-    callback._ledger = ledger
-    callback.setup()
+    with tensorboard([], ledger, tmp_path):
+        ledger.record(record(6, result("FAILED")))
+    assert not list(tmp_path.rglob("events*"))
     rungs = [measurement(0.05, fidelity=0.5), measurement(0.02, "quantize", 1, 1.0)]
-    ledger.record(record(7, result("COMPLETE", 0.02, 0.125, rungs)))
-    callback.on_experiment_end([])
+    with tensorboard(["tensorboard"], ledger, tmp_path):
+        ledger.record(record(7, result("COMPLETE", 0.02, 0.125, rungs)))
     found = {}
     for path in (tmp_path / "tensorboard").rglob("events*"):
         for event in events_of(path, Event):
@@ -68,7 +53,7 @@ def test_tensorboard_reads_what_is_written(ledger, record, result, measurement, 
                 )
     assert found["trial-000007", "metric_loss"] == [(50, 0.05), (100, 0.02)]
     assert found["trial-000007", "latency_ratio"] == [(100, 0.125)]
-    assert found["search", "best_latency_ratio"] == [(3, 0.125)]
+    assert found["search", "best_latency_ratio"] == [(4, 0.125)]
 
 
 def events_of(path, kind):

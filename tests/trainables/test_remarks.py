@@ -4,7 +4,7 @@ import json
 from rich.console import Console
 
 from search.progress import Display
-from search.study import say_remarks
+from search.stages.baseline import say_remarks
 from tests.search.made_run import baseline
 from trainables.codec import decode, plain
 from trainables.jobs import groups_job

@@ -13,28 +13,19 @@ from clusters.waiting import Awaited, said_while
 from search.advice import estimate
 from search.context import StudyContext
 from search.ledger import Ledger
-from search.needs import asked_by_trial
+from search.needs import asked_by_trial, places_for_trials
 from search.outcomes import OutcomeCallback
 from search.overdue import TrialWatch
 from search.run_folder import JOURNAL, RAY
 from search.searcher import PlanSearcher
 from search.stopping import BudgetScheduler
-from search.trackers import tracker_callbacks
-from search.watching import MetricsCallback
+from search.trackers import tensorboard, tracker_callbacks
+from search.watching import Metrics, listening
 from spaces.encoding import Encoding
 from spaces.errors import StudyError
 from spaces.plan import Plan
 from trainables.results import Baseline
 from trainables.trainable import CompressionTrainable
-
-
-def room(study: StudyContext) -> int:
-    """Return how many trials run at a time, at most."""
-    config, cluster = study.config, study.cluster.now()
-    places = max(1, cluster.cpus // config.threads)
-    if config.gpus_per_trial:
-        places = min(places, max(1, int(cluster.gpus / config.gpus_per_trial)))
-    return config.concurrency or places
 
 
 def _tunes_names(asked: Resources) -> dict[str, float]:
@@ -62,7 +53,7 @@ def _tune(
             scheduler=scheduler,
             # The searcher knows when it is enough: a trial that is lost does not count.
             num_samples=-1,
-            max_concurrent_trials=room(study),
+            max_concurrent_trials=places_for_trials(study.config, study.cluster.now()),
             reuse_actors=True,
             trial_name_creator=lambda trial: f"plan-{trial.config['number']:06d}",
             trial_dirname_creator=lambda trial: f"plan-{trial.trial_id}",
@@ -73,9 +64,8 @@ def _tune(
             callbacks=[
                 # First: who asks for an error asks it for the reason.
                 watch,
-                OutcomeCallback(searcher, watch.reasons),
-                MetricsCallback(ledger),
-                *tracker_callbacks(study.config.trackers, ledger, study.run.path),
+                OutcomeCallback(searcher),
+                *tracker_callbacks(study.config.trackers, study.run.path),
             ],
             verbose=Verbosity.V0_MINIMAL,
             failure_config=tune.FailureConfig(max_failures=0),
@@ -109,7 +99,6 @@ def search_plans(
     StudyError if every trial failed.
     """
     config, run = study.config, study.run
-    scheduler = BudgetScheduler(ledger, config.max_latency_ratio)
     in_vain = ledger.in_vain()
     trials = config.trials + len(in_vain)
     searcher = PlanSearcher(
@@ -118,7 +107,6 @@ def search_plans(
         run.path / JOURNAL,
         config.seed,
         warm_starts,
-        scheduler.reasons,
         trials=trials,
         retries=config.retries,
         again=[record.plan for record in in_vain],
@@ -129,8 +117,14 @@ def search_plans(
             f"beside it as {JOURNAL}.damaged"
         )
     expected_s = estimate(config, baseline, config.trials, 1, 1).trial_s
-    watch = TrialWatch(ledger, expected_s, config.trial_limit_s)
-    with study.display.trials(ledger, trials):
+    scheduler = BudgetScheduler(ledger, config.max_latency_ratio, searcher.explain)
+    watch = TrialWatch(ledger, expected_s, config.trial_limit_s, searcher.explain)
+    with (
+        study.stage("search", f"{config.trials} plans within a loss of {config.budget:g}"),
+        study.display.trials(ledger, trials),
+        listening(ledger, Metrics(ledger)),
+        tensorboard(config.trackers, ledger, run.path),
+    ):
         while len(ledger.records) < trials and not searcher.exhausted:
             before = len(ledger.records)
             _tune(study, baseline, searcher, scheduler, ledger, watch, trainable)

@@ -5,12 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
+from search.clock import StageClock
 from search.config import RunConfig
 from search.context import StudyContext
 from search.progress import Display
-from search.retrain import retrain_winner
 from search.run_folder import RunFolder
 from search.stage_files import FailedRetrain, Retrained
+from search.stages import retrain_winner
 from spaces.errors import StudyError
 from tests.search.made_run import baseline
 
@@ -32,7 +33,7 @@ def retrained(tmp_path, open_ledger, record, result):
         printed = io.StringIO()
         display = Display(Console(file=printed))
         try:
-            study = StudyContext(config, folder, None, None, None, None, display)
+            study = StudyContext(config, folder, None, None, None, None, display, StageClock())
             winner = retrain_winner(study, baseline(), ledger)
         finally:
             folder.release()

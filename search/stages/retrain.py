@@ -90,7 +90,8 @@ def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> W
             )
         return retrain_first_kept(study, baseline, candidates)
 
-    winner: Winner = run_once(study.run, "retrain", compute)
+    with study.stage("retrain", "the fastest feasible plans in full, until one keeps it"):
+        winner: Winner = run_once(study.run, "retrain", compute)
     return winner
 
 

@@ -72,34 +72,57 @@ def deliver(
 
     `part` is a folder of the run for another choice of its, empty or with "/" at its end.
     """
+    with study.stage("deliver", "time both, read the test split once, write the manifest"):
+        _copy_winner(study, winner, part)
+        # Kept at once: the test split is not read again, whatever happens after this.
+        final: FinalFigures = run_once(
+            study.run, f"{part}final", lambda: _measure(study, winner, part)
+        )
+        row = {"number": winner.trial, "stage": "final", "reused": False, **cells(final.latency)}
+        study.store.write("latency", f"{part}final".replace("/", "-"), [row])
+        manifest = _manifest_of(study, baseline, ledger, winner, final, repeats, part)
+        study.run.keep_journal()
+        study.run.keep_text(f"{part}{MANIFEST}", manifest.model_dump_json(indent=1))
+    return manifest
+
+
+def _copy_winner(study: StudyContext, winner: Winner, part: str) -> None:
+    """Copy the model's files, its plan and, for another choice, the baseline's."""
     run, files = study.run, study.node.files
-    root = run.path / part
     with study.display.waiting("the winner's files"):
         for name in (BASELINE, retrained_name(winner.trial)):
             files.fetch(run.path, name)
-    copy_model(run.path / retrained_name(winner.trial), root / MODEL)
+    copy_model(run.path / retrained_name(winner.trial), run.path / part / MODEL)
     files.keep(run.path, f"{part}{MODEL}")
     run.keep_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
-
-    def measure() -> FinalFigures:
-        found: FinalFigures = call_worker(
-            study.display,
-            "the last timing and the test split",
-            *(final_job, study.settings, study.node, winner.plan, f"{part}{MODEL}"),
-            **study.placement(timed=True),
-        )
-        return found
-
-    # Kept at once: the test split is not read again, whatever happens after this.
-    final: FinalFigures = run_once(run, f"{part}final", measure)
-    row = {"number": winner.trial, "stage": "final", "reused": False, **cells(final.latency)}
-    study.store.write("latency", f"{part}final".replace("/", "-"), [row])
     if part:
-        copy_model(run.path / BASELINE, root / BASELINE)
+        copy_model(run.path / BASELINE, run.path / part / BASELINE)
         files.keep(run.path, f"{part}{BASELINE}")
+
+
+def _measure(study: StudyContext, winner: Winner, part: str) -> FinalFigures:
+    found: FinalFigures = call_worker(
+        study.display,
+        "the last timing and the test split",
+        *(final_job, study.settings, study.node, winner.plan, f"{part}{MODEL}"),
+        **study.placement(timed=True),
+    )
+    return found
+
+
+def _manifest_of(
+    study: StudyContext,
+    baseline: Baseline,
+    ledger: Ledger,
+    winner: Winner,
+    final: FinalFigures,
+    repeats: int,
+    part: str,
+) -> Manifest:
+    root = study.run.path / part
     delivered = [root / one / name for one in (MODEL, BASELINE) for name in MODEL_FILES]
     first, *more = map(_input_figures, baseline.inputs)
-    manifest = Manifest(
+    return Manifest(
         task=study.config.task,
         budget=study.config.budget,
         seed=study.config.seed,
@@ -113,12 +136,9 @@ def deliver(
         more_inputs=more,
         engine_config=final.engine_config,
         int8_operators=final.int8_operators,
-        stages_s=study.display.seconds(),
+        stages_s=study.clock.seconds(),
         sha256=digests(root, [*delivered, root / PLAN]),
     )
-    run.keep_journal()
-    run.keep_text(f"{part}{MANIFEST}", manifest.model_dump_json(indent=1))
-    return manifest
 
 
 def _metric_figures(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.deliver import MODEL_FILES, copy_model
+from search.stages.deliver import MODEL_FILES, copy_model
 from spaces.errors import RunFolderError
 
 

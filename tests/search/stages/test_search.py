@@ -15,11 +15,12 @@ from search.context import StudyContext, cluster_of
 from search.ledger import Ledger
 from search.progress import Display
 from search.run_folder import RunFolder
-from search.tuning import search_plans
+from search.stages import search_plans
 from spaces.encoding import LayerEncoding
 from spaces.plan import Plan, PruningGroup
 from spaces.space import Space
 from tests.nodes import NICENESS
+from tests.search.made_run import baseline
 from tests.search.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
 
@@ -37,7 +38,7 @@ class SlowStarter(tune.Trainable):
 
     def setup(self, config, settings, baseline, node):
         time.sleep(START_S)
-        self._plan, self._folder = config[PLAN], Path(baseline["folder"])
+        self._plan, self._folder = config[PLAN], Path(baseline.fingerprint)
 
     def reset_config(self, new_config):
         self._plan = new_config[PLAN]
@@ -78,7 +79,7 @@ def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp
                 threading.Thread(target=ray.kill, args=(taken[0],)).start()
 
         ledger.listeners.append(leave)
-        told = {"folder": str(marks), "train_s": 0.0, "evaluate_s": 0.0}
+        told = baseline(fingerprint=str(marks))
         search_plans(study, told, LayerEncoding(space), (), ledger, SlowStarter)
     run.release()
     trials = sorted(len(mark.read_text()) for mark in marks.iterdir())

@@ -1,0 +1,60 @@
+"""What a study says between its stages, and at its end."""
+
+from __future__ import annotations
+
+from search.advice import (
+    as_timed,
+    estimate,
+    minutes,
+    next_steps,
+    survey_seconds,
+    winner_lines,
+)
+from search.context import StudyContext
+from search.ledger import Ledger
+from search.manifest import Manifest
+from search.needs import places_for_trials, workers_of_retrain
+from search.progress import Display, trial_table
+from search.run_folder import JOURNAL, RunFolder
+from trainables.results import Baseline
+
+
+def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
+    """Say how long all of it will take, as soon as the model's own pace is known."""
+    config, cluster = study.config, study.cluster.now()
+    places, workers = places_for_trials(config, cluster), workers_of_retrain(config, cluster)
+    surveys = survey_seconds(config, baseline, len(baseline.groups), places)
+    guess = estimate(config, baseline, config.trials, places, workers)
+    total = minutes(surveys + guess.search_s + guess.retrain_s)
+    study.display.say(
+        f"{'ahead':<12} about {total} in all; a first guess, for no plan has been trained yet"
+    )
+
+
+def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
+    """Say how long what is left of a search will take, more or less."""
+    config, cluster = study.config, study.cluster.now()
+    places, workers = places_for_trials(config, cluster), workers_of_retrain(config, cluster)
+    left = config.trials - done
+    guess = estimate(config, baseline, left, places, workers)
+    study.display.say(f"{'ahead':<12} {guess.in_words(left, places)}")
+
+
+def say_result(study: StudyContext, ledger: Ledger, winner: int, manifest: Manifest) -> None:
+    """Say what was delivered, and what it cost to find it."""
+    config, display = study.config, study.display
+    title = f"\nPareto front on val, {as_timed(config.latency_batch, config.threads)}"
+    display.console.print(trial_table(ledger.front(), config.budget, title))
+    for line in winner_lines(manifest, winner, config.budget):
+        display.say(line)
+    retries, lost_s = ledger.lost()
+    if retries:
+        display.say(f"{retries} trials begun anew after their worker was lost, {lost_s:.0f} s lost")
+
+
+def say_next(display: Display, run: RunFolder, *, finished: bool) -> None:
+    """Say what can be done with a run, each a line to paste."""
+    display.say("\nnext:")
+    journal = run.path / JOURNAL
+    for step in next_steps(run.address, finished, journal if journal.is_file() else None):
+        display.say(f"  {step.command}    # {step.what}", paste=True)

@@ -1,0 +1,62 @@
+"""The unpruned model: evaluated, exported, timed, and what of it can be pruned."""
+
+from __future__ import annotations
+
+from search.advice import batch_hint, budget_in_numbers, chance_warning
+from search.context import StudyContext
+from search.progress import Display
+from search.run_folder import run_once
+from search.workers import call_worker
+from trainables.jobs import baseline_job
+from trainables.results import Baseline
+
+
+def measure_baseline(study: StudyContext) -> Baseline:
+    """Return the baseline's figures; its export is in the run folder."""
+
+    def compute() -> Baseline:
+        found: Baseline = call_worker(
+            study.display,
+            "baseline",
+            *(baseline_job, study.settings, study.node),
+            **study.placement(timed=True),
+        )
+        row = {
+            "stage": "baseline",
+            "latency_ms": found.latency_ms,
+            "baseline_latency_ms": found.latency_ms,
+            "ratio": 1.0,
+            "batch_size": study.settings.latency_batch,
+            "threads": study.settings.threads,
+            "reused": False,
+        }
+        study.store.write("latency", "baseline", [row])
+        return found
+
+    with study.stage("baseline", f"{study.config.task}: evaluate, export, time"):
+        baseline: Baseline = run_once(study.run, "baseline", compute)
+    return baseline
+
+
+def say_remarks(display: Display, baseline: Baseline) -> None:
+    """Say what the task and its weights say of themselves."""
+    for remark in baseline.remarks:
+        display.say_below(remark)
+
+
+def say_baseline(study: StudyContext, baseline: Baseline) -> None:
+    """Say what the budget means for this model, and what of it can be pruned."""
+    display, settings = study.display, study.settings
+    say_remarks(display, baseline)
+    display.say_below(
+        f"{baseline.metric_name} {baseline.metric:.4f} on val, "
+        f"{baseline.latency_ms:.2f} ms a batch of {settings.latency_batch}, "
+        f"{baseline.size_bytes / 1e3:,.0f} kB, {len(baseline.groups)} pruning groups"
+    )
+    display.say_below(batch_hint(settings.latency_batch, settings.threads))
+    display.say_below(budget_in_numbers(baseline, study.config.budget))
+    warning = chance_warning(baseline)
+    if warning is not None:
+        display.say_below(warning)
+    for left_out in baseline.left_out:
+        display.say_below(f"left out: {left_out.name}: {left_out.reason}")

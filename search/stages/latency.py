@@ -1,0 +1,72 @@
+"""How fast plans are: shapes of some, timed untrained, from which all others are predicted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from search.columns import cells
+from search.context import StudyContext
+from search.run_folder import run_once
+from search.search_space import reference_timings, say_untimed
+from search.stage_files import Timings
+from search.workers import each_result
+from spaces.plan import QuantizationChoice
+from spaces.space import Space
+from spaces.surveys import close_graphs, shapes_to_time
+from trainables.jobs import latency_job
+from trainables.results import Baseline, TimedShape
+
+# A task times some shapes one after the other: loading what it needs takes seconds. A guess.
+TASKS = 4
+
+
+def time_shapes(study: StudyContext, baseline: Baseline, space: Space) -> Timings:
+    """Return the latency ratios of some plans: the references, and shapes of the fast graphs."""
+
+    def compute() -> Timings:
+        known = reference_timings(baseline, space)
+        close = close_graphs(known)
+        shapes = _time_on_workers(study, baseline, space, known, close)
+        study.store.write("latency", "table", map(_row, shapes))
+        study.display.say(
+            f"{'':<12} {len(shapes)} shapes, {sum(shape.reused for shape in shapes)} of them "
+            f"known, fastest {', '.join(graph.value for graph in close)}"
+        )
+        return [*known, *((shape.plan, shape.reading.ratio) for shape in shapes)]
+
+    with study.stage("latency", "shapes of plans, to predict all others"):
+        timings: Timings = run_once(study.run, "latency", compute)
+    return timings
+
+
+def _time_on_workers(
+    study: StudyContext,
+    baseline: Baseline,
+    space: Space,
+    known: Timings,
+    close: list[QuantizationChoice],
+) -> list[TimedShape]:
+    """Return the shapes of the fast graphs that could be timed, of plans that are not known."""
+    config = study.config
+    points = max(2, config.latency_points // max(1, len(close)))
+    plans = [
+        plan
+        for graph in close
+        for plan in shapes_to_time(space, graph, points, config.seed)
+        if plan not in dict(known)
+    ]
+    told = {
+        str(start): (study.settings, baseline, study.node, plans[start::TASKS])
+        for start in range(min(TASKS, len(plans)))
+    }
+    options = study.timing_placement(baseline, config.threads)
+    parts = dict(each_result(study.display, "parts", latency_job, told, options))
+    found = [item for start in told for item in parts[start]]
+    say_untimed(found, study.display)
+    return [item for item in found if isinstance(item, TimedShape)]
+
+
+def _row(shape: TimedShape) -> dict[str, Any]:
+    plan = json.dumps(shape.plan.to_json())
+    return {"stage": "table", "plan": plan, "reused": shape.reused, **cells(shape.reading)}

@@ -1,0 +1,65 @@
+"""The models that all others are timed beside: in every graph wide and narrow ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from search.context import StudyContext
+from search.run_folder import run_once
+from search.search_space import drop_untimed, say_untimed, timed
+from search.stage_files import References
+from search.workers import call_worker
+from spaces.errors import StudyError
+from spaces.space import Space
+from spaces.surveys import reference_plans
+from trainables.jobs import reference_job
+from trainables.results import Baseline, Reference, Untimed
+
+
+def time_references(
+    study: StudyContext, baseline: Baseline, space: Space
+) -> tuple[Baseline, Space]:
+    """Return the baseline with its references, and the space without the choices that none of them
+    could be timed in. Raises StudyError if no choice is left.
+    """
+
+    def compute() -> References:
+        plans = reference_plans(space)
+        found: References = call_worker(
+            study.display,
+            f"{len(plans)} models",
+            *(reference_job, study.settings, baseline, study.node, plans),
+            **study.timing_placement(baseline),
+        )
+        say_untimed(found, study.display)
+        rows = [_row(study, baseline, reference) for reference in timed(found)]
+        study.store.write("latency", "references", rows)
+        return found
+
+    with study.stage("references", "models that all others are timed beside"):
+        found: References = run_once(study.run, "references", compute)
+        kept = drop_untimed(space, found)
+        dropped = ", ".join(c.value for c in space.choices if c not in kept.choices)
+        if not kept.choices:
+            study.run.forget_stage("references")
+            reason = next(item.reason for item in found if isinstance(item, Untimed))
+            raise StudyError(
+                f"choices {dropped}: no model could be timed, {reason}; mend that, or add float"
+            )
+        if dropped:
+            study.display.say(f"{'':<12} left out: {dropped}: no model could be timed")
+    return replace(baseline, references=timed(found)), kept
+
+
+def _row(study: StudyContext, baseline: Baseline, reference: Reference) -> dict[str, Any]:
+    return {
+        "stage": "reference",
+        "plan": json.dumps(reference.plan.to_json()),
+        "ratio": reference.latency_ratio,
+        "latency_ms": reference.latency_ratio * baseline.latency_ms,
+        "baseline_latency_ms": baseline.latency_ms,
+        "batch_size": study.settings.latency_batch,
+        "threads": study.settings.threads,
+    }

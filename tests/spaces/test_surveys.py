@@ -1,0 +1,94 @@
+"""Which ratios, shapes and references are measured."""
+
+import pytest
+
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.space import Space
+from spaces.surveys import close_graphs, reference_plans, sensitivity_ratios, shapes_to_time
+
+FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
+GROUPS = (PruningGroup("a", 64), PruningGroup("b", 32), PruningGroup("c", 20))
+SPACE = Space(GROUPS, (FLOAT, PTQ))
+
+
+@pytest.mark.parametrize(
+    ("channels", "points", "ratios"),
+    [
+        (32, 6, [0.25, 0.5, 0.75]),
+        (64, 7, [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875]),
+        (64, 3, [0.125, 0.5, 0.875]),
+        (64, 2, [0.125, 0.875]),
+        # 16 and 8 of 20 are kept.
+        (20, 6, [0.2, 0.6]),
+        # A group that cannot be pruned has nothing to measure.
+        (8, 6, []),
+    ],
+)
+def test_sensitivity_is_measured_at_levels_of_the_group_ascending(channels, points, ratios):
+    group = PruningGroup("g", channels)
+    assert sensitivity_ratios(Space((group,)), group, points) == pytest.approx(ratios)
+
+
+def test_no_ratio_is_beyond_the_spaces_greatest():
+    group = PruningGroup("g", 64)
+    assert sensitivity_ratios(Space((group,), max_ratio=0.5), group, 9) == [0.125, 0.25, 0.375, 0.5]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shapes_are_plans_of_the_space_in_one_graph_and_none_comes_twice(seed):
+    shapes = shapes_to_time(SPACE, PTQ, 12, seed)
+    assert len(set(shapes)) == len(shapes) <= 12
+    assert len(shapes) > 8
+    assert all(SPACE.snap(plan) == plan for plan in shapes)
+    assert {plan.quantization for plan in shapes} == {PTQ}
+    assert shapes[0] == Plan.of({}, PTQ)
+
+
+def test_shapes_show_every_group_wide_and_narrow_and_apart_from_the_others():
+    shapes = shapes_to_time(SPACE, FLOAT, 12, 0)
+    for group in GROUPS:
+        ratios = [plan.ratio(group.name) for plan in shapes]
+        assert min(ratios) == 0
+        assert max(ratios) >= 0.6
+    assert len({round(plan.ratio("a") - plan.ratio("b"), 3) for plan in shapes}) > 3
+
+
+def test_shapes_go_with_the_seed():
+    assert shapes_to_time(SPACE, FLOAT, 12, 0) == shapes_to_time(SPACE, FLOAT, 12, 0)
+    assert shapes_to_time(SPACE, FLOAT, 12, 0) != shapes_to_time(SPACE, FLOAT, 12, 1)
+
+
+def test_a_space_of_few_plans_has_few_shapes():
+    narrow = Space((PruningGroup("a", 16),), (FLOAT,))
+    assert set(shapes_to_time(narrow, FLOAT, 12, 0)) == {
+        Plan.of({}, FLOAT),
+        Plan.of({"a": 0.5}, FLOAT),
+    }
+
+
+def test_references_are_wide_and_narrow_in_every_graph_but_the_baseline():
+    choice = QuantizationChoice
+    space = Space(GROUPS, (FLOAT, PTQ, choice.INT8_QAT, choice.INT8_QAT_PACT))
+    plans = reference_plans(space)
+    # Both ways of training give one graph.
+    assert [(p.quantization, p.is_pruned) for p in plans] == [
+        *[(FLOAT, True)] * 2,
+        *[(graph, pruned) for graph in (PTQ, choice.INT8_QAT) for pruned in (False, True, True)],
+    ]
+    assert len(set(plans)) == len(plans)
+    assert all(space.snap(plan) == plan for plan in plans)
+
+
+def test_graphs_nearly_as_fast_as_the_fastest_are_close():
+    choice = QuantizationChoice
+    timings = [
+        (Plan.of({}, choice.FLOAT), 1.0),
+        (Plan.of({"a": 0.5}, choice.FLOAT), 0.4),
+        (Plan.of({}, choice.BFLOAT16), 0.3),
+        (Plan.of({"a": 0.5}, choice.BFLOAT16), 0.125),
+        (Plan.of({}, choice.INT8_PTQ), 0.2),
+        (Plan.of({"a": 0.5}, choice.INT8_PTQ), 0.1),
+    ]
+    assert close_graphs(timings) == [choice.INT8_PTQ, choice.BFLOAT16]
+    assert close_graphs(timings[:2]) == [choice.FLOAT]
+    assert close_graphs([]) == []
