@@ -103,7 +103,7 @@ class StudyContext:
         display: Display,
         clock: StageClock | None = None,
     ) -> StudyContext:
-        """Raises ConfigError if a local cluster lacks what is asked for, or nodes share no files."""
+        """Raises ConfigError if a local cluster lacks what is asked for, or storage is not set."""
         check_storage(config, cluster)
         check_needs(config, cluster, display)
         node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)

@@ -126,11 +126,11 @@ RECEIVERS = {
 SPOKEN_FOR = {
     # Within `said_while`, here or where these are called from.
     ("clusters/connect.py", "ray.init"): "said_while",
-    ("search/tuning.py", "tuner.fit"): "said_while",
+    ("search/stages/search.py", "tuner.fit"): "said_while",
     ("search/workers.py", "ray.get"): "display.waiting or display.bar, by its callers there",
     ("search/workers.py", "ray.wait"): "display.bar",
     ("search/places.py", "ray.get"): "display.bar",
-    ("search/retrain.py", "trainer.fit"): "display.waiting, by its caller there",
+    ("search/stages/retrain.py", "trainer.fit"): "display.waiting, by its caller there",
     # Says by itself, each half minute.
     ("clusters/storage.py", "time.sleep"): "says what it waits for and since when",
     # On workers: the driver waits for their result, and speaks.
@@ -205,12 +205,12 @@ def enclosing(path, call):
     "path, call, context",
     [
         ("clusters/connect.py", "ray.init", "said_while"),
-        ("search/tuning.py", "tuner.fit", "said_while"),
+        ("search/stages/search.py", "tuner.fit", "said_while"),
         ("search/workers.py", "_fetch", "display"),
         ("search/workers.py", "ray.wait", "display.bar"),
         ("search/places.py", "ray.get", "display.bar"),
-        ("search/retrain.py", "train_on_workers", "display.waiting"),
-        ("search/deliver.py", "files.fetch", "display.waiting"),
+        ("search/stages/retrain.py", "train_on_workers", "display.waiting"),
+        ("search/stages/deliver.py", "files.fetch", "display.waiting"),
         ("search/to_onnx.py", "onnx_job", "said_while"),
     ],
 )

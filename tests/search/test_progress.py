@@ -60,7 +60,8 @@ HOSTILE = "KeyError: '[/red] [bold]x[/] [/]' \x1b[31mred\x1b]0;title\x07 \u202eb
 def test_what_others_wrote_is_shown_as_it_is(terminal, tmp_path, result, record, open_ledger):
     shown, file = display(terminal)
     ledger = open_ledger()
-    with shown.trials(ledger, 2), shown.stage("search", HOSTILE):
+    shown.say(f"search       {HOSTILE}")
+    with shown.trials(ledger, 2):
         ledger.record(record(0, result("FAILED", reason=HOSTILE), origin=HOSTILE))
     shown.say(HOSTILE)
     with shown.bar(HOSTILE, 2) as advance:
