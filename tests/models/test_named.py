@@ -28,8 +28,8 @@ OWN = Named(
     "PaddleClas",
     FILE,
     {"image_size": 32},
-    Amount(16, 16, 48, 48),
-    Learning(steps=40, batch=8, rate=0.05),
+    Amount(32, 16, 48, 48),
+    Learning(steps=96, batch=8, rate=0.05, goal=0.3),
     {"finetune_samples": 16, "retrain_samples": 16, "batch_size": 8},
     "tests/x.py::test_y",
 )
@@ -39,7 +39,7 @@ OWN = Named(
 def checkouts(tmp_path):
     file = tmp_path / "PaddleClas" / FILE
     file.parent.mkdir(parents=True)
-    file.write_text(CLASSIFIER % "MobileNetV1")
+    file.write_text(CLASSIFIER % "ShuffleNetV2_x0_25")
     return tmp_path
 
 
