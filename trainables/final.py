@@ -15,6 +15,19 @@ from trainables.metrics import loss_standard_error, metric_value, relative_loss
 from trainables.node import Node
 from trainables.results import FinalFigures, Sizes
 from trainables.settings import BASELINE, TrialSettings
+from trainables.task import Metric
+
+
+def loss_on_test(metric: Metric, baseline: float, candidate: float) -> float:
+    """Return the relative loss. If the baseline's metric is 0: 1 for a worse candidate, else 0.
+
+    A small test split may show 0 for a model that validation showed more of. The search is paid
+    for by then, and its model is delivered.
+    """
+    if baseline != 0:
+        return relative_loss(metric, baseline, candidate)
+    is_worse = candidate < 0 if metric.maximize else candidate > 0
+    return 1.0 if is_worse else 0.0
 
 
 def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) -> FinalFigures:
@@ -49,7 +62,7 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
     return FinalFigures(
         baseline_test=baseline_test,
         winner_test=winner_test,
-        metric_loss_test=relative_loss(task.metric, baseline_test, winner_test),
+        metric_loss_test=loss_on_test(task.metric, baseline_test, winner_test),
         standard_error_test=loss_standard_error(task.metric, before, after),
         latency=reading,
         size_bytes=Sizes(size_bytes(settings.baseline_folder), size_bytes(folder)),

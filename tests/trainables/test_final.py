@@ -1,0 +1,26 @@
+"""What the test split says of a delivered model."""
+
+import pytest
+
+from trainables.final import loss_on_test
+from trainables.metrics import TopOneAccuracy
+
+
+class Error(TopOneAccuracy):
+    maximize = False
+
+
+@pytest.mark.parametrize(
+    ("metric", "baseline", "candidate", "loss"),
+    [
+        (TopOneAccuracy(), 0.5, 0.4, pytest.approx(0.2)),
+        (Error(), 0.5, 0.4, pytest.approx(-0.2)),
+        # A test split of six images may show nothing of a detector.
+        (TopOneAccuracy(), 0.0, 0.0, 0.0),
+        (TopOneAccuracy(), 0.0, 0.3, 0.0),
+        (Error(), 0.0, 0.0, 0.0),
+        (Error(), 0.0, 0.3, 1.0),
+    ],
+)
+def test_a_baseline_of_0_on_test_ends_no_run(metric, baseline, candidate, loss):
+    assert loss_on_test(metric, baseline, candidate) == loss
