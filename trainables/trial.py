@@ -11,6 +11,7 @@ import paddle
 from spaces.plan import Plan
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
+from trainables.compression.slim import QuantizationAware
 from trainables.context import Stopwatch, TrialContext
 from trainables.engine import Engine, size_bytes
 from trainables.evaluation import eager
@@ -31,21 +32,6 @@ def training_seed(seed: int, plan: Plan) -> int:
     return (int(plan.key[:8], 16) ^ seed) % 2**31
 
 
-def _note_latency(
-    result: TrialResult,
-    stage: str,
-    context: TrialContext,
-    plan: Plan,
-    effort: Effort,
-    engine: Callable[[], Engine],
-) -> None:
-    reading, reused = context.probe(stage, plan, effort, engine)
-    result.readings.append(Probe(stage, reused, reading))
-    result.latency_ms = reading.latency_ms
-    result.baseline_latency_ms = reading.baseline_latency_ms
-    result.latency_ratio = reading.ratio
-
-
 def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialResult]:
     """Yield what is known after each stage; the last one is COMPLETE, at full fidelity.
 
@@ -53,84 +39,130 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     result. Whoever iterates may stop at any point. The export and the weights stay
     in the run folder. Raises TrialError, or whatever paddle raises.
     """
-    settings, task = context.settings, context.task
-    seed = training_seed(settings.seed, plan)
-    paddle.seed(seed)
-    watch = Stopwatch()
-    result = TrialResult("RUNNING", seconds=watch.seconds)
-
-    with watch("prune"), context.lease.shared():
-        model = pruned_model(task, plan, settings.criterion)
+    trial = _Trial(number, plan, context)
+    trial.prune()
     # Shape and precision fix the latency, so a plan that is too slow costs no training.
-    if settings.shape_first:
-        with watch("latency"), tempfile.TemporaryDirectory() as shape:
-            _note_latency(
-                result,
-                "shape",
-                context,
-                plan,
-                QUICK,
-                lambda: shape_engine(model, plan, context, Path(shape)),
-            )
-        yield result
+    if context.settings.shape_first:
+        trial.time_shape()
+        yield trial.result
+    for _ in trial.finetune():
+        yield trial.result
+    trial.quantize()
+    trial.finish(trial.export())
+    yield trial.result
 
-    trained_share = _trained_share(plan, context)
-    if plan.is_pruned:
-        trainer = context.trainer(
-            model,
-            samples=settings.finetune_samples,
-            steps=settings.finetune_steps,
-            seed=seed,
+
+class _Trial:
+    """A plan on its way: its model, and the result so far."""
+
+    def __init__(self, number: int, plan: Plan, context: TrialContext) -> None:
+        self._number, self._plan, self._context = number, plan, context
+        self._settings = context.settings
+        self._seed = training_seed(self._settings.seed, plan)
+        self._folder = self._settings.candidate_folder(number)
+        self._watch = Stopwatch()
+        self._quantization: QuantizationAware | None = None
+        self._loss_under_quantization: float | None = None
+        self.result = TrialResult("RUNNING", seconds=self._watch.seconds)
+
+    def prune(self) -> None:
+        paddle.seed(self._seed)
+        with self._watch("prune"), self._context.lease.shared():
+            self._model = pruned_model(self._context.task, self._plan, self._settings.criterion)
+
+    def time_shape(self) -> None:
+        """Time the model as it is, untrained."""
+        with self._watch("latency"), tempfile.TemporaryDirectory() as folder:
+            self._note_latency(
+                "shape",
+                QUICK,
+                lambda: shape_engine(self._model, self._plan, self._context, Path(folder)),
+            )
+
+    def finetune(self) -> Iterator[None]:
+        """Train in float, and measure at each rung; yields there. A whole model needs none."""
+        if not self._plan.is_pruned:
+            return
+        trainer = self._context.trainer(
+            self._model,
+            samples=self._settings.finetune_samples,
+            steps=self._settings.finetune_steps,
+            seed=self._seed,
         )
-        for rung, share in enumerate(settings.rungs):
-            with watch("finetune"):
+        for rung, share in enumerate(self._settings.rungs):
+            with self._watch("finetune"):
                 loss = trainer.run(round(share * trainer.steps) - trainer.step)
-            with watch("evaluate"):
-                result.measurements.append(
-                    context.measure(eager(model), "finetune", rung, share * trained_share, loss)
+            with self._watch("evaluate"):
+                fidelity = share * self._float_share
+                measured = self._context.measure(
+                    eager(self._model), "finetune", rung, fidelity, loss
                 )
-            yield result
-        with watch("finetune"):
+            self.result.measurements.append(measured)
+            yield
+        with self._watch("finetune"):
             trainer.run(trainer.steps - trainer.step)
 
-    folder = settings.candidate_folder(number)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder / WEIGHTS, model_weights(model))
-    with watch("quantize"), context.lease.shared():
-        quantization = prepare_quantization(model, plan.quantization)
-    loss_under_quantization = None
-    if quantization is not None:
-        with watch("finetune"):
-            trainer = context.trainer(
-                model,
-                samples=settings.qat_samples,
+    @property
+    def _float_share(self) -> float:
+        """The share of the trial's training that is done in float."""
+        if not self._plan.quantization.is_trained:
+            return 1.0
+        samples = self._settings.finetune_samples
+        return samples / (samples + self._settings.qat_samples)
+
+    def quantize(self) -> None:
+        """Keep the weights in float, and train on under quantization if the plan says so."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_weights(self._folder / WEIGHTS, model_weights(self._model))
+        with self._watch("quantize"), self._context.lease.shared():
+            self._quantization = prepare_quantization(self._model, self._plan.quantization)
+        if self._quantization is None:
+            return
+        with self._watch("finetune"):
+            trainer = self._context.trainer(
+                self._model,
+                samples=self._settings.qat_samples,
                 learning_rate_share=QAT_SHARE,
-                seed=seed + 1,
+                seed=self._seed + 1,
             )
-            loss_under_quantization = trainer.run(trainer.steps)
-    with watch("export"), context.lease.shared():
-        engine, result.export_difference = export_candidate(
-            model, plan.quantization, quantization, task, settings, folder
-        )
-    with watch("evaluate"):
-        rung = len(settings.rungs)
-        final = context.measure(engine.run, "quantize", rung, 1.0, loss_under_quantization)
-    result.measurements.append(final)
-    result.metric = final.metric
-    result.metric_loss = final.metric_loss
-    result.standard_error = final.standard_error
-    with watch("latency"):
-        _note_latency(result, "export", context, plan, FULL, lambda: engine)
-    result.size_bytes = size_bytes(folder)
-    with watch("export"):
-        context.files.keep(settings.folder, candidate_name(number))
-    result.state = "COMPLETE"
-    yield result
+            self._loss_under_quantization = trainer.run(trainer.steps)
 
+    def export(self) -> Engine:
+        """Return the engine of the model as it would be delivered."""
+        context = self._context
+        with self._watch("export"), context.lease.shared():
+            engine, self.result.export_difference = export_candidate(
+                self._model,
+                self._plan.quantization,
+                self._quantization,
+                context.task,
+                self._settings,
+                self._folder,
+            )
+        return engine
 
-def _trained_share(plan: Plan, context: TrialContext) -> float:
-    """Return the share of the trial's training that is done in float."""
-    settings = context.settings
-    if not plan.quantization.is_trained:
-        return 1.0
-    return settings.finetune_samples / (settings.finetune_samples + settings.qat_samples)
+    def finish(self, engine: Engine) -> None:
+        """Evaluate and time the exported model; its files are there for other nodes then."""
+        context, result = self._context, self.result
+        with self._watch("evaluate"):
+            rung = len(self._settings.rungs)
+            final = context.measure(
+                engine.run, "quantize", rung, 1.0, self._loss_under_quantization
+            )
+        result.measurements.append(final)
+        result.metric = final.metric
+        result.metric_loss = final.metric_loss
+        result.standard_error = final.standard_error
+        with self._watch("latency"):
+            self._note_latency("export", FULL, lambda: engine)
+        result.size_bytes = size_bytes(self._folder)
+        with self._watch("export"):
+            context.files.keep(self._settings.folder, candidate_name(self._number))
+        result.state = "COMPLETE"
+
+    def _note_latency(self, stage: str, effort: Effort, engine: Callable[[], Engine]) -> None:
+        reading, reused = self._context.probe(stage, self._plan, effort, engine)
+        self.result.readings.append(Probe(stage, reused, reading))
+        self.result.latency_ms = reading.latency_ms
+        self.result.baseline_latency_ms = reading.baseline_latency_ms
+        self.result.latency_ratio = reading.ratio

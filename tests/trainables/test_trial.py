@@ -26,7 +26,7 @@ def test_pruned_trial_goes_through_every_stage(choice, context):
     assert result.metric_loss == result.measurements[-1].metric_loss
     assert result.latency_ratio > 0
     assert result.size_bytes < context.baseline.size_bytes
-    assert [reading["stage"] for reading in result.readings] == ["shape", "export"]
+    assert [reading.stage for reading in result.readings] == ["shape", "export"]
     folder = context.settings.candidate_folder(number)
     assert read_weights(folder / WEIGHTS)["conv1.weight"].shape[0] == 8
     # The metric is the exported model's own.
@@ -48,7 +48,7 @@ def test_same_plan_has_the_same_result_and_its_latency_is_known(context):
     *_, second = run_trial(31, plan, context)
     assert first.metric == second.metric
     assert first.latency_ratio == second.latency_ratio
-    assert all(reading["reused"] for reading in second.readings)
+    assert all(reading.reused for reading in second.readings)
 
 
 def test_metric_that_is_not_a_number_fails_the_trial(context, monkeypatch):
