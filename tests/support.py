@@ -117,7 +117,7 @@ def said_by(run):
     return run.with_name(f"{run.name}.said")
 
 
-def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL):
+def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **settings):
     """Start the command and send it a signal once the condition holds; return its exit status.
 
     The tables are read all along, twice a second. What the command says goes to a file beside the
@@ -125,7 +125,7 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL):
     """
     with said_by(run).open("a") as said:
         process = subprocess.Popen(
-            workplace.command(*arguments),
+            workplace.command(*arguments, **settings),
             cwd=workplace.folder,
             env=workplace.environment(),
             stdout=said,
