@@ -126,7 +126,7 @@ def test_at_any_stage_it_says_how_to_carry_on_and_leaves_nothing_running(
 ):
     run = local_workplace.folder / "interrupted"
     begin = ("--budget", "0.1", *workplace.task(), "--trials", "2", "--out", str(run))
-    begin += ("-o", "choices=[float]")
+    begin += ("--concurrency", "1", "-o", "choices=[float]")
     resume = ("--resume", str(run))
     # What a stage says when it begins. Each under a Ray of its own, or one that outlives it. Ray's
     # native code takes SIGTERM over when it starts, Ray Train Ctrl-C when it trains.
