@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -84,6 +85,8 @@ def search(folder: Path, task: list[str], limit_s: float) -> Ended:
 
 
 def apply(folder: Path, task: list[str], limit_s: float) -> Ended:
+    # What an apply that failed has left would be in the way.
+    shutil.rmtree(folder / APPLIED, ignore_errors=True)
     out = ["--out", APPLIED]
     return command(folder, ["search.apply", "uniform", "--ratio", str(RATIO), *out, *task], limit_s)
 
