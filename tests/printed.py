@@ -1,4 +1,5 @@
-"""Commands as the README, the profiles and the launchers' files print them."""
+"""Commands as the README, the profiles and the launchers' files print them: what each is, and
+which test runs it."""
 
 import re
 from pathlib import Path
@@ -6,6 +7,77 @@ from pathlib import Path
 import clusters
 
 FOLDER = Path(clusters.__file__).parent
+README = FOLDER.parent / "README.md"
+HEADS = (
+    *(path.name for path in sorted(FOLDER.glob("*.yaml"))),
+    *(f"launch/{path.name}" for path in sorted((FOLDER / "launch").iterdir())),
+)
+COMMANDS = "search/test_readme_commands.py::test_"
+CLUSTER = "clusters/test_as_printed.py::"
+EXAMPLES = "examples/test_examples.py::test_"
+
+# How a command begins, and the test, below this folder, that runs it as it is printed.
+RUN_BY = {
+    "python -m search.report RUN": f"{COMMANDS}looking_at_runs",
+    "python -m search.report --compare RUN RUN": f"{COMMANDS}looking_at_runs",
+    "python -m search.select RUN --max-latency-ms": f"{COMMANDS}looking_at_runs",
+    "python -m search.select RUN --budget": f"{COMMANDS}looking_at_runs",
+    "python -m search.apply groups": f"{COMMANDS}plans_without_a_search",
+    "python -m search.apply uniform": f"{COMMANDS}plans_without_a_search",
+    "python -m search.apply explicit": f"{COMMANDS}plans_without_a_search",
+    "python -m search.apply sensitivities": f"{COMMANDS}plans_without_a_search",
+    "python -m search.apply threshold": f"{COMMANDS}plans_without_a_search",
+    "python -m search.apply flops": f"{COMMANDS}plans_without_a_search",
+    "python -m search.apply quantize": f"{COMMANDS}plans_without_a_search",
+    "python -m search.reexport RUN": f"{COMMANDS}what_can_be_done_with_a_run",
+    "python -m search.to_onnx RUN": f"{COMMANDS}what_can_be_done_with_a_run",
+    "python -m search.timing RUN": f"{COMMANDS}what_can_be_done_with_a_run",
+    "python -m examples.classify": f"{EXAMPLES}classify",
+    "python -m examples.segment": f"{EXAMPLES}segment",
+    "python -m examples.detect RUN": f"{EXAMPLES}detect_draws_boxes",
+    "python -m examples.detect_two_stage": f"{EXAMPLES}detect_two_stage_draws_what_the_heads_find",
+    "python -m examples.find_text": f"{EXAMPLES}find_text",
+    "python -m search.run --task mine:Mine": f"{COMMANDS}your_own_model",
+    "python -m search.run --budget 0.1 --cluster PROFILE": f"{CLUSTER}test_a_task_of_ones_own",
+    "RAY_AUTH_MODE=token ray job submit": f"{CLUSTER}test_a_job_brings_its_own_code",
+    "python -m search.run --cluster on-premises": f"{CLUSTER}test_a_clone_searches",
+    "python -m search.run --cluster kuberay": f"{CLUSTER}test_what_runs_on_kuberay",
+    "ray job submit --working-dir . -- python -m search.run --cluster kuberay": (
+        f"{CLUSTER}test_what_runs_on_kuberay"
+    ),
+    "export RAY_AUTH_MODE=token": f"{CLUSTER}cluster",
+    "ray get-auth-token --generate": f"{CLUSTER}cluster",
+    "ray start --head": f"{CLUSTER}cluster",
+    "ray start --address=HEAD:6379": f"{CLUSTER}cluster",
+}
+
+KUBERNETES = "a Kubernetes cluster; Ray's own reader takes the file: clusters/test_profiles.py"
+TRAINED = "minutes for weights that find anything: tests/trainables/tasks, and make configs"
+IMAGE = "an engine that builds images; what it copies is there: clusters/test_profiles.py"
+# How a command begins that no test runs, and what it needs that is not here.
+NOT_HERE = {
+    "make run": "two gigabytes of packages; the command that it ends with is the first one run",
+    "make test": "itself: it is what runs this",
+    "make bench": "hours; tests/benchmarks has tests of its parts",
+    "pip install --no-deps -r toolkits.txt": "a package index; make test begins with it",
+    "python -m search.run --task classification": TRAINED,
+    "python -m search.run --task paddleclas": TRAINED,
+    "python -m search.run --task paddleseg": TRAINED,
+    "python -m search.run --task paddledetection": TRAINED,
+    "python -m search.run --task paddleocr": TRAINED,
+    "python -m search.run --cluster local": "nothing: its settings are the defaults, which "
+    "search/test_first_run.py runs",
+    "python -m search.run --cluster one-node-gpus": "GPUs and TensorRT; GPUs that Ray only counts "
+    "are in search/test_gpus.py",
+    "ray up": "a cloud; Ray's own schema takes the file: clusters/test_profiles.py",
+    "ray exec": f"a cloud; the command that it is given is run: {CLUSTER}test_what_runs_on_cloud",
+    "kubectl apply -f clusters/launch/rayjob.yaml": KUBERNETES,
+    "kubectl apply -f clusters/launch/raycluster.yaml": KUBERNETES,
+    "export RAY_AUTH_TOKEN=$(kubectl get secret": KUBERNETES,
+    "kubectl port-forward": KUBERNETES,
+    "docker build": IMAGE,
+    "docker push": IMAGE,
+}
 
 
 def joined(lines):
@@ -27,11 +99,33 @@ def printed(name):
     return [*paragraphs, joined(current)] if current else paragraphs
 
 
+def fenced():
+    """Return the command lines of README's blocks by section.
+
+    They are the lines of every block that names no language, but for those that list files.
+    """
+    found = {}
+    for section in re.split(r"^## ", README.read_text(), flags=re.MULTILINE):
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+        for language, text in blocks:
+            if not language and not re.match(r"\w+/ ", text):
+                lines = joined(text.splitlines()).splitlines()
+                found.setdefault(section.partition("\n")[0].strip("# "), []).extend(lines)
+    return found
+
+
 def readme(section):
     """Return the commands of a section of the README, an entry a line of them."""
-    text = Path("README.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in joined(block.splitlines()).splitlines()]
+    return fenced()[section]
+
+
+def every_command():
+    """Return all command lines of README and of the heads, none twice, with single spaces."""
+    lines = [line for lines in fenced().values() for line in lines]
+    for name in HEADS:
+        lines += [line for paragraph in printed(name) for line in paragraph.splitlines()]
+    plain = (" ".join(line.split(" # ")[0].split()) for line in lines)
+    return list(dict.fromkeys(plain))
 
 
 def filled(command, **values):

@@ -9,8 +9,9 @@ import pytest
 from paddle import nn
 from PIL import Image
 
-from examples import classify, find_text, segment
 from examples.deploy import Deployed
+from tests.printed import filled, readme
+from tests.search.readme import Home
 from trainables.engine import switches
 from trainables.export import export_float
 from trainables.task import ModelInput
@@ -66,6 +67,18 @@ def image(tmp_path):
     return str(tmp_path / "image.png")
 
 
+@pytest.fixture
+def as_printed(tmp_path, monkeypatch):
+    """Run README's line of an example on `run`, with files for its other words."""
+
+    def run(name, **files):
+        lines = readme("A plan without a search")
+        (line,) = (line for line in lines if f"examples.{name} " in line)
+        assert Home(tmp_path, monkeypatch).run(filled(line, RUN="run", **files)) == 0
+
+    return run
+
+
 def test_pixels_come_in_as_the_manifest_says(tmp_path):
     spec = {"scale": 1 / 255, "mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 4.0)}
     run = deliver(Bright(), tmp_path / "run", **spec, channel_order="BGR")
@@ -80,15 +93,15 @@ def test_grey_models_get_one_channel(tmp_path):
     assert Deployed(run)(np.zeros((50, 50, 1), np.uint8))[0].shape == (1, 2, SIDE, SIDE)
 
 
-def test_classify(tmp_path, image, capsys):
-    run = deliver(Bright(pooled=True), tmp_path / "run", scale=1 / 255, mean=(0.0,) * 3)
-    classify.main(str(run), image)
+def test_classify(tmp_path, image, capsys, as_printed):
+    deliver(Bright(pooled=True), tmp_path / "run", scale=1 / 255, mean=(0.0,) * 3)
+    as_printed("classify", IMAGE=image)
     assert capsys.readouterr().out.startswith("class 0: ")
 
 
-def test_segment_colours_what_is_not_background(tmp_path, image, capsys):
-    run = deliver(Bright(), tmp_path / "run", scale=1 / 255)
-    segment.main(str(run), image, str(tmp_path / "picture.png"))
+def test_segment_colours_what_is_not_background(tmp_path, image, capsys, as_printed):
+    deliver(Bright(), tmp_path / "run", scale=1 / 255)
+    as_printed("segment", IMAGE=image, PICTURE="picture.png")
     picture = np.asarray(Image.open(tmp_path / "picture.png"))
     assert picture.shape == (2 * SIDE, 2 * SIDE, 3)
     assert (picture[:, SIDE + 4 :] == 0).all()
@@ -96,17 +109,16 @@ def test_segment_colours_what_is_not_background(tmp_path, image, capsys):
     assert "25.0% of the image" in capsys.readouterr().out
 
 
-def test_find_text_frames_the_bright_part(tmp_path, image, capsys):
-    run = deliver(Cores(), tmp_path / "run", scale=1 / 255)
-    find_text.main(str(run), image, str(tmp_path / "picture.png"))
+def test_find_text_frames_the_bright_part(tmp_path, image, capsys, as_printed):
+    deliver(Cores(), tmp_path / "run", scale=1 / 255)
+    as_printed("find_text", IMAGE=image, PICTURE="picture.png")
     assert "1 lines" in capsys.readouterr().out
     before, after = (np.asarray(Image.open(p)) for p in (image, tmp_path / "picture.png"))
     assert (before != after).any()
 
 
-def test_detect_draws_boxes(tmp_path, capsys):
+def test_detect_draws_boxes(tmp_path, capsys, as_printed):
     pytest.importorskip("ppdet")
-    from examples import detect
     from tests.trainables.tasks.toolkits import detection_data
     from trainables.tasks.paddledetection import make_task
 
@@ -117,9 +129,9 @@ def test_detect_draws_boxes(tmp_path, capsys):
     # Every place is sure of a box.
     for convolution in model.yolo_head.yolo_outputs:
         convolution.bias.set_value(np.full(convolution.bias.shape, 3.0, "float32"))
-    run = deliver(model, tmp_path / "run", scale=1 / 255)
-    source = str(tmp_path / "images" / "train0.png")
-    detect.main(str(run), str(config), source, str(tmp_path / "picture.png"))
+    deliver(model, tmp_path / "run", scale=1 / 255)
+    source = "images/train0.png"
+    as_printed("detect", CONFIG_FILE=config.name, IMAGE=source, PICTURE="picture.png")
     said = capsys.readouterr().out.strip().splitlines()[-1]
     assert int(said.split()[1]) > 0
     assert Image.open(tmp_path / "picture.png").size == (96, 96)
@@ -127,12 +139,11 @@ def test_detect_draws_boxes(tmp_path, capsys):
 
 @pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
 def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(
-    tmp_path, capsys, architecture
+    tmp_path, capsys, as_printed, architecture
 ):
     pytest.importorskip("ppdet.modeling")
     from pycocotools.mask import decode
 
-    from examples import detect_two_stage
     from tests.trainables.tasks.toolkits import PYRAMID, rcnn_data
     from trainables.tasks.paddledetection import make_task
 
@@ -146,7 +157,8 @@ def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(
     task.weights = tmp_path / "w.pdparams"
     run = deliver(task.build_model(), tmp_path / "run", side=side, scale=1 / 255)
     image, picture = str(tmp_path / "images" / "val0.png"), str(tmp_path / "picture.png")
-    detect_two_stage.main(str(run), str(config), str(task.weights), image, picture)
+    words = {"CONFIG_FILE": config.name, "WEIGHTS": "w.pdparams"}
+    as_printed("detect_two_stage", IMAGE=image, PICTURE=picture, **words)
     count = int(capsys.readouterr().out.rsplit(": ", 1)[1].split()[0])
     model = Deployed(run)
     found = task.detections(model(model.read(image)), [(side, side)])[0]
