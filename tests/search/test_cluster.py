@@ -83,12 +83,14 @@ def test_a_driver_that_dies_is_followed_by_one_in_another_folder(
         target_resource="target",
         **FEW,
     )
-    search.wait_for_trials(2)
+    # Refused as soon as there is a run, while the first one measures the baseline.
+    search.wait_for((search.run / "config.yaml").is_file, "configuration")
     second = Search(local_workplace, head, runs / "two")
     second.start("--resume", str(runs / "two"), "--address", cluster.address)
     assert second.process.wait(120) == 2
     second._reader.join(30)
     assert f"process {search.process.pid}" in "\n".join(second.said)
+    search.wait_for_trials(2)
     search.kill()
     before = rows_of(search.run, "trials")
     follower = Search(local_workplace, head, runs / "two")
