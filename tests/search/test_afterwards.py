@@ -56,12 +56,12 @@ def test_the_toolkits_protocol_of_timing(workplace, finished):
 
 def test_a_trial_is_exported_anew(workplace, finished):
     baseline = RunFolder(finished).stage("baseline")
-    winner = RunFolder(finished).stage("retrain")["trial"]
+    winner = RunFolder(finished).stage("retrain").trial
     ended = workplace.tool("search.reexport", str(finished), str(winner))
     assert ended.returncode == 0, ended.stderr
     model = finished / f"trial-{winner}"
     assert (model / "inference.pdmodel").is_file()
-    assert f"{baseline['metric_name']} {baseline['metric']:.4f}" in ended.stdout
+    assert f"{baseline.metric_name} {baseline.metric:.4f}" in ended.stdout
     # As it was exported in the search.
     candidate = finished / "candidates" / f"{winner:06d}" / "inference.pdiparams"
     assert (model / "inference.pdiparams").stat().st_size == candidate.stat().st_size
@@ -75,7 +75,7 @@ def test_a_run_on_storage_is_named_by_its_uri(workplace, finished, tmp_path):
     uri = f"{tmp_path.as_uri()}/my%20runs/it"
     storage, files = Storage(uri), SharedFiles(uri)
     storage.create()
-    winner = RunFolder(finished).stage("retrain")["trial"]
+    winner = RunFolder(finished).stage("retrain").trial
     models = ("model", "baseline", f"candidates/{winner:06d}")
     for path in finished.rglob("*"):
         name = path.relative_to(finished).as_posix()
@@ -100,7 +100,7 @@ def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, fin
     baseline = RunFolder(finished).stage("baseline")
     trials = Store(finished).frame("trials").query("feasible")
     # Slow enough for all: the one that loses least.
-    bound = 2 * baseline["latency_ms"]
+    bound = 2 * baseline.latency_ms
     ended = workplace.tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     chosen = finished / "selections" / f"latency-ms-{bound:g}"
