@@ -10,6 +10,7 @@ followed. Nothing is downloaded: `pretrained` is left out, since all weights com
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,22 @@ def _without_pretrained(config: Any) -> Any:
             for key, value in config.items()
         }
     return [_without_pretrained(item) for item in config] if isinstance(config, list) else config
+
+
+@contextmanager
+def _from_nothing() -> Iterator[None]:
+    """Let the toolkit's transformers be built without the file that they insist on: it holds the
+    weights that their training began with."""
+    from paddleseg.models.backbones import cae, vision_transformer
+
+    patched = {kind: kind.init_weight for kind in (cae.CAE, vision_transformer.VisionTransformer)}
+    for kind in patched:
+        kind.init_weight = lambda self: None
+    try:
+        yield
+    finally:
+        for kind, own in patched.items():
+            kind.init_weight = own
 
 
 def _root(error: BaseException) -> BaseException:
@@ -117,7 +134,8 @@ class PaddleSegTask:
         from paddleseg.cvlibs import SegBuilder
 
         # A builder keeps its model; another one makes a new model, with the data set's classes.
-        model: paddle.nn.Layer = SegBuilder(self._config).model
+        with _from_nothing():
+            model: paddle.nn.Layer = SegBuilder(self._config).model
         return model
 
     def build_model(self) -> paddle.nn.Layer:

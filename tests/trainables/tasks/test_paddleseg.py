@@ -57,3 +57,17 @@ def test_what_the_toolkit_says_of_a_configuration_is_passed_on(options):
 def test_a_missing_configuration(options, tmp_path):
     with pytest.raises(TaskError, match=r"none\.yml is missing"):
         make_task(str(tmp_path / "none.yml"), options["weights"])
+
+
+@pytest.mark.parametrize("backbone", ["VisionTransformer", "CAE"])
+def test_a_transformer_is_built_without_the_weights_its_training_began_with(
+    options, tmp_path, backbone
+):
+    sizes = "img_size: 64, patch_size: 16, embed_dim: 48, depth: 2, num_heads: 3"
+    first = "pretrained: https://127.0.0.1/vit.tar.gz"
+    transformer = f"{{type: {backbone}, {sizes}, {first}}}"
+    model = f"{{type: LinearSegmenter, num_classes: 2, backbone: {transformer}}}"
+    (tmp_path / "vit").mkdir()
+    config = segmentation_data(tmp_path / "vit", model, heads=1)
+    task = make_task(str(config), options["weights"])
+    assert "backbone.pos_embed" in dict(task.build_untrained().named_parameters())
