@@ -115,6 +115,9 @@ def test_the_tables_count_what_they_say():
         Row("PaddleSeg", "f.yml", failed="KeyError: y").to_json(),
     ]
     assert counts("PaddleSeg", rows) == "| PaddleSeg | 6 | 4 | 1 | 1 | 4 | 3 | 2 | 3 | 1 |"
+    built = [Row("PaddleSeg", "a.yml", reached="build").to_json()]
+    assert counts("PaddleSeg", built) == "| PaddleSeg | 1 | 1 | 0 | 0 | 1 | - | - | - | - |"
+    assert counts("PaddleSeg", rows[2:3]).endswith("| 1 | 0 | - | - | - |")
     text = page(rows)
     assert "| PaddleSeg | 1 | no \\| such |" in text
     assert "| d.yml | groups | ValueError: x |" in text

@@ -59,8 +59,14 @@ def counts(name: str, rows: list[dict[str, Any]]) -> str:
     refused = sum(1 for row in rows if row["refused"] and not row["reached"])
     failed = sum(1 for row in rows if row["failed"] and not row["reached"])
     int8 = sum(1 for row in trials if row["int8"] == "")
-    numbers = (len(rows), len(loaded), refused, failed, len(built), len(grouped), len(trials))
-    return f"| {name} | {' | '.join(map(str, numbers))} | {tried} | {int8} |"
+    cells: list[object] = [len(rows), len(loaded), refused, failed, len(built), len(grouped)]
+    cells += [len(trials), tried, int8]
+    # A sweep that was told to end before them has looked for neither.
+    if all(row["groups"] is None for row in built):
+        cells[5:] = ["-"] * 4
+    elif not tried:
+        cells[6:] = ["-"] * 3
+    return f"| {name} | {' | '.join(map(str, cells))} |"
 
 
 def plain(reason: str) -> str:
