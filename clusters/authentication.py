@@ -16,6 +16,7 @@ from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
 # Any call of Ray's head; this one takes no arguments.
@@ -32,6 +33,25 @@ def asks_for_token(address: str) -> bool:
         except grpc.RpcError as error:
             return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
     return False
+
+
+@contextmanager
+def token_mode_restored() -> Iterator[None]:
+    """Leave this process, at the end, in the token mode that it was in.
+
+    Ray turns the token on for good, in the environment and in its own settings: the next cluster
+    that this process, or one that it starts, connects to may ask for none.
+    """
+    before = os.environ.get(AUTH_MODE_ENV_VAR)
+    try:
+        yield
+    finally:
+        if os.environ.get(AUTH_MODE_ENV_VAR) != before:
+            os.environ.pop(AUTH_MODE_ENV_VAR, None)
+            if before is not None:
+                os.environ[AUTH_MODE_ENV_VAR] = before
+            # Ray reads the environment again, as it does when it turns the token on.
+            Config.initialize("")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from clusters.authentication import matching_token
+from clusters.authentication import matching_token, token_mode_restored
 from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
 from spaces.errors import ConfigError, one_line
@@ -140,30 +140,31 @@ def connected(
     environment = beyond_the_job({**(runtime_env or {}), "env_vars": variables}, job)
     environment = with_excludes(environment, is_run)
     local = {} if address else {"dashboard_host": dashboard_host}
-    try:
-        awaited = Awaited(f"Ray at {address}" if address else "a local Ray")
-        with said_while(awaited, say), matching_token(address):
-            context = ray.init(
-                address=address or "local",
-                runtime_env=environment,
-                **local,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=True,
-            )
-    except ray.exceptions.RuntimeEnvSetupError as error:
-        raise ConfigError(
-            f"working folder: cannot be sent to the nodes ({one_line(error)}); start from "
-            "another folder, or name what cannot be read in .rayignore"
-        ) from error
-    except (
-        ConnectionError,
-        ValueError,
-        RuntimeError,
-        ray.exceptions.AuthenticationError,
-    ) as error:
-        raise _refusal(address, error) from error
-    try:
-        yield _cluster(context.dashboard_url or None, local=address in (None, "local"))
-    finally:
-        ray.shutdown()
+    with token_mode_restored():
+        try:
+            awaited = Awaited(f"Ray at {address}" if address else "a local Ray")
+            with said_while(awaited, say), matching_token(address):
+                context = ray.init(
+                    address=address or "local",
+                    runtime_env=environment,
+                    **local,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=True,
+                )
+        except ray.exceptions.RuntimeEnvSetupError as error:
+            raise ConfigError(
+                f"working folder: cannot be sent to the nodes ({one_line(error)}); start from "
+                "another folder, or name what cannot be read in .rayignore"
+            ) from error
+        except (
+            ConnectionError,
+            ValueError,
+            RuntimeError,
+            ray.exceptions.AuthenticationError,
+        ) as error:
+            raise _refusal(address, error) from error
+        try:
+            yield _cluster(context.dashboard_url or None, local=address in (None, "local"))
+        finally:
+            ray.shutdown()

@@ -7,10 +7,11 @@ from contextlib import nullcontext
 
 import grpc
 import pytest
+from ray._raylet import AuthenticationMode, Config, get_authentication_mode
 from ray.exceptions import AuthenticationError
 
 from clusters import authentication
-from clusters.authentication import CALL, asks_for_token, matching_token
+from clusters.authentication import CALL, asks_for_token, matching_token, token_mode_restored
 
 
 @pytest.fixture(params=[True, False], ids=["with token", "without"])
@@ -53,6 +54,20 @@ def test_a_cluster_that_asks_for_a_token_is_shown_it_and_no_other(head, shown):
         # Ray turns the token on by itself, where this does not keep it from it.
         assert os.environ.get("RAY_AUTH_MODE") == (None if asks else "disabled")
     assert len(shown) == asks and "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.parametrize("before", [None, "disabled"])
+def test_a_process_is_left_in_the_mode_it_was_in(before, monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", before)
+    with token_mode_restored():
+        # As ray.init does for a cluster of this process's own.
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        Config.initialize("")
+        assert get_authentication_mode() is AuthenticationMode.TOKEN
+    assert os.environ.get("RAY_AUTH_MODE") == before
+    assert get_authentication_mode() is AuthenticationMode.DISABLED
 
 
 def test_what_the_environment_says_and_a_cluster_of_ones_own_are_left_alone(shown, monkeypatch):

@@ -42,7 +42,7 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         *("--concurrency", "4"),
         storage_patience_s=120,
         # So long that all of this happens before the search is over.
-        finetune_samples=12_000,
+        finetune_samples=30_000,
         # The tiny task has too few plans for that without the third.
         **{**FEW, "choices": "[float, int8_ptq, int8_qat]"},
     )
