@@ -39,8 +39,8 @@ def asks_for_token(address: str) -> bool:
 def token_mode_restored() -> Iterator[None]:
     """Leave this process, at the end, in the token mode that it was in.
 
-    Ray turns the token on for good, in the environment and in its own settings: the next cluster
-    that this process, or one that it starts, connects to may ask for none.
+    Ray turns the token on in the environment and leaves it there, for processes that this one
+    starts too: a cluster that those connect to may ask for none.
     """
     before = os.environ.get(AUTH_MODE_ENV_VAR)
     try:

@@ -13,6 +13,13 @@ from tests.s3 import CREDENTIALS, s3_server
 from tests.support import make_workplace, ray_cluster
 
 
+@pytest.fixture
+def without_token(monkeypatch):
+    """For a Ray that is started in this process: whose core, once in token mode, stays in it, and
+    loses all its actors on the next Ray that asks for no token."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """The same folder in all of the session's processes."""

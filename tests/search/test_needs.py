@@ -69,6 +69,9 @@ class Hangs(tune.Trainable):
         return ctypes.PyDLL(None).pause()
 
 
+pytestmark = pytest.mark.usefixtures("without_token")
+
+
 @contextmanager
 def nodes_that_come(monkeypatch, said):
     """Start a Ray of one core; give what adds a node of two once a line says that one lacks."""

@@ -15,7 +15,7 @@ from search.run import main
 from tests.support import ray_cluster
 from tests.trainables.test_task_folder import TASK
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_token")]
 
 # The second node sees an empty folder in this one's place.
 HIDDEN = 'mount -t tmpfs none "$0" && cd / && exec "$@"'

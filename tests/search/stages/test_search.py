@@ -24,7 +24,7 @@ from tests.search.made_run import baseline
 from tests.search.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_token")]
 
 TRIAL_S = 0.3
 # Of a worker: many trials of the other's.
