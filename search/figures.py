@@ -119,6 +119,31 @@ def _add_retrained(figure: go.Figure, findings: Findings, pace: float) -> None:
         )
 
 
+def _add_thresholds(figure: go.Figure, findings: Findings, pace: float) -> None:
+    """Add what equal-loss thresholds would have chosen, measured or predicted."""
+    for measured in (True, False):
+        marked = [t for t in findings.thresholds if t.measured is measured]
+        if marked:
+            figure.add_scatter(
+                x=[t.latency_ratio * pace for t in marked],
+                y=[100 * t.metric_loss for t in marked],
+                mode="markers",
+                name="equal-loss thresholds" + ("" if measured else ", predicted"),
+                marker={
+                    "symbol": "diamond" if measured else "diamond-open",
+                    "size": 11,
+                    "color": BUDGET_COLOUR,
+                },
+                text=[
+                    f"each group alone may lose {100 * t.threshold:.3g} %<br>"
+                    f"{'measured' if measured else 'predicted, not tried'}<br>"
+                    f"{_html(findings.in_words(t.plan))}"
+                    for t in marked
+                ],
+                hovertemplate="%{text}<extra></extra>",
+            )
+
+
 def front(findings: Findings) -> go.Figure:
     """Return loss against latency: every trial, the front, the delivered model, the budget, the
     baseline, what thresholds would have chosen."""
@@ -158,27 +183,7 @@ def front(findings: Findings) -> go.Figure:
             marker={"symbol": "square", "size": 12, "color": BEFORE},
             hovertemplate=f"baseline<br>{pace:.2f} ms<extra></extra>",
         )
-        for measured in (True, False):
-            marked = [t for t in findings.thresholds if t.measured is measured]
-            if marked:
-                figure.add_scatter(
-                    x=[t.latency_ratio * pace for t in marked],
-                    y=[100 * t.metric_loss for t in marked],
-                    mode="markers",
-                    name="equal-loss thresholds" + ("" if measured else ", predicted"),
-                    marker={
-                        "symbol": "diamond" if measured else "diamond-open",
-                        "size": 11,
-                        "color": BUDGET_COLOUR,
-                    },
-                    text=[
-                        f"each group alone may lose {100 * t.threshold:.3g} %<br>"
-                        f"{'measured' if measured else 'predicted, not tried'}<br>"
-                        f"{_html(findings.in_words(t.plan))}"
-                        for t in marked
-                    ],
-                    hovertemplate="%{text}<extra></extra>",
-                )
+        _add_thresholds(figure, findings, pace)
         _add_retrained(figure, findings, pace)
     figure.add_hline(
         100 * findings.budget,

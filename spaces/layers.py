@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +31,6 @@ class Layer:
     in_channels: int
     outputs: Mapping[str, float]
     inputs: Mapping[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "outputs": dict(self.outputs), "inputs": dict(self.inputs)}
 
 
 def ratio_matrix(groups: Sequence[PruningGroup], plans: Sequence[Plan]) -> Array:

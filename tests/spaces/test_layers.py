@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -37,11 +35,6 @@ def test_groups_that_are_not_asked_for_are_passed_over():
 
 def test_no_plans_are_a_matrix_too():
     assert ratio_matrix(GROUPS, []).shape == (0, 2)
-
-
-def test_a_layer_comes_back_from_json():
-    for layer in LAYERS:
-        assert Layer(**json.loads(json.dumps(layer.to_json()))) == layer
 
 
 def test_shares_of_the_whole_model(costs):
