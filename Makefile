@@ -27,21 +27,21 @@ check: $(READY)
 
 # Hours, on a machine that does nothing else; what has been evaluated is kept in bench/work.
 bench: $(READY)
-	$(BIN)/python -m tests.benchmarks.summary
+	$(BIN)/python -m benchmarks.summary
 
 # Hours: every model is trained from nothing first (UNet alone eight minutes), and kept in bench/work/models.
 models: $(READY)
-	$(BIN)/python -m tests.models.table
+	$(BIN)/python -m benchmarks.models.table
 
 # Two hours: a search for one model of each family.
 searches: $(READY)
-	$(BIN)/python -m tests.models.searches
+	$(BIN)/python -m benchmarks.models.searches
 
 # Hours: every configuration file of the toolkits' checkouts in the folder CHECKOUTS. A sweep that
 # was interrupted goes on.
 configs: $(READY)
-	$(BIN)/python -m tests.models.sweep --checkouts $(CHECKOUTS)
-	$(BIN)/python -m tests.models.sweep.named --checkouts $(CHECKOUTS)
+	$(BIN)/python -m benchmarks.sweep --checkouts $(CHECKOUTS)
+	$(BIN)/python -m benchmarks.sweep.named --checkouts $(CHECKOUTS)
 
 setup: $(READY)
 

@@ -1,7 +1,7 @@
 """A delivered model, loaded from its folder and manifest: numpy, OpenCV, Pillow, paddle.inference.
 
-What an image goes through is in the manifest (`input.image`; trainables/image_input.py says what
-each step means), so nothing here knows which model it is.
+What an image goes through is in the manifest (`input.image`; trainables/data/image_input.py says
+what each step means), so nothing here knows which model it is.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from examples.deploy import Deployed
-from trainables.average_precision import Detection
-from trainables.tasks.paddledetection_config import plain_settings
-from trainables.yolo_boxes import decoder_of
+from trainables.metrics.average_precision import Detection
+from trainables.tasks.paddledetection.config import plain_settings
+from trainables.tasks.paddledetection.yolo_boxes import decoder_of
 
 LEAST_SCORE = 0.3
 COLOUR = (255, 60, 0)

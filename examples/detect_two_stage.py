@@ -9,8 +9,8 @@ from pathlib import Path
 
 from examples.deploy import Deployed
 from examples.detect import draw
-from trainables.tasks.paddledetection_config import read_detection_config
-from trainables.tasks.paddledetection_rcnn import Heads
+from trainables.tasks.paddledetection.config import read_detection_config
+from trainables.tasks.paddledetection.rcnn import Heads
 from trainables.weights import load_weights
 
 

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search import interrupts
-from search.cli import command_parser, run_command, share, whole
+from search.cli import interrupts
+from search.cli.parser import command_parser, run_command, share, whole
 from spaces.errors import UserError
 from spaces.heuristics import SENSITIVE
 from spaces.layers import LayerCosts
 from spaces.plan import Plan, QuantizationChoice
-from trainables.codec import PlanField, encode
+from trainables.files.codec import PlanField, encode
 from trainables.results import Baseline, FinalFigures, TrialResult
 
 if TYPE_CHECKING:
+    from search.cli.plan_choices import Ground
     from search.config import RunConfig
+    from search.console import Display
     from search.context import StudyContext
-    from search.progress import Display
-    from search.run_folder import RunFolder
-    from search.ways import Ground
+    from search.records.run_folder import RunFolder
 
 OUTCOME = "outcome.json"
 
@@ -67,7 +67,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from search.task_help import tasks_help
+    from search.cli.task_help import tasks_help
 
     parser = command_parser("apply", __doc__, tasks_help())
     ways = parser.add_subparsers(dest="way", required=True)
@@ -123,7 +123,7 @@ def settings_from(given: argparse.Namespace) -> Any:
 
 def check_given(given: argparse.Namespace) -> None:
     """Raise ConfigError for a file of the plan's that cannot be read, before anything starts."""
-    from search.ways import parse_ratios, parse_sensitivities
+    from search.cli.plan_choices import parse_ratios, parse_sensitivities
 
     if given.way == "explicit":
         parse_ratios(given.ratios)
@@ -158,9 +158,9 @@ def list_groups(config: RunConfig, display: Display) -> int:
 
 
 def _ground(study: StudyContext, baseline: Baseline) -> Ground:
-    from search.search_space import build_space
+    from search.cli.plan_choices import Ground
+    from search.records.search_space import build_space
     from search.stages import measure_sensitivities
-    from search.ways import Ground
     from spaces.heuristics import Sensitivities
 
     space = build_space(study.config, baseline)
@@ -193,13 +193,13 @@ def removed_lines(plan: Plan, ground: Ground) -> list[str]:
 
 def apply(given: argparse.Namespace, config: RunConfig, run: RunFolder, display: Display) -> None:
     """Choose the plan, run its trial, read the test split once, and leave all in the folder."""
-    from search.advice import as_timed
+    from search.cli.plan_choices import WAYS
+    from search.console import percent, ratio_text
     from search.context import StudyContext, cluster_of
-    from search.progress import percent, ratio_text
-    from search.run_folder import PLAN
+    from search.records.run_folder import PLAN
+    from search.reporting.advice import as_timed
     from search.stages import measure_baseline
     from search.stages.deliver import copy_model
-    from search.ways import WAYS
     from search.workers import call_worker
     from trainables.jobs import final_job, trial_job
     from trainables.settings import MODEL
@@ -252,15 +252,15 @@ def run(given: argparse.Namespace) -> int:
     resolve(config.task)
     check_given(given)
     # Ray takes seconds to import, and no mistake above needs it.
-    from search.progress import Display
-    from search.run_folder import RunFolder
-    from search.settings_file import say_settings_file
+    from search.cli.settings_file import say_settings_file
+    from search.console import Display
+    from search.records.opening import create_plain
 
     display = Display()
     say_settings_file(display.say)
     if given.way == "groups":
         return list_groups(config, display)
-    folder = RunFolder.create_plain(config)
+    folder = create_plain(config)
     place = shlex.quote(str(folder.path))
     interrupts.current.advice = lambda: f"remove {place}, or name another --out, and begin again"
     try:

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 import clusters
 from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
 from spaces.plan import QuantizationChoice
+from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.settings import WorkerSettings
-from trainables.yaml_reader import YamlError, read_yaml
 
 PROFILES = Path(clusters.__file__).parent
 

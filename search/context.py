@@ -10,15 +10,15 @@ from typing import Any
 
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
-from search import interrupts
-from search.clock import StageClock
+from search.cli import interrupts
+from search.cli.paths import check_nodes, environment_here, in_task_folder, is_sent
 from search.config import RunConfig
+from search.console import Display
 from search.needs import A_LITTLE, check_needs, check_storage
-from search.places import check_nodes, environment_here, in_task_folder, is_sent
-from search.progress import Display
-from search.run_folder import RunFolder, is_run_folder, run_once
-from search.store import Store
-from trainables.node import Node
+from search.records.clock import StageClock
+from search.records.run_folder import RunFolder, is_run_folder, run_once
+from search.records.tables import Store
+from trainables.files.node import Node
 from trainables.results import Baseline
 from trainables.settings import INPUTS, TrialSettings, WorkerSettings
 

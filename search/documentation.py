@@ -118,7 +118,7 @@ def settings_page() -> str:
 
 def tables_page() -> str:
     # --help needs none of these.
-    from search.store import SCHEMA_VERSION, table_columns
+    from search.records.tables import SCHEMA_VERSION, table_columns
 
     lines = [
         "# Tables",

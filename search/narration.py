@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from search.advice import (
+from collections.abc import Sequence
+
+from search.console import Display, trial_table
+from search.context import StudyContext
+from search.needs import places_for_trials, workers_of_retrain
+from search.records.ledger import Ledger
+from search.records.manifest import Manifest
+from search.records.run_folder import JOURNAL, RunFolder
+from search.reporting.advice import (
     as_timed,
     estimate,
     minutes,
@@ -10,13 +18,14 @@ from search.advice import (
     survey_seconds,
     winner_lines,
 )
-from search.context import StudyContext
-from search.ledger import Ledger
-from search.manifest import Manifest
-from search.needs import places_for_trials, workers_of_retrain
-from search.progress import Display, trial_table
-from search.run_folder import JOURNAL, RunFolder
-from trainables.results import Baseline
+from trainables.results import Baseline, Untimed
+
+
+def say_untimed(found: Sequence[object], display: Display) -> None:
+    """Say of which plans no shape could be timed, and why."""
+    for item in found:
+        if isinstance(item, Untimed):
+            display.say(f"{'':<12} a shape cannot be timed: {item.reason}")
 
 
 def say_first_guess(study: StudyContext, baseline: Baseline) -> None:

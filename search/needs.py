@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from clusters.connect import Cluster
 from clusters.resources import Nodes, Resources, in_words
 from search.config import RunConfig
-from search.progress import Display
+from search.console import Display
 from spaces.errors import ConfigError
 
 # Of a resource that only says which nodes may be used; a thousand tasks fit on one.

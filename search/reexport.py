@@ -9,18 +9,19 @@ from pathlib import Path
 
 from clusters.files import SharedFiles
 from clusters.storage import is_uri
-from search.cli import command_parser, run_command, whole
+from search.cli.delivered import run_settings
+from search.cli.parser import command_parser, run_command, whole
+from search.console import Display, percent
 from search.context import cluster_of
-from search.delivered import run_settings
-from search.ledger import Ledger
-from search.progress import Display, percent
-from search.run_copy import node_name
-from search.run_folder import RunFolder, local_copy, read_config
-from search.store import Store
+from search.records.ledger import Ledger
+from search.records.opening import local_copy
+from search.records.run_copy import node_name
+from search.records.run_folder import RunFolder, read_config
+from search.records.tables import Store
 from search.workers import call_worker
 from spaces.errors import RunFolderError
+from trainables.files.node import Node
 from trainables.jobs import reexport_job
-from trainables.node import Node
 from trainables.results import Baseline, Measurement
 
 

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from clusters.storage import join
-from search.advice import as_timed, no_gain
-from search.cli import command_parser, run_command
-from search.findings import Findings, read_findings
-from search.folder import Folder
-from search.manifest import Manifest
-from search.page import comparison_page, run_page, state_line
-from search.pictures import draw_pictures
-from search.progress import Display, percent, trial_table
-from search.run_folder import RunFolder
+from search.cli.parser import command_parser, run_command
+from search.console import Display, percent, trial_table
+from search.records.folder import Folder
+from search.records.manifest import Manifest
+from search.records.run_folder import RunFolder
+from search.reporting.advice import as_timed, no_gain
+from search.reporting.findings import Findings, read_findings
+from search.reporting.page import comparison_page, run_page, state_line
+from search.reporting.pictures import draw_pictures
 from spaces.errors import ConfigError, RunFolderError, printable
 
 PAGE = "report.html"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search import interrupts
-from search.cli import command_parser, run_command
+from search.cli import interrupts
+from search.cli.parser import command_parser, run_command
 from spaces.errors import (
     ConfigError,
     RunFolderError,
@@ -36,8 +36,8 @@ MOVABLE = ("concurrency", "address")
 
 
 def build_parser() -> argparse.ArgumentParser:
+    from search.cli.task_help import tasks_help
     from search.documentation import settings_help
-    from search.task_help import tasks_help
 
     parser = command_parser("run", DESCRIPTION, f"{tasks_help()}\n\n{settings_help()}")
     parser.add_argument("--budget", help="relative metric loss allowed, for example 0.1")
@@ -87,9 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
 def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> Any:
     """Return the RunConfig of slimsearch.yaml in this folder, a profile, a file, overrides and
     flags, the last winning."""
+    from search.cli.paths import placed
+    from search.cli.settings_file import read_settings_file
     from search.config import build_config, parse_override, read_config_file, read_profile
-    from search.places import placed
-    from search.settings_file import read_settings_file
     from trainables.settings import user_path
 
     file = read_config_file(Path(arguments.config)) if arguments.config else {}
@@ -135,7 +135,8 @@ def settings_from(arguments: argparse.Namespace) -> Any:
 
 def config_of(address: str) -> RunConfig:
     """Return the configuration of the run at a folder, or a URI."""
-    from search.run_folder import local_copy, read_config
+    from search.records.opening import local_copy
+    from search.records.run_folder import read_config
 
     return read_config(local_copy(address))
 
@@ -156,14 +157,14 @@ def run(arguments: argparse.Namespace) -> int:
         check_files(arguments, config)
         resolve(config.task)
         if config.trackers:
-            from search.trackers import check_trackers
+            from search.tune.trackers import check_trackers
 
             check_trackers(config.trackers)
     # Ray takes seconds to import, and no mistake above needs it.
+    from search.cli.settings_file import say_settings_file
     from search.config import changed
-    from search.progress import Display
-    from search.run_folder import RunFolder
-    from search.settings_file import say_settings_file
+    from search.console import Display
+    from search.records.opening import create_run, resume_run
     from search.study import run_study
 
     display = Display()
@@ -171,14 +172,14 @@ def run(arguments: argparse.Namespace) -> int:
         say_settings_file(display.say)
     moved = {name: getattr(arguments, name) for name in MOVABLE}
     if arguments.check_task:
-        from search.check_task import report_check
+        from search.cli.check_task import report_check
 
         return report_check(config or changed(config_of(arguments.resume), moved), display)
     if config is None:
-        folder, config = RunFolder.resume(arguments.resume, display.say)
+        folder, config = resume_run(arguments.resume, display.say)
         config = changed(config, moved)
     else:
-        folder = RunFolder.create(config, display.say)
+        folder = create_run(config, display.say)
     interrupts.current.advice = folder.how_to_carry_on
     try:
         model = run_study(config, folder, display, dry=arguments.dry_run)

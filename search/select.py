@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from search.cli import command_parser, positive, run_command, share, whole
+from search.cli.parser import command_parser, positive, run_command, share, whole
 from spaces.errors import ConfigError, RunFolderError
 from trainables.results import Baseline
 from trainables.settings import SELECTIONS
 
 if TYPE_CHECKING:
     from search.config import RunConfig
-    from search.ledger import Ledger
-    from search.progress import Display
-    from search.run_folder import RunFolder
-    from search.trial_record import TrialRecord
+    from search.console import Display
+    from search.records.ledger import Ledger
+    from search.records.run_folder import RunFolder
+    from search.records.trial_record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,15 @@ def choose(ledger: Ledger, wish: Wish, baseline_ms: float) -> list[TrialRecord]:
 def select(run: RunFolder, config: RunConfig, wish: Wish, display: Display) -> None:
     """Retrain and deliver what a wish chooses of a finished run."""
     from clusters.storage import join
-    from search.advice import winner_lines
     from search.config import changed
     from search.context import StudyContext, cluster_of
-    from search.ledger import Ledger
-    from search.run_folder import MANIFEST, PLAIN_CONFIG, RAY
-    from search.search_space import build_space, timed
+    from search.records.ledger import Ledger
+    from search.records.run_folder import MANIFEST, PLAIN_CONFIG, RAY
+    from search.records.search_space import build_space, timed
+    from search.records.tables import Store
+    from search.reporting.advice import winner_lines
     from search.stages import deliver
     from search.stages.retrain import retrain_first_kept
-    from search.store import Store
 
     part = f"{SELECTIONS}/{wish.name}/"
     if (run.path / part / MANIFEST).is_file():
@@ -153,11 +153,11 @@ def run(given: argparse.Namespace) -> int:
             "nothing to choose by; give --budget, --max-latency-ms or --max-size-bytes"
         )
     from search.config import changed
-    from search.progress import Display
-    from search.run_folder import RunFolder
+    from search.console import Display
+    from search.records.opening import resume_run
 
     display = Display()
-    folder, config = RunFolder.resume(given.run, display.say, finished=True)
+    folder, config = resume_run(given.run, display.say, finished=True)
     try:
         select(folder, changed(config, {"address": given.address}), wish, display)
     finally:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from search.clock import StageClock
 from search.config import RunConfig
+from search.console import Display
 from search.context import StudyContext, cluster_of
-from search.ledger import Ledger
 from search.narration import say_estimate, say_first_guess, say_next, say_result
-from search.plan_source import is_planned, plan_source
-from search.progress import Display
+from search.records.clock import StageClock
+from search.records.ledger import Ledger
+from search.records.run_folder import GAVE_UP, RAY, RunFolder
+from search.records.search_space import build_space
 from search.report import report_run
-from search.run_folder import GAVE_UP, RAY, RunFolder
-from search.search_space import build_space
 from search.stages import (
     deliver,
     measure_baseline,
@@ -28,6 +27,7 @@ from search.stages import (
     time_references,
     time_shapes,
 )
+from search.tune.plan_source import is_planned, plan_source
 from spaces.errors import StudyError
 
 

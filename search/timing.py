@@ -1,7 +1,7 @@
 """python -m search.timing RUN: the delivered model timed as the toolkits time theirs.
 
 Ten runs to warm up, then the mean of fifty: comparable with published figures, and as unsteady as
-they are. A search reads latencies in another way (trainables/latency.py).
+they are. A search reads latencies in another way (trainables/probe.py).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.advice import as_timed
-from search.cli import command_parser, run_command, whole
-from search.delivered import open_delivered
+from search.cli.delivered import open_delivered
+from search.cli.parser import command_parser, run_command, whole
+from search.reporting.advice import as_timed
+from trainables.files.task_folder import current_folder_kept
 from trainables.jobs import timing_job
 from trainables.results import RunTimes
-from trainables.task_folder import current_folder_kept
 
 
 @dataclass(frozen=True)

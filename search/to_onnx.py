@@ -9,11 +9,11 @@ from pathlib import Path
 
 from clusters.storage import is_uri
 from clusters.waiting import Awaited, said_while
-from search.cli import command_parser, run_command
-from search.delivered import open_delivered
+from search.cli.delivered import open_delivered
+from search.cli.parser import command_parser, run_command
+from trainables.files.task_folder import current_folder_kept
 from trainables.jobs import onnx_job
 from trainables.settings import MODEL
-from trainables.task_folder import current_folder_kept
 
 FILE = "model.onnx"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from search.progress import Display
+from search.console import Display
 from spaces.errors import SearchError, StudyError, TaskError, one_line
 
 Options = Mapping[str, Any]

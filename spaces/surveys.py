@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spaces.heuristics import uniform
-from spaces.latency_model import plans_to_time
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.planning.latency_model import plans_to_time
 from spaces.space import Space, thinned
 
 # The references' ratios, in all groups: they show what each graph gains by pruning. The narrow one

@@ -58,7 +58,7 @@ IMAGE = "an engine that builds images; what it copies is there: clusters/test_pr
 NOT_HERE = {
     "make run": "two gigabytes of packages; the command that it ends with is the first one run",
     "make test": "itself: it is what runs this",
-    "make bench": "hours; tests/benchmarks has tests of its parts",
+    "make bench": "hours; benchmarks has tests of its parts",
     "pip install --no-deps -r toolkits.txt": "a package index; make test begins with it",
     "python -m search.run --task classification": TRAINED,
     "python -m search.run --task paddleclas": TRAINED,

@@ -13,15 +13,15 @@ import paddle
 
 from spaces.errors import TaskError, TrialError
 from spaces.plan import EngineKind, QuantizationChoice
-from trainables import gpu
-from trainables.compression.groups import survey_groups
-from trainables.compression.proof import task_samples
+from trainables.compression.graph.groups import survey_groups
+from trainables.compression.graph.proof import task_samples
 from trainables.compression.quantization import export_candidate, first_samples
-from trainables.engine import Engine, size_bytes, supports_bfloat16
+from trainables.deployment import gpu
+from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
 from trainables.evaluation import evaluate
-from trainables.latency import FULL, NoLease, time_in_turn
 from trainables.metrics import metric_value
 from trainables.models import new_model
+from trainables.probe import FULL, NoLease, time_in_turn
 from trainables.results import Baseline
 from trainables.settings import TrialSettings
 from trainables.soundness import Sight, check_order, compare_with_chance

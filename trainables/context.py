@@ -11,16 +11,16 @@ import paddle
 
 from spaces.errors import TaskError, TrialError
 from spaces.plan import Plan, QuantizationChoice
-from trainables import gpu
 from trainables.baseline import load_engine, load_statistics
-from trainables.cache import JsonCache, fingerprint_of, processor
 from trainables.compression.quantization import first_samples
-from trainables.engine import Engine, describe
+from trainables.deployment import gpu
+from trainables.deployment.engine import Engine, describe
 from trainables.evaluation import Predict, evaluate
-from trainables.latency import Effort, read_latency, time_in_turn
+from trainables.files.cache import JsonCache, fingerprint_of, processor
+from trainables.files.node import Node
 from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
-from trainables.node import Node
+from trainables.probe import Effort, read_latency, time_in_turn
 from trainables.results import Baseline, LatencyReading, Measurement
 from trainables.settings import BASELINE, TrialSettings, reference_name
 from trainables.soundness import first_digest

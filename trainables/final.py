@@ -7,12 +7,12 @@ import numpy as np
 from spaces.plan import Plan
 from trainables.baseline import load_engine
 from trainables.compression.quantization import first_samples
-from trainables.engine import Engine, engine_name, size_bytes, switches
+from trainables.deployment.engine import Engine, engine_name, size_bytes, switches
 from trainables.evaluation import evaluate
-from trainables.latency import FINAL, read_latency, time_in_turn
+from trainables.files.node import Node
 from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
-from trainables.node import Node
+from trainables.probe import FINAL, read_latency, time_in_turn
 from trainables.results import FinalFigures, Sizes
 from trainables.settings import BASELINE, TrialSettings
 from trainables.task import Metric

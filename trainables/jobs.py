@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.plan import Plan
-from trainables.node import Node, RunFiles
+from trainables.files.node import Node, RunFiles
 from trainables.results import (
     Baseline,
     Demand,
@@ -58,8 +58,8 @@ def sensitivity_job(
 
     The model is built once for all groups that did not.
     """
-    from trainables.cache import JsonCache
     from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
+    from trainables.files.cache import JsonCache
     from trainables.loading import study_task
 
     def probe() -> SensitivityProbe:
@@ -98,7 +98,7 @@ def groups_job(settings: TrialSettings) -> GroupList:
     """Return the pruning groups of the task's model, and those left out."""
     from dataclasses import replace
 
-    from trainables.compression.groups import list_groups
+    from trainables.compression.graph.groups import list_groups
     from trainables.loading import study_task
     from trainables.remarks import collected
 
@@ -132,9 +132,9 @@ def timing_job(
 ) -> list[RunTimes]:
     """Return the times of the float baseline and of the plan's model, in that order."""
     from trainables.compression.quantization import first_samples
-    from trainables.engine import Engine
-    from trainables.latency import mean_of_runs
+    from trainables.deployment.engine import Engine
     from trainables.loading import study_task
+    from trainables.probe import mean_of_runs
 
     inputs = first_samples(study_task(settings, files), settings.latency_batch)
     precisions: tuple[Precision, Precision] = ("float", plan.quantization.precision)
@@ -161,8 +161,8 @@ def onnx_job(
 ) -> OnnxFile:
     """Write an exported model as ONNX; return what became of it."""
     from trainables.compression.quantization import CHECKED_SAMPLES, first_samples
+    from trainables.deployment.onnx_export import export_onnx
     from trainables.loading import study_task
-    from trainables.onnx_export import export_onnx
 
     inputs = first_samples(study_task(settings, files), CHECKED_SAMPLES)
     precision = plan.quantization.precision
@@ -191,8 +191,8 @@ def node_job(settings: TrialSettings, node: Node) -> str | None:
 
 def check_task_job(settings: TrialSettings) -> list[Demand]:
     """Return every demand of the Task contract with whether it is met, and in words why not."""
-    from trainables import task_folder
     from trainables.checking import check_task
+    from trainables.files import task_folder
 
     task_folder.enter(settings)
     return check_task(settings.task, settings.task_options)

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaces.errors import SearchError, TaskError, UserError, one_line
-from trainables import task_folder
-from trainables.node import RunFiles
+from trainables.files import task_folder
+from trainables.files.node import RunFiles
 from trainables.settings import INPUTS, TrialSettings
 from trainables.task import Task
 
 BUILT_IN = {
     "classification": "trainables.tasks.classification:make_task",
     "fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task",
-    "paddleclas": "trainables.tasks.paddleclas:make_task",
-    "paddledetection": "trainables.tasks.paddledetection:make_task",
-    "paddleocr": "trainables.tasks.paddleocr:make_task",
-    "paddleseg": "trainables.tasks.paddleseg:make_task",
+    "paddleclas": "trainables.tasks.paddleclas.task:make_task",
+    "paddledetection": "trainables.tasks.paddledetection.task:make_task",
+    "paddleocr": "trainables.tasks.paddleocr.task:make_task",
+    "paddleseg": "trainables.tasks.paddleseg.task:make_task",
 }
 DEMANDS = (
     "name",

@@ -9,7 +9,7 @@ from spaces.plan import Plan
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate
 from trainables.context import TrialContext
-from trainables.engine import MODEL_FILE, WEIGHTS_FILE, Engine
+from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine
 from trainables.results import Measurement
 from trainables.settings import candidate_name
 from trainables.trial import WEIGHTS

@@ -1,6 +1,6 @@
 """Every value that crosses from workers to the driver. Imports no paddle.
 
-The tables of a run are made of these classes too (search/store.py): a field marked as a
+The tables of a run are made of these classes too (search/records/tables.py): a field marked as a
 `Column` says what it means there.
 """
 
@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, with_config
 
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
-from trainables.codec import PlanField
+from trainables.files.codec import PlanField
 from trainables.task import ModelInput
 
 # A file may have more than what is read of it; a figure that is not finite is damage.

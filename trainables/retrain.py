@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spaces.plan import Plan
-from trainables.node import Node
+from trainables.files.node import Node
 from trainables.results import Baseline
 from trainables.settings import TrialSettings
 

@@ -13,14 +13,15 @@ import paddle
 import paddle.distributed
 import ray.train
 
-from trainables import gpu
-from trainables.codec import decode, encode
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.compression.slim import QuantizationAware
 from trainables.context import TrialContext
-from trainables.engine import size_bytes
-from trainables.node import Node
+from trainables.deployment import gpu
+from trainables.deployment.engine import size_bytes
+from trainables.files.codec import decode, encode
+from trainables.files.node import Node
+from trainables.files.whole_file import write_whole
 from trainables.results import RetrainFigures
 from trainables.retrain import OUTCOME, RetrainJob
 from trainables.settings import candidate_name, retrained_name
@@ -34,7 +35,6 @@ from trainables.weights import (
     set_weights,
     write_weights,
 )
-from trainables.whole_file import write_whole
 
 PROGRESS = "progress.json"
 # Of a phase's steps: what is lost at most with a worker. A guess.

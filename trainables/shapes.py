@@ -11,12 +11,12 @@ import paddle
 
 from spaces.errors import one_line
 from spaces.plan import Plan
-from trainables.cache import JsonCache, fingerprint_of, processor
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.context import TrialContext
-from trainables.engine import Engine, describe
-from trainables.latency import FINAL, FULL, time_in_turn
+from trainables.deployment.engine import Engine, describe
+from trainables.files.cache import JsonCache, fingerprint_of, processor
+from trainables.probe import FINAL, FULL, time_in_turn
 from trainables.results import LatencyReading, Reference, TimedShape, Untimed
 from trainables.settings import reference_name
 

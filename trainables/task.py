@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from trainables.image_input import Preparation
+from trainables.data.image_input import Preparation
 
 if TYPE_CHECKING:
     import paddle

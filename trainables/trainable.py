@@ -18,8 +18,8 @@ from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
 from spaces.errors import one_line
 from spaces.plan import Plan
-from trainables.codec import encode
-from trainables.node import Node
+from trainables.files.codec import encode
+from trainables.files.node import Node
 from trainables.results import Baseline, TrialResult
 from trainables.settings import TrialSettings
 
@@ -53,7 +53,7 @@ class CompressionTrainable(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        from trainables import task_folder
+        from trainables.files import task_folder
         from trainables.trial import run_trial
 
         # Ray Tune changes to a folder of its own for every trial.

@@ -13,9 +13,9 @@ from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.compression.slim import QuantizationAware
 from trainables.context import Stopwatch, TrialContext
-from trainables.engine import Engine, size_bytes
+from trainables.deployment.engine import Engine, size_bytes
 from trainables.evaluation import eager
-from trainables.latency import FULL, QUICK, Effort
+from trainables.probe import FULL, QUICK, Effort
 from trainables.results import Probe, TrialResult
 from trainables.settings import candidate_name
 from trainables.shapes import shape_engine

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from search.advice import batch_hint, budget_in_numbers, chance_warning
+from search.console import Display
 from search.context import StudyContext
-from search.progress import Display
-from search.run_folder import run_once
+from search.records.run_folder import run_once
+from search.reporting.advice import batch_hint, budget_in_numbers, chance_warning
 from search.workers import call_worker
 from trainables.jobs import baseline_job
 from trainables.results import Baseline

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from search.columns import cells
 from search.context import StudyContext
-from search.ledger import Ledger
-from search.manifest import (
+from search.records.columns import cells
+from search.records.ledger import Ledger
+from search.records.manifest import (
     InputFigures,
     LatencyFigures,
     Manifest,
@@ -19,11 +19,11 @@ from search.manifest import (
     digests,
     installed_versions,
 )
-from search.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
-from search.stage_files import Retrained, Winner
+from search.records.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
+from search.records.stage_files import Retrained, Winner
 from search.workers import call_worker
 from spaces.errors import RunFolderError
-from trainables.codec import PlanField, encode
+from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job
 from trainables.results import Baseline, FinalFigures
 from trainables.settings import BASELINE, MODEL, retrained_name

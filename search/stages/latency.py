@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from search.columns import cells
 from search.context import StudyContext
-from search.run_folder import run_once
-from search.search_space import reference_timings, say_untimed
-from search.stage_files import Timings
+from search.narration import say_untimed
+from search.records.columns import cells
+from search.records.run_folder import run_once
+from search.records.search_space import reference_timings
+from search.records.stage_files import Timings
 from search.workers import each_result
 from spaces.plan import QuantizationChoice
 from spaces.space import Space

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from search.context import StudyContext
-from search.run_folder import run_once
-from search.search_space import drop_untimed, say_untimed, timed
-from search.stage_files import References
+from search.narration import say_untimed
+from search.records.run_folder import run_once
+from search.records.search_space import drop_untimed, timed
+from search.records.stage_files import References
 from search.workers import call_worker
 from spaces.errors import StudyError
 from spaces.space import Space

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from search.config import RunConfig
+from search.console import percent, ratio_text
 from search.context import StudyContext
-from search.ledger import Ledger
 from search.needs import asked_by_retrain, workers_of_retrain
-from search.progress import percent, ratio_text
-from search.run_folder import RAY, run_once
-from search.stage_files import FailedRetrain, Retrained, Winner, read_json
-from search.trial_record import TrialRecord
+from search.records.ledger import Ledger
+from search.records.run_folder import RAY, run_once
+from search.records.stage_files import FailedRetrain, Retrained, Winner, read_json
+from search.records.trial_record import TrialRecord
 from spaces.errors import StudyError
 from trainables.results import Baseline, RetrainFigures
 from trainables.settings import retrained_name

@@ -10,20 +10,20 @@ from ray.tune.utils.log import Verbosity
 
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
-from search.advice import estimate
 from search.context import StudyContext
-from search.ledger import Ledger
 from search.needs import asked_by_trial, places_for_trials
-from search.outcomes import OutcomeCallback
-from search.overdue import TrialWatch
-from search.run_folder import JOURNAL, RAY
-from search.searcher import PlanSearcher
-from search.stopping import BudgetScheduler
-from search.trackers import tensorboard, tracker_callbacks
-from search.watching import Metrics, listening
-from spaces.encoding import Encoding
+from search.records.ledger import Ledger
+from search.records.run_folder import JOURNAL, RAY
+from search.reporting.advice import estimate
+from search.tune.outcomes import OutcomeCallback
+from search.tune.overdue import TrialWatch
+from search.tune.searcher import PlanSearcher
+from search.tune.stopping import BudgetScheduler
+from search.tune.trackers import tensorboard, tracker_callbacks
+from search.tune.watching import Metrics, listening
 from spaces.errors import StudyError
 from spaces.plan import Plan
+from spaces.planning.encoding import Encoding
 from trainables.results import Baseline
 from trainables.trainable import CompressionTrainable
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.columns import cells
 from search.context import StudyContext
-from search.run_folder import run_once
-from search.stage_files import Curves
+from search.records.columns import cells
+from search.records.run_folder import run_once
+from search.records.stage_files import Curves
 from search.workers import each_result
 from spaces.heuristics import Sensitivities
 from spaces.space import Space

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from tests.benchmarks.ablation import differences, table
-from tests.benchmarks.compare import figures
+from benchmarks.ablation import differences, table
+from benchmarks.compare import figures
 
 
 def run(problem, method, seed, latencies):

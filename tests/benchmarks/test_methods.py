@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.methods import METHODS, VARIANTS
+from benchmarks.tabulated import Tabulated
 from spaces.pareto import hypervolume
-from tests.benchmarks.methods import METHODS, VARIANTS
-from tests.benchmarks.tabulated import Tabulated
 
 PROBLEMS = (0, 1)
 COUNT = 16

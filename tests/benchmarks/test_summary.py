@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from tests.benchmarks.compare import jobs
-from tests.benchmarks.summary import OPTUNA, OURS, THRESHOLD, compared
+from benchmarks.compare import jobs
+from benchmarks.summary import OPTUNA, OURS, THRESHOLD, compared
 
 
 def row(problem, method, seed, best, volume=0.5, grown=(0.1, 0.2)):

@@ -8,7 +8,7 @@ import yaml
 
 from search.config import build_config, read_profile
 from search.run import build_parser, config_from
-from search.watching import GAUGES
+from search.tune.watching import GAUGES
 from spaces.errors import ConfigError
 from tests.printed import FOLDER, joined, printed
 

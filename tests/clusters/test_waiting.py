@@ -129,7 +129,7 @@ SPOKEN_FOR = {
     ("search/stages/search.py", "tuner.fit"): "said_while",
     ("search/workers.py", "ray.get"): "display.waiting or display.bar, by its callers there",
     ("search/workers.py", "ray.wait"): "display.bar",
-    ("search/places.py", "ray.get"): "display.bar",
+    ("search/cli/paths.py", "ray.get"): "display.bar",
     ("search/stages/retrain.py", "trainer.fit"): "display.waiting, by its caller there",
     # Says by itself, each half minute.
     ("clusters/storage.py", "time.sleep"): "says what it waits for and since when",
@@ -137,7 +137,7 @@ SPOKEN_FOR = {
     ("clusters/files.py", "FileLock"): "worker",
     ("clusters/lease.py", "fcntl.flock"): "worker",
     ("clusters/paddle_backend.py", "ray.get"): "worker",
-    ("trainables/onnx_export.py", "subprocess.run"): "said_while of to_onnx",
+    ("trainables/deployment/onnx_export.py", "subprocess.run"): "said_while of to_onnx",
     # Shorter than half a minute, whatever happens: see the test of the bounds.
     ("clusters/owner.py", "time.sleep"): "bounded",
     ("clusters/owner.py", "_thread.join"): "bounded",
@@ -145,7 +145,7 @@ SPOKEN_FOR = {
     ("clusters/owner.py", "_ended.wait"): "thread",
     ("clusters/waiting.py", "ended.wait"): "thread",
     # With no patience: refused at once.
-    ("search/run_folder.py", "FileLock"): "acquire(timeout=0)",
+    ("search/records/run_folder.py", "FileLock"): "acquire(timeout=0)",
 }
 
 
@@ -208,7 +208,7 @@ def enclosing(path, call):
         ("search/stages/search.py", "tuner.fit", "said_while"),
         ("search/workers.py", "_fetch", "display"),
         ("search/workers.py", "ray.wait", "display.bar"),
-        ("search/places.py", "ray.get", "display.bar"),
+        ("search/cli/paths.py", "ray.get", "display.bar"),
         ("search/stages/retrain.py", "train_on_workers", "display.waiting"),
         ("search/stages/deliver.py", "files.fetch", "display.waiting"),
         ("search/to_onnx.py", "onnx_job", "said_while"),

@@ -10,7 +10,7 @@ from ray._private.runtime_env.packaging import create_package
 from clusters.connect import SETTINGS
 from clusters.working_folder import LARGEST_BYTES, beyond_the_job, job_environment, with_excludes
 from search.config import read_profile
-from search.run_folder import is_run_folder
+from search.records.run_folder import is_run_folder
 from spaces.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from PIL import Image
 from examples.deploy import Deployed
 from tests.printed import filled, readme
 from tests.search.readme import Home
-from trainables.engine import switches
-from trainables.export import export_float
+from trainables.deployment.engine import switches
+from trainables.deployment.export import export_float
 from trainables.task import ModelInput
 
 SIDE = 32
@@ -120,7 +120,7 @@ def test_find_text_frames_the_bright_part(tmp_path, image, capsys, as_printed):
 def test_detect_draws_boxes(tmp_path, capsys, as_printed):
     pytest.importorskip("ppdet")
     from tests.trainables.tasks.toolkits import detection_data
-    from trainables.tasks.paddledetection import make_task
+    from trainables.tasks.paddledetection.task import make_task
 
     config = detection_data(tmp_path)
     paddle.seed(0)
@@ -145,7 +145,7 @@ def test_detect_two_stage_draws_what_the_heads_find_on_the_deployed_maps(
     from pycocotools.mask import decode
 
     from tests.trainables.tasks.toolkits import PYRAMID, rcnn_data
-    from trainables.tasks.paddledetection import make_task
+    from trainables.tasks.paddledetection.task import make_task
 
     config, side = rcnn_data(tmp_path, PYRAMID, architecture), 64
     paddle.seed(0)

@@ -5,14 +5,14 @@ from datetime import datetime, timezone
 import pytest
 from filelock import FileLock
 
-from search.ledger import Ledger
-from search.searcher import PlanSearcher
-from search.store import Store
-from search.trial_record import TrialRecord
-from spaces.encoding import LayerEncoding
+from search.records.ledger import Ledger
+from search.records.tables import Store
+from search.records.trial_record import TrialRecord
+from search.tune.searcher import PlanSearcher
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.planning.encoding import LayerEncoding
 from spaces.space import Space
-from tests.search.tabulated import BUDGET, JOURNAL
+from tests.search.tune.tabulated import BUDGET, JOURNAL
 from tests.support import AS_BY_DEFAULT
 from trainables.results import Measurement, TrialResult
 

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta, timezone
 import yaml
 
 from search.config import RunConfig
-from search.ledger import Ledger
-from search.manifest import Manifest
-from search.run_folder import CONFIG, STAGES_FORMAT, RunFolder
-from search.search_space import build_space
-from search.store import Store
-from search.trial_record import TrialRecord
+from search.records.ledger import Ledger
+from search.records.manifest import Manifest
+from search.records.run_folder import CONFIG, STAGES_FORMAT, RunFolder
+from search.records.search_space import build_space
+from search.records.tables import Store
+from search.records.trial_record import TrialRecord
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from trainables.results import Baseline, LeftOut, TrialResult

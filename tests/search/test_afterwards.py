@@ -11,11 +11,11 @@ import pytest
 
 from clusters.files import SharedFiles
 from clusters.storage import Storage
-from search.manifest import Manifest
-from search.run_folder import RunFolder
-from search.store import Store
+from search.records.manifest import Manifest
+from search.records.run_folder import RunFolder
+from search.records.tables import Store
 from tests.support import QUICK
-from trainables.engine import Engine
+from trainables.deployment.engine import Engine
 
 pytestmark = pytest.mark.slow
 

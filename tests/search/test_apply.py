@@ -5,12 +5,12 @@ import json
 import pytest
 
 from search.apply import build_parser, main, removed_lines, settings_from
+from search.cli.plan_choices import Ground
 from search.config import RunConfig
-from search.search_space import build_space
-from search.ways import Ground
+from search.records.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import baseline
-from trainables.engine import Engine
+from trainables.deployment.engine import Engine
 
 APPLY = "search.apply"
 

@@ -1,11 +1,11 @@
 import ast
 
 from search.apply import build_parser as apply_parser
+from search.cli.task_help import factory_source, tasks_help
 from search.config import RunConfig
 from search.documentation import DOCS, PAGES, settings, settings_help
+from search.records.tables import SCHEMAS, table_columns
 from search.run import build_parser
-from search.store import SCHEMAS, table_columns
-from search.task_help import factory_source, tasks_help
 from trainables.loading import BUILT_IN
 
 

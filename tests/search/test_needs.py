@@ -13,21 +13,21 @@ from rich.console import Console
 
 import clusters.waiting
 from clusters.connect import Cluster
+from search.cli.interrupts import interruptible
 from search.config import RunConfig
+from search.console import Display
 from search.context import StudyContext, cluster_of
-from search.interrupts import interruptible
-from search.ledger import Ledger
 from search.needs import check_needs
-from search.overdue import LEAST_S, time_limit_s
-from search.progress import Display
-from search.run_folder import RunFolder
+from search.records.ledger import Ledger
+from search.records.opening import create_run
 from search.stages import search_plans
-from spaces.encoding import LayerEncoding
+from search.tune.overdue import LEAST_S, time_limit_s
 from spaces.errors import ConfigError
 from spaces.plan import Plan, PruningGroup
+from spaces.planning.encoding import LayerEncoding
 from spaces.space import Space
 from tests.search.made_run import baseline
-from tests.search.tabulated import FLOAT, PTQ, reported, tabulated
+from tests.search.tune.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
 
 SPACE = Space(tuple(PruningGroup(name, 64) for name in "ab"), (FLOAT, PTQ))
@@ -102,7 +102,7 @@ def test_what_lacks_is_refused_or_said_and_a_hung_trial_fails(tmp_path, monkeypa
             address=nodes.address,
             concurrency=1,
         )
-        run = RunFolder.create(config)
+        run = create_run(config)
         with cluster_of(config, shown) as cluster:
             refused_on_a_local_one(replace(cluster, local=True))
             study = StudyContext.of(config, run, cluster, shown)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.run_folder import delivered_plan
-from search.store import Store
+from search.records.run_folder import delivered_plan
+from search.records.tables import Store
 from tests.search.readme import README, Home, commands, section
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ ELSEWHERE = {
     "Your own images": "a MobileNetV2 at 224 pixels takes minutes: test_classification.py",
     "Your toolkit's model": "minutes of training each: tests/trainables/tasks, and make configs",
     "Your own cluster": "the tests of clusters",
-    "Measuring it": "hours; its parts have tests in tests/benchmarks",
+    "Measuring it": "hours; its parts have tests in benchmarks",
 }
 HERE = {"Looking at runs", "A plan without a search", "Your own model"}
 EXAMPLES = "python -m examples."

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from search.findings import read_findings
 from search.report import SHOWN_FAILURES, delivered_lines, say_findings
+from search.reporting.findings import read_findings
 from tests.search.made_run import MANIFEST, make_run, manifest
 
 FIGURES = {

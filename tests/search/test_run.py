@@ -70,7 +70,7 @@ def test_folder_that_holds_a_run_is_not_written_to(tmp_path, capsys):
 
 
 def test_a_tracker_that_is_not_installed(monkeypatch, capsys):
-    monkeypatch.setattr("search.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("search.tune.trackers.find_spec", lambda name: None)
     assert main(["--budget", "0.1", "-o", "trackers=[mlflow]"]) == 2
     assert 'pip install "slimsearch[mlflow]"' in said(capsys)
 

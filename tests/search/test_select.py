@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from search.run_folder import STAGES_FORMAT
+from search.records.run_folder import STAGES_FORMAT
 from search.select import Wish, choose, main
 from spaces.errors import ConfigError
 from tests.search.made_run import MANIFEST, make_run

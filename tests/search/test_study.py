@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.manifest import Manifest
-from search.run_folder import RunFolder, read_config
-from search.search_space import build_space
+from search.records.manifest import Manifest
+from search.records.run_folder import RunFolder, read_config
+from search.records.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
-from spaces.planner import Planner
+from spaces.planning.planner import Planner
 from tests.support import TABLES, killed_when, rows_of
 
 pytestmark = pytest.mark.slow

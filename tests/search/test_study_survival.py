@@ -5,7 +5,7 @@ import signal
 import pandas as pd
 import pytest
 
-from search.manifest import Manifest
+from search.records.manifest import Manifest
 from tests.support import killed_when, read_all, rows_of, said_by
 
 pytestmark = pytest.mark.slow

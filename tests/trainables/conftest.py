@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import QUICK
-from trainables.node import Node
+from trainables.files.node import Node
 from trainables.settings import TrialSettings
 
 
@@ -11,8 +11,8 @@ from trainables.settings import TrialSettings
 def context(tiny_weights, tmp_path_factory):
     from tests.tiny.mine import Mine
     from trainables.baseline import measure_baseline
-    from trainables.codec import decode, encode
     from trainables.context import TrialContext
+    from trainables.files.codec import decode, encode
     from trainables.results import Baseline
 
     folder = tmp_path_factory.mktemp("run")

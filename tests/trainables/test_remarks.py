@@ -3,10 +3,10 @@ import json
 
 from rich.console import Console
 
-from search.progress import Display
+from search.console import Display
 from search.stages.baseline import say_remarks
 from tests.search.made_run import baseline
-from trainables.codec import decode, plain
+from trainables.files.codec import decode, plain
 from trainables.jobs import groups_job
 from trainables.remarks import collected, remark
 from trainables.results import Baseline

@@ -5,9 +5,9 @@ import pytest
 from clusters.connect import connected
 from clusters.paddle_backend import PaddleConfig
 from spaces.plan import Plan, QuantizationChoice
-from trainables.codec import decode
-from trainables.engine import WEIGHTS_FILE
-from trainables.node import Node
+from trainables.deployment.engine import WEIGHTS_FILE
+from trainables.files.codec import decode
+from trainables.files.node import Node
 from trainables.results import RetrainFigures
 from trainables.retrain import JOB, OUTCOME, RetrainJob, retrain_loop
 from trainables.settings import retrained_name

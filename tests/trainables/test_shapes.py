@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from spaces.plan import Plan, QuantizationChoice
-from trainables.codec import decode, encode
 from trainables.context import TrialContext
+from trainables.files.codec import decode, encode
+from trainables.files.node import Node
 from trainables.jobs import latency_job, reference_job
-from trainables.latency import Effort
-from trainables.node import Node
+from trainables.probe import Effort
 from trainables.results import Baseline, Probe, Reference, TimedShape, Untimed
 from trainables.shapes import time_references, time_shape
 from trainables.trial import run_trial

@@ -9,10 +9,10 @@ from spaces.errors import TaskError
 from tests.tiny.mine import Mine
 from trainables.baseline import measure_baseline
 from trainables.checking import check_task
-from trainables.codec import decode, encode
 from trainables.context import TrialContext
+from trainables.files.codec import decode, encode
+from trainables.files.node import Node
 from trainables.metrics import TopOneAccuracy, metric_value
-from trainables.node import Node
 from trainables.results import Baseline
 from trainables.soundness import Sight, compare_with_chance
 from trainables.task import Batch, ModelInput

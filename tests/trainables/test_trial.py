@@ -4,7 +4,7 @@ import pytest
 
 from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
-from trainables.engine import Engine, supports_bfloat16
+from trainables.deployment.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.trial import WEIGHTS, run_trial
 from trainables.weights import read_weights

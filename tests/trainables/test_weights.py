@@ -325,7 +325,7 @@ def test_a_whole_model_under_a_prefix_is_found(tmp_path, model, prefix):
 
 def test_gates_that_the_network_lacks_are_not_passed_over(tmp_path):
     """PaddleOCR's `disable_se`: all of the plain network's arrays are in the gated one's file."""
-    from trainables.tasks.db_network import DBNetwork
+    from trainables.tasks.paddleocr.db_network import DBNetwork
 
     gated = DBNetwork("small", 0.35, True, 32)
     path = save(tmp_path / "weights.pdparams", model_weights(gated))

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from trainables.compression.modes import quietly
-from trainables.export import own_scope, path_prefix
+from trainables.compression.graph.modes import quietly
+from trainables.deployment.export import own_scope, path_prefix
 
 # They give another value each time.
 RANDOM = ("dropout", "uniform_random", "gaussian_random", "randint", "bernoulli", "randperm")

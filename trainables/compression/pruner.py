@@ -11,7 +11,7 @@ import paddle
 from numpy.typing import NDArray
 
 from spaces.plan import ImportanceCriterion
-from trainables.compression.dependency import ChannelGroup, Places, find_dependencies
+from trainables.compression.graph.dependency import ChannelGroup, Places, find_dependencies
 from trainables.compression.importance import CRITERIA, ON_SCALES, Array
 from trainables.task import ModelInput
 

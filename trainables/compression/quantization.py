@@ -13,9 +13,9 @@ import paddle
 from spaces.errors import TrialError, one_line
 from spaces.plan import QuantizationChoice
 from trainables.compression.folding import fold_constants
-from trainables.engine import Engine
+from trainables.deployment.engine import Engine
+from trainables.deployment.export import check_outputs, export_float
 from trainables.evaluation import eager
-from trainables.export import check_outputs, export_float
 from trainables.settings import TrialSettings
 from trainables.task import Batch, Task
 

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from spaces.plan import ImportanceCriterion, Precision
-from trainables.cache import JsonCache, fingerprint_of
 from trainables.compression.pruner import ChannelPruner
-from trainables.engine import Engine, supports_bfloat16
+from trainables.deployment.engine import Engine, supports_bfloat16
+from trainables.deployment.export import reweighted
 from trainables.evaluation import evaluate
-from trainables.export import reweighted
+from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.metrics import metric_value, relative_loss
 from trainables.models import new_model
 from trainables.results import Sensitivity

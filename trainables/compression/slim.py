@@ -24,9 +24,9 @@ with warnings.catch_warnings():
     from paddleslim.dygraph.quant import QAT
 
 from spaces.plan import CalibrationAlgorithm
-from trainables.compression.modes import quietly
-from trainables.engine import MODEL_FILE, WEIGHTS_FILE
-from trainables.export import input_spec, own_scope, path_prefix
+from trainables.compression.graph.modes import quietly
+from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+from trainables.deployment.export import input_spec, own_scope, path_prefix
 from trainables.task import ModelInput
 
 # PaddleSlim's default, without transposed convolutions: the engine has no INT8 kernel for them.

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.classification import LabelledImage
+from trainables.data.image_input import Interpolation, Library, Normalize, Preparation, Resize
 from trainables.data.images import READERS, Pixels
 from trainables.data.preparing import prepare, read_pixels, resized
-from trainables.image_input import Interpolation, Library, Normalize, Preparation, Resize
 from trainables.task import Batch, ModelInput, Split
 
 

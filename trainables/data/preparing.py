@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainables.image_input import (
+from trainables.data.image_input import (
     CenterCrop,
     CenterSquare,
     Normalize,

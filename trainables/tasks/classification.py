@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from spaces.errors import TaskError
 from trainables.data import classification as data_formats
 from trainables.data.image_batches import ImageBatches, Preprocessing
+from trainables.data.image_input import CenterCrop, Normalize, Preparation, Resize
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
-from trainables.image_input import CenterCrop, Normalize, Preparation, Resize
 from trainables.metrics import TopOneAccuracy
 from trainables.task import SPLITS, Batch, ModelInput, Split, TrainingRecipe
-from trainables.tasks.paddleclas_networks import build_paddleclas
+from trainables.tasks.paddleclas.networks import build_paddleclas
 
 if TYPE_CHECKING:
     import paddle

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import TaskError
-from trainables.yaml_reader import YamlError, read_yaml
+from trainables.files.yaml_reader import YamlError, read_yaml
 
 
 def read_config(file: Path, toolkit: str, needed: str) -> dict[str, Any]:

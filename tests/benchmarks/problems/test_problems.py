@@ -4,16 +4,16 @@ import numpy as np
 import paddle
 import pytest
 
-from tests.benchmarks.problems import digits, nuclei
-from tests.benchmarks.problems.baselines import TRAININGS
-from trainables.compression.groups import survey_groups
+from benchmarks.problems import digits, nuclei
+from benchmarks.problems.baselines import TRAININGS
+from trainables.compression.graph.groups import survey_groups
 from trainables.loading import load_task
 from trainables.task import SPLITS
 
 
 @pytest.fixture(scope="module")
 def tasks():
-    return {name: load_task(f"tests.benchmarks.problems.{name}:make_task") for name in TRAININGS}
+    return {name: load_task(f"benchmarks.problems.{name}:make_task") for name in TRAININGS}
 
 
 def whole(task, split):

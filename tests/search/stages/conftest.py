@@ -2,17 +2,17 @@
 
 import pytest
 
-from search.clock import StageClock
 from search.config import RunConfig
+from search.console import Display
 from search.context import StudyContext
-from search.progress import Display
-from search.run_folder import RunFolder
+from search.records.clock import StageClock
+from search.records.opening import create_run
 from tests.search.made_run import baseline
 
 
 @pytest.fixture
 def run(tmp_path):
-    folder = RunFolder.create(RunConfig(budget=0.1, out=str(tmp_path / "run")))
+    folder = create_run(RunConfig(budget=0.1, out=str(tmp_path / "run")))
     yield folder
     folder.release()
 

@@ -1,6 +1,6 @@
-from search.clock import StageClock
 from search.config import RunConfig
 from search.context import StudyContext
+from search.records.clock import StageClock
 from search.stages import time_shapes
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space

@@ -1,6 +1,6 @@
 import pytest
 
-from search.search_space import reference_timings
+from search.records.search_space import reference_timings
 from search.stages import time_references
 from spaces.errors import StudyError
 from spaces.plan import Plan, PruningGroup, QuantizationChoice

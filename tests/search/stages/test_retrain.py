@@ -5,12 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from search.clock import StageClock
 from search.config import RunConfig
+from search.console import Display
 from search.context import StudyContext
-from search.progress import Display
-from search.run_folder import RunFolder
-from search.stage_files import FailedRetrain, Retrained
+from search.records.clock import StageClock
+from search.records.opening import create_run
+from search.records.stage_files import FailedRetrain, Retrained
 from search.stages import retrain_winner
 from spaces.errors import StudyError
 from tests.search.made_run import baseline
@@ -22,7 +22,7 @@ def retrained(tmp_path, open_ledger, record, result):
 
     def run(*outcomes):
         config = RunConfig(budget=0.1, out=str(tmp_path / "run"), retrain_candidates=len(outcomes))
-        folder = RunFolder.create(config)
+        folder = create_run(config)
         ledger = open_ledger()
         for number in range(len(outcomes)):
             # The faster, the more it lost: all are on the front.

@@ -11,17 +11,17 @@ import ray
 from ray import tune
 
 from search.config import RunConfig
+from search.console import Display
 from search.context import StudyContext, cluster_of
-from search.ledger import Ledger
-from search.progress import Display
-from search.run_folder import RunFolder
+from search.records.ledger import Ledger
+from search.records.opening import create_run
 from search.stages import search_plans
-from spaces.encoding import LayerEncoding
 from spaces.plan import Plan, PruningGroup
+from spaces.planning.encoding import LayerEncoding
 from spaces.space import Space
 from tests.nodes import NICENESS
 from tests.search.made_run import baseline
-from tests.search.tabulated import FLOAT, PTQ, reported, tabulated
+from tests.search.tune.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_token")]
@@ -64,7 +64,7 @@ def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp
     monkeypatch.setenv(*NICENESS)
     space = Space(tuple(PruningGroup(name, 64) for name in "abcd"), (FLOAT, PTQ))
     config = RunConfig(budget=0.1, trials=TRIALS, out=str(tmp_path / "run"), concurrency=2)
-    run, display = RunFolder.create(config), Display()
+    run, display = create_run(config), Display()
     marks = tmp_path / "marks"
     marks.mkdir()
     with cluster_of(config, display) as cluster:

@@ -20,7 +20,7 @@ from trainables.compression.quantization import (
     first_samples,
     prepare_quantization,
 )
-from trainables.engine import Engine, size_bytes, supports_bfloat16
+from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
 from trainables.settings import TrialSettings
 from trainables.training import Trainer
 
@@ -108,7 +108,7 @@ def test_the_engine_computes_in_the_precision_asked_for(
     exported(Mine(tiny_weights), choice, tmp_path)
     script = (
         "import trainables, numpy as np; from pathlib import Path;"
-        "from trainables.engine import Engine;"
+        "from trainables.deployment.engine import Engine;"
         f"e = Engine(Path({str(tmp_path / choice.value)!r}), {precision!r}, 1);"
         "e.run([np.zeros((4, 1, 14, 14), 'float32')])"
     )

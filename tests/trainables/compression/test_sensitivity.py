@@ -1,8 +1,8 @@
 from tests.tiny.mine import Mine
-from trainables.cache import JsonCache
 from trainables.compression.pruner import ChannelPruner
 from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
 from trainables.evaluation import eager, evaluate
+from trainables.files.cache import JsonCache
 
 
 def baseline_metric(task):

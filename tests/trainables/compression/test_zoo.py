@@ -4,8 +4,8 @@ import paddle
 import pytest
 
 import trainables.compression.slim  # noqa: F401  makes PaddleSlim work with this paddle
-from trainables.compression.dependency import find_dependencies
-from trainables.compression.modes import quietly
+from trainables.compression.graph.dependency import find_dependencies
+from trainables.compression.graph.modes import quietly
 from trainables.task import ModelInput
 
 # Models whose last layers count on the size of what arrives.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trainables.data.image_batches import Preprocessing
-from trainables.image_input import CenterCrop, Normalize, Preparation, Resize
+from trainables.data.image_input import CenterCrop, Normalize, Preparation, Resize
 from trainables.task import ModelInput
 
 

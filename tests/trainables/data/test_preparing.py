@@ -6,10 +6,17 @@ import pytest
 from PIL import Image
 
 from examples import deploy
-from search.manifest import InputFigures
-from trainables.codec import decode, encode
+from search.records.manifest import InputFigures
+from trainables.data.image_input import (
+    CenterCrop,
+    CenterSquare,
+    Normalize,
+    Pad,
+    Preparation,
+    Resize,
+)
 from trainables.data.preparing import placement, prepare, read_pixels, target_size
-from trainables.image_input import CenterCrop, CenterSquare, Normalize, Pad, Preparation, Resize
+from trainables.files.codec import decode, encode
 from trainables.task import ModelInput
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

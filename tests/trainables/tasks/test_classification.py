@@ -8,8 +8,8 @@ from PIL import Image
 
 from spaces.errors import DataError, TaskError
 from trainables.checking import check_task
-from trainables.engine import Engine
-from trainables.export import export_float
+from trainables.deployment.engine import Engine
+from trainables.deployment.export import export_float
 from trainables.remarks import collected
 from trainables.tasks.classification import build_network, make_task
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from trainables.checking import check_task
-from trainables.compression.groups import survey_groups
-from trainables.engine import Engine
+from trainables.compression.graph.groups import survey_groups
+from trainables.deployment.engine import Engine
+from trainables.deployment.export import export_float
 from trainables.evaluation import evaluate
-from trainables.export import export_float
 from trainables.tasks.fashion_mnist import build_dataset
 from trainables.tasks.fashion_mnist.task import DATA, FashionMnist
 

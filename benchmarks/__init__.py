@@ -1,0 +1,1 @@
+"""What `make bench`, `make models`, `make searches` and `make configs` run."""

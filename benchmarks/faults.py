@@ -1,0 +1,152 @@
+"""What each thing that can go wrong on a cluster costs a search, one at a time.
+
+    python -m benchmarks.faults [--only NAME ...]
+
+writes bench/faults.json and the README's table. Three nodes, each in a network namespace of its
+own, and the tiny task of the tests: seconds a trial, so that what is lost is what detecting it
+and beginning anew take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.summary import machine, with_table
+from tests.conftest import train_tiny
+from tests.faults import FINE_TUNING, Ended, Search, fill, small_disk
+from tests.nodes import NodeCluster, node_cluster
+from tests.support import Workplace, make_workplace
+
+TRIALS = 10
+# The fault comes when so many are finished.
+AT = 3
+FULL_S = 15
+BEGIN = "<!-- table of faults -->"
+COLUMNS = ("fault", "finished", "begun anew", "seconds in lost trials", "seconds longer")
+
+
+def nothing(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    return search
+
+
+def worker_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
+    cluster.nodes[1].kill_worker(FINE_TUNING)
+    return search
+
+
+def raylet_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
+    cluster.nodes[1].kill_raylet()
+    return search
+
+
+def node_cut_off(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
+    cluster.nodes[1].cut()
+    return search
+
+
+def node_added(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    cluster.start(cpus=1)
+    return search
+
+
+def storage_full(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    fill(disk, FULL_S)
+    return search
+
+
+def driver_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
+    search.kill()
+    follower = Search(search.place, cluster.head, search.run)
+    follower.start(*("--resume", str(search.run), "--address", cluster.address), cwd=disk)
+    return follower
+
+
+FAULTS: dict[str, Callable[[NodeCluster, Search, Path], Search]] = {
+    "nothing": nothing,
+    "a worker process killed": worker_killed,
+    "a raylet killed": raylet_killed,
+    "a node cut from the network": node_cut_off,
+    "a node added": node_added,
+    f"the storage full for {FULL_S} s": storage_full,
+    "the driver killed, resumed from another folder": driver_killed,
+}
+
+
+def run_with(fault: str, place: Workplace, folder: Path) -> dict[str, float]:
+    """Return what a search with this fault cost."""
+    with (
+        small_disk(folder / "disk", "128m") as disk,
+        node_cluster(folder, place.environment()) as cluster,
+    ):
+        head = cluster.start(cpus=1)
+        for _ in range(2):
+            cluster.start(cpus=1)
+        search = Search(place, head, disk / "runs" / "one")
+        began = time.monotonic()
+        search.start(
+            *("--budget", "0.1", *place.task(), "--trials", str(TRIALS)),
+            *("--storage", str(disk / "runs"), "--out", "one", "--address", cluster.address),
+            *("--concurrency", "4"),
+            choices="[float, int8_ptq]",
+        )
+        search.wait_for_trials(AT)
+        search = FAULTS[fault](cluster, search, disk)
+        ended: Ended = search.end()
+        wall_s = time.monotonic() - began
+        ended.check(TRIALS)
+        counts = ended.manifest["trials"]
+    return {
+        "finished": counts["finished"],
+        "retries": counts["retries"],
+        "lost_s": counts["lost_s"],
+        "wall_s": wall_s,
+    }
+
+
+def rows(found: dict[str, dict[str, float]]) -> str:
+    """Return the table in markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "| " + "--- | " * len(COLUMNS)]
+    usual = found["nothing"]["wall_s"]
+    for fault, one in found.items():
+        longer = one["wall_s"] - usual
+        lines.append(
+            f"| {fault} | {one['finished']} of {TRIALS} | {one['retries']} | "
+            f"{one['lost_s']:.0f} | {longer:.0f} |"
+        )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=list(FAULTS))
+    chosen = parser.parse_args()
+    target = Path("bench") / "faults.json"
+    known = json.loads(target.read_text())["faults"] if target.is_file() else {}
+    with tempfile.TemporaryDirectory(prefix="sl") as base:
+        weights = Path(base) / "weights.safetensors"
+        train_tiny(weights)
+        place = make_workplace(Path(base) / "place", weights)
+        for number, fault in enumerate(FAULTS):
+            if fault in chosen.only:
+                folder = Path(base) / str(number)
+                folder.mkdir()
+                known[fault] = run_with(fault, place, folder)
+                ordered = {name: known[name] for name in FAULTS if name in known}
+                target.write_text(
+                    json.dumps({"faults": ordered, "machine": machine()}, indent=1) + "\n"
+                )
+    if "nothing" in known:
+        readme = Path("README.md")
+        readme.write_text(with_table(readme.read_text(), rows(ordered), BEGIN))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""What a suggestion costs as a study grows, and how busy 512 simulated workers are kept."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from benchmarks.tabulated import Tabulated
+from search.records.ledger import Ledger
+from search.records.tables import Store
+from search.records.trial_record import TrialRecord
+from search.tune.journal import open_study
+from search.tune.sampling import optuna_distributions
+from search.tune.searcher import CONSTRAINT, PLANNED, PlanSearcher
+from spaces.plan import Plan
+from spaces.planning.planner import Planner
+from trainables.files.codec import encode
+from trainables.results import TrialResult
+from trainables.trainable import PLAN, RESULT
+
+GROUPS = 60
+FINISHED = 10_000
+WORKERS = 512
+MEASURED = 1_500
+# A trial's simulated seconds: most take a minute or two, some many.
+TRIAL_SECONDS, SPREAD = 90.0, 0.6
+
+
+class _InMemory(Store):
+    """Tables that are not written: the disk's share is measured with real runs."""
+
+    def write(self, table, name, rows):
+        pass
+
+
+def _grown(folder: Path, table: Tabulated, planner: Planner, finished: int) -> PlanSearcher:
+    """Return a searcher that has `finished` trials behind it."""
+    ledger = Ledger(_InMemory(folder), table.budget, table.space.groups)
+    distributions = optuna_distributions(planner.parameters())
+    journal = folder / "optuna.journal"
+    study = open_study(journal, distributions, 0)
+    rng = np.random.default_rng(0)
+    trials = []
+    for number in range(finished):
+        ratios = rng.uniform(0, 0.9) * rng.uniform(0.5, 1, GROUPS)
+        choice = table.space.choices[rng.integers(len(table.space.choices))]
+        named = zip((g.name for g in table.space.groups), ratios, strict=True)
+        plan = table.space.snap(Plan.of({name: float(r) for name, r in named}, choice))
+        result = table.evaluate(plan)
+        now = datetime.now(timezone.utc)
+        ledger.records[number] = TrialRecord(number, plan, "sampled", result, now, 1.0)
+        trials.append(
+            optuna.trial.create_trial(
+                params=dict(planner.encode(plan)),
+                distributions=distributions,
+                values=[result.metric_loss, result.latency_ratio],
+                user_attrs={PLANNED: json.dumps(plan.to_json(), sort_keys=True)},
+                constraints={CONSTRAINT: result.metric_loss - table.budget},
+                state=TrialState.COMPLETE,
+            )
+        )
+    study.add_trials(trials)
+    return PlanSearcher(planner, ledger, journal, 0)
+
+
+def measure(
+    finished: int = FINISHED, workers: int = WORKERS, measured: int = MEASURED
+) -> dict[str, float]:
+    """Return the 95th percentile of a suggestion in milliseconds and the workers' busy share.
+
+    The driver is one process: while it takes in a result and suggests the next plan, which is
+    measured, other workers that have ended wait. Their trials' seconds are simulated.
+    """
+    table = Tabulated(seed=0, depth=GROUPS, width=16)
+    setup = table.setup(0)
+    planner = Planner(setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget)
+    rng = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        searcher = _grown(Path(folder), table, planner, finished)
+        suggestions_s: list[float] = []
+        ends: list[tuple[float, str, Plan]] = []
+        free, worked, started = 0.0, 0.0, 0
+
+        def start(at: float) -> float:
+            nonlocal started, worked
+            begun = time.perf_counter()
+            trial_id = str(started)
+            suggestion = searcher.suggest(trial_id)
+            spent = time.perf_counter() - begun
+            suggestions_s.append(spent)
+            duration = float(rng.lognormal(np.log(TRIAL_SECONDS), SPREAD))
+            plan = Plan.from_json(json.loads(suggestion[PLAN]))
+            heapq.heappush(ends, (at + spent + duration, trial_id, plan))
+            worked += duration
+            started += 1
+            return at + spent
+
+        # All workers are busy when the clock starts: how long filling an empty
+        # cluster takes is not the question.
+        for _ in range(workers):
+            start(0.0)
+        while started < workers + measured:
+            end, trial_id, plan = heapq.heappop(ends)
+            at = max(end, free)
+            begun = time.perf_counter()
+            searcher.on_trial_complete(
+                trial_id, {RESULT: encode(TrialResult, table.evaluate(plan))}
+            )
+            free = start(at + time.perf_counter() - begun)
+        # Work beyond the last start has not been done yet.
+        worked -= sum(max(0.0, end - free) for end, _, _ in ends)
+        return {
+            "suggest_p95_ms": 1e3 * float(np.percentile(suggestions_s, 95)),
+            "suggest_median_ms": 1e3 * float(np.median(suggestions_s)),
+            "simulated_busy": worked / (workers * free),
+        }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=1))

@@ -1,0 +1,232 @@
+"""The methods that are compared. Each is a generator: it yields a plan, it is sent the result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from ray.tune.search import Searcher
+
+from benchmarks.setup import Setup
+from search.records.ledger import Ledger
+from search.records.tables import Store
+from search.tune.searcher import PlanSearcher
+from spaces.heuristics import threshold_ratio, warm_starts
+from spaces.plan import Plan, QuantizationChoice
+from spaces.planning.encoding import Encoding, LayerEncoding
+from spaces.planning.planner import Planner
+from trainables.files.codec import encode
+from trainables.results import TrialResult
+from trainables.trainable import PLAN, RESULT
+
+Evaluations = Generator[Plan, TrialResult, None]
+Method = Callable[[Setup, int], Evaluations]
+
+FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
+THRESHOLDS = np.geomspace(0.01, 0.9, 12)
+PENALTY = 10.0
+
+
+def _then_int8(setup: Setup, count: int, floats: list[Plan]) -> Evaluations:
+    """Try the plans in float, then with INT8: those within the budget first, the fastest first."""
+    done = []
+    for plan in floats[:count]:
+        result = yield plan
+        done.append((plan, result))
+
+    def rank(item: tuple[Plan, TrialResult]) -> tuple[bool, float]:
+        loss, ratio = item[1].metric_loss, item[1].latency_ratio
+        return loss is None or loss > setup.budget, ratio if ratio is not None else np.inf
+
+    for plan, _ in sorted(done, key=rank)[: count - len(done)]:
+        yield Plan.of(dict(plan.ratios), PTQ)
+
+
+def threshold_sweep(setup: Setup, count: int) -> Evaluations:
+    """PaddleX's way: one loss for every group alone, at a dozen thresholds, ratios as they come."""
+    floats = [
+        Plan.of(
+            {
+                group.name: min(0.9, threshold_ratio(setup.sensitivities[group.name], threshold))
+                for group in setup.space.groups
+            },
+            FLOAT,
+        )
+        for threshold in THRESHOLDS
+    ]
+    return _then_int8(setup, count, list(dict.fromkeys(floats)))
+
+
+def aligned_threshold_sweep(setup: Setup, count: int) -> Evaluations:
+    """The same with channels in multiples of the alignment, as PaddleSlim can be asked to."""
+    inner = threshold_sweep(setup, count)
+    plan = next(inner)
+    while True:
+        result = yield setup.space.snap(plan)
+        try:
+            plan = inner.send(result)
+        except StopIteration:
+            return
+
+
+def uniform_sweep(setup: Setup, count: int) -> Evaluations:
+    """PaddleSeg's `pruning_ratio`: one ratio everywhere, a dozen of them."""
+    floats = [
+        Plan.of({group.name: ratio for group in setup.space.groups}, FLOAT)
+        for ratio in np.linspace(0.075, 0.9, 12)
+    ]
+    return _then_int8(setup, count, floats)
+
+
+def int8_alone(setup: Setup, count: int) -> Evaluations:
+    """Nothing pruned: what quantization gives by itself."""
+    for choice in (PTQ, QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT):
+        yield Plan.of({}, choice)
+
+
+def random_search(setup: Setup, count: int) -> Evaluations:
+    rng = np.random.default_rng(setup.seed)
+    for _ in range(count):
+        choice = setup.space.choices[rng.integers(len(setup.space.choices))]
+        yield setup.space.snap(
+            Plan.of({g.name: float(rng.uniform(0, 0.9)) for g in setup.space.groups}, choice)
+        )
+
+
+def plain_optuna(setup: Setup, count: int) -> Evaluations:
+    """Ray's own OptunaSearch over raw ratios, what is lost beyond the budget as a penalty."""
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    logging.getLogger("ray.tune.search.optuna").setLevel(logging.ERROR)
+    space = {group.name: tune.uniform(0, 0.9) for group in setup.space.groups}
+    space["quantization"] = tune.choice([choice.value for choice in setup.space.choices])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        searcher = OptunaSearch(space=space, metric="score", mode="min", seed=setup.seed)
+    for number in range(count):
+        flat = dict(searcher.suggest(str(number)))
+        choice = QuantizationChoice(flat.pop("quantization"))
+        result = yield Plan.of(flat, choice)
+        if result.metric_loss is None or result.latency_ratio is None:
+            searcher.on_trial_complete(str(number), error=True)
+            continue
+        beyond = max(0.0, result.metric_loss - setup.budget)
+        score = result.latency_ratio + PENALTY * beyond
+        searcher.on_trial_complete(str(number), {"score": score, "training_iteration": 1})
+
+
+def _searched(encoding: Encoding, first: list[Plan], setup: Setup, count: int) -> Iterator[Plan]:
+    """Drive our searcher without Ray, a trial at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        store.create()
+        ledger = Ledger(store, setup.budget, setup.space.groups)
+        searcher = PlanSearcher(
+            encoding, ledger, Path(folder) / "optuna.journal", setup.seed, first
+        )
+        for number in range(count):
+            suggestion = searcher.suggest(str(number))
+            if suggestion == Searcher.FINISHED:
+                return
+            result = yield Plan.from_json(json.loads(suggestion[PLAN]))
+            searcher.on_trial_complete(str(number), {RESULT: encode(TrialResult, result)})
+
+
+def _planner(setup: Setup, kind: type[Planner] = Planner) -> Planner:
+    return kind(setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget)
+
+
+class _WithoutNeighbours(Planner):
+    def neighbour(self, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
+        return None
+
+
+class _WithoutFilling(Planner):
+    def filling(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
+        return None
+
+
+class _WithoutOptimum(Planner):
+    def optimum(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
+        return None
+
+
+class _WithSampling(Planner):
+    """Every fourth plan is left to Optuna."""
+
+    def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
+        if turn % 4 == 0:
+            return None
+        return super().propose(turn % 4, is_tried, rng)
+
+
+class _WithoutLearning(Planner):
+    def learn(self, known: object) -> None:
+        pass
+
+
+def _ours_with(kind: type[Planner]) -> Method:
+    """Return our search with another planner."""
+
+    def method(setup: Setup, count: int) -> Evaluations:
+        planner = _planner(setup, kind)
+        return _searched(planner, planner.warm_starts(), setup, count)
+
+    return method
+
+
+def without_latency_table(setup: Setup, count: int) -> Evaluations:
+    """Shapes are not timed: latency is taken to go with the arithmetic until trials say more."""
+    planner = Planner(setup.space, setup.layers, setup.sensitivities, (), setup.budget)
+    return _searched(planner, planner.warm_starts(), setup, count)
+
+
+def without_warm_starts(setup: Setup, count: int) -> Evaluations:
+    return _searched(_planner(setup), [], setup, count)
+
+
+def threshold_warm_starts(setup: Setup, count: int) -> Evaluations:
+    first = warm_starts(setup.space, setup.sensitivities, setup.budget)
+    return _searched(_planner(setup), first, setup, count)
+
+
+def layers_sampled(setup: Setup, count: int) -> Evaluations:
+    """Optuna samples every group's channels; thresholds as warm starts."""
+    first = warm_starts(setup.space, setup.sensitivities, setup.budget)
+    return _searched(LayerEncoding(setup.space), first, setup, count)
+
+
+def layers_after_knapsack(setup: Setup, count: int) -> Evaluations:
+    """Optuna samples every group's channels; the knapsack's warm starts."""
+    return _searched(LayerEncoding(setup.space), _planner(setup).warm_starts(), setup, count)
+
+
+METHODS: dict[str, Method] = {
+    "threshold sweep, INT8": threshold_sweep,
+    "uniform sweep, INT8": uniform_sweep,
+    "INT8 alone": int8_alone,
+    "plain Optuna": plain_optuna,
+    "random": random_search,
+    "ours": _ours_with(Planner),
+}
+
+VARIANTS: dict[str, Method] = {
+    "aligned threshold sweep, INT8": aligned_threshold_sweep,
+    "without optimum": _ours_with(_WithoutOptimum),
+    "without neighbours": _ours_with(_WithoutNeighbours),
+    "without filling": _ours_with(_WithoutFilling),
+    "without learning": _ours_with(_WithoutLearning),
+    "without latency table": without_latency_table,
+    "without warm starts": without_warm_starts,
+    "with sampling": _ours_with(_WithSampling),
+    "threshold warm starts": threshold_warm_starts,
+    "channels sampled, threshold warm starts": layers_sampled,
+    "channels sampled, knapsack warm starts": layers_after_knapsack,
+}

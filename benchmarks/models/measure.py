@@ -1,0 +1,170 @@
+"""One model of the seeds: its groups, and what a 30 % plan and INT8 do to it.
+
+    python -m benchmarks.models.measure NAME [--work FOLDER]
+
+prints one JSON object. The baseline is trained once and kept in the work folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.stage_values import build_space
+
+from benchmarks.models.zoo import CASES, ModelCase
+from clusters.lease import device_lease
+from search.config import RunConfig
+from spaces.heuristics import uniform
+from spaces.layers import LayerCosts, ratio_matrix
+from spaces.plan import Plan, QuantizationChoice
+from trainables.baseline import measure_baseline
+from trainables.compression.pruner import ChannelPruner
+from trainables.compression.pruning import pruned_model
+from trainables.compression.quantization import export_candidate
+from trainables.context import TrialContext
+from trainables.deployment.engine import size_bytes
+from trainables.files.node import Node
+from trainables.loading import load_task
+from trainables.probe import FULL
+from trainables.results import TrialResult
+from trainables.settings import TrialSettings
+from trainables.training import Trainer
+from trainables.trial import WEIGHTS, run_trial
+from trainables.weights import load_weights, model_weights, write_weights
+
+if TYPE_CHECKING:
+    import paddle
+
+WORK = Path("bench/work/models")
+RATIO = 0.3
+EVAL_BATCH = 32
+# Of the baseline's training, what a plan is fine-tuned with.
+FINETUNE_SHARE = 0.2
+
+
+def ensure_weights(case: ModelCase, work: Path) -> None:
+    """Train the baseline and write its weights, unless they are there."""
+    options = case.task_options(work)
+    file = Path(options["weights"])
+    if file.is_file():
+        return
+    import paddle
+
+    from benchmarks.models.whole import WholeDetector, WholeTask
+    from trainables.tasks.paddledetection.rcnn import TrunkTask
+
+    paddle.seed(0)
+    task: Any = load_task(case.task, options)
+    weighed = model = task.build_untrained()
+    if isinstance(task, TrunkTask):
+        task = WholeTask(task)
+        weighed, model = task.detector, WholeDetector(task.detector)
+    training = case.training
+    steps = training.samples // training.batch
+    Trainer(
+        model,
+        task,
+        steps=steps,
+        learning_rate=training.learning_rate,
+        batch_size=training.batch,
+        seed=0,
+        guard=device_lease().shared,
+    ).run(steps)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(file, model_weights(weighed))
+
+
+def trial_settings(case: ModelCase, work: Path) -> TrialSettings:
+    return TrialSettings(
+        task=case.task,
+        task_options=case.task_options(work),
+        run_folder=str(work / "runs" / case.name),
+        cache_folder=str(work / "cache"),
+        rungs=(),
+        finetune_samples=int(FINETUNE_SHARE * case.training.samples),
+        calibration=case.calibration,
+        calibration_samples=64,
+        eval_batch=EVAL_BATCH,
+        latency_batch=case.latency_batch,
+        shape_first=False,
+    )
+
+
+def parameters(model: paddle.nn.Layer) -> int:
+    return sum(int(p.numel()) for p in model.parameters())
+
+
+def quantized(plan: Plan, context: TrialContext) -> TrialResult:
+    """Return what post-training quantization makes of the model that trial 0 left."""
+    settings = context.settings
+    choice = plan.quantization
+    model = pruned_model(context.task, plan, settings.criterion)
+    load_weights(model, settings.candidate_folder(0) / WEIGHTS)
+    folder = settings.candidate_folder(1)
+    engine, difference = export_candidate(model, choice, None, context.task, settings, folder)
+    found = context.measure(engine.run, "quantize", 0, 1.0)
+    reading = context.time(engine, choice.graph, FULL)
+    return TrialResult(
+        "COMPLETE",
+        metric=found.metric,
+        metric_loss=found.metric_loss,
+        latency_ms=reading.latency_ms,
+        latency_ratio=reading.ratio,
+        size_bytes=size_bytes(folder),
+        export_difference=difference,
+    )
+
+
+def measure(case: ModelCase, work: Path) -> dict[str, Any]:
+    """Return the model's row of bench/models.json."""
+    ensure_weights(case, work)
+    settings = trial_settings(case, work)
+    task = load_task(settings.task, settings.task_options)
+    model = task.build_model()
+    start = time.perf_counter()
+    ChannelPruner(model, task.inputs)
+    groups_s = time.perf_counter() - start
+    baseline = measure_baseline(task, settings)
+    space = build_space(RunConfig(budget=0.1), baseline)
+    plan = uniform(space, RATIO, QuantizationChoice.FLOAT)
+    context = TrialContext(settings, baseline, Node(device_lease()))
+    *_, pruned = run_trial(0, plan, context)
+    int8 = quantized(uniform(space, RATIO, QuantizationChoice.INT8_PTQ), context)
+    costs = LayerCosts(baseline.layers, space.groups)
+    kept = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
+    return {
+        "model": case.name,
+        "family": case.family,
+        "toolkit": case.toolkit,
+        "input": list(task.inputs[0].shape),
+        "batch": settings.latency_batch,
+        "groups": len(baseline.groups),
+        "groups_s": round(groups_s, 2),
+        "left_out": [[item.name, item.reason] for item in baseline.left_out],
+        "left_out_reasons": dict(Counter(item.reason for item in baseline.left_out)),
+        "parameters": [parameters(model), parameters(pruned_model(task, plan))],
+        "multiply_adds_kept": float(kept),
+        "size_bytes": [baseline.size_bytes, pruned.size_bytes, int8.size_bytes],
+        "latency_ms": [baseline.latency_ms, pruned.latency_ms, int8.latency_ms],
+        "latency_ratio": [1.0, pruned.latency_ratio, int8.latency_ratio],
+        "metric_name": baseline.metric_name,
+        "metric": [baseline.metric, pruned.metric, int8.metric],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=list(CASES))
+    parser.add_argument("--work", type=Path, default=WORK)
+    chosen = parser.parse_args()
+    row = measure(CASES[chosen.name], chosen.work.absolute())
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()

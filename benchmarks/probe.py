@@ -1,0 +1,98 @@
+"""How repeatable the latency probe is while a second process loads the machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+REPEATS = 10
+WIDTHS = (0.1, 0.3, 0.65, 0.87)
+# Truths this far apart must be told apart.
+DIFFERENT = 1.1
+LOAD = """
+import numpy as np
+a = np.random.default_rng(0).random((1500, 1500), "float32")
+while True:
+    a = np.tanh(a @ a)
+"""
+
+
+def measure() -> dict[str, float]:
+    """Return the coefficient of variation of a model's readings, and how often order is right.
+
+    A dozen models of the built-in problem: four widths, other than the references', in float,
+    bfloat16 and INT8. The truth of each is the median of its readings.
+    """
+    os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
+    from clusters.lease import device_lease
+    from search.records.search_space import timed
+    from spaces.heuristics import uniform
+    from spaces.plan import QuantizationChoice as Choice
+    from spaces.space import Space
+    from spaces.surveys import reference_plans
+    from trainables.baseline import measure_baseline
+    from trainables.compression.pruning import pruned_model
+    from trainables.context import TrialContext
+    from trainables.files.node import Node
+    from trainables.loading import load_task
+    from trainables.probe import FULL
+    from trainables.settings import TrialSettings
+    from trainables.shapes import shape_engine, time_references
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrialSettings(
+            task="fashion_mnist", run_folder=folder, cache_folder=str(Path(folder) / "cache")
+        )
+        baseline = measure_baseline(load_task(settings.task, {}), settings)
+        node = Node(device_lease())
+        context = TrialContext(settings, baseline, node)
+        space = Space(baseline.groups)
+        references = timed(time_references(reference_plans(space), context))
+        context = TrialContext(settings, replace(baseline, references=references), node)
+        engines = []
+        for choice in (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ):
+            for ratio in WIDTHS:
+                plan = uniform(space, ratio, choice)
+                target = Path(folder) / f"{choice.value}-{ratio}"
+                model = pruned_model(context.task, plan)
+                engines.append((shape_engine(model, plan, context, target), choice))
+        load = subprocess.Popen([sys.executable, "-c", LOAD], env={**os.environ})
+        try:
+            readings = np.array(
+                [
+                    [context.time(engine, choice, FULL).ratio for engine, choice in engines]
+                    for _ in range(REPEATS)
+                ]
+            )
+        finally:
+            load.kill()
+    return summarise(readings)
+
+
+def summarise(readings: np.ndarray) -> dict[str, float]:
+    """Return the figures of readings, shape (repeats, models)."""
+    variation = readings.std(axis=0, ddof=1) / readings.mean(axis=0)
+    truth = np.median(readings, axis=0)
+    right = pairs = 0
+    for fast, slow in zip(*np.nonzero(truth[None, :] >= DIFFERENT * truth[:, None]), strict=True):
+        compared = readings[:, fast][:, None] < readings[:, slow][None, :]
+        right += int(compared.sum())
+        pairs += compared.size
+    return {
+        "probe_cv": float(np.median(variation)),
+        "probe_cv_worst": float(variation.max()),
+        "probe_order": right / max(1, pairs),
+        "probe_pairs": pairs,
+    }
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(measure(), indent=1))

@@ -1,0 +1,188 @@
+"""What a method is given, and real problems made ready for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from clusters.lease import device_lease
+from search.records.search_space import reference_timings, timed
+from search.records.stage_files import Curves, Timings
+from spaces.layers import Layer
+from spaces.plan import Plan
+from spaces.space import Space
+from spaces.surveys import close_graphs, reference_plans, sensitivity_ratios, shapes_to_time
+from trainables.deployment.engine import MODEL_FILE
+from trainables.files.cache import JsonCache, fingerprint_of
+from trainables.files.node import Node
+from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job
+from trainables.results import Baseline, TimedShape, TrialResult
+from trainables.settings import TrialSettings
+
+Value = TypeVar("Value")
+
+SENSITIVITY_POINTS = 6
+LATENCY_POINTS = 12
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A problem as a method sees it: everything but the evaluations."""
+
+    name: str
+    space: Space
+    layers: Sequence[Layer]
+    sensitivities: Mapping[str, Sequence[tuple[float, float]]]
+    timings: Sequence[tuple[Plan, float]]
+    budget: float
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RealProblem:
+    """A task, and how much of everything its trials get."""
+
+    name: str
+    task: str
+    budget: float
+    finetune_samples: int
+    qat_samples: int
+    latency_batch: int = 64
+    trained: str | None = None
+    """The problem under benchmarks/problems that the baseline is trained for first."""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self, work: Path, seed: int) -> TrialSettings:
+        options = dict(self.options)
+        if self.trained is not None:
+            options["weights"] = str(work / f"{self.name}.safetensors")
+        return TrialSettings(
+            task=self.task,
+            task_options=options,
+            run_folder=str(work / self.name / f"worker-{os.getpid()}"),
+            cache_folder=str(work / "cache"),
+            seed=seed,
+            rungs=(),
+            finetune_samples=self.finetune_samples,
+            qat_samples=self.qat_samples,
+            latency_batch=self.latency_batch,
+            # Nothing is stopped here.
+            shape_first=False,
+        )
+
+
+# Budgets that bind: with twice as much the most pruned plan of all is within it, in digits and
+# nuclei, and there is nothing to choose.
+PROBLEMS = (
+    RealProblem("fashion_mnist", "fashion_mnist", 0.1, 1600, 500),
+    RealProblem("digits", "benchmarks.problems.digits:make_task", 0.02, 1600, 500, 64, "digits"),
+    RealProblem("nuclei", "benchmarks.problems.nuclei:make_task", 0.025, 480, 160, 16, "nuclei"),
+)
+
+
+class Prepared:
+    """A real problem with its baseline, sensitivities and shape timings, kept in a folder."""
+
+    def __init__(self, problem: RealProblem, work: Path, seed: int) -> None:
+        self.problem, self.work, self.seed = problem, work, seed
+        self.settings = problem.settings(work, seed)
+        self._kept = JsonCache(work / problem.name)
+        if (
+            problem.trained is not None
+            and not Path(self.settings.task_options["weights"]).is_file()
+        ):
+            from benchmarks.problems.baselines import train_baseline
+
+            train_baseline(problem.trained, Path(self.settings.task_options["weights"]))
+        self.baseline = self._baseline()
+        self._context = None
+
+    def _baseline(self) -> Baseline:
+        """Return the baseline, measured once; every process has exports of its own."""
+        folder = self.settings.baseline_folder
+        known = self._kept.get("baseline", Baseline)
+        if known is None or not (folder / MODEL_FILE).is_file():
+            mine = baseline_job(self.settings)
+            if known is None:
+                self._kept.put("baseline", Baseline, mine)
+                known = mine
+        plans = reference_plans(self._space(known))
+        found = reference_job(self.settings, known, Node(device_lease()), plans)
+        return replace(known, references=timed(found))
+
+    def _space(self, baseline: Baseline) -> Space:
+        from search.config import RunConfig
+        from search.records.search_space import build_space
+
+        return build_space(RunConfig(budget=self.problem.budget), baseline)
+
+    def _once(self, name: str, kind: type[Value], compute: Callable[[], Value]) -> Value:
+        known = self._kept.get(name, kind)
+        if known is None:
+            known = compute()
+            self._kept.put(name, kind, known)
+        return known
+
+    def setup(self) -> Setup:
+        space = self._space(self.baseline)
+
+        def sensitivities() -> Curves:
+            ratios = {
+                g.name: sensitivity_ratios(space, g, SENSITIVITY_POINTS) for g in space.groups
+            }
+            found = sensitivity_job(self.settings, self.baseline, Node(), ratios)
+            return {
+                group: [(row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None]
+                for group, (rows, _) in found.items()
+            }
+
+        def timings() -> Timings:
+            pairs = reference_timings(self.baseline, space)
+            close = close_graphs(pairs)
+            shapes = [
+                plan
+                for graph in close
+                for plan in shapes_to_time(space, graph, LATENCY_POINTS // len(close), 0)
+                if plan not in dict(pairs)
+            ]
+            return [*pairs, *((s.plan, s.reading.ratio) for s in self._timed(shapes))]
+
+        curves = self._once("sensitivity", Curves, sensitivities)
+        pairs = self._once("timings", Timings, timings)
+        return Setup(
+            self.problem.name,
+            space,
+            self.baseline.layers,
+            curves,
+            pairs,
+            self.problem.budget,
+            self.seed,
+        )
+
+    def _timed(self, plans: Iterable[Plan]) -> list[TimedShape]:
+        wanted = list(dict.fromkeys(plans))
+        found = latency_job(self.settings, self.baseline, Node(device_lease()), wanted)
+        return [item for item in found if isinstance(item, TimedShape)]
+
+    def evaluate(self, plan: Plan) -> TrialResult:
+        """Return the result of a full trial; the same plan and seed are trained once ever."""
+        from spaces.errors import one_line
+        from trainables.context import TrialContext
+        from trainables.trial import run_trial
+
+        key = fingerprint_of(plan.to_json(), self.seed, self.problem.finetune_samples)
+        kept = JsonCache(self.work / self.problem.name / "trials")
+        known = kept.get(key, TrialResult)
+        if known is not None:
+            return known
+        if self._context is None:
+            self._context = TrialContext(self.settings, self.baseline, Node(device_lease()))
+        try:
+            *_, result = run_trial(0, plan, self._context)
+        except Exception as error:
+            result = TrialResult("FAILED", reason=one_line(error))
+        kept.put(key, TrialResult, result)
+        return result

@@ -1,0 +1,83 @@
+"""Try every configuration file of the toolkits' checkouts.
+
+    python -m benchmarks.sweep --checkouts FOLDER [--toolkit NAME ...] [--until STAGE]
+        [--shard 1/4] [--match TEXT] [--again]
+
+FOLDER holds PaddleClas, PaddleSeg, PaddleDetection and PaddleOCR, each at the release of its
+wheel. Every file has a process of its own, with limits of time and memory. Each row is written to
+the work folder at once: an interrupted sweep goes on, and shards can run side by side. At its end
+each writes bench/configs.json and docs/configs.md from all rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.sweep.isolated import LIMIT_GB, LIMIT_S, try_file
+from benchmarks.sweep.stages import STAGES, TOOLKITS
+from benchmarks.sweep.summary import write_summary
+
+WORK = Path("bench/work/configs")
+
+
+def files_of(checkouts: Path, toolkit: str) -> Iterator[tuple[Path, str]]:
+    """Yield every configuration file of a toolkit, and its name within the checkout."""
+    root = checkouts / toolkit
+    found = {file for pattern in TOOLKITS[toolkit].files for file in root.glob(pattern)}
+    for file in sorted(found):
+        yield file.absolute(), file.relative_to(root).as_posix()
+
+
+def row_file(work: Path, toolkit: str, name: str) -> Path:
+    return work / toolkit / f"{name.replace('/', '__')}.json"
+
+
+def known(file: Path, until: str) -> bool:
+    """Return whether a file has its row, up to the stage that is asked for."""
+    if not file.is_file():
+        return False
+    row = json.loads(file.read_text())
+    ended = row["refused"] or row["failed"] or (row["reached"] == "groups" and not row["groups"])
+    return bool(ended) or STAGES.index(row["reached"]) >= STAGES.index(until)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkouts", type=Path, required=True)
+    parser.add_argument("--toolkit", nargs="*", choices=list(TOOLKITS), default=list(TOOLKITS))
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1])
+    parser.add_argument("--shard", default="1/1", help="this one of so many, as 1/4")
+    parser.add_argument("--match", default="", help="only files whose names have this")
+    parser.add_argument("--again", action="store_true", help="also files that have a row")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S)
+    parser.add_argument("--limit-gb", type=float, default=LIMIT_GB)
+    given = parser.parse_args()
+    shard, shards = (int(part) for part in given.shard.split("/"))
+    missing = [kit for kit in given.toolkit if not (given.checkouts / kit).is_dir()]
+    if missing:
+        sys.exit(f"{given.checkouts} has no {', '.join(missing)}; check out the wheel's release")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for toolkit in given.toolkit:
+        for index, (file, name) in enumerate(files_of(given.checkouts, toolkit)):
+            target = row_file(given.work, toolkit, name)
+            skipped = index % shards != shard - 1 or given.match not in name
+            if skipped or (known(target, given.until) and not given.again):
+                continue
+            row = try_file(toolkit, file, name, given.until, given.limit_s, given.limit_gb)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_suffix(".new")
+            temporary.write_text(json.dumps(row.to_json()) + "\n")
+            temporary.rename(target)
+            said = row.refused or row.failed or f"{row.groups} groups"
+            print(f"{toolkit} {name}: {row.reached or '-'}: {said} ({row.seconds} s)", flush=True)
+    write_summary(given.work)
+
+
+if __name__ == "__main__":
+    main()

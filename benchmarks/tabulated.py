@@ -1,0 +1,176 @@
+"""A problem whose every plan's loss and latency come from a formula.
+
+A search of it takes a second, so that thousands can be compared.
+
+The formula has what real problems have: latency is a staircase in channels and couples a
+layer's producer and consumer; sensitivities tell a group's true loss only roughly and
+saturate; losses add up faster than one by one; each precision speeds layers up unevenly;
+and measurements are noisy. Its constants are near those of the built-in problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.setup import LATENCY_POINTS, Setup
+from spaces.layers import Layer, LayerCosts, ratio_matrix
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.space import Space
+from spaces.surveys import close_graphs, reference_plans, shapes_to_time
+from trainables.results import TrialResult
+
+SPEED = {"float": 1.0, "bfloat16": 0.38, "int8": 0.27}
+QUANTIZATION_LOSS = {
+    QuantizationChoice.FLOAT: 0.0,
+    QuantizationChoice.BFLOAT16: 0.0005,
+    QuantizationChoice.INT8_PTQ: 0.004,
+    QuantizationChoice.INT8_QAT: 0.002,
+    QuantizationChoice.INT8_QAT_PACT: 0.003,
+}
+# Quantization-aware training leaves more quantize steps in the graph.
+QAT_SLOWER = 1.5
+
+
+def chain(depth: int, width: int) -> tuple[tuple[PruningGroup, ...], tuple[Layer, ...]]:
+    """Return groups and layers of a network of convolutions, four resolutions, widths doubling."""
+    groups, layers = [], []
+    previous, channels_before = {}, 3
+    for index in range(depth):
+        stage = 4 * index // depth
+        channels = width * 2**stage
+        positions = (32 >> stage) ** 2
+        name = f"conv{index:02d}.weight"
+        groups.append(PruningGroup(name, channels))
+        layers.append(
+            Layer(
+                name=f"conv{index:02d}",
+                multiply_adds=9 * positions * channels * channels_before,
+                values=positions * channels,
+                out_channels=channels,
+                in_channels=channels_before,
+                outputs={name: 1.0},
+                inputs=dict(previous),
+            )
+        )
+        previous, channels_before = {name: 1.0}, channels
+    layers.append(Layer("head", 10 * channels_before, 10, 10, channels_before, {}, dict(previous)))
+    return tuple(groups), tuple(layers)
+
+
+KINDS: dict[str, dict[str, float]] = {"tabulated": {}, "misled": {"misled": 1.5}}
+"""Names of problems are a kind and a number: misled-3."""
+
+
+def is_tabulated(problem: str) -> bool:
+    return problem.partition("-")[0] in KINDS
+
+
+def tabulated(problem: str) -> Tabulated:
+    kind, _, seed = problem.partition("-")
+    return Tabulated(int(seed), **KINDS[kind])
+
+
+@dataclass
+class Tabulated:
+    """One problem, drawn by its seed."""
+
+    seed: int = 0
+    depth: int = 12
+    width: int = 32
+    budget: float = 0.05
+    noise: float = 0.004
+    latency_noise: float = 0.015
+    misled: float = 0.6
+    """How far sensitivities are from the cost after fine-tuning, in natural logarithms."""
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        groups, self.layers = chain(self.depth, self.width)
+        self.space = Space(groups)
+        self.costs = LayerCosts(self.layers, groups)
+        count = len(self.layers)
+        # A layer's cost is not its arithmetic alone.
+        self._compute = self.costs.compute * rng.lognormal(0, 0.5, count)
+        self._traffic = self.costs.traffic * rng.lognormal(0, 0.5, count)
+        self._uneven = {
+            precision: rng.lognormal(0, 0.0 if precision == "float" else 0.3, count)
+            for precision in SPEED
+        }
+        self._unpruned = self._raw_latency(np.zeros((1, self.depth)), "float")[0]
+        # What each group truly costs after fine-tuning, and how steeply.
+        self._worth = rng.lognormal(np.log(0.5 * self.budget), 0.8, self.depth)
+        self._power = rng.uniform(1.3, 2.6, self.depth)
+        self._seen = rng.lognormal(0, self.misled, self.depth)
+        self._dither = rng.normal(0, 0.003, (self.depth, 8))
+
+    def _raw_latency(self, ratios: np.ndarray, precision: str) -> np.ndarray:
+        work, written = self.costs.left(ratios, block=16)
+        per_layer = 0.8 * work * self._compute + 0.2 * written * self._traffic
+        return 0.06 * SPEED[precision] ** 0.5 + SPEED[precision] * (
+            per_layer @ self._uneven[precision]
+        )
+
+    def true_latency(self, plan: Plan) -> float:
+        """Return the latency ratio without noise."""
+        ratios = ratio_matrix(self.space.groups, [plan])
+        choice = plan.quantization
+        raw = self._raw_latency(ratios, choice.precision)[0] / self._unpruned
+        return float(raw * (QAT_SLOWER if choice.is_trained else 1.0))
+
+    def true_loss(self, plan: Plan) -> float:
+        """Return the metric loss after fine-tuning without noise."""
+        ratios = ratio_matrix(self.space.groups, [plan])[0]
+        alone = self._worth * ratios**self._power / (1.05 - ratios) ** 0.5
+        total = alone.sum()
+        # Narrow neighbours make each other worse.
+        total += 0.5 * (np.sqrt(alone[:-1] * alone[1:])).sum()
+        return float(0.35 * total + QUANTIZATION_LOSS[plan.quantization])
+
+    def _rng(self, plan: Plan, seed: int) -> np.random.Generator:
+        return np.random.default_rng([int(plan.key[:12], 16), seed, self.seed])
+
+    def timing(self, plan: Plan) -> float:
+        """Return a latency ratio as a probe would read it; the same plan's always the same."""
+        noise = self._rng(plan, 1).normal(0, self.latency_noise)
+        return self.true_latency(plan) * float(np.exp(noise))
+
+    def evaluate(self, plan: Plan, seed: int = 0) -> TrialResult:
+        """Return the result of a full trial; `seed` is that of its training."""
+        loss = self.true_loss(plan) + float(self._rng(plan, seed + 2).normal(0, self.noise))
+        return TrialResult(
+            "COMPLETE",
+            metric=0.9 * (1 - loss),
+            metric_loss=loss,
+            standard_error=self.noise,
+            latency_ratio=self.timing(plan),
+            size_bytes=1000,
+        )
+
+    def sensitivities(self, points: int = 6) -> dict[str, list[tuple[float, float]]]:
+        """Return each group's loss alone, before any fine-tuning: saturating, noisy."""
+        curves = {}
+        for index, group in enumerate(self.space.groups):
+            grid = np.linspace(0, self.space.max_ratio, points + 1)[1:]
+            worth = self._worth[index] * self._seen[index]
+            loss = 0.85 * (1 - np.exp(-8 * worth * grid ** self._power[index] / (1.05 - grid)))
+            loss = loss + self._dither[index, :points]
+            curves[group.name] = [(float(r), float(v)) for r, v in zip(grid, loss, strict=True)]
+        return curves
+
+    def setup(self, seed: int) -> Setup:
+        """Return what a method is given of this problem."""
+        shapes = [Plan(), *reference_plans(self.space)]
+        close = close_graphs([(plan, self.timing(plan)) for plan in shapes])
+        for graph in close:
+            shapes += shapes_to_time(self.space, graph, LATENCY_POINTS // len(close), seed)
+        return Setup(
+            name=f"tabulated-{self.seed}",
+            space=self.space,
+            layers=self.layers,
+            sensitivities=self.sensitivities(),
+            timings=[(plan, self.timing(plan)) for plan in dict.fromkeys(shapes)],
+            budget=self.budget,
+            seed=seed,
+        )

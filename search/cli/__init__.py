@@ -1,0 +1,1 @@
+"""Command lines: parsed, checked, their paths made to hold elsewhere, and how a command ends."""

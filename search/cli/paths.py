@@ -1,0 +1,117 @@
+"""Paths of a command made to hold wherever its run goes on: another folder, another node."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusters.storage import is_uri
+from search.config import RunConfig
+from spaces.errors import ConfigError, TaskError, shown
+from trainables.jobs import node_job
+from trainables.settings import user_path
+
+if TYPE_CHECKING:
+    from search.console import Display
+    from trainables.files.node import Node
+    from trainables.settings import TrialSettings
+
+WORKING_DIR = "working_dir"
+# Parts of a runtime environment that may name files or folders of the driver's machine.
+LOCAL_PARTS = (WORKING_DIR, "py_modules", "pip", "uv", "conda")
+# Where Ray leaves the runtime environment of a job for the job's driver.
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+def _absolute(value: Any) -> Any:
+    """Return a path that exists as an absolute one; whatever else is given, as it is."""
+    if isinstance(value, list):
+        return [_absolute(item) for item in value]
+    if isinstance(value, str) and not is_uri(value):
+        path = user_path(value)
+        return str(path.absolute()) if path.exists() else value
+    return value
+
+
+def placed(config: RunConfig) -> RunConfig:
+    """Return a configuration whose relative paths are of the folder that a command is given in.
+
+    Raises ConfigError for a folder to send that is not there.
+    """
+    sent = config.runtime_env.get(WORKING_DIR)
+    if isinstance(sent, str) and not is_uri(sent) and not user_path(sent).exists():
+        raise ConfigError(
+            f"runtime_env: working_dir {shown(sent)} is not there; name a folder of this machine, "
+            "for example {working_dir: .}"
+        )
+    environment = {
+        part: _absolute(value) if part in LOCAL_PARTS else value
+        for part, value in config.runtime_env.items()
+    }
+    changes: dict[str, Any] = {
+        "task_folder": str(user_path(config.task_folder or "").absolute()),
+        "runtime_env": environment,
+    }
+    if config.cache is not None:
+        changes["cache"] = str(user_path(config.cache).absolute())
+    if config.storage is not None and not is_uri(config.storage):
+        changes["storage"] = str(user_path(config.storage).absolute())
+    return config.model_copy(update=changes)
+
+
+def in_task_folder(config: RunConfig, path: str) -> Path:
+    """Return where the task finds what it names by a path."""
+    return Path(config.task_folder or "", user_path(path))
+
+
+def environment_here(config: RunConfig, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return a run's runtime environment for the machine that a command about it is given on.
+
+    A folder to send that is not on this machine is replaced by the current one.
+    """
+    sent = config.runtime_env.get(WORKING_DIR)
+    if not isinstance(sent, str) or is_uri(sent) or Path(sent).exists():
+        return config.runtime_env
+    here = str(Path.cwd())
+    say(f"{'':<12} folder {sent} is not on this machine: {here} is sent to the nodes instead")
+    return {**config.runtime_env, WORKING_DIR: here}
+
+
+def is_sent(config: RunConfig) -> bool:
+    """Return whether Ray sends a copy of the task's folder to every node."""
+    sent = config.runtime_env.get(WORKING_DIR)
+    if sent is not None:
+        return config.task_folder is not None and Path(sent) == Path(config.task_folder)
+    job = json.loads(os.environ.get(JOB_CONFIG, "{}"))
+    return WORKING_DIR in job.get("runtime_env", {})
+
+
+def check_nodes(settings: TrialSettings, node: Node, display: Display) -> None:
+    """Load the task on every node of the cluster. Raises TaskError with the node's name."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
+    # Without a core of its own, so that no node has to be waited for.
+    checks = {
+        ray.remote(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
+        )(node_job).remote(settings, node): n["NodeManagerHostname"]
+        for n in nodes
+    }
+    with display.bar("nodes have loaded the task", len(checks)) as advance:
+        for reference, host in checks.items():
+            try:
+                reason = ray.get(reference)
+            except ray.exceptions.RayError:
+                # The node was lost meanwhile: whatever runs there is begun again elsewhere.
+                reason = None
+            if reason is not None:
+                raise TaskError(
+                    f"node {host}: {reason[:190]}; put the files there, or in a folder that all "
+                    "nodes see, or send this folder by -o runtime_env={working_dir: .}"
+                )
+            advance()

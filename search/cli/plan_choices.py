@@ -1,0 +1,165 @@
+"""How today's tools choose a plan, from a command's arguments: one function a way."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import spaces
+from spaces.errors import VALUE, ConfigError, did_you_mean, one_line, short, shown
+from spaces.heuristics import (
+    Sensitivities,
+    equal_loss_threshold,
+    flops_target,
+    sensitive_throughout,
+    uniform,
+)
+from spaces.layers import Layer, LayerCosts
+from spaces.plan import Plan, QuantizationChoice
+from spaces.space import Space
+from trainables.files.yaml_reader import YamlError, read_yaml
+
+PRESETS = Path(spaces.__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a way has to choose on."""
+
+    space: Space
+    layers: Sequence[Layer]
+    measure: Callable[[], Sensitivities]
+    """Measures every group's sensitivity, or finds it in the cache."""
+    say: Callable[[str], None]
+
+
+def shipped() -> list[str]:
+    """Return the names of the tables that come with the program."""
+    return sorted(path.stem for path in PRESETS.glob("*.json"))
+
+
+def read_sensitivities(name: str, space: Space) -> tuple[Sensitivities, str]:
+    """Return the curves of a file `{"data": ..., "curves": {group: [[ratio, loss], ...]}}`, and
+    what data they are of.
+
+    `name` is its path, or that of a table that is shipped. Raises ConfigError if it cannot be
+    read, or knows none of the model's groups.
+    """
+    curves, data = parse_sensitivities(name)
+    if not any(group.name in curves for group in space.groups):
+        raise ConfigError(
+            f"sensitivities {name}: measured on another model ({short(data, VALUE)}); "
+            f"this one has groups such as {space.groups[0].name}"
+        )
+    return curves, data
+
+
+def parse_sensitivities(name: str) -> tuple[Sensitivities, str]:
+    """Return the curves of a file, or of a table that is shipped, and what data they are of.
+
+    Raises ConfigError if it cannot be read.
+    """
+    path = PRESETS / f"{name}.json" if name in shipped() else Path(name)
+    try:
+        content = json.loads(path.read_text())
+        curves = {
+            str(group): [(float(ratio), float(loss)) for ratio, loss in curve]
+            for group, curve in content["curves"].items()
+        }
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ConfigError(
+            f"sensitivities {name}: not a readable table ({one_line(error, 90)}); give a file "
+            f"written by search.apply sensitivities, or one of {', '.join(shipped())}"
+        ) from error
+    return curves, str(content.get("data"))
+
+
+def parse_ratios(text: str) -> Mapping[str, Any]:
+    """Return what "group=0.3,other=0.5", or a YAML file of such a mapping, says of each group.
+
+    Raises ConfigError if it is neither.
+    """
+    help_ = "write group=0.3,other=0.5, or name a YAML file of such a mapping"
+    if "=" in text:
+        pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+        return {name.strip(): value for name, _, value in pairs}
+    try:
+        given = read_yaml(Path(text).read_text())
+    except (OSError, UnicodeDecodeError, YamlError) as error:
+        raise ConfigError(f"--ratios {shown(text)}: {one_line(error)}; {help_}") from error
+    if not isinstance(given, dict) or not given:
+        raise ConfigError(f"--ratios {shown(text)}: names no group; {help_}")
+    return given
+
+
+def read_ratios(text: str, space: Space) -> Mapping[str, float]:
+    """Return the ratios of `parse_ratios`.
+
+    Raises ConfigError for a group that the model lacks, or a ratio that is none.
+    """
+    given = parse_ratios(text)
+    known = {group.name for group in space.groups}
+    ratios = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(
+                f"--ratios: the model has no group {shown(name)}"
+                f"{did_you_mean(str(name), known) or ';'} search.apply groups lists those it has"
+            )
+        try:
+            ratios[str(name)] = float(value)
+        except (TypeError, ValueError):
+            ratios[str(name)] = -1.0
+        if not 0 <= ratios[str(name)] < 1:
+            raise ConfigError(f"--ratios: {name} cannot be {shown(value)}; give 0 to below 1")
+    return ratios
+
+
+def uniform_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return uniform(ground.space, given.ratio, choice)
+
+
+def explicit_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return Plan.of(read_ratios(given.ratios, ground.space), choice)
+
+
+def _sensitivities(given: Namespace, ground: Ground) -> Sensitivities:
+    if given.sensitivities is None:
+        return ground.measure()
+    curves, data = read_sensitivities(given.sensitivities, ground.space)
+    ground.say(f"sensitivities measured on {data}")
+    return curves
+
+
+def threshold_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return equal_loss_threshold(ground.space, _sensitivities(given, ground), given.loss, choice)
+
+
+def flops_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    curves = _sensitivities(given, ground)
+    first = {group.name for group in ground.space.groups[: given.skip_first]}
+    return flops_target(
+        ground.space,
+        LayerCosts(ground.layers, ground.space.groups),
+        curves,
+        given.removed,
+        choice,
+        left_alone=first | sensitive_throughout(curves, given.sensitive),
+    )
+
+
+def quantize_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return Plan.of({}, choice)
+
+
+WAYS: dict[str, Callable[[Namespace, Ground, QuantizationChoice], Plan]] = {
+    "uniform": uniform_way,
+    "explicit": explicit_way,
+    "threshold": threshold_way,
+    "flops": flops_way,
+    "quantize": quantize_way,
+}

@@ -1,0 +1,49 @@
+"""The search space of a study: what its baseline has, of what its configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from search.config import RunConfig
+from search.records.stage_files import Timings
+from spaces.errors import ConfigError
+from spaces.plan import Plan, QuantizationChoice
+from spaces.space import Space
+from trainables.results import Baseline, Reference, Untimed
+
+
+def build_space(config: RunConfig, baseline: Baseline) -> Space:
+    """Return the search space: the groups found, and the choices asked for that exist here."""
+    offered = baseline.choices
+    choices = tuple(c for c in offered if config.choices is None or c in config.choices)
+    if not choices:
+        raise ConfigError(
+            f"choices {[choice.value for choice in config.choices or []]}: this machine's engine "
+            f"offers only {', '.join(choice.value for choice in offered)}; give one of those"
+        )
+    return Space(baseline.groups, choices, config.alignment, config.max_ratio)
+
+
+def timed(found: Sequence[Reference | Untimed]) -> tuple[Reference, ...]:
+    """Return the references that could be timed."""
+    return tuple(item for item in found if isinstance(item, Reference))
+
+
+def reference_timings(baseline: Baseline, space: Space) -> Timings:
+    """Return the latency ratios that are known from the references."""
+    found: Timings = [(item.plan, item.latency_ratio) for item in baseline.references]
+    if QuantizationChoice.FLOAT in space.choices:
+        found.append((Plan(), 1.0))
+    return found
+
+
+def drop_untimed(space: Space, found: Sequence[Reference | Untimed]) -> Space:
+    """Return the space without the choices in whose graph no reference could be timed.
+
+    Their trials would fail as the references did. The float graph stays: the baseline is of it.
+    """
+    tried, able = ({item.plan.quantization for item in items} for items in (found, timed(found)))
+    untimed = tried - able - {QuantizationChoice.FLOAT}
+    kept = tuple(choice for choice in space.choices if choice.graph not in untimed)
+    return replace(space, choices=kept)

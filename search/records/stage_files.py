@@ -1,0 +1,123 @@
+"""The JSON files of a run folder, and the type of what each holds: a file that was damaged, or is
+another version's, is named in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import ValidationError, with_config
+
+from spaces.errors import RunFolderError, short, shown
+from trainables.files.codec import PlanField, decode
+from trainables.results import (
+    FILE,
+    Baseline,
+    FinalFigures,
+    Positive,
+    Reference,
+    RetrainFigures,
+    Untimed,
+)
+
+Curves = dict[str, list[tuple[float, float]]]
+"""By group: (ratio, relative loss) where that group alone is pruned, ratios ascending."""
+References = list[Reference | Untimed]
+Timings = list[tuple[PlanField, Positive]]
+"""Plans and their latency ratios."""
+
+
+@with_config(FILE)
+@dataclass(frozen=True, kw_only=True)
+class Retrained(RetrainFigures):
+    """A trial's candidate after its training in full."""
+
+    trial: int
+    accepted: bool | None = None
+    """Whether it keeps the budget; None before anyone has asked."""
+
+
+@with_config(FILE)
+@dataclass(frozen=True)
+class FailedRetrain:
+    """A trial's candidate whose training in full failed."""
+
+    trial: int
+    failed: str
+    """The reason."""
+
+
+@with_config(FILE)
+@dataclass(frozen=True, kw_only=True)
+class Winner(Retrained):
+    """The candidate that is delivered."""
+
+    plan: PlanField
+    tried: tuple[Retrained, ...]
+    """All that were retrained, in that order, itself the last."""
+
+
+# What each stage leaves, by the last part of its name.
+STAGES: dict[str, Any] = {
+    "format": int,
+    "seconds": dict[str, float],
+    "gave_up": str,
+    "inputs": dict[str, str],
+    "baseline": Baseline,
+    "sensitivity": Curves,
+    "references": References,
+    "latency": Timings,
+    "retrain": Winner,
+    "final": FinalFigures,
+}
+
+
+def stage_kind(name: str) -> Any:
+    """Return the type of what a stage leaves; of one that is not known here, any."""
+    last = name.rpartition("/")[2]
+    # A candidate's own stage has its number.
+    return Retrained | FailedRetrain if last.startswith("retrain-") else STAGES.get(last, Any)
+
+
+def _damaged(path: Path, what: str) -> NoReturn:
+    raise RunFolderError(
+        f"file {path} is damaged ({short(what, 100)}); restore it, or give the search another "
+        "folder with --out"
+    )
+
+
+def read_json(path: Path, kind: Any) -> Any:
+    """Return the value in a JSON file. Raises RunFolderError, naming it, if it has another form."""
+    try:
+        return decode(kind, path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        _damaged(path, f"{place} {shown(first['input'], 30)}: {first['msg']}")
+    except (ValueError, RecursionError) as error:
+        _damaged(path, f"no JSON: {error}")
+    except OSError as error:
+        raise RunFolderError(f"file {path} cannot be read ({error.strerror}); mend it") from error
+
+
+def check_stages(path: Path, stages: Mapping[str, Any]) -> None:
+    """Raise RunFolderError if what stages left, each in its form, does not go together."""
+    baseline: Baseline | None = stages.get("baseline")
+    if baseline is None:
+        return
+    known = {group.name for group in baseline.groups}
+    sides = [side for layer in baseline.layers for side in (layer.outputs, layer.inputs)]
+    references: References = stages.get("references") or []
+    timings: Timings = stages.get("latency") or []
+    plans = [item.plan for item in references] + [plan for plan, _ in timings]
+    named = {
+        "its layers": {group for side in sides for group in side} | known,
+        "sensitivity": set(stages.get("sensitivity") or known),
+        "references and latency": {group for plan in plans for group, _ in plan.ratios} | known,
+    }
+    for stage, names in named.items():
+        if names != known:
+            other = shown(sorted(names ^ known)[0])
+            _damaged(path, f"{other} is a group of baseline or of {stage}, not of both")

@@ -1,0 +1,65 @@
+"""A finished trial, and the row of the table that holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from search.records.columns import cells, read_cells
+from spaces.plan import Plan
+from trainables.results import Column, TrialResult
+
+# Stages of a trial, each with a column of its seconds.
+STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
+STATES = ("COMPLETE", "STOPPED", "FAILED")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial."""
+
+    number: Annotated[int, Column("of the trial")]
+    plan: Plan
+    origin: Annotated[str, Column("warm_start, proposed (by the planner) or sampled (by Optuna)")]
+    result: TrialResult
+    started_at: Annotated[datetime, Column("when the trial began")]
+    wall_s: Annotated[float, Column("seconds from its beginning to its end")]
+    retries: Annotated[int, Column("times it was begun anew because its worker was lost")] = 0
+    lost_s: Annotated[
+        float, Column("seconds that went into those that were lost, beyond wall_s")
+    ] = 0.0
+
+
+def trial_row(record: TrialRecord) -> dict[str, Any]:
+    """Return a trial's row, without what the budget and the model's layers say of it."""
+    return {
+        **cells(record),
+        "plan_key": record.plan.key,
+        "plan": json.dumps(record.plan.to_json(), sort_keys=True),
+        "quantization": record.plan.quantization.value,
+        **cells(record.result),
+        **{f"{stage}_s": record.result.seconds.get(stage) for stage in STAGES},
+    }
+
+
+def read_trial(row: Mapping[str, Any]) -> TrialRecord:
+    """Return the record of a row of the table, without measurements.
+
+    Raises ValueError, TypeError or LookupError for a row that no trial leaves.
+    """
+    stages = {stage: row[f"{stage}_s"] for stage in STAGES}
+    figures = [row["metric"], row["metric_loss"], row["latency_ratio"]]
+    if row["state"] not in STATES or (row["state"] == "COMPLETE" and None in figures):
+        raise ValueError(f"no trial ends as {row['state']} with {figures}")
+    spent = {stage: value for stage, value in stages.items() if value is not None}
+    # Tables of before lacked these two.
+    known = {**row, "retries": row["retries"] or 0, "lost_s": row["lost_s"] or 0.0}
+    return read_cells(
+        TrialRecord,
+        known,
+        plan=Plan.from_json(json.loads(row["plan"])),
+        result=read_cells(TrialResult, row, seconds=spent),
+    )

@@ -1,0 +1,1 @@
+"""Reports of a run. Reads its records only: running, killed or finished."""

@@ -1,0 +1,290 @@
+"""What a run has found so far, from its tables and stages alone: running, killed or finished."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from search.config import RunConfig
+from search.console import percent
+from search.records.ledger import REFERENCE_RATIO, Ledger, is_feasible
+from search.records.manifest import Manifest
+from search.records.opening import local_copy
+from search.records.run_folder import GAVE_UP, JOURNAL, RunFolder, read_config
+from search.records.search_space import build_space, drop_untimed
+from search.records.stage_files import Curves, References, Timings
+from search.records.tables import Store
+from search.records.trial_record import STAGES
+from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
+from spaces.pareto import hypervolume
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.planning.planner import Planner
+from trainables.results import Baseline, TrialResult
+
+
+@dataclass(frozen=True)
+class ThresholdPlan:
+    """What an equal-loss threshold would have chosen: the end of today's tools."""
+
+    threshold: float
+    """Relative loss that each group alone was allowed."""
+    plan: Plan
+    metric_loss: float
+    latency_ratio: float
+    measured: bool
+    """Whether the plan was tried; else both figures are the search's own predictions."""
+
+
+@dataclass(frozen=True)
+class RetrainedPlan:
+    """A trial's plan after it was trained in full."""
+
+    number: int
+    precision: str
+    trial_loss: float | None
+    """What it lost in its trial, after a short training."""
+    metric_loss: float
+    latency_ratio: float
+    delivered: bool
+
+    @property
+    def in_words(self) -> str:
+        """What the full training made of the trial's loss."""
+        became = "delivered at" if self.delivered else "at"
+        return (
+            f"Trial {self.number}, at {percent(self.trial_loss)} after its short training, was "
+            f"trained in full and {became} {percent(self.metric_loss)}"
+        )
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One run."""
+
+    name: str
+    path: Path
+    config: RunConfig
+    ledger: Ledger
+    baseline: Baseline | None
+    """None until the baseline has been measured."""
+    groups: Sequence[PruningGroup]
+    sensitivities: Sensitivities
+    manifest: Manifest | None
+    """None until the run is finished."""
+    gave_up: str | None
+    """Why the run ended without a model; None while nobody knows."""
+    stage_seconds: Mapping[str, float]
+    journal: Path | None
+    """Optuna's file, if it is on this machine."""
+    thresholds: Sequence[ThresholdPlan]
+
+    @property
+    def budget(self) -> float:
+        return self.config.budget
+
+    def verdict(self, result: TrialResult) -> str:
+        """Return "feasible", "over budget", "stopped" or "failed"."""
+        if result.state != "COMPLETE":
+            return result.state.lower()
+        return "feasible" if is_feasible(result, self.budget) else "over budget"
+
+    def trials(self) -> pd.DataFrame:
+        """Return a row a trial: number, precision, origin, verdict, metric_loss, latency_ratio,
+        latency_ms at the baseline's pace, size_bytes, on_front, plan in words."""
+        front = {record.number for record in self.ledger.front()}
+        pace = self.baseline.latency_ms if self.baseline is not None else None
+        rows = []
+        for number in sorted(self.ledger.records):
+            record = self.ledger.records[number]
+            result = record.result
+            ratio = result.latency_ratio
+            rows.append(
+                {
+                    "number": number,
+                    "precision": record.plan.quantization.value,
+                    "origin": record.origin.replace("_", " "),
+                    "verdict": self.verdict(result),
+                    "metric_loss": result.metric_loss,
+                    "latency_ratio": ratio,
+                    "latency_ms": None if ratio is None or pace is None else ratio * pace,
+                    "size_bytes": result.size_bytes,
+                    "on_front": number in front,
+                    "plan": self.in_words(record.plan),
+                }
+            )
+        columns = ("number", "precision", "origin", "verdict", "metric_loss", "latency_ratio")
+        more = ("latency_ms", "size_bytes", "on_front", "plan")
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=[*columns, *more])
+        # Without rows pandas would take a column of nothing for names of columns.
+        frame["on_front"] = frame["on_front"].astype(bool)
+        return frame
+
+    def retrained(self) -> list[RetrainedPlan]:
+        """Return the plans that a finished run trained in full, in the order of trying."""
+        if self.manifest is None:
+            return []
+        found = []
+        for tried in self.manifest.retrained:
+            record = self.ledger.records.get(tried.trial)
+            if record is None or record.result.latency_ratio is None:
+                continue
+            delivered = tried.accepted
+            found.append(
+                RetrainedPlan(
+                    record.number,
+                    record.plan.quantization.value,
+                    record.result.metric_loss,
+                    tried.loss_val,
+                    self.manifest.latency_ms.ratio if delivered else record.result.latency_ratio,
+                    delivered,
+                )
+            )
+        return found
+
+    def in_words(self, plan: Plan, shown: int = 12) -> str:
+        """Return what a plan keeps of the groups it prunes most, as lines of "48 of 64 name"."""
+        pruned = [(plan.ratio(g.name), g) for g in self.groups if plan.ratio(g.name) > 0]
+        pruned.sort(key=lambda pair: -pair[0])
+        lines = [
+            f"{g.channels - round(ratio * g.channels)} of {g.channels} {g.name}"
+            for ratio, g in pruned[:shown]
+        ]
+        if len(pruned) > shown:
+            lines.append(f"and {len(pruned) - shown} more groups")
+        return "\n".join(lines) or "nothing pruned"
+
+    def progress(self) -> pd.DataFrame:
+        """Return a row a finished trial, in order of ending: minutes since the first began,
+        trials finished, hypervolume, the best feasible latency_ratio."""
+        ended = sorted(
+            self.ledger.records.values(),
+            key=lambda r: r.started_at.timestamp() + r.wall_s,
+        )
+        start = min((r.started_at.timestamp() for r in ended), default=0.0)
+        rows: list[dict[str, float | None]] = []
+        points: list[tuple[float, float]] = []
+        for count, record in enumerate(ended, 1):
+            loss, ratio = record.result.metric_loss, record.result.latency_ratio
+            if is_feasible(record.result, self.budget) and loss is not None and ratio is not None:
+                points.append((loss, ratio))
+            rows.append(
+                {
+                    "minutes": (record.started_at.timestamp() + record.wall_s - start) / 60,
+                    "trials": count,
+                    "hypervolume": hypervolume(
+                        np.array(points, dtype=float).reshape(-1, 2), (self.budget, REFERENCE_RATIO)
+                    ),
+                    "best_ratio": min((r for _, r in points), default=None),
+                }
+            )
+        columns = ["minutes", "trials", "hypervolume", "best_ratio"]
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
+        return frame
+
+    def pruned(self) -> pd.DataFrame:
+        """Return the front's ratios: a row a group in the model's order, a column a trial, the
+        fastest first, each 0 (whole) to below 1."""
+        columns = {
+            f"{record.number}": [record.plan.ratio(group.name) for group in self.groups]
+            for record in self.ledger.front()
+        }
+        index = [group.name for group in self.groups]
+        frame: pd.DataFrame = pd.DataFrame(columns, index=index)
+        return frame
+
+    def sensitivity(self) -> pd.DataFrame:
+        """Return what each group alone loses: a row a group, a column a tenth of its channels
+        removed, interpolated between what was measured; beyond that, nothing."""
+        tenths = [round(0.1 * step, 1) for step in range(1, 10)]
+        rows = [
+            [_at(self.sensitivities.get(group.name, ()), ratio) for ratio in tenths]
+            for group in self.groups
+        ]
+        index = [group.name for group in self.groups]
+        frame: pd.DataFrame = pd.DataFrame(rows, index=index, columns=tenths, dtype=float)
+        return frame
+
+    def trial_seconds(self) -> Mapping[str, float]:
+        """Return the wall seconds of all trials, by stage of a trial."""
+        records = self.ledger.records.values()
+        return {
+            stage: sum(record.result.seconds.get(stage, 0.0) for record in records)
+            for stage in STAGES
+        }
+
+    def failures(self) -> Mapping[str, int]:
+        """Return how many trials failed for each reason, the most usual first."""
+        reasons = Counter(record.result.reason or "unknown" for record in self.ledger.failed())
+        return dict(reasons.most_common())
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many trials ended with each verdict."""
+        verdicts = [self.verdict(record.result) for record in self.ledger.records.values()]
+        return {v: verdicts.count(v) for v in ("feasible", "over budget", "stopped", "failed")}
+
+
+def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
+    """Return the loss at a ratio, linearly between the measured ones; None beyond the last."""
+    before = (0.0, 0.0)
+    for point in curve:
+        if point[0] >= ratio - 1e-9:
+            share = (ratio - before[0]) / max(point[0] - before[0], 1e-9)
+            return before[1] + share * (point[1] - before[1])
+        before = point
+    return None
+
+
+def _threshold_plans(
+    run: RunFolder, config: RunConfig, baseline: Baseline, ledger: Ledger
+) -> list[ThresholdPlan]:
+    """Return the plans of equal-loss thresholds around the budget, once all they need is known."""
+    curves: Curves | None = run.stage("sensitivity")
+    timings: Timings | None = run.stage("latency")
+    references: References = run.stage("references") or []
+    space = drop_untimed(build_space(config, baseline), references)
+    if not curves or not timings or not space.groups or not baseline.layers:
+        return []
+    planner = Planner(space, baseline.layers, curves, timings, config.budget)
+    planner.learn(ledger.known())
+    offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
+    choice = next((c for c in offered if c in space.choices), space.choices[0])
+    thresholds = [share * config.budget for share in THRESHOLDS]
+    plans = [equal_loss_threshold(space, curves, limit, choice) for limit in thresholds]
+    losses, ratios = planner.predict(plans)
+    tried = {r.plan: r.result for r in ledger.complete()}
+    found = []
+    for limit, plan, loss, ratio in zip(thresholds, plans, losses, ratios, strict=True):
+        known = tried.get(plan)
+        if known is not None and known.metric_loss is not None and known.latency_ratio is not None:
+            loss, ratio = known.metric_loss, known.latency_ratio
+        found.append(ThresholdPlan(limit, plan, float(loss), float(ratio), known is not None))
+    return found
+
+
+def read_findings(address: str) -> Findings:
+    """Return what the run at a folder, or a URI, has found. Raises RunFolderError if none is."""
+    path = local_copy(address)
+    config, run = read_config(path), RunFolder(path)
+    run.check_stages()
+    baseline: Baseline | None = run.stage("baseline")
+    groups = build_space(config, baseline).groups if baseline is not None else ()
+    ledger = Ledger.load(Store(path), config.budget, groups)
+    return Findings(
+        name=address.rstrip("/").rpartition("/")[2] or str(path),
+        path=path,
+        config=config,
+        ledger=ledger,
+        baseline=baseline,
+        groups=groups,
+        sensitivities=run.stage("sensitivity") or {},
+        manifest=run.manifest,
+        gave_up=run.stage(GAVE_UP),
+        stage_seconds=run.stage("seconds") or {},
+        journal=path / JOURNAL if (path / JOURNAL).is_file() else None,
+        thresholds=_threshold_plans(run, config, baseline, ledger) if baseline is not None else [],
+    )

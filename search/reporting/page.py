@@ -1,0 +1,249 @@
+"""A run's findings, or several runs' side by side, as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import yaml
+from jinja2 import Environment, PackageLoader
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+
+from search.console import percent, ratio_text
+from search.records.manifest import LatencyFigures, Manifest
+from search.reporting.advice import as_timed, budget_in_numbers, next_steps, no_gain
+from search.reporting.figures import FIGURES, fronts
+from search.reporting.findings import Findings
+
+TITLES = {
+    "front": (
+        "Loss against latency",
+        "Every trial that was measured, after its short training; faded ones are over the budget, "
+        "or were stopped. The stepped line is the Pareto front. Diamonds are the plans that an "
+        "equal loss for each group alone would have chosen, as PaddleX and PaddleSlim do.",
+    ),
+    "progress": (
+        "How the search went",
+        "The hypervolume is the area below the budget and the baseline's latency that the feasible "
+        "trials dominate, in percent of all of it.",
+    ),
+    "groups": (
+        "What was pruned",
+        "Left, what each plan of the front removes of each group; right, what pruning that group "
+        "alone, without training, costs.",
+    ),
+    "seconds": (
+        "Where the time went",
+        "Trials run beside each other: the seconds of all of them may exceed the search's.",
+    ),
+    "before_and_after": ("Before and after", "The unpruned model and the delivered one."),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    warning: str | None = None
+
+
+def _figure(name: str, title: str, about: str, figure: go.Figure) -> dict[str, str]:
+    options = {"responsive": True, "displayModeBar": False}
+    html = to_html(
+        figure, full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=options
+    )
+    return {"title": title, "about": about, "html": html}
+
+
+def state_line(findings: Findings) -> str:
+    """Return how far a run is and how its trials ended."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in findings.counts().items())
+    done = f"{len(findings.ledger.records)} of {findings.config.trials} trials"
+    state = "Finished" if findings.manifest is not None else "Not finished yet"
+    return f"{state}: {done}, {counts}; hypervolume {findings.ledger.hypervolume():.4f}."
+
+
+def winner_table(manifest: Manifest, budget: float) -> Table:
+    """Return the delivered model's figures beside the baseline's, on validation and on test."""
+    latency, size = manifest.latency_ms, manifest.size_bytes
+    rows = [
+        (
+            f"{manifest.metric.name}, {split.where}",
+            f"{split.baseline:.4f}",
+            f"{split.winner:.4f}",
+            f"{percent(split.loss)} loss (± {100 * split.standard_error:.1f})",
+        )
+        for split in manifest.metric.splits()
+    ]
+    rows += [
+        (
+            f"latency, ms at {as_timed(latency.batch_size, latency.threads)}",
+            f"{latency.baseline:.2f}",
+            f"{latency.winner:.2f}",
+            f"{1 / latency.ratio:.1f}x faster",
+        ),
+        (
+            "size, MB",
+            f"{size.baseline / 1e6:.2f}",
+            f"{size.winner / 1e6:.2f}",
+            f"{size.baseline / size.winner:.1f}x smaller",
+        ),
+    ]
+    warnings = [no_gain(latency.ratio)]
+    if not manifest.metric.within_budget_on_test:
+        warnings += [f"On the test split the model loses more than the budget of {budget:.1%}."]
+    warning = " ".join(filter(None, warnings)) or None
+    return Table("The delivered model", ("", "before", "after", ""), rows, warning)
+
+
+def front_table(findings: Findings) -> Table:
+    in_full = {
+        plan.number: percent(plan.metric_loss) + (", delivered" if plan.delivered else "")
+        for plan in findings.retrained()
+    }
+    rows = [
+        (
+            str(record.number),
+            record.plan.quantization.value,
+            ratio_text(record.result.latency_ratio),
+            percent(record.result.metric_loss),
+            in_full.get(record.number, "-"),
+            "-" if record.result.size_bytes is None else f"{record.result.size_bytes / 1e6:.2f}",
+        )
+        for record in findings.ledger.front()
+    ]
+    timed = as_timed(findings.config.latency_batch, findings.config.threads)
+    columns = (
+        "trial",
+        "precision",
+        f"latency ratio at {timed}",
+        "loss on validation",
+        "trained in full",
+        "size, MB",
+    )
+    return Table("The front", columns, rows)
+
+
+def about_front(findings: Findings) -> str:
+    """Return what the front shows, and what became of trials that were trained in full."""
+    lines = [TITLES["front"][1]]
+    for plan in findings.retrained():
+        mark = "the star" if plan.delivered else "a cross: over the budget"
+        lines.append(f"{plan.in_words} ({mark}).")
+    return " ".join(lines)
+
+
+def failures_table(findings: Findings, shown: int = 5) -> Table:
+    """Return why trials failed, the most usual reasons first."""
+    rows = [(reason, str(count)) for reason, count in findings.failures().items()]
+    more = sum(findings.failures().values()) - sum(int(count) for _, count in rows[:shown])
+    if more:
+        rows[shown:] = [("other reasons", str(more))]
+    return Table("Why trials failed", ("reason", "trials"), rows)
+
+
+def _page(**parts: Any) -> str:
+    environment = Environment(loader=PackageLoader("search.reporting"), autoescape=True)
+    return environment.get_template("report.html").render(plotly=get_plotlyjs(), **parts)
+
+
+def _settings(findings: Findings) -> dict[str, str]:
+    text = yaml.safe_dump(findings.config.model_dump(mode="json"), sort_keys=False)
+    return {"name": findings.name, "text": text}
+
+
+def run_page(findings: Findings, address: str) -> str:
+    """Return the page of one run, whatever there is of it yet."""
+    baseline, manifest = findings.baseline, findings.manifest
+    summary = [state_line(findings)]
+    if findings.ledger.damage is not None:
+        summary.append(f"Row files {findings.ledger.damage}.")
+    if findings.gave_up is not None:
+        summary.append(f"It ended without a model: {findings.gave_up}")
+    tables = []
+    shown = []
+    if baseline is not None:
+        summary.append(budget_in_numbers(baseline, findings.budget))
+    if manifest is not None:
+        tables.append(winner_table(manifest, findings.budget))
+    if findings.ledger.front():
+        tables.append(front_table(findings))
+    if findings.failures():
+        tables.append(failures_table(findings))
+    for name, draw in FIGURES.items():
+        if name == "before_and_after" and manifest is None:
+            continue
+        if name == "groups" and not findings.groups:
+            continue
+        title, about = TITLES[name]
+        about = about_front(findings) if name == "front" else about
+        shown.append(_figure(name, title, about, draw(findings)))
+    return _page(
+        title=f"{findings.config.task}: {findings.name}",
+        summary=summary,
+        tables=tables,
+        figures=shown,
+        left_out=baseline.left_out if baseline is not None else (),
+        steps=next_steps(address, manifest is not None, findings.journal),
+        configurations=[_settings(findings)],
+    )
+
+
+def _ratio_as_timed(latency: LatencyFigures) -> str:
+    return f"{ratio_text(latency.ratio)} at {as_timed(latency.batch_size, latency.threads)}"
+
+
+def comparison_table(runs: Sequence[Findings]) -> Table:
+    """Return what the runs have come to, a column each."""
+
+    def line(name: str, cells: Sequence[str]) -> tuple[str, ...]:
+        return (name, *cells)
+
+    fastest = [found.ledger.front()[:1] for found in runs]
+    delivered = [found.manifest for found in runs]
+    rows = [
+        line("task", [found.config.task for found in runs]),
+        line("budget", [f"{100 * found.budget:g} %" for found in runs]),
+        line("trials", [str(len(found.ledger.records)) for found in runs]),
+        line("feasible", [str(len(found.ledger.feasible())) for found in runs]),
+        line("hypervolume", [f"{found.ledger.hypervolume():.4f}" for found in runs]),
+        line(
+            "fastest trial within the budget",
+            [ratio_text(best[0].result.latency_ratio) if best else "-" for best in fastest],
+        ),
+        line(
+            "delivered latency ratio",
+            ["-" if d is None else _ratio_as_timed(d.latency_ms) for d in delivered],
+        ),
+        line(
+            "delivered size, MB",
+            ["-" if d is None else f"{d.size_bytes.winner / 1e6:.2f}" for d in delivered],
+        ),
+        line(
+            "loss on test",
+            ["-" if d is None else percent(d.metric.loss_test) for d in delivered],
+        ),
+    ]
+    return Table("Side by side", ("", *[found.name for found in runs]), rows)
+
+
+def comparison_page(runs: Sequence[Findings]) -> str:
+    """Return a page with several runs' fronts in one figure, and their figures in one table."""
+    about = (
+        "Lines are Pareto fronts, dashed ones budgets, stars the delivered models after their full "
+        "training. Ratios are to each run's own baseline: runs "
+        "of one model on one machine compare, others only in kind."
+    )
+    return _page(
+        title=" / ".join(found.name for found in runs),
+        summary=[f"{found.name}: {state_line(found)}" for found in runs],
+        tables=[comparison_table(runs)],
+        figures=[_figure("fronts", "Loss against latency", about, fronts(runs))],
+        left_out=(),
+        steps=(),
+        configurations=[_settings(found) for found in runs],
+    )

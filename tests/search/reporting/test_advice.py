@@ -1,0 +1,128 @@
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.config import RunConfig
+from search.reporting.advice import (
+    batch_hint,
+    budget_in_numbers,
+    chance_warning,
+    estimate,
+    interpreter,
+    minutes,
+    next_steps,
+    survey_seconds,
+    winner_lines,
+    worst_allowed,
+)
+from tests.search.made_run import MANIFEST, baseline, manifest
+from trainables.results import Chance
+
+
+def test_the_budget_in_the_models_own_numbers():
+    assert worst_allowed(baseline(), 0.1) == pytest.approx(0.81)
+    assert "may fall from 0.9000 to 0.8100" in budget_in_numbers(baseline(), 0.1)
+
+
+def test_a_metric_to_minimise_may_rise():
+    error = baseline(maximize=False, metric=0.2, metric_name="error")
+    assert "error may rise from 0.2000 to 0.2200" in budget_in_numbers(error, 0.1)
+
+
+def test_more_training_and_fewer_places_take_longer():
+    little = RunConfig(budget=0.1)
+    much = RunConfig(budget=0.1, finetune_samples=32_000, retrain_samples=320_000)
+    few = estimate(little, baseline(), 24, 2, 2)
+    assert estimate(much, baseline(), 24, 2, 2).trial_s > 2 * few.trial_s
+    assert estimate(much, baseline(), 24, 2, 2).retrain_s > 2 * few.retrain_s
+    assert estimate(little, baseline(), 24, 1, 2).search_s == pytest.approx(2 * few.search_s)
+    assert estimate(little, baseline(), 24, 4, 2).search_s == pytest.approx(few.search_s / 2)
+
+
+def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_places():
+    config = RunConfig(budget=0.1)
+    few = survey_seconds(config, baseline(), 3, 2)
+    assert survey_seconds(config, baseline(), 30, 2) > 2 * few
+    assert survey_seconds(config, baseline(), 3, 1) > few
+
+
+def test_steps_count_samples_by_the_batch():
+    by_steps = RunConfig(budget=0.1, finetune_steps=100, batch_size=32)
+    by_samples = RunConfig(budget=0.1, finetune_samples=3200, batch_size=32)
+    assert estimate(by_steps, baseline(), 24, 2, 2) == estimate(by_samples, baseline(), 24, 2, 2)
+
+
+def test_nothing_left_takes_no_search():
+    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2, 2).search_s == 0
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(40, "40 s"), (720, "12 min"), (12_600, "3.5 h"), (89, "89 s")]
+)
+def test_durations_as_people_say_them(seconds, text):
+    assert minutes(seconds) == text
+
+
+def test_what_is_next_depends_on_whether_the_run_is_finished():
+    (step,) = next_steps("RUN", False)
+    assert step.command.endswith(" -m search.run --resume RUN")
+    commands = [step.command for step in next_steps("RUN", True)]
+    assert all("RUN" in command for command in commands)
+    assert not any("--resume" in command for command in commands)
+
+
+def test_lines_to_paste_are_quoted_and_a_dashboard_gets_a_file(monkeypatch):
+    monkeypatch.setattr("search.reporting.advice.find_spec", lambda name: name)
+    address = "s3://bucket/my runs/it's?region=eu&x=1"
+    journal = Path("/home/me/my cache/optuna.journal")
+    for finished in (True, False):
+        for step in next_steps(address, finished, journal):
+            words = shlex.split(step.command)
+            assert {address, str(journal)} & set(words), step.command
+            assert "optuna-dashboard" not in words or address not in words
+    assert not any("optuna" in step.command for step in next_steps(address, True))
+
+
+def test_steps_name_a_python_that_the_shell_finds(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert interpreter() == "python"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (Path.cwd() / interpreter()).samefile(sys.executable)
+
+
+def timed(**latency):
+    """Return a manifest with other latencies."""
+    return manifest(latency_ms={**MANIFEST["latency_ms"], **latency})
+
+
+def test_the_headline_names_its_batch_and_threads():
+    (headline, *_) = winner_lines(timed(ratio=0.2, batch_size=64, threads=1), 7, 0.1)
+    assert "latency 0.200 (5.0x) at batches of 64, 1 thread, size" in headline
+    assert "batches of 1, 4 threads" in winner_lines(timed(batch_size=1, threads=4), 7, 0.1)[0]
+
+
+def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
+    assert batch_hint(64, 1) == (
+        "All latencies are of batches of 64, 1 thread; -o latency_batch=1 if you deploy single "
+        "samples."
+    )
+    assert batch_hint(1, 2) == "All latencies are of batches of 1, 2 threads."
+
+
+@pytest.mark.parametrize("ratio, said", [(0.2, False), (0.94, False), (0.97, True), (1.02, True)])
+def test_a_winner_that_gains_nothing_is_said(ratio, said):
+    lines = winner_lines(timed(ratio=ratio), 7, 0.1)
+    assert any("NOTHING GAINED" in line for line in lines) is said
+
+
+@pytest.mark.parametrize("chance, warned", [(None, False), (False, False), (True, True)])
+def test_a_baseline_at_chance_is_said(chance, warned):
+    found = None if chance is None else Chance(0.1, chance)
+    warning = chance_warning(baseline(chance=found))
+    assert (warning is not None) is warned
+    if warned:
+        assert (
+            "0.9000 is no better than that of a model that ignores its inputs (0.1000)" in warning
+        )

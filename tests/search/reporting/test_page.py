@@ -1,0 +1,205 @@
+"""The page of a run, as text and in a real browser."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from plotly import colors
+
+from search.console import percent
+from search.report import main
+from search.reporting.figures import COLOURS, FIGURES, SEQUENCE, front, fronts, groups
+from search.reporting.findings import read_findings
+from search.reporting.page import comparison_page, run_page, winner_table
+from tests.browser import WIDTHS, chromium, show
+from tests.search.made_run import MANIFEST, make_run, manifest
+
+FIGURES_OF_ONE = {"metric_val": 0.85, "standard_error": 0.004}
+
+
+def finish(run):
+    """Leave a manifest in a made run: the first of its front was over the budget in full, the
+    second was delivered, at other figures than its trial's."""
+    rejected, delivered, *_ = (r.number for r in read_findings(str(run)).ledger.front())
+    retrained = [
+        {**FIGURES_OF_ONE, "trial": rejected, "loss_val": 0.105, "accepted": False},
+        {**FIGURES_OF_ONE, "trial": delivered, "loss_val": 0.0556, "accepted": True},
+    ]
+    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained}))
+
+
+@pytest.fixture
+def finished(tmp_path):
+    run = make_run(tmp_path / "finished", 24)
+    finish(run)
+    return run
+
+
+def page_of(run):
+    return run_page(read_findings(str(run)), str(run))
+
+
+def test_a_finished_run_has_the_winners_figures_on_both_splits(finished):
+    page = page_of(finished)
+    for text in ("0.8500", "0.7900", "+5.6 % loss (± 0.4)", "5.0x faster", "5.0x smaller"):
+        assert text in page
+    assert "-m search.select" in page
+    assert "--resume" not in page
+
+
+def test_the_delivered_point_is_shown_beside_its_trial_and_said(finished):
+    findings = read_findings(str(finished))
+    rejected, delivered = findings.retrained()
+    page = page_of(finished)
+    for plan in (rejected, delivered):
+        assert f"Trial {plan.number}, at {percent(plan.trial_loss)} after its short" in page
+    assert "was trained in full and delivered at +5.6 % (the star)" in page
+    assert "+10.5 % (a cross: over the budget)" in page
+    assert ">+5.6 %, delivered</td>" in page
+    for drawn in (front(findings), fronts([findings])):
+        (star,) = (t for t in drawn.data if t.marker.symbol == "star")
+        assert star.y[0] == pytest.approx(5.56)
+        # The manifest's own latency, 4 of 20 ms, not the trial's.
+        assert star.x[0] == pytest.approx(4.0 if drawn.data[0].x[0] > 1 else 0.2)
+    (cross,) = (t for t in front(findings).data if t.marker.symbol == "x")
+    assert cross.y[0] == pytest.approx(10.5)
+
+
+def test_a_run_of_before_and_one_that_goes_on_have_no_delivered_point(finished, tmp_path):
+    of_before = {name: value for name, value in MANIFEST.items() if name != "retrained"}
+    (finished / "manifest.json").write_text(json.dumps(of_before))
+    for run in (finished, make_run(tmp_path / "begun", 5)):
+        assert read_findings(str(run)).retrained() == []
+        assert "the star" not in page_of(run)
+
+
+def test_figures_have_one_palette_and_heat_maps_a_scale(finished):
+    findings = read_findings(str(finished))
+    scales = ("Blues", "OrRd")
+    for name, draw in FIGURES.items():
+        figure = draw(findings)
+        for trace in figure.data:
+            if trace.type == "heatmap":
+                assert trace.showscale is not False and len(trace.colorbar.tickvals) == 3
+                continue
+            chosen = [trace.marker.color, trace.line.color if trace.type == "scatter" else None]
+            for colour in np.ravel([c for c in chosen if c is not None]):
+                assert colour in {*COLOURS.values(), *SEQUENCE, "#888888"}, (name, colour)
+            assert any(colour is not None for colour in chosen), name
+    assert {t.colorscale[-1][1] for t in groups(findings).data} == {
+        colors.get_colorscale(scale)[-1][1] for scale in scales
+    }
+
+
+def test_a_budget_that_is_missed_on_test_is_said():
+    assert "loses more than the budget" in winner_table(manifest(), 0.1).warning
+    kept = manifest(metric={**MANIFEST["metric"], "within_budget_on_test": True})
+    assert winner_table(kept, 0.1).warning is None
+    slow = manifest(latency_ms={**MANIFEST["latency_ms"], "ratio": 1.0})
+    assert "NOTHING GAINED" in winner_table(slow, 0.1).warning
+    assert "loses more than the budget" in winner_table(slow, 0.1).warning
+
+
+def test_a_running_run_says_how_far_it_is(tmp_path):
+    page = page_of(make_run(tmp_path, 5))
+    assert "Not finished yet: 5 of 24 trials" in page
+    assert f"--resume {tmp_path}" in page
+    assert "may fall from 0.9000 to 0.8100" in page
+
+
+def test_a_run_without_a_trial_or_a_baseline_has_a_page(tmp_path):
+    assert "0 of 24 trials" in page_of(make_run(tmp_path / "stages"))
+    assert "0 of 24 trials" in page_of(make_run(tmp_path / "nothing", stages=False))
+
+
+def test_names_are_text_not_html(finished):
+    assert "&lt;its&gt;" in page_of(finished)
+
+
+def test_nothing_is_loaded_from_anywhere(finished):
+    page = page_of(finished)
+    assert 'src="http' not in page
+    assert '<link rel="stylesheet"' not in page
+
+
+def test_runs_side_by_side(finished, tmp_path):
+    other = make_run(tmp_path / "other", 10, budget=0.05)
+    page = comparison_page([read_findings(str(run)) for run in (finished, other)])
+    assert "finished / other" in page
+    assert "10 %" in page and "5 %" in page
+
+
+def test_the_command_writes_page_and_pictures_and_says_where(finished, capsys):
+    assert main([str(finished)]) == 0
+    assert f"report: {finished / 'report.html'}" in capsys.readouterr().out
+    names = {"front", "progress", "groups", "seconds", "before_and_after"}
+    for name in names:
+        data = (finished / "report" / f"{name}.png").read_bytes()
+        assert data.startswith(b"\x89PNG") and len(data) > 5_000
+
+
+def test_the_command_compares(finished, tmp_path, capsys):
+    other = make_run(tmp_path / "other", 10)
+    out = tmp_path / "out"
+    assert main(["--compare", str(finished), str(other), "--out", str(out)]) == 0
+    assert (out / "comparison.html").is_file()
+    assert not (finished / "report.html").exists()
+
+
+@pytest.mark.parametrize("runs", [["/nowhere"], ["--compare", "/nowhere", "/else"]])
+def test_a_mistake_is_one_line(runs, capsys):
+    assert main(runs) == 2
+    assert "/nowhere: holds no run" in capsys.readouterr().err
+
+
+OUT_OF_SIGHT = """
+return [...document.querySelectorAll('table, td, th, pre, p, li')].filter(element => {
+  const box = element.getBoundingClientRect();
+  return element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0
+    || box.right > document.documentElement.clientWidth + 1;
+}).map(element => element.outerHTML.slice(0, 80));
+"""
+TICKS = """
+return [...document.querySelectorAll('.xtick text, .ytick text')].map(tick => tick.textContent);
+"""
+
+
+@pytest.mark.slow
+def test_in_a_browser_at_both_widths_nothing_is_wrong(finished, tmp_path):
+    begun, other = make_run(tmp_path / "begun"), make_run(tmp_path / "other", 10)
+    for run in (finished, begun):
+        assert main([str(run)]) == 0
+    assert main(["--compare", str(finished), str(other), "--out", str(tmp_path)]) == 0
+    pages = [finished / "report.html", begun / "report.html", tmp_path / "comparison.html"]
+    with chromium() as browser:
+        for width in WIDTHS.values():
+            for page, figures in zip(pages, (5, 4, 1), strict=True):
+                show(browser, page, width)
+                assert browser.get_log("browser") == []
+                drawn = "return document.querySelectorAll('.plotly-graph-div').length"
+                assert browser.execute_script(drawn) == figures
+                wide = "return document.documentElement.scrollWidth"
+                assert browser.execute_script(wide) <= width
+                # Nothing is behind a scroll of its own, and no tick is a number like 0.1187.
+                assert browser.execute_script(OUT_OF_SIGHT) == []
+                ticks = browser.execute_script(TICKS)
+                assert ticks or page == pages[1]
+                assert [tick for tick in ticks if re.search(r"\d\.\d{3}", tick)] == []
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_pointer_shows_a_plan(finished):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    assert main([str(finished)]) == 0
+    with chromium() as browser:
+        show(browser, finished / "report.html", WIDTHS["desktop"])
+        figure = browser.find_element(By.ID, "figure-front")
+        point = figure.find_element(By.CSS_SELECTOR, ".scatterlayer .point")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", figure)
+        ActionChains(browser).move_to_element(point).pause(0.5).perform()
+        shown = figure.find_element(By.CSS_SELECTOR, ".hoverlayer").text
+        assert "trial " in shown and "latency" in shown
+        assert browser.get_log("browser") == []

@@ -1,0 +1,47 @@
+"""What the planner's tests share: tabulated problems, and planners that know something."""
+
+import numpy as np
+import pytest
+
+from benchmarks.tabulated import Tabulated
+from spaces.plan import QuantizationChoice
+from spaces.planning.encoding import Known
+from spaces.planning.planner import LOSS, Planner
+from spaces.space import QUANTIZATION
+
+FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+PROBLEMS = [Tabulated(seed) for seed in range(3)]
+TARGETS = np.linspace(0, 1, 6)
+
+each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"problem{p.seed}")
+each_choice = pytest.mark.parametrize("choice", [FLOAT, PTQ, QAT])
+
+
+def planner_of(problem, timings=None):
+    given = problem.setup(0)
+    timings = given.timings if timings is None else timings
+    return Planner(given.space, given.layers, given.sensitivities, timings, given.budget)
+
+
+def tried(problem, plans):
+    """Return the plans as finished trials."""
+    results = [problem.evaluate(plan) for plan in plans]
+    return [
+        Known(plan, result.metric_loss, result.latency_ratio)
+        for plan, result in zip(plans, results, strict=True)
+    ]
+
+
+def at(target, choice=PTQ):
+    """Return the numbers of a plan."""
+    return {LOSS: float(target), QUANTIZATION: choice.value}
+
+
+def experienced(problem):
+    """Return a planner that has seen its own first plans, and these."""
+    planner = planner_of(problem)
+    plans = planner.warm_starts()
+    plans += [planner.decode(at(target, choice)) for target in (0.2, 0.4) for choice in (PTQ, BF16)]
+    known = tried(problem, list(dict.fromkeys(plans)))
+    planner.learn(known)
+    return planner, known

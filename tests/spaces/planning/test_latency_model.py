@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from spaces.layers import LayerCosts
+from spaces.planning.latency_model import LatencyModel, plans_to_time
+from tests.spaces.networks import chain
+
+GROUPS, LAYERS = chain(6, 32)
+COSTS = LayerCosts(LAYERS, GROUPS)
+
+
+def uneven(ratios, machine=0):
+    """Latencies of a machine on which a layer's time is not its share of the arithmetic."""
+    rng = np.random.default_rng(machine)
+    work, written = COSTS.left(ratios, block=16)
+    compute = 0.7 * COSTS.compute * rng.lognormal(0, 1, len(LAYERS))
+    traffic = 0.2 * COSTS.traffic * rng.lognormal(0, 1, len(LAYERS))
+    return 0.05 + work @ compute + written @ traffic
+
+
+def fitted(count, machine=0):
+    ratios = plans_to_time(count, len(GROUPS), 0.9, 0)
+    return LatencyModel.fit(COSTS, ratios, uneven(ratios, machine))
+
+
+def aligned(count):
+    """Return plans that keep whole blocks, as a space's do."""
+    return np.random.default_rng(1).integers(0, 8, (count, len(GROUPS))) / 8
+
+
+def mean_error(count):
+    """Return the relative error on unseen plans of models of some machines."""
+    unseen = aligned(100)
+    return np.mean(
+        [
+            np.abs(fitted(count, machine).predict(unseen) / uneven(unseen, machine) - 1)
+            for machine in range(6)
+        ]
+    )
+
+
+def test_without_timings_cost_is_in_proportion_to_the_arithmetic():
+    model = LatencyModel.fit(COSTS, np.zeros((0, len(GROUPS))), np.zeros(0))
+    whole, half = np.zeros((1, len(GROUPS))), np.full((1, len(GROUPS)), 0.5)
+    assert model.predict(whole)[0] == pytest.approx(1.0, abs=0.03)
+    assert 0.25 < model.predict(half)[0] < 0.5
+    count = len(LAYERS)
+    compute = model.coefficients[1 : count + 1]
+    assert compute / compute.sum() == pytest.approx(COSTS.compute, rel=0.2)
+
+
+def test_timings_are_met_and_no_part_is_negative():
+    ratios = plans_to_time(12, len(GROUPS), 0.9, 0)
+    model = LatencyModel.fit(COSTS, ratios, uneven(ratios))
+    assert model.predict(ratios) == pytest.approx(uneven(ratios), rel=0.03)
+    assert (model.coefficients >= 0).all()
+
+
+def test_the_more_plans_were_timed_the_better_are_others_predicted():
+    alone, few, usual, many = (mean_error(count) for count in (1, 4, 12, 24))
+    assert usual < 0.05
+    assert alone > few > 1.5 * usual > 1.5 * many
+
+
+def test_a_model_twice_as_slow_is_predicted_twice_as_slow():
+    ratios = plans_to_time(12, len(GROUPS), 0.9, 0)
+    once = LatencyModel.fit(COSTS, ratios, uneven(ratios))
+    twice = LatencyModel.fit(COSTS, ratios, 2 * uneven(ratios))
+    unseen = aligned(20)
+    assert twice.predict(unseen) == pytest.approx(2 * once.predict(unseen))
+
+
+def test_what_a_group_saves_depends_on_its_neighbour():
+    """A table group by group cannot have that: the layer between two is their product."""
+    model = fitted(12)
+    plans = np.zeros((4, len(GROUPS)))
+    plans[1, 2], plans[2, 3], plans[3, 2:4] = 0.75, 0.75, 0.75
+    whole, one, other, both = model.predict(plans)
+    assert whole > max(one, other) > min(one, other) > both
+    assert whole - both < 0.95 * ((whole - one) + (whole - other))
+
+
+def test_latency_is_a_staircase():
+    """48 to 33 kept of 64 channels are three blocks of 16: the next one saves much more."""
+    model = fitted(12)
+    plans = np.zeros((4, len(GROUPS)))
+    column = next(i for i, group in enumerate(GROUPS) if group.channels == 64)
+    plans[:, column] = 1 - np.array([48, 40, 33, 32]) / 64
+    found = model.predict(plans)
+    in_block = (found[0] - found[2]) / 15
+    assert in_block > 0
+    assert found[2] - found[3] > 5 * in_block
+
+
+def test_the_plans_to_time_run_from_whole_to_most_pruned():
+    ratios = plans_to_time(12, 5, 0.8, 0)
+    assert ratios.shape == (12, 5)
+    assert (ratios[0] == 0).all()
+    assert ratios.min() >= 0
+    assert ratios.max() <= 0.8
+    means = ratios.mean(axis=1)
+    assert means[-4:].min() > means[:4].max()
+
+
+def test_the_plans_to_time_move_groups_apart_and_go_with_the_seed():
+    ratios = plans_to_time(12, 5, 0.8, 0)
+    assert (np.ptp(ratios[1:], axis=1) > 0.1).all()
+    assert (plans_to_time(12, 5, 0.8, 0) == ratios).all()
+    assert (plans_to_time(12, 5, 0.8, 1) != ratios).any()

@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+
+from spaces.plan import PruningGroup, QuantizationChoice
+from spaces.planning.loss_model import FLOOR, PRIOR, Curves, LossModel, monotone
+
+FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+CHOICES = (FLOAT, PTQ)
+GROUPS = (PruningGroup("robust", 64), PruningGroup("fragile", 64), PruningGroup("unknown", 64))
+CURVES = Curves(
+    GROUPS,
+    {
+        "robust": [(0.25, 0.0), (0.5, 0.02), (0.75, 0.1)],
+        "fragile": [(0.25, 0.1), (0.5, 0.4), (0.75, 0.6)],
+    },
+)
+
+
+def fit(ratios, chosen, losses, choices=CHOICES):
+    rows = np.array(ratios, float).reshape(-1, len(GROUPS))
+    return LossModel.fit(CURVES, choices, rows, chosen, np.array(losses, float))
+
+
+def plans(seed, count):
+    rng = np.random.default_rng(seed)
+    chosen = [CHOICES[index] for index in rng.integers(0, 2, count)]
+    return rng.uniform(0, 0.75, (count, len(GROUPS))), chosen
+
+
+def test_a_curve_that_rises_is_left_as_it_is():
+    ratios, losses = monotone([(0.25, 0.1), (0.5, 0.2), (0.75, 0.4)])
+    assert ratios.tolist() == [0, 0.25, 0.5, 0.75]
+    assert losses.tolist() == [0, 0.1, 0.2, 0.4]
+
+
+def test_where_a_curve_falls_neighbours_share_their_mean():
+    _, losses = monotone([(0.2, 0.1), (0.4, 0.3), (0.6, 0.2), (0.8, 0.4)])
+    assert losses == pytest.approx([0, 0.1, 0.25, 0.25, 0.4])
+    # One that spoils the pool before it takes that one in too.
+    _, losses = monotone([(0.2, 0.3), (0.4, 0.4), (0.6, 0.05)])
+    assert losses == pytest.approx([0, 0.25, 0.25, 0.25])
+
+
+def test_a_gain_counts_as_no_loss():
+    _, losses = monotone([(0.25, -0.1), (0.5, 0.2)])
+    assert losses.tolist() == [0, 0, 0.2]
+
+
+def test_no_curve_is_no_loss():
+    ratios, losses = monotone([])
+    assert (ratios.tolist(), losses.tolist()) == ([0], [0])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_monotone_curve_is_the_nearest_there_is(seed):
+    """By the minimax formula of isotonic regression."""
+    values = np.random.default_rng(seed).uniform(0, 1, 8)
+    _, found = monotone([((i + 1) / 10, v) for i, v in enumerate(values)])
+    expected = [
+        max(min(values[low : high + 1].mean() for high in range(i, 8)) for low in range(i + 1))
+        for i in range(8)
+    ]
+    assert found[1:] == pytest.approx(expected)
+
+
+def test_a_group_contributes_its_loss_and_a_little_for_every_channel():
+    found = CURVES.feature(1, np.array([0.0, 0.25, 0.375, 0.75]))
+    assert found == pytest.approx([0, 0.1 + FLOOR * 0.25, 0.25 + FLOOR * 0.375, 0.6 + FLOOR * 0.75])
+
+
+def test_a_group_that_was_not_measured_contributes_a_little():
+    assert CURVES.feature(2, np.array([0.0, 0.5])) == pytest.approx([0, FLOOR * 0.5])
+
+
+def test_more_pruning_is_never_free():
+    grid = np.linspace(0, 0.9, 50)
+    for group in range(len(GROUPS)):
+        assert (np.diff(CURVES.feature(group, grid)) > 0).all()
+
+
+def test_features_are_those_of_every_group():
+    ratios = np.array([[0.5, 0.25, 0.0], [0.0, 0.75, 0.5]])
+    found = CURVES.features(ratios)
+    assert found.shape == (2, 3)
+    for group in range(3):
+        assert found[:, group] == pytest.approx(CURVES.feature(group, ratios[:, group]))
+
+
+def test_before_any_trial_the_loss_is_a_share_of_the_sensitivities():
+    model = fit([], [], [])
+    ratios = np.array([[0.5, 0.25, 0.0]])
+    expected = PRIOR * CURVES.features(ratios).sum()
+    assert model.predict(ratios, [FLOAT]) == pytest.approx([expected])
+    assert model.offsets == pytest.approx({FLOAT: 0, PTQ: 0})
+
+
+def test_one_trial_moves_all_multipliers_the_same_way():
+    lossy = fit([[0.5, 0.5, 0.5]], [FLOAT], [0.2])
+    harmless = fit([[0.5, 0.5, 0.5]], [FLOAT], [0.0])
+    assert (lossy.multipliers > PRIOR).all()
+    assert (harmless.multipliers < PRIOR).all()
+
+
+def test_the_model_gets_nearer_to_a_trial():
+    ratios = np.array([[0.5, 0.5, 0.0]])
+    before = fit([], [], []).predict(ratios, [FLOAT])[0]
+    after = fit(ratios, [FLOAT], [0.2]).predict(ratios, [FLOAT])[0]
+    assert abs(after - 0.2) < 0.3 * abs(before - 0.2)
+
+
+def test_a_group_earns_its_own_multiplier_with_evidence():
+    """What is lost comes from the group that looked robust."""
+    true = np.array([0.5, 0.05, 0.1])
+    unseen, others = plans(1, 40)
+    truth = CURVES.features(unseen) @ true
+
+    def learnt(count):
+        ratios, chosen = plans(0, count)
+        model = fit(ratios, chosen, CURVES.features(ratios) @ true)
+        return model, np.abs(model.predict(unseen, others) - truth).mean()
+
+    (_, before), (some, less), (more, least) = (learnt(count) for count in (0, 40, 400))
+    assert some.multipliers[0] > 2 * some.multipliers[1]
+    assert more.multipliers[0] > 4 * more.multipliers[1]
+    assert before > 1.2 * less > 1.5 * least
+
+
+def test_what_a_choice_adds_is_learnt_for_it_alone():
+    ratios = np.zeros((6, 3))
+    model = fit(ratios, [PTQ] * 6, [0.03] * 6, choices=(FLOAT, PTQ, QAT))
+    assert model.offsets[PTQ] == pytest.approx(0.03, abs=0.005)
+    assert model.offsets[FLOAT] == pytest.approx(0, abs=1e-9)
+    assert model.offsets[QAT] == pytest.approx(0, abs=1e-9)
+    whole = np.zeros((2, 3))
+    assert model.predict(whole, [FLOAT, PTQ]) == pytest.approx([0, 0.03], abs=0.005)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_makes_no_multiplier_negative(seed):
+    ratios, chosen = plans(seed, 10)
+    losses = np.random.default_rng(seed).normal(0, 0.05, 10)
+    model = fit(ratios, chosen, losses)
+    assert (model.multipliers >= 0).all()
+    assert min(model.offsets.values()) >= 0

@@ -1,0 +1,259 @@
+"""Groups of small networks, one for each way in which channels hang together."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from tests.trainables.compression.networks import (
+    IMAGE,
+    Between,
+    Chain,
+    Concat,
+    Depthwise,
+    Grouped,
+    Residual,
+    Transposed,
+    TwoInputs,
+    Untraceable,
+    conv,
+)
+from trainables.compression.graph.groups import survey_groups
+from trainables.compression.pruner import ChannelPruner
+from trainables.task import ModelInput
+
+
+def names(items):
+    return {item.name for item in items}
+
+
+def test_residual_connection_makes_one_group_of_what_it_adds():
+    survey = survey_groups(Residual, IMAGE)
+    shared = next(g for g in survey.groups if g.name == "first.weight")
+    assert {"first.weight", "outer.weight", "inner.weight", "head.weight"} <= set(shared.members)
+    assert shared.channels == 8
+    assert names(survey.groups) == {"first.weight", "inner.weight"}
+
+
+@pytest.mark.parametrize("network", [Residual, Concat, Depthwise, Grouped, Transposed])
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_every_group_found_can_be_pruned_and_every_convolution_is_accounted_for(
+    network, multiplier
+):
+    def build():
+        return Depthwise(multiplier) if network is Depthwise else network()
+
+    survey = survey_groups(build, IMAGE)
+    for group in survey.groups:
+        model = build()
+        before = sum(p.numel().item() for p in model.parameters())
+        ChannelPruner(model, IMAGE).prune({group.name: 0.5})
+        assert model(paddle.rand([2, 3, 16, 16])).shape == [2, 4]
+        assert sum(p.numel().item() for p in model.parameters()) < before
+    mentioned = names(survey.groups) | names(survey.left_out)
+    mentioned |= {member for group in survey.groups for member in group.members}
+    convolutions = {n for n, p in build().named_parameters() if len(p.shape) == 4}
+    assert convolutions <= mentioned
+
+
+def test_a_group_knows_its_outputs_and_how_many_go_at_a_time():
+    (first, last) = survey_groups(Grouped, IMAGE).groups
+    assert (first.name, first.channels, first.unit) == ("first.weight", 8, 4)
+    assert (last.name, last.channels, last.unit) == ("last.weight", 6, 1)
+
+
+def test_a_width_that_the_models_own_code_counts_on_is_found_by_trying():
+    """As inception_v3 of paddle.vision does behind its last concatenation."""
+
+    class Counting(Chain):
+        def body(self, x):
+            x = self.first(x)
+            return self.last(x.reshape([-1, 8, 16, 16]))
+
+    survey = survey_groups(Counting, IMAGE)
+    assert names(survey.groups) == {"last.weight"}
+    reasons = {item.name: item.reason for item in survey.left_out}
+    assert "pruned the model fails" in reasons["first.weight"]
+
+
+def test_a_prune_that_gives_something_else_than_masked_is_left_out():
+    """The code reads the width and computes with it, which no operator shows."""
+
+    class Scaled(Chain):
+        def body(self, x):
+            x = self.first(x)
+            return self.last(x / x.shape[1])
+
+    survey = survey_groups(Scaled, IMAGE)
+    assert names(survey.groups) == {"last.weight"}
+    reasons = {item.name: item.reason for item in survey.left_out}
+    assert "something else than masked" in reasons["first.weight"]
+
+
+class Many(nn.Layer):
+    """Branches side by side, each a group; `rule` is told their widths and may raise."""
+
+    def __init__(self, rule, count):
+        super().__init__()
+        self.rule, self.runs = rule, 0
+        self.branches = nn.LayerList([conv(3, 8) for _ in range(count)])
+        self.ends = nn.LayerList([conv(8, 4) for _ in range(count)])
+
+    def forward(self, x):
+        self.runs += 1
+        found = [branch(x) for branch in self.branches]
+        if paddle.in_dynamic_mode():
+            self.rule([y.shape[1] for y in found])
+        return sum(end(y) for end, y in zip(self.ends, found, strict=True)).mean([2, 3])
+
+
+def refused(wrong):
+    def rule(widths):
+        if wrong(widths):
+            raise ValueError(f"widths {widths}")
+
+    return rule
+
+
+def branches(items):
+    return {int(item.name.split(".")[1]) for item in items}
+
+
+def test_groups_that_are_right_alone_and_fail_together_are_not_all_kept():
+    """As many as pass together are; those left out are said to be right alone."""
+    survey = survey_groups(
+        lambda: Many(refused(lambda widths: sum(w < 8 for w in widths) > 5), 9), IMAGE
+    )
+    assert len(survey.groups) == 5
+    assert branches(survey.groups) | branches(survey.left_out) == set(range(9))
+    assert {item.reason[:44] for item in survey.left_out} == {
+        "right alone, but not together with the other"
+    }
+
+
+def test_one_that_fails_in_company_alone_is_tried_with_those_that_are_kept():
+    """Branch 1 goes with neither 0 nor 2; 0 fails with 2 as well, so two of the five go."""
+    pairs = [(0, 1), (1, 2), (0, 2)]
+    survey = survey_groups(
+        lambda: Many(
+            refused(lambda widths: any(widths[a] < 8 and widths[b] < 8 for a, b in pairs)), 5
+        ),
+        IMAGE,
+    )
+    assert len(branches(survey.groups) & {0, 1, 2}) == 1
+    assert {3, 4} <= branches(survey.groups)
+
+
+def test_groups_that_must_be_as_wide_as_each_other_are_no_groups():
+    """Pruned by one ratio all of them would seem right, but a plan gives each its own."""
+    survey = survey_groups(lambda: Many(refused(lambda widths: widths[0] != widths[1]), 3), IMAGE)
+    assert branches(survey.groups) == {2}
+    assert all("pruned the model fails" in item.reason for item in survey.left_out)
+
+
+def test_few_wrong_groups_of_many_are_found_in_few_runs():
+    model = Many(refused(lambda widths: widths[11] < 8 or widths[40] < 8), 64)
+    survey = survey_groups(lambda: model, IMAGE)
+    assert branches(survey.left_out) == {11, 40}
+    # One that fails when it is pruned is not run masked.
+    assert model.runs < 40
+
+
+class Spectrogram(nn.Layer):
+    """Takes the logarithm of inputs that are never negative."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.first, self.last, self.head = conv(1, 32), conv(32, 32), nn.Linear(32, 4)
+        self.activation = activation
+
+    def forward(self, x):
+        x = paddle.log(x + 1e-3)
+        x = self.activation(self.last(self.activation(self.first(x))))
+        return self.head(x.mean([2, 3]))
+
+
+SPECTRA = (ModelInput("mel", (1, 16, 16)),)
+
+
+@pytest.mark.parametrize("activation", [nn.Silu(), nn.ReLU()])
+def test_groups_are_tried_on_the_tasks_own_samples(activation):
+    """On others the outputs are not numbers, or one constant that equals any other model's."""
+    samples = [np.random.default_rng(0).random((2, 1, 16, 16), "float32")]
+    survey = survey_groups(lambda: Spectrogram(activation), SPECTRA, samples=samples)
+    assert names(survey.groups) == {"first.weight", "last.weight"}
+    random = survey_groups(lambda: Spectrogram(activation), SPECTRA)
+    assert random.groups == ()
+    assert all("cannot be verified" in item.reason for item in random.left_out)
+
+
+def test_samples_that_are_alike_prove_nothing():
+    samples = [np.ones((2, 3, 16, 16), "float32")]
+    survey = survey_groups(Chain, IMAGE, samples=samples)
+    assert {item.reason for item in survey.left_out} == {
+        "cannot be verified: with its channels masked the model's outputs are the same whatever "
+        "the sample is"
+    }
+
+
+def test_words_by_number():
+    class Words(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.table, self.hidden, self.head = nn.Embedding(50, 32), nn.Linear(32, 64), None
+            self.head = nn.Linear(64, 4)
+
+        def forward(self, x):
+            return self.head(nn.functional.relu(self.hidden(self.table(x).mean(1))))
+
+    survey = survey_groups(Words, (ModelInput("words", (12,), "int64"),))
+    assert names(survey.groups) == {"table.weight", "hidden.weight"}
+
+
+@pytest.mark.parametrize("scale", [1, 0.5])
+def test_rounding_is_not_taken_for_a_difference_nor_a_difference_for_rounding(scale):
+    """In float32 these sums keep two digits, which hides an error of half as well as none."""
+
+    def between(x):
+        # What is computed from the width is wrong once that changes.
+        return (x * (1 if scale == 1 else x.shape[1]) + 3e4) - 3e4
+
+    survey = survey_groups(lambda: Between(between), IMAGE)
+    expected = {"first.weight", "last.weight"} if scale == 1 else {"last.weight"}
+    assert names(survey.groups) == expected
+    assert paddle.get_default_dtype() == "float32"
+
+
+def test_all_of_googlenet_is_pruned_but_its_classifiers():
+    survey = survey_groups(
+        lambda: paddle.vision.models.googlenet(num_classes=10), (ModelInput("x", (3, 224, 224)),)
+    )
+    assert len(survey.groups) == 61
+    assert survey.left_out == ()
+
+
+def test_protected_layer_loses_no_outputs_but_may_lose_inputs():
+    survey = survey_groups(Residual, IMAGE, protected_layers=["inner"])
+    assert names(survey.groups) == {"first.weight"}
+    assert [i.reason for i in survey.left_out if i.name == "inner.weight"] == [
+        "protected layer inner"
+    ]
+
+
+def test_protecting_one_member_protects_the_whole_group():
+    survey = survey_groups(Residual, IMAGE, protected_layers=["outer"])
+    assert names(survey.groups) == {"inner.weight"}
+
+
+def test_model_with_two_inputs():
+    inputs = (ModelInput("a", (3, 8, 8)), ModelInput("b", (1, 8, 8)))
+    survey = survey_groups(TwoInputs, inputs)
+    assert "model" not in names(survey.left_out)
+
+
+def test_model_that_cannot_be_traced_has_no_groups_and_a_reason():
+    survey = survey_groups(Untraceable, IMAGE)
+    assert survey.groups == ()
+    assert survey.left_out[0].name == "model"
+    assert "depends on the data" in survey.left_out[0].reason
+    assert paddle.in_dynamic_mode()

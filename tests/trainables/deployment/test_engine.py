@@ -1,0 +1,127 @@
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+from paddle import nn
+
+from spaces.plan import QuantizationChoice
+from trainables.compression.quantization import prepare_quantization
+from trainables.compression.slim import quantize_post_training
+from trainables.deployment.engine import WITHOUT_CONCATENATION, WITHOUT_POOLING, Engine
+from trainables.deployment.export import export_float, output_difference
+from trainables.task import ModelInput
+
+IMAGE = [ModelInput("image", (3, 16, 16))]
+
+
+class UnevenBins(nn.Layer):
+    """A pooling of 16 pixels into 3, as in pyramid pooling, which oneDNN cannot do in INT8."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.narrow, self.head = nn.Conv2D(3, 8, 3), nn.Conv2D(8, 8, 1), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = F.relu(self.conv(F.pad(x, [1, 1, 1, 1])))
+        bins = self.narrow(F.adaptive_avg_pool2d(x, 3))
+        x = x + F.interpolate(bins, size=[16, 16], mode="bilinear")
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Plain(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2D(3, 8, 3, padding=1), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(F.adaptive_avg_pool2d(F.relu(self.conv(x)), 1).flatten(1))
+
+
+class Upsampling(nn.Layer):
+    """A transposed convolution, as at the end of DB; the engine has none in INT8."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.up = nn.Conv2D(3, 8, 3, padding=1), nn.Conv2DTranspose(8, 8, 2, stride=2)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.up(F.relu(self.conv(x)))
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Skip(nn.Layer):
+    """A map beside one that was made smaller and larger again, as in UNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.low = (self.block(3), self.block(8))
+        self.last, self.head = self.block(16), nn.Conv2D(8, 2, 1)
+
+    def block(self, channels):
+        convolution = nn.Conv2D(channels, 8, 3, padding=1, bias_attr=False)
+        return nn.Sequential(convolution, nn.BatchNorm2D(8), nn.ReLU())
+
+    def forward(self, x):
+        wide = self.wide(x)
+        low = self.low(F.max_pool2d(wide, 2, 2))
+        low = F.interpolate(low, paddle.shape(wide)[2:], mode="bilinear")
+        return self.head(self.last(paddle.concat([low, wide], axis=1)))
+
+
+def quantized(network, folder):
+    paddle.seed(0)
+    model = network()
+    samples = np.random.default_rng(0).standard_normal((8, 3, 16, 16)).astype("float32")
+    export_float(model, IMAGE, folder / "float")
+    feeds = [{"image": samples}]
+    quantize_post_training(folder / "float", folder / "int8", lambda: iter(feeds))
+    return folder / "int8", samples
+
+
+@pytest.mark.parametrize("network, operators", [(UnevenBins, WITHOUT_POOLING), (Plain, None)])
+def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tmp_path):
+    folder, samples = quantized(network, tmp_path)
+    engine = Engine(folder, "int8", 1)
+    outputs = engine.run([samples])
+    assert engine.int8_operators == operators
+    assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
+    # And again, with another batch.
+    assert engine.run([samples[:3]])[0].shape == (3, 4)
+
+
+def test_concatenations_are_left_in_float_where_they_have_to_be(tmp_path):
+    paddle.seed(0)
+    model = Skip()
+    quantization = prepare_quantization(model, QuantizationChoice.INT8_QAT)
+    samples = np.random.default_rng(0).standard_normal((8, 3, 16, 16)).astype("float32")
+    for _ in range(20):
+        model(paddle.to_tensor(samples))
+    model.eval()
+    expected = model(paddle.to_tensor(samples)).numpy()
+    quantization.export(IMAGE, tmp_path)
+    engine = Engine(tmp_path, "int8", 1)
+    assert output_difference(engine.run([samples]), [expected]) < 0.3
+    assert engine.int8_operators == WITHOUT_CONCATENATION
+
+
+def test_transposed_convolutions_stay_in_float(tmp_path):
+    folder, samples = quantized(Upsampling, tmp_path)
+    (outputs,) = Engine(folder, "int8", 1).run([samples])
+    assert outputs.shape == (8, 4)
+
+
+def test_what_cannot_be_run_at_all_raises(tmp_path):
+    folder, samples = quantized(Plain, tmp_path)
+    engine = Engine(folder, "int8", 1)
+    with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
+        engine.run([samples[:, :2]])
+    with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
+        Engine(folder, "float", 1).run([samples[:, :2]])
+
+
+def test_an_engine_says_how_much_it_turns_into_int8(tmp_path):
+    """What is switched on is not what runs: without scales in the file all stays in floats."""
+    folder, _ = quantized(Plain, tmp_path)
+    assert Engine(folder, "int8", 1).quantizations() > 0
+    assert Engine(tmp_path / "float", "int8", 1).quantizations() == 0

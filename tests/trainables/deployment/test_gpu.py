@@ -1,0 +1,35 @@
+"""What of the code for GPUs can be run without one."""
+
+import paddle.inference
+import pytest
+
+from spaces.errors import ConfigError
+from spaces.plan import QuantizationChoice
+from trainables.deployment import gpu
+from trainables.deployment.engine import describe, switches
+
+pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
+
+
+def test_without_a_gpu_everything_is_of_the_cpu():
+    assert gpu.choose_device() == "cpu"
+    assert gpu.distributed_backend() == "gloo"
+    gpu.synchronize()
+
+
+@pytest.mark.parametrize("kind", ["gpu", "tensorrt"])
+def test_an_engine_that_has_no_gpu_says_so_in_one_line(kind):
+    with pytest.raises(ConfigError, match="no GPU that paddle sees") as caught:
+        gpu.configure(paddle.inference.Config(), kind, "float")
+    assert "\n" not in str(caught.value)
+
+
+def test_bfloat16_is_the_cpus_alone():
+    assert gpu.offered_choices("gpu") == (QuantizationChoice.FLOAT,)
+    assert QuantizationChoice.BFLOAT16 not in gpu.offered_choices("tensorrt")
+    assert QuantizationChoice.INT8_PTQ in gpu.offered_choices("tensorrt")
+
+
+def test_engines_have_fingerprints_of_their_own():
+    assert len({describe("float", kind) for kind in ("onednn", "gpu", "tensorrt")}) == 3
+    assert switches("int8", "tensorrt") == {"enable_use_gpu": True, "enable_tensorrt_engine": True}

@@ -1,0 +1,221 @@
+"""The probe, on engines whose time is counted, not measured."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from trainables import probe
+from trainables.files.codec import decode, encode
+from trainables.probe import (
+    FINAL,
+    FULL,
+    LEAST_SHARE,
+    QUICK,
+    WARMUP_RUNS,
+    Effort,
+    NoLease,
+    ratios_between,
+    read_latency,
+    time_in_turn,
+)
+from trainables.results import LatencyReading
+
+INPUTS = [np.zeros((8, 1), "float32")]
+SOME = Effort(rounds=40, seconds=4.0)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+        self.slowness = lambda: 1.0
+
+
+class TimedEngine:
+    """Takes `seconds` a run on the clock, times how slow the machine is just then.
+
+    Of that slowness a `sensitive` engine feels more than another: its power.
+    """
+
+    def __init__(self, clock, seconds, sensitive=1.0):
+        self.clock, self.seconds, self.sensitive, self.runs = clock, seconds, sensitive, 0
+
+    def run(self, inputs):
+        self.runs += 1
+        self.clock.now += self.seconds * self.clock.slowness() ** self.sensitive
+        return []
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(probe.time, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def stretches(clock, slow, share, length=1.0):
+    """Let the machine be slow for a share of every stretch of time; it begins slow."""
+    return lambda: slow if clock.now % length < share * length else 1.0
+
+
+def read(candidate, *references, effort=SOME):
+    """Return a candidate's reading beside (engine, ratio) pairs."""
+    runs_ms = time_in_turn([candidate, *(e for e, _ in references)], INPUTS, NoLease(), effort)
+    ratios = [ratio for _, ratio in references]
+    return read_latency(runs_ms, ratios, baseline_ms=8.0, batch_size=8, threads=1)
+
+
+def test_runs_are_milliseconds_by_round_and_engine(clock):
+    engines = [TimedEngine(clock, 0.002), TimedEngine(clock, 0.008), TimedEngine(clock, 0.1)]
+    runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 0.0))
+    assert runs_ms == pytest.approx(np.array([[2.0, 8.0, 100.0]]))
+    runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 0.8))
+    assert runs_ms.shape == (3, 3)
+    assert [engine.runs for engine in engines] == [2 * WARMUP_RUNS + 4] * 3
+
+
+def test_engines_change_places_and_every_counted_run_is_under_the_lease(clock):
+    held, outside = [], []
+
+    class Watched(TimedEngine):
+        def run(self, inputs):
+            (held if lease.is_held else outside).append(self)
+            return super().run(inputs)
+
+    class Lease:
+        is_held, times = False, 0
+
+        @contextmanager
+        def exclusive(self):
+            self.is_held = True
+            self.times += 1
+            yield
+            self.is_held = False
+
+    lease = Lease()
+    one, other = Watched(clock, 0.4), Watched(clock, 0.8)
+    time_in_turn([one, other], INPUTS, lease, Effort(rounds=3, seconds=9.0))
+    assert held == [one, other, other, one, one, other]
+    assert len(outside) == 2 * WARMUP_RUNS
+    # Round by round, so that others come in between.
+    assert lease.times == 3
+
+
+@pytest.mark.parametrize(("step", "leases"), [(0.0, 7), (0.3, 3), (5.0, 1)])
+def test_waiting_for_the_device_does_not_count_and_is_paid_back(clock, step, leases):
+    class Shared:
+        times = 0
+
+        @contextmanager
+        def exclusive(self):
+            # Beside it somebody trains, in steps that take so long.
+            clock.now += step
+            self.times += 1
+            yield
+
+    lease = Shared()
+    engines = [TimedEngine(clock, 0.02), TimedEngine(clock, 0.02)]
+    assert len(time_in_turn(engines, INPUTS, lease, Effort(rounds=20, seconds=1.0))) == 20
+    assert lease.times == leases
+
+
+@pytest.mark.parametrize("effort", [QUICK, FULL, FINAL, FULL.times(3), FINAL.times(0.1)])
+@pytest.mark.parametrize("seconds", [0.0001, 0.004, 0.4])
+def test_a_probe_ends_with_its_rounds_but_not_at_once_and_not_late(clock, effort, seconds):
+    engines = [TimedEngine(clock, seconds), TimedEngine(clock, seconds)]
+    started = clock.now
+    runs_ms = time_in_turn(engines, INPUTS, NoLease(), effort)
+    spent = clock.now - started - 2 * WARMUP_RUNS * seconds
+    assert spent <= effort.seconds + 2 * seconds + 1e-6
+    assert spent >= LEAST_SHARE * effort.seconds
+    assert len(runs_ms) >= effort.rounds or spent >= effort.seconds
+
+
+def test_one_round_is_always_had(clock):
+    assert len(time_in_turn([TimedEngine(clock, 9.0)], INPUTS, NoLease(), QUICK)) == 1
+
+
+def test_a_reading_says_what_there_is_to_say(clock):
+    reading = read(TimedEngine(clock, 0.002), (TimedEngine(clock, 0.008), 1.0))
+    assert reading.ratio == pytest.approx(0.25)
+    assert reading.ratio_spread == pytest.approx(0)
+    assert [reading.latency_ms, reading.run_ms] == pytest.approx([2.0, 2.0])
+    assert reading.baseline_latency_ms == 8.0
+    assert (reading.batch_size, reading.threads) == (8, 1)
+    assert reading.rounds >= 40
+    assert decode(LatencyReading, encode(LatencyReading, reading)) == reading
+
+
+def test_latency_is_that_of_the_machine_on_which_the_baseline_was_timed(clock):
+    clock.slowness = lambda: 1.5
+    reading = read(TimedEngine(clock, 0.002), (TimedEngine(clock, 0.008), 1.0))
+    assert reading.run_ms == pytest.approx(3.0)
+    assert reading.latency_ms == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.003, 0.004, 0.0055, 0.01])
+def test_where_nothing_disturbs_references_agree_on_the_ratio(clock, seconds):
+    references = [(TimedEngine(clock, 0.003), 0.3), (TimedEngine(clock, 0.006), 0.6)]
+    assert read(TimedEngine(clock, seconds), *references).ratio == pytest.approx(seconds * 100)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 1.0])
+def test_what_slows_its_references_as_much_does_not_reach_the_ratio(clock, share):
+    clock.slowness = stretches(clock, slow=2.5, share=share)
+    references = [(TimedEngine(clock, 0.003), 0.3), (TimedEngine(clock, 0.006), 0.6)]
+    reading = read(TimedEngine(clock, 0.004), *references)
+    assert reading.ratio == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8, 1.0])
+def test_references_that_feel_it_more_and_less_beat_a_baseline_that_feels_it_least(clock, share):
+    """The wider a model, the more it feels, as INT8 beside float does."""
+    clock.slowness = stretches(clock, slow=1.5, share=share)
+
+    def model(seconds, sensitive):
+        return TimedEngine(clock, seconds, sensitive)
+
+    near = read(model(0.004, 1.8), (model(0.003, 1.5), 0.3), (model(0.006, 2.2), 0.6))
+    far = read(model(0.004, 1.8), (model(0.01, 1.0), 1.0))
+    assert near.ratio == pytest.approx(0.4, rel=0.06)
+    assert abs(near.ratio - 0.4) < 0.5 * abs(far.ratio - 0.4) or share < 0.5
+
+
+def test_hiccups_do_not_reach_the_ratio(clock):
+    rng = np.random.default_rng(0)
+    clock.slowness = lambda: 20.0 if rng.random() < 0.1 else 1.0
+    reading = read(TimedEngine(clock, 0.002), (TimedEngine(clock, 0.008), 1.0))
+    assert reading.ratio == pytest.approx(0.25)
+
+
+def test_runs_that_differ_by_chance_do_not_bias_the_ratio(clock):
+    rng = np.random.default_rng(0)
+    clock.slowness = lambda: float(rng.lognormal(0.0, 0.2))
+    ratios = [
+        read(
+            TimedEngine(clock, 0.004),
+            (TimedEngine(clock, 0.003), 0.3),
+            (TimedEngine(clock, 0.006), 0.6),
+        ).ratio
+        for _ in range(20)
+    ]
+    assert np.mean(ratios) == pytest.approx(0.4, rel=0.02)
+    assert np.std(ratios) < 0.05 * 0.4
+
+
+def test_the_nearer_reference_counts_more():
+    candidate = np.full(5, 4.0)
+    references = np.array([[2.0, 8.0]] * 5)
+    # One says 4.0 / 2.0 * 0.1, the other 4.0 / 8.0 * 0.9; halfway between, they share.
+    found = ratios_between(candidate, references, [0.1, 0.9])
+    assert found == pytest.approx([np.sqrt(0.2 * 0.45)] * 5)
+    assert ratios_between(candidate / 2, references, [0.1, 0.9]) == pytest.approx([0.1] * 5)
+    assert ratios_between(candidate * 3, references, [0.1, 0.9]) == pytest.approx([1.35] * 5)
+
+
+def test_the_order_of_references_does_not_matter():
+    rng = np.random.default_rng(0)
+    candidate, references = rng.uniform(3, 5, 30), rng.uniform(1, 9, (30, 3))
+    found = ratios_between(candidate, references, [0.1, 0.4, 0.9])
+    other = ratios_between(candidate, references[:, [2, 0, 1]], [0.9, 0.1, 0.4])
+    assert found == pytest.approx(other)

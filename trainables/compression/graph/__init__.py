@@ -1,0 +1,1 @@
+"""The dependency graph: which channels of which parameters must shrink together."""

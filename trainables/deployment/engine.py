@@ -1,0 +1,167 @@
+"""The engine a model is deployed on: Paddle Inference, configured here, and in gpu.py for GPUs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import paddle
+import paddle.inference
+
+from spaces.plan import EngineKind, Precision
+from trainables.deployment import gpu
+from trainables.deployment.native_output import without_native_output
+
+MODEL_FILE = "inference.pdmodel"
+WEIGHTS_FILE = "inference.pdiparams"
+# What Paddle Inference calls the program it runs, where it is asked to save it.
+OPTIMIZED_FILE = "_optimized.pdmodel"
+# All that oneDNN quantizes but pooling. Into bins that do not divide a map, as in pyramid pooling,
+# and behind some sums of convolutions it has no INT8 kernel, and the engine fails at its first run.
+WITHOUT_POOLING = (
+    *("concat", "conv2d", "depthwise_conv2d", "elementwise_add", "elementwise_mul"),
+    *("elementwise_sub", "fc", "fused_conv2d", "fused_elementwise_add", "fused_elementwise_mul"),
+    *("fused_elementwise_sub", "fused_matmul", "fused_transpose", "matmul", "nearest_interp"),
+    *("nearest_interp_v2", "prior_box", "reshape2", "slice", "split", "transpose2"),
+)
+# Nor does it concatenate a map of INT8 and one of floats, which is what the passes make of UNet.
+WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "concat")
+# What is tried in turn while the first run fails; None is all operators.
+INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION)
+
+
+def engine_name(kind: EngineKind) -> str:
+    """Return what a manifest calls an engine."""
+    return f"paddle_inference_{kind}"
+
+
+def switches(precision: Precision, kind: EngineKind = "onednn") -> dict[str, bool]:
+    """Return what has to be switched on in `paddle.inference.Config` for a precision.
+
+    On GPUs the calls have arguments (trainables/deployment/gpu.py); here is which of them are made.
+    """
+    if kind != "onednn":
+        return {"enable_use_gpu": True, "enable_tensorrt_engine": kind == "tensorrt"}
+    return {
+        "enable_mkldnn": True,
+        "enable_mkldnn_bfloat16": precision == "bfloat16",
+        "enable_mkldnn_int8": precision == "int8",
+    }
+
+
+def supports_bfloat16() -> bool:
+    """Return whether this processor has bfloat16 arithmetic that oneDNN uses."""
+    return bool(paddle.base.core.supports_bfloat16())
+
+
+class Engine:
+    """An exported model, loaded and ready. `precision` None runs it plainly, on the CPU.
+
+    A quantized model run without its INT8 switch computes the same on fake-quantized
+    floats, many times slower; the plain run is that reference.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        precision: Precision | None,
+        threads: int,
+        kind: EngineKind = "onednn",
+    ) -> None:
+        self._folder = folder
+        self._kind: EngineKind = kind if precision is not None else "onednn"
+        self._precision = precision
+        self._threads = threads
+        self._has_run = False
+        self.int8_operators: tuple[str, ...] | None = None
+        """The operators to quantize, where not all can be; None: all."""
+        self._create()
+
+    def _config(self) -> paddle.inference.Config:
+        files = (str(self._folder / MODEL_FILE), str(self._folder / WEIGHTS_FILE))
+        config = paddle.inference.Config(*files)
+        config.disable_glog_info()
+        config.set_cpu_math_library_num_threads(self._threads)
+        config.enable_memory_optim()
+        config.switch_ir_optim(self._precision is not None)
+        if self._kind != "onednn":
+            assert self._precision is not None
+            gpu.configure(config, self._kind, self._precision)
+        else:
+            config.disable_gpu()
+            if self._precision is not None:
+                for name, on in switches(self._precision).items():
+                    if on:
+                        getattr(config, name)()
+        if self.int8_operators is not None:
+            config.enable_mkldnn_int8(set(self.int8_operators))
+        return config
+
+    def _create(self) -> None:
+        config = self._config()
+        with without_native_output():
+            self._predictor = paddle.inference.create_predictor(config)
+        self._inputs = [
+            self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
+        ]
+
+    def quantizations(self) -> int:
+        """Return how many values the engine turns into INT8, by the program that it makes.
+
+        None means that it computes in floats alone, whatever was switched on: what an INT8 operator
+        reads has to be quantized first.
+        """
+        config = self._config()
+        with tempfile.TemporaryDirectory() as folder:
+            config.enable_save_optim_model(True)
+            config.set_optim_cache_dir(folder)
+            with without_native_output():
+                paddle.inference.create_predictor(config)
+            program = paddle.base.core.ProgramDesc((Path(folder) / OPTIMIZED_FILE).read_bytes())
+        block = program.block(0)
+        return sum(block.op(index).type() == "quantize" for index in range(block.op_size()))
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for one batch; `inputs` in the order of the task's inputs.
+
+        A quantized model whose first run fails is loaded anew, its pooling in float, and its
+        concatenations too if that does not help.
+        """
+        cpu = self._kind == "onednn" and self._precision == "int8"
+        if not cpu or self._has_run:
+            return self._run(inputs)
+        for operators in INT8_OPERATORS:
+            if operators != self.int8_operators:
+                self.int8_operators = operators
+                self._create()
+            try:
+                outputs = self._run(inputs)
+                break
+            except Exception:  # Each operator of the engine raises its own kind.
+                if operators == INT8_OPERATORS[-1]:
+                    raise
+        self._has_run = True
+        return outputs
+
+    def _run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        for handle, array in zip(self._inputs, inputs, strict=True):
+            handle.copy_from_cpu(np.ascontiguousarray(array))
+        self._predictor.run()
+        if self._kind != "onednn":
+            gpu.synchronize()
+        names = self._predictor.get_output_names()
+        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+
+def size_bytes(folder: Path) -> int:
+    """Return the bytes on disk of an exported model, graph and weights."""
+    return sum((folder / name).stat().st_size for name in (MODEL_FILE, WEIGHTS_FILE))
+
+
+def describe(precision: Precision, kind: EngineKind = "onednn") -> str:
+    """Return the engine's settings as one line of JSON, for fingerprints."""
+    named = {"engine": engine_name(kind), "paddle": paddle.__version__}
+    return json.dumps({**named, **switches(precision, kind)})

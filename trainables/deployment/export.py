@@ -1,0 +1,125 @@
+"""Inference models out, and loaded back to be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from spaces.errors import TrialError
+from spaces.plan import Precision
+from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+from trainables.task import ModelInput
+
+# Largest root mean square difference between the engine's outputs and the model's, as
+# a share of the outputs' standard deviation. Float differs by rounding alone; bfloat16
+# has 8 bits of mantissa; INT8 rounds again where oneDNN fuses what the model simulates
+# apart, which adds up over layers (ResNet50 with a pyramid: 0.47, its metric unharmed). A
+# wrong export (stale weights, lost layers, missing scales) differs by about 1.
+TOLERANCE: dict[Precision, float] = {"float": 1e-3, "bfloat16": 0.1, "int8": 0.7}
+
+
+def input_spec(inputs: Sequence[ModelInput]) -> list[paddle.static.InputSpec]:
+    """Return the inputs of an export, with any batch size."""
+    return [paddle.static.InputSpec([None, *i.shape], i.dtype, i.name) for i in inputs]
+
+
+def path_prefix(folder: Path) -> str:
+    """Return what paddle's save functions call the path: without the suffix."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / MODEL_FILE.removesuffix(".pdmodel"))
+
+
+def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
+    """Write the model in float for the engine, which also runs it in bfloat16."""
+    model.eval()
+    paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
+
+
+@contextmanager
+def own_scope() -> Iterator[paddle.static.Scope]:
+    """Have a place for the tensors of static programs that is freed at the end."""
+    scope = paddle.static.Scope()
+    try:
+        yield scope
+    finally:
+        # Paddle keeps every scope, and what is in it, until it is told.
+        scope._remove_from_pool()
+
+
+@contextmanager
+def _static(scope: paddle.static.Scope) -> Iterator[None]:
+    with paddle.static.scope_guard(scope):
+        paddle.enable_static()
+        try:
+            yield
+        finally:
+            paddle.disable_static()
+
+
+@contextmanager
+def reweighted(
+    model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path
+) -> Iterator[Callable[[Mapping[str, np.ndarray]], None]]:
+    """Export a model, and have a function that writes the export's weights anew.
+
+    It is given arrays by structured name; all other weights are as they were. Tracing the model
+    again for each would take longer.
+    """
+    export_float(model, inputs, folder)
+    names = {name: parameter.name for name, parameter in model.named_parameters()}
+    place = paddle.CPUPlace()
+    with own_scope() as scope:
+        with _static(scope):
+            executor = paddle.static.Executor(place)
+            program, _, _ = paddle.static.load_inference_model(path_prefix(folder), executor)
+
+        def write(weights: Mapping[str, np.ndarray]) -> None:
+            tensors = {name: scope.find_var(names[name]).get_tensor() for name in weights}
+            original = {name: np.array(tensor) for name, tensor in tensors.items()}
+            for name, tensor in tensors.items():
+                tensor.set(np.ascontiguousarray(weights[name]), place)
+            # Not `serialize_persistables`: what it returns stays in memory too, every time.
+            with _static(scope):
+                paddle.static.save_vars(
+                    executor,
+                    str(folder),
+                    program,
+                    predicate=paddle.static.io.is_persistable,
+                    filename=WEIGHTS_FILE,
+                )
+            for name, tensor in tensors.items():
+                tensor.set(original[name], place)
+
+        yield write
+
+
+def output_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+    """Return the largest root mean square difference, as a share of the reference's spread."""
+    if [o.shape for o in outputs] != [r.shape for r in reference]:
+        raise TrialError(
+            f"the export's outputs have shapes {[o.shape for o in outputs]}, "
+            f"the model's {[r.shape for r in reference]}"
+        )
+    differences = [0.0]
+    for output, expected in zip(outputs, reference, strict=True):
+        error = float(np.sqrt(np.mean((output.astype("f8") - expected) ** 2)))
+        differences.append(error / max(float(np.std(expected)), 1e-12))
+    # Unlike max(), numpy's keeps a NaN wherever it stands.
+    return float(np.max(differences))
+
+
+def check_outputs(
+    outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], precision: Precision
+) -> float:
+    """Return how far an export is from its model; TrialError beyond the precision's tolerance."""
+    difference = output_difference(outputs, reference)
+    if not difference <= TOLERANCE[precision]:
+        raise TrialError(
+            f"the exported {precision} model's outputs differ from the model's by {difference:.3g} "
+            f"of their spread, more than {TOLERANCE[precision]}"
+        )
+    return difference

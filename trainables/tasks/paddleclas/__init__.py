@@ -1,0 +1,1 @@
+"""PaddleClas's classifiers, from its own configuration files."""

@@ -1,0 +1,1 @@
+"""PaddleDetection's detectors, from its own configuration files."""

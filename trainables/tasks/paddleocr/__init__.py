@@ -1,0 +1,1 @@
+"""PaddleOCR's text detectors (DB), from its own configuration files."""

@@ -1,0 +1,1 @@
+"""PaddleSeg's segmentation models, from its own configuration files."""
