@@ -1,40 +1,188 @@
-"""What the workers of a retrain are told, and what each runs. The driver imports this, so paddle is
-imported inside."""
+"""A candidate trained in full by one of several workers, then quantized and exported."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from spaces.plan import Plan
+import paddle
+import paddle.distributed
+import ray.train
+
+from trainables.compression.pruning import pruned_model
+from trainables.compression.quantization import export_candidate, prepare_quantization
+from trainables.compression.slim import QuantizationAware
+from trainables.context import TrialContext
+from trainables.deployment import gpu
+from trainables.deployment.engine import size_bytes
+from trainables.files.codec import decode, encode
 from trainables.files.node import Node
-from trainables.results import Baseline
-from trainables.settings import TrialSettings
+from trainables.files.whole_file import write_whole
+from trainables.results import RetrainFigures
+from trainables.retrain import OUTCOME, RetrainJob
+from trainables.settings import candidate_name, retrained_name
+from trainables.training import Trainer
+from trainables.trial import QAT_SHARE, WEIGHTS, training_seed
+from trainables.weights import (
+    Arrays,
+    load_weights,
+    model_weights,
+    read_weights,
+    set_weights,
+    write_weights,
+)
 
-OUTCOME = "outcome.json"
-"""The figures of a retrained candidate, in its folder."""
-JOB = "job"
-"""What a job is called in the configuration of a Ray Train loop."""
+PROGRESS = "progress.json"
+# Of a phase's steps: what is lost at most with a worker. A guess.
+CHECKPOINT_SHARE = 0.1
+
+Phase = Literal["float", "quantized"]
 
 
 @dataclass(frozen=True)
-class RetrainJob:
-    """What every worker of a retrain is told."""
+class Progress:
+    """How far a training has come."""
 
-    settings: TrialSettings
-    baseline: Baseline
-    node: Node
-    plan: Plan
-    number: int
-    """The trial whose fine-tuned weights it starts from."""
+    phase: Phase
+    step: int
 
 
-def retrain_loop(config: Mapping[str, RetrainJob]) -> None:
-    """Retrain one candidate; run by every worker of a Ray Train job.
+def restored() -> tuple[Progress | None, Arrays]:
+    """Return where the workers before these had come to, and the model's weights there."""
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return None, {}
+    with checkpoint.as_directory() as folder:
+        progress = decode(Progress, (Path(folder) / PROGRESS).read_text())
+        return progress, read_weights(Path(folder) / WEIGHTS)
 
-    `config` has the job under JOB. The first worker leaves the export and OUTCOME in the run's
-    folder.
-    """
-    from trainables.retraining import Retraining
 
-    Retraining(config[JOB]).run()
+class Retraining:
+    """One worker's part. The first worker writes what is to stay."""
+
+    def __init__(self, job: RetrainJob) -> None:
+        self._job, self._settings, self._plan = job, job.settings, job.plan
+        self._folder = job.settings.folder / retrained_name(job.number)
+        self._workers = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+        self._rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+        gpu.choose_device()
+        if self._workers > 1:
+            os.environ["PADDLE_DISTRI_BACKEND"] = gpu.distributed_backend()
+            paddle.distributed.init_parallel_env()
+        self._context = TrialContext(job.settings, job.baseline, Node(files=job.node.files))
+        self._progress, self._arrays = restored()
+        self._start = self._progress.step if self._progress is not None else 0
+        # Far from every seed of a trial, and another order of the data for every worker; after a
+        # loss yet another, for what it had seen is not known.
+        own = training_seed(job.settings.seed, job.plan) + 1_000_000_007 * (self._rank + 1)
+        self._seed = (own + self._start) % 2**31
+        paddle.seed(self._seed)
+        self._model = self._pruned_model()
+        self._loss: float | None = None
+
+    def run(self) -> None:
+        """Train in float and under quantization, from where the workers before these had come to;
+        leave export and figures in the run's folder."""
+        if self._progress is None or self._progress.phase == "float":
+            self._train_in_float()
+        elif self._rank == 0:
+            self._job.node.files.fetch(self._settings.folder, retrained_name(self._job.number))
+        quantization = prepare_quantization(self._model, self._plan.quantization)
+        if quantization is not None:
+            if self._progress is not None and self._progress.phase == "quantized":
+                set_weights(self._model, self._arrays, "checkpoint")
+            self._loss = self._train("quantized", self._settings.retrain_qat_samples, QAT_SHARE)
+        if self._rank == 0:
+            self._export(quantization)
+        if self._workers > 1:
+            paddle.distributed.barrier()
+
+    def _pruned_model(self) -> paddle.nn.Layer:
+        return pruned_model(self._context.task, self._plan, self._settings.criterion)
+
+    def _train_in_float(self) -> None:
+        """Train from the trial's weights, or a checkpoint's; the weights stay in the folder."""
+        files, number = self._job.node.files, self._job.number
+        if self._progress is None:
+            files.fetch(self._settings.folder, candidate_name(number))
+            load_weights(self._model, self._settings.candidate_folder(number) / WEIGHTS)
+        else:
+            set_weights(self._model, self._arrays, "checkpoint")
+        if self._plan.is_pruned:
+            self._loss = self._train("float", self._settings.retrain_samples, 1.0)
+            # A wrapper's reducer stays hooked to the parameters after it is freed, and the next
+            # wrapper's backward pass would run into it: what it left behind goes to a new model.
+            trained = model_weights(self._model)
+            self._model = self._pruned_model()
+            set_weights(self._model, trained)
+        if self._rank == 0:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_weights(self._folder / WEIGHTS, model_weights(self._model))
+            files.keep(self._settings.folder, retrained_name(number))
+
+    def _train(self, phase: Phase, samples: int, share: float) -> float:
+        """Return the mean loss of the last stretch of a phase."""
+        model = paddle.DataParallel(self._model) if self._workers > 1 else self._model
+        trainer = self._context.trainer(
+            model,
+            samples=samples,
+            learning_rate_share=share,
+            seed=self._seed,
+            workers=self._workers,
+        )
+        same = self._progress is not None and self._progress.phase == phase
+        return _train(
+            trainer, self._start if same else 0, lambda step: self._report(Progress(phase, step))
+        )
+
+    def _report(self, progress: Progress) -> None:
+        """Leave a checkpoint; all workers come here, the first one writes it.
+
+        Without the optimizer's momentum: it is there again after some steps.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = None
+            if self._rank == 0:
+                write_weights(Path(folder) / WEIGHTS, model_weights(self._model))
+                (Path(folder) / PROGRESS).write_text(encode(Progress, progress))
+                checkpoint = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report({"step": progress.step}, checkpoint=checkpoint)
+
+    def _export(self, quantization: QuantizationAware | None) -> None:
+        """Leave the export, and last the figures."""
+        engine, difference = export_candidate(
+            self._model,
+            self._plan.quantization,
+            quantization,
+            self._context.task,
+            self._settings,
+            self._folder,
+        )
+        measured = self._context.measure(engine.run, "retrain", 0, 1.0, self._loss)
+        figures = RetrainFigures(
+            metric=measured.metric,
+            metric_loss=measured.metric_loss,
+            standard_error=measured.standard_error,
+            train_loss=self._loss,
+            export_difference=difference,
+            size_bytes=size_bytes(self._folder),
+            workers=self._workers,
+        )
+        write_whole(self._folder / OUTCOME, encode(RetrainFigures, figures).encode())
+        self._job.node.files.keep(self._settings.folder, retrained_name(self._job.number))
+
+
+def _train(trainer: Trainer, start: int, report: Callable[[int], None]) -> float:
+    """Train from step `start` to the end; return the mean loss of the last stretch."""
+    trainer.step = start
+    stretch = max(1, round(CHECKPOINT_SHARE * trainer.steps))
+    loss = 0.0
+    while trainer.step < trainer.steps:
+        loss = trainer.run(min(stretch, trainer.steps - trainer.step))
+        if trainer.step < trainer.steps:
+            report(trainer.step)
+    return loss

@@ -23,7 +23,7 @@ import paddle
 from numpy.typing import NDArray
 
 from spaces.layers import Layer
-from trainables.compression.graph import operators  # noqa: F401  enter their rules
+from trainables.compression.graph import layout, operators  # noqa: F401  enter their rules
 from trainables.compression.graph.labels import Axes, LabelBook, Labels
 from trainables.compression.graph.layers import WeightUse, layers_of, weight_use
 from trainables.compression.graph.rules import RULES, Seen, kept_by
