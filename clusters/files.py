@@ -32,7 +32,7 @@ class SharedFiles:
     """Of the run's own folder on storage."""
     patience_s: float = 3600.0
 
-    def keep(self, root: Path, name: str) -> None:
+    def upload(self, root: Path, name: str) -> None:
         """Keep on storage what `root / name` holds now."""
         storage = _storage(self.uri, self.patience_s)
         mark = uuid.uuid4().hex

@@ -151,9 +151,9 @@ def list_groups(config: RunConfig, display: Display) -> int:
         for name, shape in listed.shapes:
             if name != group.name:
                 display.say(f"    {name} {list(shape)}")
-    for item in found.left_out:
+    for item in found.excluded:
         display.say(f"left out: {item.name}: {item.reason}")
-    display.say(f"{len(found.groups)} groups, {len(found.left_out)} left out")
+    display.say(f"{len(found.groups)} groups, {len(found.excluded)} left out")
     return 0
 
 

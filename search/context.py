@@ -58,7 +58,7 @@ def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
                     shutil.copytree(source, target, dirs_exist_ok=True)
                 else:
                     shutil.copy2(source, target)
-                run.files.keep(run.path, name)
+                run.files.upload(run.path, name)
                 found[option] = f"{name}/{source.name}"
         return found
 

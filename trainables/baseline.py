@@ -15,10 +15,10 @@ from spaces.errors import TaskError, TrialError
 from spaces.plan import EngineKind, QuantizationChoice
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.proof import task_samples
-from trainables.compression.quantization import export_candidate, first_samples
+from trainables.compression.quantization import export_candidate
 from trainables.deployment import gpu
 from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
-from trainables.evaluation import evaluate
+from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.probe import FULL, NoLease, time_in_turn
@@ -115,7 +115,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         size_bytes=size_bytes(folder),
         fingerprint=identity,
         groups=survey.groups,
-        left_out=survey.left_out,
+        excluded=survey.excluded,
         layers=survey.layers,
         choices=available_choices(settings.engine),
         inputs=tuple(task.inputs),

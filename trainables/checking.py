@@ -163,9 +163,9 @@ def _check_groups(task: Task) -> str:
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
-    left_out = "".join(f"; left out {item.name}: {item.reason}" for item in survey.left_out)
-    _need(bool(survey.groups), f"no group can be pruned{left_out}")
-    return f"{len(survey.groups)} groups can be pruned{left_out}"
+    excluded = "".join(f"; left out {item.name}: {item.reason}" for item in survey.excluded)
+    _need(bool(survey.groups), f"no group can be pruned{excluded}")
+    return f"{len(survey.groups)} groups can be pruned{excluded}"
 
 
 def _settings(task: Task, folder: str) -> TrialSettings:

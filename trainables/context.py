@@ -12,10 +12,9 @@ import paddle
 from spaces.errors import TaskError, TrialError
 from spaces.plan import Plan, QuantizationChoice
 from trainables.baseline import load_engine, load_statistics
-from trainables.compression.quantization import first_samples
 from trainables.deployment import gpu
 from trainables.deployment.engine import Engine, describe
-from trainables.evaluation import Predict, evaluate
+from trainables.evaluation import Predict, evaluate, first_samples
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.files.node import Node
 from trainables.loading import study_task

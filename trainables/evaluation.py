@@ -10,9 +10,26 @@ import paddle
 
 from spaces.errors import TrialError
 from trainables.task import Batch, Split, Task
-from trainables.training import StepGuard, predict
+from trainables.training import StepGuard
 
 Predict = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+
+
+def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
+    """Return the inputs of the first validation samples, repeated if there are too few."""
+    batch: Batch = next(iter(task.eval_batches("val", count)))
+    index = np.arange(count) % len(batch.inputs[0])
+    return tuple(array[index] for array in batch.inputs)
+
+
+def predict(model: paddle.nn.Layer, inputs: list[paddle.Tensor]) -> list[np.ndarray]:
+    """Return the outputs of a model as arrays, one or more, without gradients.
+
+    In the order of its export: lists inside lists from the left, a dict by its sorted keys.
+    """
+    with paddle.no_grad():
+        outputs = paddle.utils.flatten(model(*inputs))
+    return [output.numpy() for output in outputs if isinstance(output, paddle.Tensor)]
 
 
 def eager(model: paddle.nn.Layer) -> Predict:

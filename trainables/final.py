@@ -6,9 +6,8 @@ import numpy as np
 
 from spaces.plan import Plan
 from trainables.baseline import load_engine
-from trainables.compression.quantization import first_samples
 from trainables.deployment.engine import Engine, engine_name, size_bytes, switches
-from trainables.evaluation import evaluate
+from trainables.evaluation import evaluate, first_samples
 from trainables.files.node import Node
 from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss

@@ -3,7 +3,8 @@ paddle: whatever needs paddle is imported inside, on the worker."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from spaces.plan import Precision
     from trainables.context import TrialContext
 
+RETRAIN_JOB = "job"
+"""The key of a RetrainJob in the configuration of a Ray Train loop."""
+
 
 def _context(settings: TrialSettings, baseline: Baseline, node: Node) -> TrialContext:
     from trainables.context import TrialContext
@@ -47,7 +51,7 @@ def baseline_job(settings: TrialSettings, node: Node | None = None) -> Baseline:
     files = (node or Node()).files
     with collected() as remarks:
         found = measure_baseline(study_task(settings, files), settings)
-    files.keep(settings.folder, BASELINE)
+    files.upload(settings.folder, BASELINE)
     return replace(found, remarks=tuple(remarks))
 
 
@@ -122,6 +126,29 @@ def final_job(settings: TrialSettings, node: Node, plan: Plan, name: str = MODEL
     return measure_final(settings, node, plan, name)
 
 
+@dataclass(frozen=True)
+class RetrainJob:
+    """What every worker of a retrain is told."""
+
+    settings: TrialSettings
+    baseline: Baseline
+    node: Node
+    plan: Plan
+    number: int
+    """The trial whose fine-tuned weights it starts from."""
+
+
+def retrain_loop(config: Mapping[str, RetrainJob]) -> None:
+    """Retrain one candidate; run by every worker of a Ray Train job.
+
+    `config` has the job under RETRAIN_JOB. The first worker leaves the export and OUTCOME in the
+    run's folder.
+    """
+    from trainables.retrain import Retrain
+
+    Retrain(config[RETRAIN_JOB]).run()
+
+
 def timing_job(
     settings: TrialSettings,
     files: RunFiles,
@@ -131,8 +158,8 @@ def timing_job(
     runs: int,
 ) -> list[RunTimes]:
     """Return the times of the float baseline and of the plan's model, in that order."""
-    from trainables.compression.quantization import first_samples
     from trainables.deployment.engine import Engine
+    from trainables.evaluation import first_samples
     from trainables.loading import study_task
     from trainables.probe import mean_of_runs
 
@@ -151,7 +178,7 @@ def reexport_job(
     settings: TrialSettings, baseline: Baseline, node: Node, plan: Plan, number: int, out: str
 ) -> Measurement:
     """Write the model of a finished trial from its plan and weights; return its measurement."""
-    from trainables.reexport import reexport
+    from trainables.trial import reexport
 
     return reexport(plan, number, Path(out), _context(settings, baseline, node))
 
@@ -160,8 +187,9 @@ def onnx_job(
     settings: TrialSettings, files: RunFiles, plan: Plan, folder: str, target: str
 ) -> OnnxFile:
     """Write an exported model as ONNX; return what became of it."""
-    from trainables.compression.quantization import CHECKED_SAMPLES, first_samples
+    from trainables.compression.quantization import CHECKED_SAMPLES
     from trainables.deployment.onnx_export import export_onnx
+    from trainables.evaluation import first_samples
     from trainables.loading import study_task
 
     inputs = first_samples(study_task(settings, files), CHECKED_SAMPLES)

@@ -37,8 +37,8 @@ class Column:
 
 @with_config(FILE)
 @dataclass(frozen=True)
-class LeftOut:
-    """A group that is not pruned, and why."""
+class Excluded:
+    """A group that cannot be pruned, with its reason."""
 
     name: str
     reason: str
@@ -95,7 +95,8 @@ class Baseline:
     fingerprint: str
     """Of weights and validation data: what sensitivities and latencies depend on."""
     groups: tuple[PruningGroup, ...]
-    left_out: tuple[LeftOut, ...]
+    excluded: Annotated[tuple[Excluded, ...], Field(alias="left_out")]
+    """In JSON `left_out`, as earlier runs have it."""
     layers: tuple[Layer, ...]
     choices: tuple[QuantizationChoice, ...]
     """What this machine's engine offers."""
@@ -315,10 +316,10 @@ class GroupShapes:
 
 @dataclass(frozen=True)
 class GroupList:
-    """What of a model can be pruned."""
+    """The pruning groups of a model, and those excluded."""
 
     groups: tuple[GroupShapes, ...]
-    left_out: tuple[LeftOut, ...]
+    excluded: tuple[Excluded, ...]
     remarks: tuple[str, ...] = ()
     """What the task and its weights say of themselves, a line each."""
 

@@ -22,9 +22,9 @@ from trainables.deployment.engine import size_bytes
 from trainables.files.codec import decode, encode
 from trainables.files.node import Node
 from trainables.files.whole_file import write_whole
+from trainables.jobs import RetrainJob
 from trainables.results import RetrainFigures
-from trainables.retrain import OUTCOME, RetrainJob
-from trainables.settings import candidate_name, retrained_name
+from trainables.settings import OUTCOME, candidate_name, retrained_name
 from trainables.training import Trainer
 from trainables.trial import QAT_SHARE, WEIGHTS, training_seed
 from trainables.weights import (
@@ -61,7 +61,7 @@ def restored() -> tuple[Progress | None, Arrays]:
         return progress, read_weights(Path(folder) / WEIGHTS)
 
 
-class Retraining:
+class Retrain:
     """One worker's part. The first worker writes what is to stay."""
 
     def __init__(self, job: RetrainJob) -> None:
@@ -122,7 +122,7 @@ class Retraining:
         if self._rank == 0:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_weights(self._folder / WEIGHTS, model_weights(self._model))
-            files.keep(self._settings.folder, retrained_name(number))
+            files.upload(self._settings.folder, retrained_name(number))
 
     def _train(self, phase: Phase, samples: int, share: float) -> float:
         """Return the mean loss of the last stretch of a phase."""
@@ -173,7 +173,7 @@ class Retraining:
             workers=self._workers,
         )
         write_whole(self._folder / OUTCOME, encode(RetrainFigures, figures).encode())
-        self._job.node.files.keep(self._settings.folder, retrained_name(self._job.number))
+        self._job.node.files.upload(self._settings.folder, retrained_name(self._job.number))
 
 
 def _train(trainer: Trainer, start: int, report: Callable[[int], None]) -> float:

@@ -15,6 +15,8 @@ BASELINE = "baseline"
 MODEL = "model"
 INPUTS = "inputs"
 SELECTIONS = "selections"
+# In a retrained candidate's folder: its figures.
+OUTCOME = "outcome.json"
 
 
 def reference_name(plan: Plan) -> str:

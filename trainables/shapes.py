@@ -77,7 +77,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Refere
         folder = settings.reference_folder(plan)
         try:
             engines[plan] = shape_engine(_model(plan, context), plan, context, folder)
-            context.files.keep(settings.folder, reference_name(plan))
+            context.files.upload(settings.folder, reference_name(plan))
         except Exception as error:  # A shape that cannot be had does not end the study.
             engines.pop(plan, None)
             reasons[plan] = one_line(error)

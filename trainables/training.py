@@ -26,16 +26,6 @@ def as_tensors(batch: Batch) -> tuple[list[paddle.Tensor], object]:
     return [paddle.to_tensor(array) for array in batch.inputs], targets
 
 
-def predict(model: paddle.nn.Layer, inputs: list[paddle.Tensor]) -> list[np.ndarray]:
-    """Return the outputs of a model as arrays, one or more, without gradients.
-
-    In the order of its export: lists inside lists from the left, a dict by its sorted keys.
-    """
-    with paddle.no_grad():
-        outputs = paddle.utils.flatten(model(*inputs))
-    return [output.numpy() for output in outputs if isinstance(output, paddle.Tensor)]
-
-
 class Trainer:
     """SGD with momentum on one cosine schedule, run a stretch at a time.
 

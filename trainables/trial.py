@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +14,13 @@ from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.compression.slim import QuantizationAware
 from trainables.context import Stopwatch, TrialContext
-from trainables.deployment.engine import Engine, size_bytes
+from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine, size_bytes
 from trainables.evaluation import eager
 from trainables.probe import FULL, QUICK, Effort
-from trainables.results import Probe, TrialResult
+from trainables.results import Measurement, Probe, TrialResult
 from trainables.settings import candidate_name
 from trainables.shapes import shape_engine
-from trainables.weights import model_weights, write_weights
+from trainables.weights import load_weights, model_weights, write_weights
 
 WEIGHTS = "weights.safetensors"
 
@@ -157,7 +158,7 @@ class _Trial:
             self._note_latency("export", FULL, lambda: engine)
         result.size_bytes = size_bytes(self._folder)
         with self._watch("export"):
-            context.files.keep(self._settings.folder, candidate_name(self._number))
+            context.files.upload(self._settings.folder, candidate_name(self._number))
         result.state = "COMPLETE"
 
     def _note_latency(self, stage: str, effort: Effort, engine: Callable[[], Engine]) -> None:
@@ -166,3 +167,23 @@ class _Trial:
         self.result.latency_ms = reading.latency_ms
         self.result.baseline_latency_ms = reading.baseline_latency_ms
         self.result.latency_ratio = reading.ratio
+
+
+def reexport(plan: Plan, number: int, target: Path, context: TrialContext) -> Measurement:
+    """Write the model of a finished trial from its plan and weights; return its measurement.
+
+    What was trained under quantization is copied: its scales are in the export alone.
+    """
+    settings = context.settings
+    context.files.fetch(settings.folder, candidate_name(number))
+    source = settings.candidate_folder(number)
+    if plan.quantization.is_trained:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (MODEL_FILE, WEIGHTS_FILE):
+            shutil.copy2(source / name, target / name)
+        engine = Engine(target, plan.quantization.precision, settings.threads, settings.engine)
+    else:
+        model = pruned_model(context.task, plan, settings.criterion)
+        load_weights(model, source / WEIGHTS)
+        engine, _ = export_candidate(model, plan.quantization, None, context.task, settings, target)
+    return context.measure(engine.run, "quantize", 0, 1.0)

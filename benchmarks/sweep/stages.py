@@ -173,7 +173,7 @@ def run_file(
             note(reached="build")
         if "groups" in wanted:
             found = survey(task)
-            reasons = Counter(item.reason[:120] for item in found.left_out)
+            reasons = Counter(item.reason[:120] for item in found.excluded)
             note(reached="groups", groups=len(found.groups), excluded=dict(reasons))
         if "trial" in wanted and found.groups:
             settings = TrialSettings(

@@ -187,7 +187,7 @@ def run_page(findings: Findings, address: str) -> str:
         summary=summary,
         tables=tables,
         figures=shown,
-        left_out=baseline.left_out if baseline is not None else (),
+        excluded=baseline.excluded if baseline is not None else (),
         steps=next_steps(address, manifest is not None, findings.journal),
         configurations=[_settings(findings)],
     )
@@ -243,7 +243,7 @@ def comparison_page(runs: Sequence[Findings]) -> str:
         summary=[f"{found.name}: {state_line(found)}" for found in runs],
         tables=[comparison_table(runs)],
         figures=[_figure("fronts", "Loss against latency", about, fronts(runs))],
-        left_out=(),
+        excluded=(),
         steps=(),
         configurations=[_settings(found) for found in runs],
     )

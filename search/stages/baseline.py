@@ -58,5 +58,5 @@ def say_baseline(study: StudyContext, baseline: Baseline) -> None:
     warning = chance_warning(baseline)
     if warning is not None:
         display.say_below(warning)
-    for left_out in baseline.left_out:
-        display.say_below(f"left out: {left_out.name}: {left_out.reason}")
+    for excluded in baseline.excluded:
+        display.say_below(f"left out: {excluded.name}: {excluded.reason}")

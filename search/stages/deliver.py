@@ -93,11 +93,11 @@ def _copy_winner(study: StudyContext, winner: Winner, part: str) -> None:
         for name in (BASELINE, retrained_name(winner.trial)):
             files.fetch(run.path, name)
     copy_model(run.path / retrained_name(winner.trial), run.path / part / MODEL)
-    files.keep(run.path, f"{part}{MODEL}")
+    files.upload(run.path, f"{part}{MODEL}")
     run.keep_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
     if part:
         copy_model(run.path / BASELINE, run.path / part / BASELINE)
-        files.keep(run.path, f"{part}{BASELINE}")
+        files.upload(run.path, f"{part}{BASELINE}")
 
 
 def _measure(study: StudyContext, winner: Winner, part: str) -> FinalFigures:

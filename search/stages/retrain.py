@@ -16,13 +16,13 @@ from search.records.stage_files import FailedRetrain, Retrained, Winner, read_js
 from search.records.trial_record import TrialRecord
 from spaces.errors import StudyError
 from trainables.results import Baseline, RetrainFigures
-from trainables.settings import retrained_name
+from trainables.settings import OUTCOME, retrained_name
 
 
 def train_on_workers(
     study: StudyContext, baseline: Baseline, record: TrialRecord, places: int
 ) -> Retrained | FailedRetrain:
-    """Return what `trainables.retrain` measured of one candidate, trained by a Ray Train job on
+    """Return what `trainables/retrain.py` measured of one candidate, trained by a Ray Train job on
     workers in so many places.
 
     It carries on from its last checkpoint when a worker or a node is lost. A training that fails
@@ -34,14 +34,16 @@ def train_on_workers(
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     from clusters.paddle_backend import PaddleConfig
-    from trainables.retrain import JOB, OUTCOME, RetrainJob, retrain_loop
+    from trainables.jobs import RETRAIN_JOB, RetrainJob, retrain_loop
 
     config, run = study.config, study.run
     storage = run.folder.storage
     trainer = DataParallelTrainer(
         retrain_loop,
         train_loop_config={
-            JOB: RetrainJob(study.settings, baseline, study.node, record.plan, record.number)
+            RETRAIN_JOB: RetrainJob(
+                study.settings, baseline, study.node, record.plan, record.number
+            )
         },
         backend_config=PaddleConfig(),
         scaling_config=ScalingConfig(

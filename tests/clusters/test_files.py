@@ -26,13 +26,13 @@ def made(tmp_path):
 
 
 def test_another_node_has_it_after_it_was_kept(shared, made, tmp_path):
-    shared.keep(made, "baseline")
+    shared.upload(made, "baseline")
     shared.fetch(tmp_path / "two", "baseline")
     assert (tmp_path / "two" / "baseline" / "inference.pdmodel").read_text() == "model"
 
 
 def test_it_is_fetched_once_by_all_workers_of_a_node(shared, made, tmp_path, monkeypatch):
-    shared.keep(made, "baseline")
+    shared.upload(made, "baseline")
     fetched = []
     download = Storage.download
 
@@ -54,10 +54,10 @@ def test_it_is_fetched_once_by_all_workers_of_a_node(shared, made, tmp_path, mon
 
 
 def test_what_is_made_anew_is_fetched_anew(shared, made, tmp_path):
-    shared.keep(made, "baseline")
+    shared.upload(made, "baseline")
     shared.fetch(tmp_path / "two", "baseline")
     (made / "baseline" / "inference.pdmodel").write_text("another")
-    shared.keep(made, "baseline")
+    shared.upload(made, "baseline")
     shared.fetch(tmp_path / "two", "baseline")
     assert (tmp_path / "two" / "baseline" / "inference.pdmodel").read_text() == "another"
 

@@ -15,7 +15,7 @@ from search.records.tables import Store
 from search.records.trial_record import TrialRecord
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
-from trainables.results import Baseline, LeftOut, TrialResult
+from trainables.results import Baseline, Excluded, TrialResult
 
 GROUPS = {"stem.conv.weight": 32, "stages.0.blocks.0.depthwise.conv.weight": 64, "head.weight": 96}
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
@@ -95,7 +95,7 @@ def baseline(**changes):
         size_bytes=1_000_000,
         fingerprint="f",
         groups=tuple(PruningGroup(name, count, (name,)) for name, count in GROUPS.items()),
-        left_out=(LeftOut("neck.weight", "a reshape mixes <its> channels"),),
+        excluded=(Excluded("neck.weight", "a reshape mixes <its> channels"),),
         layers=tuple(layers),
         choices=(
             QuantizationChoice.FLOAT,

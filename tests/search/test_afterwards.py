@@ -82,7 +82,7 @@ def test_a_run_on_storage_is_named_by_its_uri(workplace, finished, tmp_path):
         if path.is_file() and not path.name.startswith(".") and not name.startswith(models):
             storage.write(name, path.read_bytes())
     for name in models:
-        files.keep(finished, name)
+        files.upload(finished, name)
     ended = workplace.tool("search.timing", uri, "--runs", "5")
     assert ended.returncode == 0, ended.stderr
     ended = workplace.tool("search.reexport", uri, str(winner), "--out", str(tmp_path / "model"))

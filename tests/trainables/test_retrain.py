@@ -8,9 +8,9 @@ from spaces.plan import Plan, QuantizationChoice
 from trainables.deployment.engine import WEIGHTS_FILE
 from trainables.files.codec import decode
 from trainables.files.node import Node
+from trainables.jobs import RETRAIN_JOB, RetrainJob, retrain_loop
 from trainables.results import RetrainFigures
-from trainables.retrain import JOB, OUTCOME, RetrainJob, retrain_loop
-from trainables.settings import retrained_name
+from trainables.settings import OUTCOME, retrained_name
 from trainables.trial import run_trial
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,9 @@ def test_two_workers_train_in_float_and_then_under_quantization(context, workpla
         def retrain(name):
             DataParallelTrainer(
                 retrain_loop,
-                train_loop_config={JOB: RetrainJob(settings, context.baseline, Node(), plan, 70)},
+                train_loop_config={
+                    RETRAIN_JOB: RetrainJob(settings, context.baseline, Node(), plan, 70)
+                },
                 backend_config=PaddleConfig(),
                 scaling_config=ScalingConfig(num_workers=2),
                 run_config=RunConfig(storage_path=str(tmp_path), name=name),

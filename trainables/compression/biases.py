@@ -15,7 +15,7 @@ from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.norm import _BatchNormBase
 
 from trainables.compression.graph.proof import Array, disagreement, in_double_precision
-from trainables.training import predict
+from trainables.evaluation import predict
 
 Pairs = tuple[tuple[str, str], ...]
 """Names of convolutions with a bias, each with that of the batch norm behind it."""

@@ -15,9 +15,9 @@ from spaces.plan import QuantizationChoice
 from trainables.compression.folding import fold_constants
 from trainables.deployment.engine import Engine
 from trainables.deployment.export import check_outputs, export_float
-from trainables.evaluation import eager
+from trainables.evaluation import eager, first_samples
 from trainables.settings import TrialSettings
-from trainables.task import Batch, Task
+from trainables.task import Task
 
 if TYPE_CHECKING:
     from trainables.compression.slim import QuantizationAware
@@ -61,13 +61,6 @@ def calibration_feeds(task: Task, settings: TrialSettings) -> list[Mapping[str, 
     names = [spec.name for spec in task.inputs]
     batches = zip(range(wanted), task.train_batches(size, settings.seed), strict=False)
     return [dict(zip(names, batch.inputs, strict=True)) for _, batch in batches]
-
-
-def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
-    """Return the inputs of the first validation samples, repeated if there are too few."""
-    batch: Batch = next(iter(task.eval_batches("val", count)))
-    index = np.arange(count) % len(batch.inputs[0])
-    return tuple(array[index] for array in batch.inputs)
 
 
 def _hint(model: paddle.nn.Layer) -> str:

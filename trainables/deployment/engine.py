@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,6 @@ import paddle.inference
 
 from spaces.plan import EngineKind, Precision
 from trainables.deployment import gpu
-from trainables.deployment.native_output import without_native_output
 
 MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
@@ -55,6 +57,24 @@ def switches(precision: Precision, kind: EngineKind = "onednn") -> dict[str, boo
 def supports_bfloat16() -> bool:
     """Return whether this processor has bfloat16 arithmetic that oneDNN uses."""
     return bool(paddle.base.core.supports_bfloat16())
+
+
+@contextmanager
+def without_native_output() -> Iterator[None]:
+    """Drop what is printed to file descriptor 2 meanwhile.
+
+    Paddle's INT8 passes print thirty lines for each model they load, at every log level. What goes
+    wrong is raised.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class Engine:

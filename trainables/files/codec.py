@@ -40,7 +40,9 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 def plain(kind: Any, value: Any) -> Any:
     """Return a value of a type as JSON has it: mappings, lists, texts, numbers, None."""
     # Tasks name sizes and scales by numpy's numbers, of which pydantic would warn.
-    return adapter(kind).dump_python(value, mode="json", fallback=_number, warnings=False)
+    return adapter(kind).dump_python(
+        value, mode="json", by_alias=True, fallback=_number, warnings=False
+    )
 
 
 def encode(kind: Any, value: Any, indent: int | None = None) -> str:

@@ -10,30 +10,30 @@ from trainables.probe import DeviceLease, NoLease
 
 
 class RunFiles(Protocol):
-    """The run's files, which other nodes may have made, or may need."""
+    """A run's files, shared between its nodes. `name` is a folder below the node's `root`."""
 
     def fetch(self, root: Path, name: str) -> None:
-        """Have `root / name` hold what was kept under the name last."""
+        """Write what was last uploaded under `name` to `root / name`."""
         ...
 
-    def keep(self, root: Path, name: str) -> None:
-        """Let others have what `root / name` holds now."""
+    def upload(self, root: Path, name: str) -> None:
+        """Copy `root / name` to shared storage, for other nodes to fetch."""
         ...
 
 
 class OneFolder:
-    """The files of a run whose folder all its workers see."""
+    """The files of a run in a folder that all its workers share."""
 
     def fetch(self, root: Path, name: str) -> None:
-        """Nothing: it is there."""
+        """Do nothing: the files are in the folder."""
 
-    def keep(self, root: Path, name: str) -> None:
-        """Nothing: others see it."""
+    def upload(self, root: Path, name: str) -> None:
+        """Do nothing: the files are in the folder."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """By default one that nobody else uses."""
+    """A node's device lease and its access to the run's files; by default, neither is shared."""
 
     lease: DeviceLease = field(default_factory=NoLease)
     files: RunFiles = field(default_factory=OneFolder)

@@ -106,4 +106,4 @@ def test_every_convolution_but_the_head_is_in_a_group(name, tasks):
     members = {member for group in survey.groups for member in group.members}
     convolutions = {n for n, p in task.build_model().named_parameters() if len(p.shape) == 4}
     assert convolutions <= members
-    assert survey.left_out == ()
+    assert survey.excluded == ()

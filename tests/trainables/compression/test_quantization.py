@@ -17,10 +17,10 @@ from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import (
     calibration_feeds,
     export_candidate,
-    first_samples,
     prepare_quantization,
 )
 from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
+from trainables.evaluation import first_samples
 from trainables.settings import TrialSettings
 from trainables.training import Trainer
 

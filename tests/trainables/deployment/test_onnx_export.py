@@ -5,8 +5,9 @@ from spaces.errors import ConfigError, ExportError
 from spaces.plan import Plan, QuantizationChoice
 from tests.tiny.mine import Mine
 from trainables.compression.pruning import pruned_model
-from trainables.compression.quantization import export_candidate, first_samples
+from trainables.compression.quantization import export_candidate
 from trainables.deployment.onnx_export import export_onnx
+from trainables.evaluation import first_samples
 from trainables.settings import TrialSettings
 
 

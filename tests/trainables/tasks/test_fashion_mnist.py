@@ -37,7 +37,7 @@ def test_baseline_is_accurate_on_test(tmp_path):
 def test_every_convolution_is_in_a_group():
     task = FashionMnist()
     survey = survey_groups(task.build_model, task.inputs)
-    assert survey.left_out == ()
+    assert survey.excluded == ()
     members = {member for group in survey.groups for member in group.members}
     names = [n for n, p in task.build_model().named_parameters() if len(p.shape) == 4]
     assert set(names) <= members

@@ -26,10 +26,10 @@ from trainables.compression.graph.proof import (
     task_samples,
 )
 from trainables.compression.pruner import ChannelPruner
+from trainables.evaluation import predict
 from trainables.models import new_model
-from trainables.results import GroupList, GroupShapes, LeftOut
+from trainables.results import Excluded, GroupList, GroupShapes
 from trainables.task import ModelInput, Task
-from trainables.training import predict
 
 # In turn, group by group: code that counts on two groups being as wide shows.
 TRIED_RATIOS = (0.5, 0.3, 0.6, 0.4)
@@ -45,7 +45,7 @@ WORDS = {
 @dataclass(frozen=True)
 class GroupSurvey:
     groups: tuple[PruningGroup, ...]
-    left_out: tuple[LeftOut, ...]
+    excluded: tuple[Excluded, ...]
     layers: tuple[Layer, ...]
     """The model's layers, and which of the groups narrow them."""
 
@@ -112,7 +112,7 @@ class _Verifier:
         return disagreement(found, expected)
 
 
-def _right_together(names: Sequence[str], verifier: _Verifier) -> tuple[list[str], list[LeftOut]]:
+def _right_together(names: Sequence[str], verifier: _Verifier) -> tuple[list[str], list[Excluded]]:
     """Return as many groups as can be pruned together, and the others, in their order.
 
     By halves: a model may have hundreds of groups, few of which are wrong.
@@ -134,7 +134,7 @@ def _right_together(names: Sequence[str], verifier: _Verifier) -> tuple[list[str
             add(several[middle:])
 
     add(names)
-    left_out = []
+    excluded = []
     for name, failure in wrong.items():
         alone = verifier.failure([name]) if kept else failure
         if alone is None:
@@ -143,9 +143,9 @@ def _right_together(names: Sequence[str], verifier: _Verifier) -> tuple[list[str
             if verifier.failure([*kept, name]) is None:
                 kept.append(name)
                 continue
-        left_out.append(LeftOut(name, alone or failure))
+        excluded.append(Excluded(name, alone or failure))
     order = list(names)
-    return sorted(kept, key=order.index), left_out
+    return sorted(kept, key=order.index), excluded
 
 
 def _protecting(group: ChannelGroup, protected_layers: Sequence[str]) -> str | None:
@@ -171,22 +171,22 @@ def survey_groups(
     try:
         pruner = ChannelPruner(build_model(), inputs)
     except Exception as error:
-        return GroupSurvey((), (LeftOut("model", f"cannot be traced ({one_line(error)})"),), ())
+        return GroupSurvey((), (Excluded("model", f"cannot be traced ({one_line(error)})"),), ())
     # Nobody expects a classifier to lose classes.
-    left_out = [LeftOut(k.name, k.reason) for k in pruner.kept if k.reason != IS_OUTPUT]
+    excluded = [Excluded(k.name, k.reason) for k in pruner.kept if k.reason != IS_OUTPUT]
     names = []
     for group in pruner.groups.values():
         protected = _protecting(group, protected_layers)
         narrows = any(group.name in {*la.outputs, *la.inputs} for la in pruner.layers)
         if protected is not None:
-            left_out.append(LeftOut(group.name, f"protected layer {protected}"))
+            excluded.append(Excluded(group.name, f"protected layer {protected}"))
         elif not narrows:
-            left_out.append(LeftOut(group.name, "runs in training only"))
+            excluded.append(Excluded(group.name, "runs in training only"))
         else:
             names.append(group.name)
     if not names:
         # Then these are the reason.
-        left_out += [LeftOut(k.name, k.reason) for k in pruner.kept if k.reason == IS_OUTPUT]
+        excluded += [Excluded(k.name, k.reason) for k in pruner.kept if k.reason == IS_OUTPUT]
     with _Verifier(pruner, random_samples(inputs) if samples is None else samples) as verifier:
         names, wrong = _right_together(names, verifier)
     parameters = dict(pruner.model.named_parameters())
@@ -196,7 +196,7 @@ def survey_groups(
         members = tuple(dict.fromkeys(s.weight for s in group.slices if s.weight in parameters))
         groups.append(PruningGroup(name, pruner.width(name), members, unit=group.unit))
     return GroupSurvey(
-        tuple(groups), (*left_out, *wrong), tuple(_of_groups(la, names) for la in pruner.layers)
+        tuple(groups), (*excluded, *wrong), tuple(_of_groups(la, names) for la in pruner.layers)
     )
 
 
@@ -219,4 +219,4 @@ def list_groups(task: Task) -> GroupList:
         GroupShapes(group, tuple((name, shapes[name]) for name in group.members))
         for group in survey.groups
     ]
-    return GroupList(tuple(groups), survey.left_out)
+    return GroupList(tuple(groups), survey.excluded)

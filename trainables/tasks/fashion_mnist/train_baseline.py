@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import paddle
 
+from trainables.evaluation import predict
 from trainables.tasks.fashion_mnist.network import ResidualNetwork
 from trainables.tasks.fashion_mnist.task import DATA, FashionMnist
-from trainables.training import Trainer, as_tensors, predict
+from trainables.training import Trainer, as_tensors
 from trainables.weights import model_weights, write_weights
 
 SEED = 0

@@ -50,7 +50,7 @@ def test_every_group_found_can_be_pruned_and_every_convolution_is_accounted_for(
         ChannelPruner(model, IMAGE).prune({group.name: 0.5})
         assert model(paddle.rand([2, 3, 16, 16])).shape == [2, 4]
         assert sum(p.numel().item() for p in model.parameters()) < before
-    mentioned = names(survey.groups) | names(survey.left_out)
+    mentioned = names(survey.groups) | names(survey.excluded)
     mentioned |= {member for group in survey.groups for member in group.members}
     convolutions = {n for n, p in build().named_parameters() if len(p.shape) == 4}
     assert convolutions <= mentioned
@@ -72,7 +72,7 @@ def test_a_width_that_the_models_own_code_counts_on_is_found_by_trying():
 
     survey = survey_groups(Counting, IMAGE)
     assert names(survey.groups) == {"last.weight"}
-    reasons = {item.name: item.reason for item in survey.left_out}
+    reasons = {item.name: item.reason for item in survey.excluded}
     assert "pruned the model fails" in reasons["first.weight"]
 
 
@@ -86,7 +86,7 @@ def test_a_prune_that_gives_something_else_than_masked_is_left_out():
 
     survey = survey_groups(Scaled, IMAGE)
     assert names(survey.groups) == {"last.weight"}
-    reasons = {item.name: item.reason for item in survey.left_out}
+    reasons = {item.name: item.reason for item in survey.excluded}
     assert "something else than masked" in reasons["first.weight"]
 
 
@@ -125,8 +125,8 @@ def test_groups_that_are_right_alone_and_fail_together_are_not_all_kept():
         lambda: Many(refused(lambda widths: sum(w < 8 for w in widths) > 5), 9), IMAGE
     )
     assert len(survey.groups) == 5
-    assert branches(survey.groups) | branches(survey.left_out) == set(range(9))
-    assert {item.reason[:44] for item in survey.left_out} == {
+    assert branches(survey.groups) | branches(survey.excluded) == set(range(9))
+    assert {item.reason[:44] for item in survey.excluded} == {
         "right alone, but not together with the other"
     }
 
@@ -148,13 +148,13 @@ def test_groups_that_must_be_as_wide_as_each_other_are_no_groups():
     """Pruned by one ratio all of them would seem right, but a plan gives each its own."""
     survey = survey_groups(lambda: Many(refused(lambda widths: widths[0] != widths[1]), 3), IMAGE)
     assert branches(survey.groups) == {2}
-    assert all("pruned the model fails" in item.reason for item in survey.left_out)
+    assert all("pruned the model fails" in item.reason for item in survey.excluded)
 
 
 def test_few_wrong_groups_of_many_are_found_in_few_runs():
     model = Many(refused(lambda widths: widths[11] < 8 or widths[40] < 8), 64)
     survey = survey_groups(lambda: model, IMAGE)
-    assert branches(survey.left_out) == {11, 40}
+    assert branches(survey.excluded) == {11, 40}
     # One that fails when it is pruned is not run masked.
     assert model.runs < 40
 
@@ -184,13 +184,13 @@ def test_groups_are_tried_on_the_tasks_own_samples(activation):
     assert names(survey.groups) == {"first.weight", "last.weight"}
     random = survey_groups(lambda: Spectrogram(activation), SPECTRA)
     assert random.groups == ()
-    assert all("cannot be verified" in item.reason for item in random.left_out)
+    assert all("cannot be verified" in item.reason for item in random.excluded)
 
 
 def test_samples_that_are_alike_prove_nothing():
     samples = [np.ones((2, 3, 16, 16), "float32")]
     survey = survey_groups(Chain, IMAGE, samples=samples)
-    assert {item.reason for item in survey.left_out} == {
+    assert {item.reason for item in survey.excluded} == {
         "cannot be verified: with its channels masked the model's outputs are the same whatever "
         "the sample is"
     }
@@ -229,13 +229,13 @@ def test_all_of_googlenet_is_pruned_but_its_classifiers():
         lambda: paddle.vision.models.googlenet(num_classes=10), (ModelInput("x", (3, 224, 224)),)
     )
     assert len(survey.groups) == 61
-    assert survey.left_out == ()
+    assert survey.excluded == ()
 
 
 def test_protected_layer_loses_no_outputs_but_may_lose_inputs():
     survey = survey_groups(Residual, IMAGE, protected_layers=["inner"])
     assert names(survey.groups) == {"first.weight"}
-    assert [i.reason for i in survey.left_out if i.name == "inner.weight"] == [
+    assert [i.reason for i in survey.excluded if i.name == "inner.weight"] == [
         "protected layer inner"
     ]
 
@@ -248,12 +248,12 @@ def test_protecting_one_member_protects_the_whole_group():
 def test_model_with_two_inputs():
     inputs = (ModelInput("a", (3, 8, 8)), ModelInput("b", (1, 8, 8)))
     survey = survey_groups(TwoInputs, inputs)
-    assert "model" not in names(survey.left_out)
+    assert "model" not in names(survey.excluded)
 
 
 def test_model_that_cannot_be_traced_has_no_groups_and_a_reason():
     survey = survey_groups(Untraceable, IMAGE)
     assert survey.groups == ()
-    assert survey.left_out[0].name == "model"
-    assert "depends on the data" in survey.left_out[0].reason
+    assert survey.excluded[0].name == "model"
+    assert "depends on the data" in survey.excluded[0].reason
     assert paddle.in_dynamic_mode()

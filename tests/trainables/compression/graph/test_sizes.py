@@ -93,7 +93,7 @@ class Listed(Between):
 def test_sizes_that_are_computed_lose_no_group(network):
     survey = survey_groups(network, IMAGE)
     assert [group.name for group in survey.groups] == ["first.weight", "last.weight"]
-    assert survey.left_out == ()
+    assert survey.excluded == ()
 
 
 def test_an_operator_in_a_form_that_is_not_understood_keeps_its_own_channels_alone():
@@ -104,7 +104,7 @@ def test_an_operator_in_a_form_that_is_not_understood_keeps_its_own_channels_alo
 
     survey = survey_groups(lambda: Between(between), IMAGE)
     assert [group.name for group in survey.groups] == ["last.weight"]
-    assert "not a layer's weight" in survey.left_out[0].reason
+    assert "not a layer's weight" in survey.excluded[0].reason
 
 
 def test_values_are_those_that_paddle_computes_and_data_has_none():

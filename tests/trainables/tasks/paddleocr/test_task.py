@@ -218,7 +218,7 @@ def test_groups_of_the_threshold_branch_are_left_out(options):
     task = make_task(**options)
     survey = survey_groups(task.build_model, task.inputs)
     assert not any("thresh" in group.name for group in survey.groups)
-    reasons = {item.reason for item in survey.left_out if "thresh.conv1" in item.name}
+    reasons = {item.reason for item in survey.excluded if "thresh.conv1" in item.name}
     assert reasons == {"runs in training only"}
     assert any(group.name.startswith("neck.p2") for group in survey.groups)
 
