@@ -19,6 +19,8 @@ from trainables.data.image_input import Preparation
 if TYPE_CHECKING:
     import paddle
 
+__all__ = ["SPLITS", "Batch", "Metric", "ModelInput", "Split", "Task", "TrainingRecipe"]
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 

@@ -19,6 +19,9 @@ from trainables.weight_names import prefix_of, unused
 if TYPE_CHECKING:
     import paddle
 
+# For tasks; the rest is for the other modules here.
+__all__ = ["load_weights"]
+
 Arrays = dict[str, np.ndarray]
 
 # What numpy's own pickles of arrays name, under numpy 1 and 2, and containers.
