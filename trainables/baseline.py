@@ -14,7 +14,7 @@ import paddle
 from spaces.errors import TaskError, TrialError
 from spaces.plan import EngineKind, QuantizationChoice
 from trainables.compression.graph.groups import survey_groups
-from trainables.compression.graph.proof import task_samples
+from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
 from trainables.deployment import gpu
 from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16

@@ -14,7 +14,7 @@ import numpy as np
 from spaces.errors import SearchError, one_line
 from spaces.plan import QuantizationChoice
 from trainables.compression.graph.groups import survey_groups
-from trainables.compression.graph.proof import task_samples
+from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.evaluation import eager, evaluate
 from trainables.loading import load_task

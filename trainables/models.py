@@ -9,7 +9,7 @@ import weakref
 import paddle
 
 from trainables.compression.biases import Pairs, absorb, useless_biases
-from trainables.compression.graph.proof import Array, random_samples, task_samples
+from trainables.compression.graph.verification import Array, random_samples, task_samples
 from trainables.compression.reparametrized import fold
 from trainables.task import Task
 

@@ -48,7 +48,7 @@ def kind_of(name: str, wanted: Collection[str], elsewhere: Sequence[str]) -> str
     if _OPTIMIZER.search(name):
         return "of the optimizer"
     parts = name.split(".")
-    if parts[-1] in _BUFFERS or name.endswith("_backup"):
+    if parts[-1] in _BUFFERS:
         return "buffers"
     if _AVERAGE.sub("", name) in wanted:
         return "averages of the model's"

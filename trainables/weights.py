@@ -101,16 +101,8 @@ def write_weights(path: Path, arrays: Arrays) -> None:
 
 
 def model_weights(model: paddle.nn.Layer) -> Arrays:
-    """Return a copy of all parameters and buffers by structured name.
-
-    PaddleSlim leaves the arrays from before a prune behind as `*_backup`
-    buffers; they are not the model's.
-    """
-    return {
-        name: tensor.numpy()
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("_backup")
-    }
+    """Return a copy of all parameters and buffers by structured name."""
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
 def set_weights(model: paddle.nn.Layer, arrays: Arrays, source: str = "weights") -> None:

@@ -14,7 +14,7 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.norm import _BatchNormBase
 
-from trainables.compression.graph.proof import Array, disagreement, in_double_precision
+from trainables.compression.graph.verification import Array, disagreement, in_double_precision
 from trainables.evaluation import predict
 
 Pairs = tuple[tuple[str, str], ...]

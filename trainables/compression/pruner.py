@@ -11,7 +11,7 @@ import paddle
 from numpy.typing import NDArray
 
 from spaces.plan import ImportanceCriterion
-from trainables.compression.graph.dependency import ChannelGroup, Places, find_dependencies
+from trainables.compression.graph.dependency import ChannelGroup, Indices, find_dependencies
 from trainables.compression.importance import CRITERIA, ON_SCALES, Array
 from trainables.task import ModelInput
 
@@ -38,7 +38,7 @@ class ChannelPruner:
         self.model = model
         found = find_dependencies(model, inputs)
         self.groups = {group.name: group for group in found.groups}
-        self.kept = found.kept
+        self.excluded = found.excluded
         self.layers = found.layers
         self._criterion = criterion
         self._tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -59,7 +59,7 @@ class ChannelPruner:
         for part in parts:
             weight = self._tensors[part.weight].numpy().astype("f8")
             rows = np.moveaxis(weight, part.axis, 0).reshape(weight.shape[part.axis], -1)
-            scores += CRITERIA[criterion](rows)[part.places].sum(axis=1)
+            scores += CRITERIA[criterion](rows)[part.indices].sum(axis=1)
         return scores
 
     def _is_scale(self, weight: str) -> bool:
@@ -67,9 +67,9 @@ class ChannelPruner:
             isinstance(owner, BATCH_NORMS) for owner in self._owners.get(weight, ())
         )
 
-    def removed(self, ratios: Mapping[str, float]) -> dict[tuple[str, int], Places]:
+    def removed(self, ratios: Mapping[str, float]) -> dict[tuple[str, int], Indices]:
         """Return the indices that go, by weight and axis, with these shares of the groups."""
-        found: dict[tuple[str, int], list[Places]] = {}
+        found: dict[tuple[str, int], list[Indices]] = {}
         for name, ratio in ratios.items():
             group = self.groups[name]
             count = min(round(ratio * group.count), group.count - 1)
@@ -162,11 +162,11 @@ class ChannelPruner:
         setattr(layer, attribute, value)
 
 
-Cuts = list[tuple[int, Places]]
+Cuts = list[tuple[int, Indices]]
 """The axes of a weight that lose indices, and which."""
 
 
-def _by_weight(removed: Mapping[tuple[str, int], Places]) -> dict[str, Cuts]:
+def _by_weight(removed: Mapping[tuple[str, int], Indices]) -> dict[str, Cuts]:
     found: dict[str, Cuts] = {}
     for (name, axis), places in removed.items():
         found.setdefault(name, []).append((axis, places))
@@ -177,24 +177,6 @@ def _without(whole: NDArray[Any], cuts: Cuts) -> NDArray[Any]:
     for axis, places in cuts:
         whole = np.delete(whole, places, axis=axis)
     return whole
-
-
-def slice_optimizer(
-    optimizer: paddle.optimizer.Optimizer,
-    model: paddle.nn.Layer,
-    removed: Mapping[tuple[str, int], Places],
-) -> None:
-    """Cut an optimizer's state (velocities, moments) as the model's weights have been cut."""
-    names = {parameter.name: name for name, parameter in model.named_parameters()}
-    cuts = _by_weight(removed)
-    for states in optimizer._accumulators.values():
-        for tensor_name, state in states.items():
-            name = names.get(tensor_name)
-            whole = state.numpy()
-            # A power of a decay rate, say, is one number for all of a weight.
-            if name in cuts and whole.size > 1:
-                cut = np.ascontiguousarray(_without(whole, cuts[name]))
-                state.get_tensor().set(cut, _place())
 
 
 def _place() -> Any:

@@ -1,4 +1,4 @@
-"""Small networks, one for each way in which channels hang together."""
+"""Small networks, one for each kind of dependency between channels."""
 
 import paddle
 from paddle import nn

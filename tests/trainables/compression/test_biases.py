@@ -8,8 +8,8 @@ import pytest
 from paddle import nn
 
 from trainables.compression.biases import absorb, useless_biases
-from trainables.compression.graph.proof import random_samples
 from trainables.compression.graph.tracing import trace
+from trainables.compression.graph.verification import random_samples
 from trainables.models import new_model
 from trainables.task import ModelInput
 

@@ -11,7 +11,7 @@ from tests.trainables.compression.networks import (
     Normalized,
     Residual,
 )
-from trainables.compression.pruner import ChannelPruner, slice_optimizer
+from trainables.compression.pruner import ChannelPruner
 
 
 def image():
@@ -95,19 +95,11 @@ def test_layers_know_their_new_widths():
 
 def test_a_pruned_model_can_be_trained():
     model = Normalized()
-    optimizer = paddle.optimizer.Momentum(0.01, parameters=model.parameters())
     model(image()).sum().backward()
-    optimizer.step()
-    optimizer.clear_grad()
     pruner = ChannelPruner(model, IMAGE)
-    removed = pruner.removed({"first.weight": 0.5})
-    velocity = optimizer._accumulators["velocity"][model.first.weight.name].numpy()
     pruner.prune({"first.weight": 0.5})
-    slice_optimizer(optimizer, model, removed)
-    kept = np.delete(np.arange(8), removed[("first.weight", 0)])
-    after = optimizer._accumulators["velocity"][model.first.weight.name].numpy()
-    assert (after == velocity[kept]).all()
     model.train()
+    optimizer = paddle.optimizer.Momentum(0.01, parameters=model.parameters())
     before = model.first.weight.numpy()
     model(image()).sum().backward()
     optimizer.step()

@@ -39,7 +39,7 @@ def slim_groups(model, side):
         ("mobilenet_v3_small", 1),
         # What is concatenated PaddleSlim leaves whole.
         ("squeezenet1_0", 16),
-        # Behind channel shuffles, a group whose channels do not all hang together.
+        # Behind channel shuffles, a group whose channels do not all depend on each other.
         ("shufflenet_v2_x0_25", 1),
         pytest.param("resnet50", 0, marks=pytest.mark.slow),
         pytest.param("mobilenet_v2", 1, marks=pytest.mark.slow),

@@ -1,15 +1,15 @@
-"""Which channels of which parameters go together, found in one pass over the traced operators.
+"""The dependency graph: which channels of which parameters must be removed together.
 
-As in DepGraph (Fang et al., CVPR 2023), with this difference: what is followed is not layers but
-single channels. Every place along every axis of every parameter has a label; an operator says
-which of the labels it reads stand for one channel. Channels that take the same share of the same
-parameters are a group: behind a concatenation of two convolutions each of them has its own.
+As DepGraph (Fang et al., CVPR 2023), but it tracks single channels, not layers. Every index along
+every axis of every parameter gets a label. One pass over the traced operators binds the labels
+that stand for the same channel. Channels with the same number of indices in the same parameters
+form a pruning group; two concatenated convolutions stay two groups.
 
-    first.weight  (8, 3, 3, 3)    its axis 0 has labels 0-7
+    first.weight  (8, 3, 3, 3)    axis 0 has labels 0-7
     norm.weight   (8,)            labels 8-15, bound to 0-7 by the batch norm
     last.weight   (6, 8, 3, 3)    axis 1 bound to 0-7 by the convolution that reads them
 
-So removing channel 2 removes row 2 of `first.weight`, `norm.weight` and `norm.bias`, and column 2
+Removing channel 2 then removes row 2 of `first.weight`, `norm.weight` and `norm.bias`, and column 2
 of `last.weight`.
 """
 
@@ -23,59 +23,61 @@ import paddle
 from numpy.typing import NDArray
 
 from spaces.layers import Layer
-from trainables.compression.graph import layout, operators  # noqa: F401  enter their rules
+from trainables.compression.graph import layout, operators  # noqa: F401  registers the rules
 from trainables.compression.graph.labels import Axes, LabelBook, Labels
 from trainables.compression.graph.layers import WeightUse, layers_of, weight_use
-from trainables.compression.graph.rules import RULES, Seen, kept_by
+from trainables.compression.graph.rules import RULES, LabelledOperator, exclude_inputs
 from trainables.compression.graph.tracing import Operator, Trace, trace
 from trainables.task import ModelInput
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 IS_OUTPUT = "is an output of the model"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What a group takes from one axis of one parameter or buffer."""
+    """The part of one axis of one parameter or buffer that belongs to a group."""
 
     weight: str
     axis: int
-    places: Places
-    """Shape (channels, places of each): the indices that go with every channel."""
+    indices: Indices
+    """Shape (channels, indices per channel): what is removed with each channel."""
 
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels that are alike: any number of them can be removed, each with all its slices."""
+    """Channels of one kind: any subset can be removed, each with its indices in every slice."""
 
     name: str
-    """The first weight that has an output row for every channel."""
+    """The first weight, in the model's order, that produces these channels."""
     slices: tuple[Slice, ...]
     outputs: tuple[str, ...]
-    """The weights that make these channels; the others only read or scale them."""
+    """The weights that produce these channels; the others read or scale them."""
 
     @property
     def count(self) -> int:
-        """Return of how many channels any number may be removed."""
-        return len(self.slices[0].places)
+        """Number of channels in the group."""
+        return len(self.slices[0].indices)
 
     @property
     def unit(self) -> int:
-        """Return how many outputs of its first weight go at a time: as many as a convolution's
-        group has, say, or the heads of an attention."""
-        first = next(part for part in self.slices if part.weight == self.outputs[0])
-        return first.places.shape[1]
+        """Outputs of the first weight that are removed per channel.
 
-    def removed(self, channels: Sequence[int] | Places) -> dict[tuple[str, int], Places]:
-        """Return the indices that go with these channels, by weight and axis, ascending."""
+        More than one in a grouped convolution (a whole group) or in attention (one per head).
+        """
+        first = next(part for part in self.slices if part.weight == self.outputs[0])
+        return first.indices.shape[1]
+
+    def removed(self, channels: Sequence[int] | Indices) -> dict[tuple[str, int], Indices]:
+        """Return the indices removed with these channels, by weight and axis, ascending."""
         chosen = np.asarray(channels, dtype=np.int64)
-        return {(s.weight, s.axis): np.sort(s.places[chosen].ravel()) for s in self.slices}
+        return {(s.weight, s.axis): np.sort(s.indices[chosen].ravel()) for s in self.slices}
 
 
 @dataclass(frozen=True)
-class KeptChannels:
-    """Channels of one weight's output that stay, and why."""
+class ExcludedChannels:
+    """Output channels of one weight that cannot be removed, with the reason."""
 
     name: str
     reason: str
@@ -84,13 +86,13 @@ class KeptChannels:
 @dataclass(frozen=True)
 class Dependencies:
     groups: tuple[ChannelGroup, ...]
-    kept: tuple[KeptChannels, ...]
+    excluded: tuple[ExcludedChannels, ...]
     layers: tuple[Layer, ...]
-    """What the model computes in evaluation, and which of the groups make it less."""
+    """The layers that run in evaluation, with the groups that narrow each."""
 
 
-class _Follower:
-    """Follows labels through operators. Several traces of one model share its weights' labels."""
+class _Propagation:
+    """Propagates labels through operators. All traces of a model share its weights' labels."""
 
     def __init__(self, shapes: Mapping[str, Sequence[int]]) -> None:
         self.book = LabelBook()
@@ -103,172 +105,187 @@ class _Follower:
             for axis, labels in enumerate(axes)
             for label in labels[:1]
         }
-        self.producing: dict[tuple[str, int], int] = {}
-        """Weights that make channels, and along which axis, in the order of their use."""
+        self.producers: dict[tuple[str, int], int] = {}
+        """Order of use of every (weight, axis) that produces channels."""
         self.used: set[str] = set()
         self.uses: list[WeightUse] = []
-        """What weights are multiplied with, in the order of the traces."""
+        """Every multiplication by a weight, in the order of the traces."""
 
-    def follow(self, traced: Trace) -> None:
+    def propagate(self, traced: Trace) -> None:
         axes: dict[str, Axes] = {
             name: (None,) * len(shape) for name, shape in traced.shapes.items()
         }
         for tensor, name in traced.weights.items():
             axes[tensor] = self.weights[name]
             self.used.add(name)
-        # Tensors that follow from weights and constants alone; None for no weight.
+        # Tensors computed from weights and constants alone, with their first weight, if any.
         fixed: dict[str, str | None] = dict(traced.weights)
         for operator in traced.operators:
-            seen = Seen(operator, axes, traced.shapes, self.book)
+            op = LabelledOperator(operator, axes, traced.shapes, self.book)
             _note_fixed(operator, fixed, traced.weights)
-            use = weight_use(seen, fixed)
+            use = weight_use(op, fixed)
             if use is not None:
                 self.uses.append(use)
                 self._note_producer(use.labels[0])
             elif operator.type == "lookup_table_v2":
-                self._note_producer(seen.into("W")[-1])
-            axes.update(_labels_out(seen))
+                self._note_producer(op.input("W")[-1])
+            axes.update(_labels_out(op))
         for name in traced.outputs:
             for labels in axes[name]:
-                self.book.keep(labels, IS_OUTPUT)
+                self.book.exclude(labels, IS_OUTPUT)
         for tensor in traced.nested:
             for labels in axes.get(tensor, ()):
-                self.book.keep(labels, "is used inside control flow")
+                self.book.exclude(labels, "is used inside control flow")
             weight = traced.weights.get(tensor)
             if weight is not None and len(self.weights[weight]) > 1:
                 axis = 1 if len(self.weights[weight]) == 2 else 0
-                self.producing.setdefault((weight, axis), len(self.producing))
+                self.producers.setdefault((weight, axis), len(self.producers))
 
     def _note_producer(self, labels: Labels | None) -> None:
-        """Note the axis of a weight's outputs, given its labels."""
-        # What is multiplied may be computed from the weight, but its labels say whose it is.
+        """Note which weight and axis these output labels belong to.
+
+        The multiplied tensor may be computed from the weight; its labels still identify it.
+        """
         owner = self._owner.get(int(labels[0])) if labels is not None and len(labels) else None
         if owner is not None and len(self.weights[owner[0]]) > 1:
-            self.producing.setdefault(owner, len(self.producing))
+            self.producers.setdefault(owner, len(self.producers))
 
 
 def _note_fixed(
     operator: Operator, fixed: dict[str, str | None], weights: Mapping[str, str]
 ) -> None:
-    """Note which of an operator's outputs follow from weights and constants alone."""
+    """Note which of an operator's outputs are computed from weights and constants alone."""
     read = [name for names in operator.inputs.values() for name in names]
     written = [name for names in operator.outputs.values() for name in names]
     if all(name in fixed for name in read):
         fixed |= dict.fromkeys(written, next((fixed[name] for name in read if fixed[name]), None))
     else:
         for name in written:
-            # A norm in training writes its statistics in place.
+            # In training a norm updates its statistics in place: they are still weights.
             if name not in weights:
                 fixed.pop(name, None)
 
 
-def _labels_out(seen: Seen) -> dict[str, Axes]:
-    """Return the labels of an operator's outputs, by the rule for it."""
-    operator = seen.operator
+def _labels_out(op: LabelledOperator) -> dict[str, Axes]:
+    """Return the labels of an operator's outputs; operators without a rule give none."""
+    operator = op.operator
     known = RULES.get(operator.type)
-    read = [seen.axes[name] for names in operator.inputs.values() for name in names]
+    read = [op.axes[name] for names in operator.inputs.values() for name in names]
     if all(labels is None for one in read for labels in one):
         return {}
     if known is None:
-        kept_by(seen, f"goes into {operator.type}, of which nothing is known")
+        exclude_inputs(op, f"read by {operator.type}, which has no rule")
         return {}
     found: dict[str, Axes] = {}
     try:
-        for slot, result in known(seen).items():
+        for slot, result in known(op).items():
             several = result if isinstance(result, list) else [result]
             found |= zip(operator.outputs.get(slot, ()), several, strict=False)
-        fits = all(_fit(labels, seen.shapes[name]) for name, labels in found.items())
-    except Exception:  # A form of an operator that its rule does not expect.
+        fits = all(_fit(labels, op.shapes[name]) for name, labels in found.items())
+    except Exception:  # The rule does not expect this form of the operator.
         fits = False
     if not fits:
-        # Channels before and behind it stay; those of the rest of the model do not depend on it.
-        kept_by(seen, f"goes into {operator.type} in a form that is not understood")
+        # Only channels that this operator reads are excluded, not the rest of the model's.
+        exclude_inputs(op, f"read by {operator.type} in a form its rule does not cover")
         return {}
     return found
 
 
 def _fit(axes: Axes, shape: Sequence[int]) -> bool:
-    """Return whether labels are those of a tensor of this shape."""
+    """Return whether labels match a tensor's shape."""
     return len(axes) == len(shape) and all(
         labels is None or len(labels) == size for labels, size in zip(axes, shape, strict=True)
     )
 
 
 def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Dependencies:
-    """Return the groups of channels of a model, and the outputs of which nothing can be removed.
+    """Return a model's channel groups, its excluded channels and its layers.
 
-    Raises whatever the model raises when it is traced. Weights that only training uses, as those
-    of an auxiliary head, are followed in a second trace in that mode.
+    Weights used only in training, as an auxiliary head's, are found by a second trace in training
+    mode. Raises whatever the model raises when it is traced.
     """
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     trained = set(shapes)
     shapes |= {name: tuple(b.shape) for name, b in model.named_buffers()}
-    follower = _Follower(shapes)
-    follower.follow(trace(model, inputs))
-    evaluated = tuple(follower.uses)
-    if trained - follower.used:
+    propagation = _Propagation(shapes)
+    propagation.propagate(trace(model, inputs))
+    evaluated = tuple(propagation.uses)
+    if trained - propagation.used:
         was_training = model.training
         model.train()
         try:
-            follower.follow(trace(model, inputs))
+            propagation.propagate(trace(model, inputs))
         finally:
             model.train() if was_training else model.eval()
-    return _grouped(follower, shapes, evaluated)
+    return _grouped(propagation, shapes, evaluated)
 
 
-def _grouped(
-    follower: _Follower, shapes: Mapping[str, Sequence[int]], evaluated: Sequence[WeightUse]
-) -> Dependencies:
-    channel_of, reasons = follower.book.channels()
-    names = [name for name in shapes if name in follower.used]
-    taken: dict[int, list[tuple[int, int, Places]]] = {}
+# The part of one channel in one axis of a weight: index of the weight's name, axis, indices.
+_Part = tuple[int, int, Indices]
+
+
+def _channel_parts(
+    propagation: _Propagation, names: Sequence[str], channel_of: Indices
+) -> dict[int, list[_Part]]:
+    """Return every channel's part in each axis of each weight."""
+    parts: dict[int, list[_Part]] = {}
     for index, name in enumerate(names):
-        for axis, labels in enumerate(follower.weights[name]):
+        for axis, labels in enumerate(propagation.weights[name]):
             channels = channel_of[labels]
             order = np.argsort(channels, kind="stable")
             different, starts = np.unique(channels[order], return_index=True)
-            for channel, places in zip(different, np.split(order, starts[1:]), strict=True):
-                taken.setdefault(int(channel), []).append((index, axis, places))
-    alike: dict[tuple[tuple[int, int, int], ...], list[int]] = {}
-    kept: dict[str, str] = {}
-    for channel, parts in taken.items():
-        makers = [
-            names[index] for index, axis, _ in parts if (names[index], axis) in follower.producing
+            for channel, indices in zip(different, np.split(order, starts[1:]), strict=True):
+                parts.setdefault(int(channel), []).append((index, axis, indices))
+    return parts
+
+
+def _grouped(
+    propagation: _Propagation, shapes: Mapping[str, Sequence[int]], evaluated: Sequence[WeightUse]
+) -> Dependencies:
+    """Group the channels whose parts have the same weights, axes and numbers of indices."""
+    channel_of, reasons = propagation.book.channels()
+    names = [name for name in shapes if name in propagation.used]
+    parts_of = _channel_parts(propagation, names, channel_of)
+    by_pattern: dict[tuple[tuple[int, int, int], ...], list[int]] = {}
+    excluded: dict[str, str] = {}
+    for channel, parts in parts_of.items():
+        producers = [
+            names[index]
+            for index, axis, _ in parts
+            if (names[index], axis) in propagation.producers
         ]
-        if not makers:
+        if not producers:
             continue
         if channel in reasons:
-            kept.setdefault(makers[0], reasons[channel])
+            excluded.setdefault(producers[0], reasons[channel])
             continue
-        pattern = tuple((index, axis, len(places)) for index, axis, places in parts)
-        alike.setdefault(pattern, []).append(channel)
+        pattern = tuple((index, axis, len(indices)) for index, axis, indices in parts)
+        by_pattern.setdefault(pattern, []).append(channel)
     groups: list[ChannelGroup] = []
     group_of: dict[int, str] = {}
-    for pattern, members in alike.items():
+    for pattern, members in by_pattern.items():
         slices = tuple(
-            Slice(
-                names[index], axis, np.stack([taken[channel][position][2] for channel in members])
-            )
+            Slice(names[index], axis, np.stack([parts_of[c][position][2] for c in members]))
             for position, (index, axis, _) in enumerate(pattern)
         )
-        makers = [s.weight for s in slices if (s.weight, s.axis) in follower.producing]
+        producers = [s.weight for s in slices if (s.weight, s.axis) in propagation.producers]
         if len(members) < 2:
-            kept.setdefault(makers[0], "its channels all hang together")
+            excluded.setdefault(producers[0], "its channels all depend on each other")
             continue
-        groups.append(ChannelGroup(_free_name(makers[0], groups), slices, tuple(makers)))
+        groups.append(ChannelGroup(_free_name(producers[0], groups), slices, tuple(producers)))
         group_of |= dict.fromkeys(members, groups[-1].name)
-    used = {name: order for (name, _), order in follower.producing.items()}
-    groups.sort(key=lambda group: used[group.outputs[0]])
+    first_use = {name: order for (name, _), order in propagation.producers.items()}
+    groups.sort(key=lambda group: first_use[group.outputs[0]])
     labels = np.flatnonzero(np.isin(channel_of, list(group_of)))
-    of_labels = {int(label): group_of[int(channel_of[label])] for label in labels}
+    group_of_label = {int(label): group_of[int(channel_of[label])] for label in labels}
     return Dependencies(
         tuple(groups),
-        tuple(KeptChannels(name, reason) for name, reason in kept.items()),
-        layers_of(evaluated, of_labels),
+        tuple(ExcludedChannels(name, reason) for name, reason in excluded.items()),
+        layers_of(evaluated, group_of_label),
     )
 
 
 def _free_name(weight: str, groups: Sequence[ChannelGroup]) -> str:
-    """Return the weight's name, with a number behind it for a second group it makes."""
+    """Return the weight's name, numbered if the weight already produces another group."""
     count = sum(group.outputs[0] == weight for group in groups)
     return weight if not count else f"{weight}#{count + 1}"

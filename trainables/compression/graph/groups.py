@@ -1,4 +1,4 @@
-"""Which groups of channels a model has, and which of them can really be pruned."""
+"""The pruning groups of a model: found in its dependency graph, then verified by pruning each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spaces.layers import Layer
 from spaces.plan import PruningGroup
 from trainables.compression.graph.dependency import IS_OUTPUT, ChannelGroup
 from trainables.compression.graph.modes import quietly
-from trainables.compression.graph.proof import (
+from trainables.compression.graph.verification import (
     CONSTANT,
     DIFFERENT,
     NOT_FINITE,
@@ -31,14 +31,15 @@ from trainables.models import new_model
 from trainables.results import Excluded, GroupList, GroupShapes
 from trainables.task import ModelInput, Task
 
-# In turn, group by group: code that counts on two groups being as wide shows.
-TRIED_RATIOS = (0.5, 0.3, 0.6, 0.4)
-# What a reader is told of a comparison.
-WORDS = {
+# Ratios for verification, one group after the other. They differ, so that code which needs two
+# groups to be equally wide fails. The values are a guess.
+VERIFICATION_RATIOS = (0.5, 0.3, 0.6, 0.4)
+# The reason shown for each disagreement.
+REASONS = {
     SHAPES: "pruning it changes the shape of the model's outputs",
-    DIFFERENT: "pruned the model gives something else than masked",
+    DIFFERENT: "the pruned model's outputs differ from those with its channels zeroed",
     NOT_FINITE: f"cannot be verified: the model's {NOT_FINITE}",
-    CONSTANT: f"cannot be verified: with its channels masked the model's {CONSTANT}",
+    CONSTANT: f"cannot be verified: with its channels zeroed the model's {CONSTANT}",
 }
 
 
@@ -47,17 +48,17 @@ class GroupSurvey:
     groups: tuple[PruningGroup, ...]
     excluded: tuple[Excluded, ...]
     layers: tuple[Layer, ...]
-    """The model's layers, and which of the groups narrow them."""
+    """The model's layers, with the groups that narrow each."""
 
 
 class _Verifier:
-    """Tries groups: pruned, a model must give what it gives with 0 in place of the channels."""
+    """Verifies groups: pruning them must give the same outputs as zeroing their channels."""
 
     def __init__(self, pruner: ChannelPruner, samples: Sequence[Array]) -> None:
         self._pruner = pruner
         self._samples = samples
         self._ratios = {
-            name: TRIED_RATIOS[index % len(TRIED_RATIOS)]
+            name: VERIFICATION_RATIOS[index % len(VERIFICATION_RATIOS)]
             for index, name in enumerate(pruner.groups)
         }
         self._precision = ExitStack()
@@ -70,24 +71,24 @@ class _Verifier:
         self._precision.close()
 
     def failure(self, names: Sequence[str]) -> str | None:
-        """Return what is wrong with the model once these groups are pruned, None if it is right."""
+        """Return why these groups cannot be pruned together, None if they can."""
         found = self._failure(names)
         if found in (DIFFERENT, NOT_FINITE, CONSTANT) and self._may_double:
-            # It may be rounding. The rest is tried in the same precision.
+            # It may be rounding, so repeat in float64; later groups are verified in float64 too.
             self._may_double = False
-            if self._doubled():
+            if self._switch_to_float64():
                 found = self._failure(names)
-        return None if found is None else WORDS.get(found, found)
+        return None if found is None else REASONS.get(found, found)
 
-    def _doubled(self) -> bool:
-        """Go on in float64; return whether the model runs in it."""
+    def _switch_to_float64(self) -> bool:
+        """Switch to float64 for the rest; return False if the model cannot run in it."""
         single = self._samples
         self._precision.enter_context(in_double_precision(self._pruner.model))
         self._samples = [a.astype("f8") if a.dtype == np.float32 else a for a in single]
         try:
             with quietly():
                 self._outputs()
-        except Exception:  # Some operators have no such kernel, and each raises its own kind.
+        except Exception:  # Some operators have no float64 kernel; their errors vary.
             self._precision.close()
             self._samples = single
             return False
@@ -98,13 +99,13 @@ class _Verifier:
 
     def _failure(self, names: Sequence[str]) -> str | None:
         pruner, ratios = self._pruner, {name: self._ratios[name] for name in names}
-        # Before the masked model runs: most groups that fail do so here, at once.
+        # The pruned model runs first: most failing groups fail here, without the masked run.
         try:
             pruner.prune(ratios)
             with quietly():
                 found = self._outputs()
-        except Exception as error:  # A model's own code raises every kind.
-            return f"pruned the model fails ({one_line(error)})"
+        except Exception as error:  # The model's own code may raise anything.
+            return f"the pruned model fails ({one_line(error)})"
         finally:
             pruner.restore()
         with pruner.with_weights(pruner.masked(ratios)):
@@ -112,22 +113,24 @@ class _Verifier:
         return disagreement(found, expected)
 
 
-def _right_together(names: Sequence[str], verifier: _Verifier) -> tuple[list[str], list[Excluded]]:
-    """Return as many groups as can be pruned together, and the others, in their order.
+def _verified_together(
+    names: Sequence[str], verifier: _Verifier
+) -> tuple[list[str], list[Excluded]]:
+    """Split groups into those that can all be pruned together, and the excluded ones.
 
-    By halves: a model may have hundreds of groups, few of which are wrong.
+    By bisection: a model may have hundreds of groups, and few of them fail.
     """
-    kept: list[str] = []
-    wrong: dict[str, str] = {}
+    passed: list[str] = []
+    failures: dict[str, str] = {}
 
     def add(several: Sequence[str]) -> None:
         if not several:
             return
-        failure = verifier.failure([*kept, *several])
+        failure = verifier.failure([*passed, *several])
         if failure is None:
-            kept.extend(several)
+            passed.extend(several)
         elif len(several) == 1:
-            wrong[several[0]] = failure
+            failures[several[0]] = failure
         else:
             middle = len(several) // 2
             add(several[:middle])
@@ -135,45 +138,33 @@ def _right_together(names: Sequence[str], verifier: _Verifier) -> tuple[list[str
 
     add(names)
     excluded = []
-    for name, failure in wrong.items():
-        alone = verifier.failure([name]) if kept else failure
+    for name, failure in failures.items():
+        alone = verifier.failure([name]) if passed else failure
         if alone is None:
-            # What it failed with may not have been all that it goes with.
-            failure = f"right alone, but not together with the other groups: {failure}"
-            if verifier.failure([*kept, name]) is None:
-                kept.append(name)
+            failure = f"passes alone, but not together with the other groups: {failure}"
+            # Groups that passed later may be the ones it needs: verify it with all of them.
+            if verifier.failure([*passed, name]) is None:
+                passed.append(name)
                 continue
         excluded.append(Excluded(name, alone or failure))
     order = list(names)
-    return sorted(kept, key=order.index), excluded
+    return sorted(passed, key=order.index), excluded
 
 
 def _protecting(group: ChannelGroup, protected_layers: Sequence[str]) -> str | None:
     """Return the protected layer that would lose outputs, None if there is none."""
     for layer in protected_layers:
-        if any(maker == layer or maker.startswith(f"{layer}.") for maker in group.outputs):
+        if any(weight == layer or weight.startswith(f"{layer}.") for weight in group.outputs):
             return layer
     return None
 
 
-def survey_groups(
-    build_model: Callable[[], paddle.nn.Layer],
-    inputs: Sequence[ModelInput],
-    protected_layers: Sequence[str] = (),
-    samples: Sequence[Array] | None = None,
-) -> GroupSurvey:
-    """Return the groups that can be pruned, and those left out, each with the reason.
-
-    Every group is tried on `samples`, two of the task's, an array an input: a model's own code may
-    count on a width, which no trace shows. If the model cannot be traced at all there are no
-    groups, and the reason stands under the name "model".
-    """
-    try:
-        pruner = ChannelPruner(build_model(), inputs)
-    except Exception as error:
-        return GroupSurvey((), (Excluded("model", f"cannot be traced ({one_line(error)})"),), ())
-    # Nobody expects a classifier to lose classes.
-    excluded = [Excluded(k.name, k.reason) for k in pruner.kept if k.reason != IS_OUTPUT]
+def _candidates(
+    pruner: ChannelPruner, protected_layers: Sequence[str]
+) -> tuple[list[str], list[Excluded]]:
+    """Split the dependency graph's groups into those to verify, and the excluded ones."""
+    # A classifier's outputs are never expected to shrink, so they are not worth a line.
+    excluded = [Excluded(k.name, k.reason) for k in pruner.excluded if k.reason != IS_OUTPUT]
     names = []
     for group in pruner.groups.values():
         protected = _protecting(group, protected_layers)
@@ -185,10 +176,31 @@ def survey_groups(
         else:
             names.append(group.name)
     if not names:
-        # Then these are the reason.
-        excluded += [Excluded(k.name, k.reason) for k in pruner.kept if k.reason == IS_OUTPUT]
+        # Only the model's outputs are left to explain why there is no group.
+        excluded += [Excluded(k.name, k.reason) for k in pruner.excluded if k.reason == IS_OUTPUT]
+    return names, excluded
+
+
+def survey_groups(
+    build_model: Callable[[], paddle.nn.Layer],
+    inputs: Sequence[ModelInput],
+    protected_layers: Sequence[str] = (),
+    samples: Sequence[Array] | None = None,
+) -> GroupSurvey:
+    """Return the groups that can be pruned, and the excluded ones with their reasons.
+
+    Every group is verified on `samples`, two of the task's, one array per input: the model's own
+    code may depend on a width, which no trace shows. A model that cannot be traced has no groups,
+    and one excluded group named "model" with the reason.
+    """
+    try:
+        pruner = ChannelPruner(build_model(), inputs)
+    except Exception as error:
+        reason = f"cannot be traced ({one_line(error)})"
+        return GroupSurvey((), (Excluded("model", reason),), ())
+    candidates, excluded = _candidates(pruner, protected_layers)
     with _Verifier(pruner, random_samples(inputs) if samples is None else samples) as verifier:
-        names, wrong = _right_together(names, verifier)
+        names, failed = _verified_together(candidates, verifier)
     parameters = dict(pruner.model.named_parameters())
     groups = []
     for name in names:
@@ -196,12 +208,14 @@ def survey_groups(
         members = tuple(dict.fromkeys(s.weight for s in group.slices if s.weight in parameters))
         groups.append(PruningGroup(name, pruner.width(name), members, unit=group.unit))
     return GroupSurvey(
-        tuple(groups), (*excluded, *wrong), tuple(_of_groups(la, names) for la in pruner.layers)
+        tuple(groups),
+        (*excluded, *failed),
+        tuple(_restricted(layer, names) for layer in pruner.layers),
     )
 
 
-def _of_groups(layer: Layer, names: Sequence[str]) -> Layer:
-    """Return a layer with the shares of these groups alone."""
+def _restricted(layer: Layer, names: Sequence[str]) -> Layer:
+    """Return a layer with only the shares of these groups."""
     outputs, inputs = (
         {name: share for name, share in side.items() if name in names}
         for side in (layer.outputs, layer.inputs)
@@ -210,7 +224,7 @@ def _of_groups(layer: Layer, names: Sequence[str]) -> Layer:
 
 
 def list_groups(task: Task) -> GroupList:
-    """Return what of a task's model can be pruned, with the shapes of what shrinks together."""
+    """Return the pruning groups of a task's model, with the shapes of each group's members."""
     shapes = {name: tuple(p.shape) for name, p in new_model(task).named_parameters()}
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)

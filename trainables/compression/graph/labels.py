@@ -1,4 +1,4 @@
-"""Which places in which tensors stand for one channel, found by binding labels together."""
+"""Labels: which indices in which tensors stand for the same channel, found by binding them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.int64]
-"""One axis of a tensor: a label for every place along it."""
+"""One axis of a tensor: a label for every index along it."""
 
 Axes = tuple[Labels | None, ...]
-"""A tensor: None for an axis along which nothing can be removed (samples, rows, columns)."""
+"""The labels of a tensor's axes; None for an axis without channels (samples, rows, columns)."""
 
 
 class LabelBook:
-    """Gives out labels, and notes which of them must go together and which must stay."""
+    """Creates labels, and records which are bound together and which are excluded."""
 
     def __init__(self) -> None:
         self._count = 0
         self._pairs: list[tuple[Labels, Labels]] = []
-        self._kept: list[tuple[Labels, str]] = []
+        self._excluded: list[tuple[Labels, str]] = []
 
     def new(self, count: int) -> Labels:
         labels = np.arange(self._count, self._count + count)
@@ -28,29 +28,32 @@ class LabelBook:
         return labels
 
     def bind(self, one: Labels, other: Labels) -> None:
-        """Note that places of equal index go together; the shapes are equal or broadcast."""
+        """Bind the labels at equal indices; the shapes are equal or broadcast."""
         one, other = np.broadcast_arrays(one, other)
         self._pairs.append((one.ravel(), other.ravel()))
 
     def bind_all(self, labels: Labels) -> None:
-        """Note that in each column of labels, shape (rows, columns), all go together."""
+        """Bind all labels of each column; shape (rows, columns)."""
         if len(labels) > 1:
             self.bind(labels[:-1], labels[1:])
 
-    def keep(self, labels: Labels | None, reason: str) -> None:
-        """Note that these stay, and why."""
+    def exclude(self, labels: Labels | None, reason: str) -> None:
+        """Exclude the channels of these labels, for a reason."""
         if labels is not None:
-            self._kept.append((labels.ravel(), reason))
+            self._excluded.append((labels.ravel(), reason))
 
     def channels(self) -> tuple[Labels, dict[int, str]]:
-        """Return the channel of every label, numbered from 0, and why some channels must stay."""
+        """Return every label's channel, numbered from 0, and the reasons of excluded channels.
+
+        A channel excluded more than once has the first reason.
+        """
         root = np.arange(self._count)
         if self._pairs:
             one = np.concatenate([pair[0] for pair in self._pairs])
             other = np.concatenate([pair[1] for pair in self._pairs])
             root = _connected(self._count, one, other)
         reasons: dict[int, str] = {}
-        for labels, reason in self._kept:
+        for labels, reason in self._excluded:
             for channel in np.unique(root[labels]):
                 reasons.setdefault(int(channel), reason)
         return root, reasons
@@ -66,23 +69,25 @@ def _connected(count: int, one: Labels, other: Labels) -> Labels:
     return found.astype(np.int64)
 
 
-def reshaped(book: LabelBook, axes: Axes, before: Sequence[int], after: Sequence[int]) -> Axes:
-    """Return the labels of a tensor after a reshape, from `before` to `after`.
+def reshape_labels(
+    book: LabelBook, axes: Axes, before: Sequence[int], after: Sequence[int]
+) -> Axes:
+    """Return the labels of a tensor after a reshape from shape `before` to `after`.
 
-    Merged axes carry the labels of the one that has some: behind a flatten every channel
-    stands at height x width places. A labelled axis that is cut up keeps its labels along the
-    last part; what stands at one place of that goes together, as the heads of an
-    attention or the two halves of a channel shuffle do.
+    Merged axes take the labels of the one axis that has labels: after a flatten, every channel
+    has height x width indices. An axis that is split keeps its labels along the last part;
+    labels at the same index of that part are bound, as the heads of an attention are, or the
+    two halves of a channel shuffle.
     """
     result: list[Labels | None] = []
-    for old, new in _matched(before, after):
+    for old, new in _matching_axes(before, after):
         labelled = [axis for axis in old if axes[axis] is not None]
         sizes = [after[axis] for axis in new]
         if len(old) == 1 and len(new) == 1:
             result.append(axes[old[0]])
         elif len(labelled) != 1:
             for axis in labelled:
-                book.keep(axes[axis], "reshaped together with another channel axis")
+                book.exclude(axes[axis], "reshaped together with another channel axis")
             result += [None] * len(new)
         else:
             shape = [before[axis] for axis in old]
@@ -92,14 +97,14 @@ def reshaped(book: LabelBook, axes: Axes, before: Sequence[int], after: Sequence
             labels = axes[labelled[0]]
             assert labels is not None
             whole = np.broadcast_to(labels.reshape(along), shape).reshape(sizes or [-1])
-            result += _cut(book, whole, len(new))
+            result += _split_axis(book, whole, len(new))
     return tuple(result)
 
 
-def _cut(book: LabelBook, whole: Labels, count: int) -> list[Labels | None]:
-    """Return labels for each axis of `whole`, all but one of which get None."""
+def _split_axis(book: LabelBook, whole: Labels, count: int) -> list[Labels | None]:
+    """Return the labels of `count` axes, given those of every index; only one axis has labels."""
     if count == 0:
-        book.keep(whole, "reshaped away")
+        book.exclude(whole, "reshaped away")
         return []
     varying = [
         axis
@@ -115,8 +120,10 @@ def _cut(book: LabelBook, whole: Labels, count: int) -> list[Labels | None]:
     return labels
 
 
-def _matched(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Return which axes of two shapes of equal size hold the same places, from the left."""
+def _matching_axes(
+    before: Sequence[int], after: Sequence[int]
+) -> list[tuple[list[int], list[int]]]:
+    """Return which axes of two shapes of equal size cover the same indices, from the left."""
     found = []
     i = j = 0
     while i < len(before) or j < len(after):

@@ -1,7 +1,7 @@
-"""Which layers a model has, what they cost, and which groups make them cheaper.
+"""The layers of a model: their cost, and the pruning groups that narrow them.
 
-A layer is a weight that an operator multiplies: those of paddle's layers, and of layers of one's
-own that call `F.conv2d(x, self.weight)`.
+A layer is a weight that an operator multiplies: a Paddle layer's, or one that a user's own layer
+passes to `F.conv2d(x, self.weight)`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from spaces.layers import Layer
 from trainables.compression.graph.labels import Labels
-from trainables.compression.graph.rules import Seen
+from trainables.compression.graph.rules import LabelledOperator
 from trainables.compression.graph.tracing import SAMPLES, Shape
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv3d", "deformable_conv")
@@ -24,17 +24,18 @@ MULTIPLICATIONS = ("matmul_v2", "matmul", "mul", "bmm")
 
 @dataclass(frozen=True)
 class WeightUse:
-    """A weight as one operator multiplies it."""
+    """One operator's multiplication by a weight."""
 
     weight: str
-    """Its structured name; of a weight that is computed, of the first it is computed from."""
+    """Structured name; of a computed weight, the first weight it is computed from."""
     labels: tuple[Labels | None, Labels | None]
-    """Of its output and of its input channels."""
+    """Of the output channels, and of the input channels."""
     channels: tuple[int, int]
+    """Numbers of output and of input channels."""
     multiply_adds: int
     """Per sample."""
     values: int
-    """Outputs per sample."""
+    """Output values per sample."""
 
     @property
     def layer(self) -> str:
@@ -42,48 +43,48 @@ class WeightUse:
 
 
 def _per_sample(shape: Shape) -> int:
-    # A size that depends on the data is unknown.
+    # A size that depends on the data is unknown (-1), and counts as 1.
     return int(np.prod([max(size, 1) for size in shape])) // SAMPLES
 
 
-def weight_use(seen: Seen, weights: Mapping[str, str | None]) -> WeightUse | None:
-    """Return what an operator does with a weight, None if it multiplies none.
+def weight_use(op: LabelledOperator, weights: Mapping[str, str | None]) -> WeightUse | None:
+    """Return an operator's multiplication by a weight, None if it has none.
 
-    `weights` has the tensors that follow from weights alone, with the name of the weight.
+    `weights` maps each tensor computed from weights alone to the first of those weights.
     """
-    kind, inputs = seen.operator.type, seen.operator.inputs
-    outputs = next(iter(seen.operator.outputs.values()), ())
+    kind, inputs = op.type, op.operator.inputs
+    outputs = next(iter(op.operator.outputs.values()), ())
     if kind in (*CONVOLUTIONS, *TRANSPOSED):
-        name, source = inputs["Filter"][0], seen.shape_into("Input")
+        name, source = inputs["Filter"][0], op.input_shape("Input")
         out, into = (1, 0) if kind in TRANSPOSED else (0, 1)
     elif kind in MULTIPLICATIONS:
         slot, other = ("Y", "X") if weights.get(inputs["Y"][0]) else ("X", "Y")
-        name, source = inputs[slot][0], seen.shape_into(other)
-        flipped = seen.attribute(f"trans_{slot.lower()}", seen.attribute(f"transpose_{slot}"))
+        name, source = inputs[slot][0], op.input_shape(other)
+        flipped = op.attribute(f"trans_{slot.lower()}", op.attribute(f"transpose_{slot}"))
         out, into = (-2, -1) if bool(flipped) == (slot == "Y") else (-1, -2)
     else:
         return None
-    weight, shape = weights.get(name), seen.shapes[name]
+    weight, shape = weights.get(name), op.shapes[name]
     if weight is None or len(shape) < 2:
         return None
-    values = _per_sample(seen.shapes[outputs[0]])
+    values = _per_sample(op.shapes[outputs[0]])
     if kind in TRANSPOSED:
-        # The whole weight of a group is applied at every place of the input.
+        # The weight of a group is applied in full at every position of the input.
         multiply_adds = _per_sample(source) * int(np.prod(shape[1:]))
     elif kind in CONVOLUTIONS:
         multiply_adds = values * int(np.prod(shape[1:]))
     else:
         multiply_adds = values * shape[into]
-    axes = seen.axes[name]
+    axes = op.axes[name]
     return WeightUse(
         weight, (axes[out], axes[into]), (shape[out], shape[into]), multiply_adds, values
     )
 
 
 def layers_of(uses: Sequence[WeightUse], groups: Mapping[int, str]) -> tuple[Layer, ...]:
-    """Return the layers in the order of their use; `groups` has the group of every label.
+    """Return the layers in order of use; `groups` maps each label to its group.
 
-    A layer that is applied again, as a shared head is, computes at all those places.
+    The costs of a layer that is applied several times, as a shared head is, are summed.
     """
     found: dict[str, Layer] = {}
     for use in uses:
@@ -101,7 +102,7 @@ def layers_of(uses: Sequence[WeightUse], groups: Mapping[int, str]) -> tuple[Lay
 
 
 def _shares(labels: Labels | None, groups: Mapping[int, str]) -> dict[str, float]:
-    """Return the share of one side's channels that would go with all of a group."""
+    """Return for each group its fraction of these channels."""
     if labels is None:
         return {}
     counts = Counter(groups[label] for label in labels.tolist() if label in groups)

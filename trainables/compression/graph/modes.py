@@ -1,4 +1,4 @@
-"""Paddle's two modes, dynamic and static: entered for a trace, left as they were found."""
+"""Paddle's static mode, entered for a trace or an export; dynamic mode is always restored."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from paddle.jit.dy2static.program_translator import ProgramTranslator
 
 
 def _let_this_thread_leave_dynamic_mode() -> None:
-    """Make `paddle.enable_static` work in a thread other than the main one.
+    """Make `paddle.enable_static` work in any thread.
 
-    Paddle keeps the mode by thread. A new thread finds itself in dynamic mode without
-    having entered it, and so cannot leave it for a trace; Ray Train runs its loop in one.
+    The mode is per thread. A new thread is in dynamic mode without having entered it, and cannot
+    leave it for a trace. Ray Train runs its loop in such a thread.
     """
     state = paddle.base.framework.global_var
     if state._functional_dygraph_context_manager is None:
@@ -26,22 +26,21 @@ def _let_this_thread_leave_dynamic_mode() -> None:
 
 
 def _forget_traced_parameters() -> None:
-    """Drop the parameters that paddle noted while a model was traced.
+    """Drop the parameters that Paddle recorded while a model was traced.
 
-    They are kept under the id of the traced program, and only an export takes them
-    out again. A later export whose program is given the same id would find another
-    model's parameters among its own: KeyError, now and then. It also keeps every
-    traced model in memory.
+    Paddle records them under the id of the traced program, and only an export removes them. A
+    later export whose program gets the same id finds another model's parameters: KeyError, now
+    and then. The record also holds every traced model in memory.
     """
     ProgramTranslator.get_instance()._params_recorder.params_dict.clear()
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Leave dynamic mode on afterwards, and print nothing.
+    """Print nothing inside, and restore dynamic mode afterwards.
 
-    A trace that fails inside PaddleSlim leaves the whole process in static mode,
-    and saving with PACT does so even when it succeeds.
+    A trace that fails inside PaddleSlim leaves the process in static mode; saving with PACT does
+    so even when it succeeds.
     """
     _let_this_thread_leave_dynamic_mode()
     disabled = logging.root.manager.disable
@@ -62,7 +61,7 @@ def quietly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def tracing(program: paddle.static.Program) -> Iterator[None]:
-    """Have layers that are called inside write their operators into the program."""
+    """Layers called inside append their operators to the program."""
     with quietly():
         paddle.enable_static()
         with (

@@ -1,7 +1,7 @@
-"""What a rule is: it says what one kind of operator does to channels.
+"""The interface of a rule, which says what one type of operator does to channels.
 
-A rule is given an operator whose inputs have labels. It returns the labels of its outputs by
-slot, and notes in the book which channels go together and which have to stay.
+A rule is given an operator with labelled inputs. It returns the labels of the outputs by slot, and
+records in the label book which channels are bound together and which are excluded.
 """
 
 from __future__ import annotations
@@ -18,27 +18,31 @@ Outputs = Mapping[str, Axes | list[Axes]]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An operator, and what is known of its tensors."""
+class LabelledOperator:
+    """An operator with the labels and shapes of its tensors."""
 
     operator: Operator
     axes: Mapping[str, Axes]
     shapes: Mapping[str, Shape]
     book: LabelBook
 
-    def has(self, slot: str) -> bool:
+    @property
+    def type(self) -> str:
+        return self.operator.type
+
+    def has_input(self, slot: str) -> bool:
         return bool(self.operator.inputs.get(slot))
 
-    def into(self, slot: str, index: int = 0) -> Axes:
+    def input(self, slot: str, index: int = 0) -> Axes:
         return self.axes[self.operator.inputs[slot][index]]
 
-    def all_into(self, slot: str) -> list[Axes]:
+    def inputs(self, slot: str) -> list[Axes]:
         return [self.axes[name] for name in self.operator.inputs[slot]]
 
-    def shape_into(self, slot: str) -> Shape:
+    def input_shape(self, slot: str) -> Shape:
         return self.shapes[self.operator.inputs[slot][0]]
 
-    def shape_out(self, slot: str = "Out") -> Shape:
+    def output_shape(self, slot: str = "Out") -> Shape:
         return self.shapes[self.operator.outputs[slot][0]]
 
     def attribute(self, name: str, default: object = None) -> object:
@@ -53,45 +57,47 @@ class Seen:
         value = self.attribute(name)
         return [int(v) for v in value] if isinstance(value, (list, tuple)) else []
 
-    def keep(self, axes: Axes, reason: str) -> None:
+    def exclude(self, axes: Axes, reason: str) -> None:
         for labels in axes:
-            self.book.keep(labels, reason)
+            self.book.exclude(labels, reason)
 
     def bind(self, one: Labels | None, other: Labels | None, reason: str) -> Labels | None:
-        """Bind two axes that are as long; if only one has labels, these have to stay."""
+        """Bind two axes of equal length; if only one has labels, exclude those."""
         if one is None or other is None:
-            self.book.keep(one if other is None else other, reason)
+            self.book.exclude(one if other is None else other, reason)
             return None
         self.book.bind(one, other)
         return one
 
 
-Rule = Callable[[Seen], Outputs]
+Rule = Callable[[LabelledOperator], Outputs]
 RULES: dict[str, Rule] = {}
 
 
 def rule(*types: str) -> Callable[[Rule], Rule]:
-    def enter(function: Rule) -> Rule:
+    """Register a rule for these types of operators."""
+
+    def register(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(types, function))
         return function
 
-    return enter
+    return register
 
 
-def alike(seen: Seen, parts: Sequence[Axes]) -> list[Labels | None]:
-    """Bind tensors of one shape, place by place."""
+def bind_tensors(op: LabelledOperator, parts: Sequence[Axes]) -> list[Labels | None]:
+    """Bind tensors of equal shape, index by index; return the labels of each axis."""
     result: list[Labels | None] = []
     for labels in zip(*parts, strict=True):
         first = labels[0]
         for other in labels[1:]:
-            first = seen.bind(first, other, "meets what has no channels there")
+            first = op.bind(first, other, "combined with a tensor without channels there")
         result.append(first)
     return result
 
 
-def kept_by(seen: Seen, reason: str) -> Outputs:
-    """Keep every channel that goes in; nothing is known of what comes out."""
-    for names in seen.operator.inputs.values():
+def exclude_inputs(op: LabelledOperator, reason: str) -> Outputs:
+    """Exclude every channel that the operator reads; its outputs get no labels."""
+    for names in op.operator.inputs.values():
         for name in names:
-            seen.keep(seen.axes.get(name, ()), reason)
+            op.exclude(op.axes.get(name, ()), reason)
     return {}

@@ -1,8 +1,8 @@
-"""Sizes that a model's code computes with operators, made known while the model is traced.
+"""Constant folding of shapes: sizes that a model's code computes with operators in a trace.
 
 `paddle.shape(x)` gives a tensor. In a static program its value is unknown, and so is every shape
-that is computed from it: a reshape by it has -1 for rows and columns. In a trace the sizes of
-the inputs are known, so those values are constants. They are computed, and the shapes filled in.
+computed from it: a reshape by it has -1 for rows and columns. In a trace the inputs have known
+sizes, so these values are constants. They are computed here, and the shapes filled in.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from trainables.deployment.export import own_scope
 
 Value = NDArray[Any]
 
-# A tensor of more values is not taken for sizes: two shapes, joined, have fewer.
-MOST_VALUES = 64
-# How code asks a tensor for its value, as in `int(paddle.shape(x)[2])`.
+# Most values of a tensor of sizes: two concatenated shapes have fewer. A guess.
+MAX_VALUES = 64
+# How code converts a tensor to a value, as in `int(paddle.shape(x)[2])`.
 CONVERSIONS: Mapping[str, Callable[[Value], Any]] = {
     "__bool__": bool,
     "__float__": float,
@@ -35,7 +35,7 @@ CONVERSIONS: Mapping[str, Callable[[Value], Any]] = {
 
 
 class _Constants:
-    """The tensors of a program's outermost block whose values follow from sizes alone."""
+    """The tensors of a program's outermost block whose values depend on sizes alone."""
 
     def __init__(self, program: paddle.static.Program, scope: paddle.static.Scope) -> None:
         self._block: Block = program.global_block()
@@ -44,33 +44,33 @@ class _Constants:
         self._values: dict[str, Value | None] = {}
 
     def note(self, op: Operator) -> None:
-        """Note which operator made a tensor; fill in the shapes that Paddle could not infer."""
+        """Record an appended operator, and fill in the shapes that Paddle could not infer."""
         for name in op.output_arg_names:
             self._makers[name] = op
             self._values.pop(name, None)
         names = [
             name
             for slot in op.output_names
-            if slot != "XShape"  # What a reshape keeps for its gradient.
+            if slot != "XShape"  # Used only by a reshape's gradient.
             for name in op.output(slot)
         ]
         unknown = [name for name in names if self._is_dense(name) and not self._is_sized(name)]
         if not unknown or op.has_attr("sub_block"):
             return
         values = [self.value(name) for name in op.input_arg_names]
-        # With no constant among the inputs the shape depends on data, as that of `nonzero` does.
+        # Without a constant among the inputs the shape depends on data, as `nonzero`'s does.
         if not values or any(value is not None for value in values):
             for name, shape in zip(unknown, self._run(op, unknown, shapes=True), strict=False):
                 self._block.vars[name].desc.set_shape([int(size) for size in shape])
 
     def value(self, name: str) -> Value | None:
-        """Return the value of a tensor, None if it does not follow from sizes alone."""
+        """Return the value of a tensor, None if it depends on more than sizes."""
         if name not in self._values:
             self._values[name] = self._computed(name)
         return self._values[name]
 
     def _is_dense(self, name: str) -> bool:
-        """Return whether a tensor has a shape: scopes and arrays of control flow have none."""
+        """Return whether a variable has a shape: control flow's scopes and arrays have none."""
         variable = self._block.vars.get(name)
         kind = paddle.base.core.VarDesc.VarType.DENSE_TENSOR
         return variable is not None and variable.type == kind
@@ -82,21 +82,21 @@ class _Constants:
         op = self._makers.get(name)
         if op is None or not self._is_sized(name):
             return None
-        if np.prod(self._block.vars[name].shape, dtype=int) > MOST_VALUES:
+        if np.prod(self._block.vars[name].shape, dtype=int) > MAX_VALUES:
             return None
         if op.type in ("shape", "size"):
-            # These read no values.
+            # These operators read the shape alone.
             if not self._is_sized(op.input_arg_names[0]):
                 return None
-        elif any(self.value(given) is None for given in op.input_arg_names):
+        elif any(self.value(read) is None for read in op.input_arg_names):
             return None
         found = self._run(op, [name], shapes=False)
         return found[0] if found else None
 
     def _run(self, op: Operator, names: Sequence[str], *, shapes: bool) -> Sequence[Value]:
-        """Run one operator alone; return its outputs, or their shapes. Empty if it cannot be run.
+        """Run one operator alone; return its outputs or their shapes, empty if it cannot run.
 
-        It is given 0 for every input that is not a constant.
+        Inputs that are not constants are zeros.
         """
         if op.has_attr("sub_block") or not all(map(self._is_sized, op.input_arg_names)):
             return []
@@ -120,14 +120,14 @@ class _Constants:
                 found: Sequence[Value] = paddle.static.Executor(paddle.CPUPlace()).run(
                     program, feed=feeds, fetch_list=fetched
                 )
-            except Exception:  # Each operator raises its own kind.
+            except Exception:  # Operators raise errors of many kinds.
                 return []
         return found
 
 
 @contextmanager
 def known_sizes(program: paddle.static.Program) -> Iterator[None]:
-    """Know the sizes that are computed by code which writes its operators into the program."""
+    """Make computed sizes known to code that appends its operators to the program inside."""
     with own_scope() as scope:
         constants = _Constants(program, scope)
         append = Block.append_op
@@ -149,7 +149,7 @@ def known_sizes(program: paddle.static.Program) -> Iterator[None]:
                 if original is not None:
                     return original(variable, *arguments)
                 if name == "__bool__":
-                    return True  # As of any object.
+                    return True  # Python's default for any object.
                 raise TypeError(f"{variable.name} has no value while the model is traced")
 
             return convert

@@ -1,4 +1,4 @@
-"""A model as the operators it runs, in their order: what channels are followed through."""
+"""Tracing: a model as the list of operators it runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from trainables.task import ModelInput
 
 Shape = tuple[int, ...]
 
-# Samples in a traced batch: more than one, so that its axis is not taken for a broadcast one.
+# Batch size of a trace: more than one, so that the batch axis is not taken for a broadcast axis.
 SAMPLES = 2
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator, the names of its tensors by slot ("Input", "Filter", ...)."""
+    """One operator, with the names of its tensors by slot ("Input", "Filter", ...)."""
 
     type: str
     inputs: Mapping[str, tuple[str, ...]]
@@ -32,16 +32,16 @@ class Operator:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model ran, given a batch of `SAMPLES`."""
+    """The operators and tensors of one forward pass on a batch of `SAMPLES`."""
 
     operators: tuple[Operator, ...]
     shapes: Mapping[str, Shape]
-    """Of every tensor of the outermost block, parameters and buffers too."""
+    """Of every tensor of the outermost block, including parameters and buffers."""
     weights: Mapping[str, str]
-    """Structured name of every parameter and buffer that was used, by its tensor's name."""
+    """Structured name of every used parameter and buffer, by tensor name."""
     outputs: tuple[str, ...]
     nested: frozenset[str]
-    """Tensors that are used inside control flow."""
+    """Tensors used inside control flow."""
 
 
 def _operator(op: Any) -> Operator:
@@ -55,9 +55,9 @@ def _operator(op: Any) -> Operator:
 
 @contextmanager
 def _as_variables(model: paddle.nn.Layer) -> Iterator[None]:
-    """Have the program's variables in place of the parameters, however code gets at them.
+    """Replace the model's parameters by the program's variables.
 
-    Paddle puts them there when a layer reads an attribute, but not when code iterates over a
+    Paddle does so only when a layer's attribute is read, not when code iterates over a
     `ParameterList`.
     """
     with ExitStack() as stack:
@@ -68,12 +68,12 @@ def _as_variables(model: paddle.nn.Layer) -> Iterator[None]:
 
 
 def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
-    """Return the operators of a model's forward pass in the mode, training or not, it is in.
+    """Trace a model's forward pass in its current mode, training or evaluation.
 
     Raises whatever the model raises when it is run without data.
     """
     program = paddle.static.Program()
-    # Names of its own, or a trace would count up those that are given to layers.
+    # A separate name guard: otherwise a trace would advance the counters of layers' names.
     named = {tensor.name: name for name, tensor in model.named_parameters()}
     named |= {tensor.name: name for name, tensor in model.named_buffers()}
     with paddle.utils.unique_name.guard("traced_"), tracing(program):
@@ -93,7 +93,7 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
         {
             name: tuple(variable.shape)
             for name, variable in block.vars.items()
-            # Scopes and arrays of control flow have none.
+            # Control flow's scopes and arrays have no shape.
             if variable.type == paddle.base.core.VarDesc.VarType.DENSE_TENSOR
         },
         {name: structured for name, structured in named.items() if name in used},

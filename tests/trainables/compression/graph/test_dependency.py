@@ -1,4 +1,4 @@
-"""Which channels go together, network by network."""
+"""Which channels must be removed together, network by network."""
 
 import numpy as np
 import paddle
@@ -81,7 +81,7 @@ def test_two_inputs():
 
 def slices(model, name):
     group = next(group for group in found(model).groups if group.name == name)
-    return {(part.weight, part.axis): part.places.tolist() for part in group.slices}
+    return {(part.weight, part.axis): part.indices.tolist() for part in group.slices}
 
 
 def test_a_channel_takes_its_row_and_the_column_of_those_that_read_it():
@@ -129,7 +129,7 @@ def test_what_only_training_uses_shrinks_too():
     model = Auxiliary()
     assert ("second.weight", 1) in slices(model, "first.weight")
     assert not model.training, "the mode was left changed"
-    assert {kept.name for kept in found(model).kept} == {"head.weight", "second.weight"}
+    assert {item.name for item in found(model).excluded} == {"head.weight", "second.weight"}
 
 
 def test_removed_indices_are_in_order():
@@ -146,14 +146,14 @@ def cond(one, other):
     ("between", "reason"),
     [
         (lambda x: paddle.split(x, [2, 6], axis=1)[1], "unequal parts"),
-        (lambda x: x[:, 2:], "fixed places"),
+        (lambda x: x[:, 2:], "fixed indices"),
         (lambda x: x + paddle.arange(8, dtype="float32").reshape([1, 8, 1, 1]), "not a layer's"),
-        (lambda x: x * x.mean(1, keepdim=True), "reduce_mean is taken over it"),
-        (lambda x: nn.functional.softmax(x, axis=1), "softmax is taken over it"),
-        (lambda x: paddle.roll(x, 1, axis=2), "of which nothing is known"),
-        (nn.GroupNorm(2, 8), "group norm's statistics"),
-        (nn.LayerNorm([8, 16, 16]), "layer norm's statistics"),
-        (lambda x: cond(lambda: x * 2, lambda: x), "nothing is known"),
+        (lambda x: x * x.mean(1, keepdim=True), "reduce_mean over its channels"),
+        (lambda x: nn.functional.softmax(x, axis=1), "softmax over its channels"),
+        (lambda x: paddle.roll(x, 1, axis=2), "roll, which has no rule"),
+        (nn.GroupNorm(2, 8), "group norm over its channels"),
+        (nn.LayerNorm([8, 16, 16]), "layer norm over its channels"),
+        (lambda x: cond(lambda: x * 2, lambda: x), "which has no rule"),
     ],
 )
 def test_channels_that_stay_are_named_with_the_reason(between, reason):
@@ -162,7 +162,7 @@ def test_channels_that_stay_are_named_with_the_reason(between, reason):
         model.last = nn.Conv2D(6, 6, 3)
     result = found(model)
     assert [group.name for group in result.groups] == ["last.weight"]
-    reasons = {kept.name: kept.reason for kept in result.kept}
+    reasons = {item.name: item.reason for item in result.excluded}
     assert reason in reasons["first.weight"]
 
 
@@ -172,11 +172,11 @@ def test_weights_inside_control_flow_stay():
     model.inner = inner
     result = found(model)
     assert [group.name for group in result.groups] == ["last.weight"]
-    assert {"first.weight", "inner.weight"} <= {kept.name for kept in result.kept}
+    assert {"first.weight", "inner.weight"} <= {item.name for item in result.excluded}
 
 
 def test_what_the_model_gives_out_stays():
-    assert {kept.name: kept.reason for kept in found(Chain()).kept} == {
+    assert {item.name: item.reason for item in found(Chain()).excluded} == {
         "head.weight": "is an output of the model"
     }
 

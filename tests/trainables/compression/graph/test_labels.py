@@ -1,6 +1,6 @@
 import numpy as np
 
-from trainables.compression.graph.labels import LabelBook, reshaped
+from trainables.compression.graph.labels import LabelBook, reshape_labels
 
 
 def channels_of(book, *axes):
@@ -24,22 +24,22 @@ def test_nothing_bound_is_a_channel_each():
 def test_the_first_reason_to_keep_a_channel_is_the_one_given():
     book = LabelBook()
     labels = book.new(3)
-    book.keep(labels[1:2], "first")
-    book.keep(labels, "second")
+    book.exclude(labels[1:2], "first")
+    book.exclude(labels, "second")
     found, reasons = book.channels()
     assert [reasons[channel] for channel in found[labels]] == ["second", "first", "second"]
 
 
 def test_nothing_can_be_kept_of_an_axis_without_labels():
     book = LabelBook()
-    book.keep(None, "nothing")
+    book.exclude(None, "nothing")
     assert book.channels()[1] == {}
 
 
 def test_a_flatten_repeats_every_channel_over_its_places():
     book = LabelBook()
     channels = book.new(3)
-    samples, flat = reshaped(book, (None, channels, None, None), (2, 3, 2, 2), (2, 12))
+    samples, flat = reshape_labels(book, (None, channels, None, None), (2, 3, 2, 2), (2, 12))
     assert samples is None
     assert flat.tolist() == np.repeat(channels, 4).tolist()
 
@@ -47,8 +47,8 @@ def test_a_flatten_repeats_every_channel_over_its_places():
 def test_what_was_flattened_comes_back_whole():
     book = LabelBook()
     channels = book.new(3)
-    _, flat = reshaped(book, (None, channels, None), (2, 3, 4), (2, 12))
-    again = reshaped(book, (None, flat), (2, 12), (2, 3, 4))
+    _, flat = reshape_labels(book, (None, channels, None), (2, 3, 4), (2, 12))
+    again = reshape_labels(book, (None, flat), (2, 12), (2, 3, 4))
     assert again[0] is None and again[2] is None
     assert again[1].tolist() == channels.tolist()
     assert len(set(channels_of(book, channels)[0])) == 3
@@ -57,7 +57,7 @@ def test_what_was_flattened_comes_back_whole():
 def test_an_axis_that_is_cut_up_binds_what_stands_at_one_place_of_the_last_part():
     book = LabelBook()
     channels = book.new(6)
-    _, heads, width = reshaped(book, (None, channels), (5, 6), (5, 2, 3))
+    _, heads, width = reshape_labels(book, (None, channels), (5, 6), (5, 2, 3))
     assert heads is None and len(width) == 3
     found = channels_of(book, channels)[0]
     assert found[:3] == found[3:] and len(set(found)) == 3
@@ -66,15 +66,15 @@ def test_an_axis_that_is_cut_up_binds_what_stands_at_one_place_of_the_last_part(
 def test_two_channel_axes_that_are_merged_stay():
     book = LabelBook()
     one, other = book.new(2), book.new(3)
-    assert reshaped(book, (one, other), (2, 3), (6,)) == (None,)
+    assert reshape_labels(book, (one, other), (2, 3), (6,)) == (None,)
     assert len(book.channels()[1]) == 5
 
 
 def test_axes_of_one_place_come_and_go():
     book = LabelBook()
     channels = book.new(3)
-    squeezed = reshaped(book, (None, channels, None, None), (2, 3, 1, 1), (2, 3))
+    squeezed = reshape_labels(book, (None, channels, None, None), (2, 3, 1, 1), (2, 3))
     assert squeezed[0] is None and squeezed[1] is channels
-    spread = reshaped(book, (channels,), (3,), (1, 3, 1, 1))
+    spread = reshape_labels(book, (channels,), (3,), (1, 3, 1, 1))
     assert [labels is None for labels in spread] == [True, False, True, True]
     assert spread[1].tolist() == channels.tolist()

@@ -1,4 +1,4 @@
-"""Whether two models compute the same, told by their outputs on a task's own samples."""
+"""Numerical comparison: whether two models give the same outputs on a task's samples."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from trainables.task import ModelInput, Task
 
 Array = NDArray[Any]
 
-# More than one: a batch axis that has been pruned by mistake shows, and outputs can vary.
+# Samples compared. More than one, so that outputs can differ between samples and a batch axis
+# pruned by mistake is noticed.
 SAMPLES = 2
-# Samples that the two are chosen from: some data sets begin with copies of one picture. A guess.
-CHOICE = 8
-# Largest difference, as a share of the outputs' spread: sums over fewer channels are rounded in
-# another order. A channel that is missing or misplaced changes about as much as the spread.
+# Samples the two are chosen from: some data sets begin with copies of one image. A guess.
+CANDIDATES = 8
+# Largest allowed difference, relative to the outputs' spread. Sums over fewer channels round
+# differently; a missing or misplaced channel changes about as much as the spread itself. A guess.
 TOLERANCE = 1e-3
-# Of an output's largest value, by its precision: what differs less between two samples may be
-# rounding. Some ten times the last digit.
-VARIES = {"float32": 1e-6, "float64": 1e-14}
+# Smallest spread between samples, relative to an output's largest value, that is not taken for
+# rounding; by precision, about ten times the machine epsilon.
+MIN_SPREAD = {"float32": 1e-6, "float64": 1e-14}
 
 SHAPES = "the outputs' shapes differ"
 DIFFERENT = "the outputs differ"
@@ -32,14 +33,14 @@ CONSTANT = "outputs are the same whatever the sample is"
 
 
 def task_samples(task: Task) -> list[Array]:
-    """Return two validation samples by input, as different as the first few allow.
+    """Return two validation samples, one array per input, as different as the first few allow.
 
-    Where all are alike, or there is one, the second is the first one mirrored.
+    If all are equal, or there is only one, the second is the first one mirrored.
     """
     batches: list[Sequence[Array]] = []
-    for batch in task.eval_batches("val", CHOICE):
+    for batch in task.eval_batches("val", CANDIDATES):
         batches.append(batch.inputs)
-        if sum(len(inputs[0]) for inputs in batches) >= CHOICE:
+        if sum(len(inputs[0]) for inputs in batches) >= CANDIDATES:
             break
     several = [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
     first = several[0].astype("f8")
@@ -51,9 +52,11 @@ def task_samples(task: Task) -> list[Array]:
 
 
 def random_samples(inputs: Sequence[ModelInput]) -> list[Array]:
-    """Return samples where a task has none; whole numbers are 0 or 1."""
+    """Return random samples for a model without a task; integers are 0 or 1.
+
+    Every embedding has at least those two rows.
+    """
     rng = np.random.default_rng(0)
-    # An embedding has at least these two rows.
     return [
         (
             rng.standard_normal((SAMPLES, *spec.shape))
@@ -65,9 +68,9 @@ def random_samples(inputs: Sequence[ModelInput]) -> list[Array]:
 
 
 def disagreement(found: Sequence[Array], expected: Sequence[Array]) -> str | None:
-    """Return why outputs do not prove two models to be the same, None if they do.
+    """Return why outputs do not show that two models are equal, None if they do.
 
-    Outputs that are not finite, or that do not depend on the sample, prove nothing.
+    Outputs that are not finite, or do not depend on the sample, show nothing.
     """
     if [o.shape for o in found] != [e.shape for e in expected]:
         return SHAPES
@@ -82,16 +85,16 @@ def disagreement(found: Sequence[Array], expected: Sequence[Array]) -> str | Non
             continue
         largest = float(np.abs(wanted).max(initial=0.0))
         spread = _spread(wanted)
-        telling = spread > VARIES[str(wanted.dtype)] * largest
-        varies |= telling
-        allowed = TOLERANCE * (spread if telling else largest)
+        depends = spread > MIN_SPREAD[str(wanted.dtype)] * largest
+        varies |= depends
+        allowed = TOLERANCE * (spread if depends else largest)
         if wanted.size and not float(np.abs(output.astype("f8") - wanted).max()) <= allowed:
             return DIFFERENT
     return None if varies else CONSTANT
 
 
 def _spread(output: Array) -> float:
-    """Return the standard deviation from sample to sample, of all values if none are told apart."""
+    """Return the standard deviation between the samples, or of all values without a batch axis."""
     values = output.astype("f8")
     if output.ndim > 0 and len(output) == SAMPLES:
         return float(np.sqrt(np.mean((values[0] - values[1]) ** 2) / 2))
@@ -100,7 +103,7 @@ def _spread(output: Array) -> float:
 
 @contextmanager
 def in_double_precision(model: paddle.nn.Layer) -> Iterator[None]:
-    """Have a model compute in float64, so that rounding is not taken for a difference."""
+    """Run a model in float64, so that rounding is not taken for a difference."""
     single = [
         tensor
         for tensor in (*model.parameters(), *model.buffers())
@@ -110,7 +113,7 @@ def in_double_precision(model: paddle.nn.Layer) -> Iterator[None]:
     default = paddle.get_default_dtype()
     place = paddle.base.framework._current_expected_place()
     try:
-        # What the model's code makes has this type.
+        # Tensors that the model's code creates have the default dtype.
         paddle.set_default_dtype("float64")
         for tensor in single:
             tensor.get_tensor().set(tensor.numpy().astype("f8"), place)

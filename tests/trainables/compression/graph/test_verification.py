@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from trainables.compression.graph.proof import (
+from trainables.compression.graph.verification import (
     CONSTANT,
     DIFFERENT,
     NOT_FINITE,
