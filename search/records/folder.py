@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from clusters.owner import Ownership
 from clusters.storage import Storage
@@ -22,10 +21,6 @@ class Folder:
     def __init__(self, path: Path, ownership: Ownership | None = None) -> None:
         self.path = path
         self._ownership = ownership
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Ray Tune writes down what it is given, the ledger too; a driver's hold cannot be.
-        return {"path": self.path, "_ownership": None}
 
     @property
     def storage(self) -> Storage | None:

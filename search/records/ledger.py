@@ -59,10 +59,6 @@ class Ledger:
     records: dict[int, TrialRecord] = field(default_factory=dict)
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Ray Tune writes down what it is given; who listens may hold a terminal.
-        return {**self.__dict__, "listeners": []}
-
     def record(self, record: TrialRecord) -> None:
         """Write a finished trial, then keep it. The row in `trials` is written last:
         a trial that has one has all its other rows."""

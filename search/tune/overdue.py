@@ -1,38 +1,49 @@
-"""Trials that run: how many there are, and which of them have hung."""
+"""Running trials: how many there are, and which of them hang."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial
 
 from search.records.ledger import Ledger
-
-# A trial is given so many times the longest one's seconds, and at least so many: a neighbour's
-# machine may be busy, a plan in another precision trains longer. All three are guesses: generous,
-# for a trial that is ended in vain is lost, and one that has hung would be waited for for ever.
-TIMES = 10.0
-LEAST_S = 900.0
-# As long as no trial has ended, so many times what the baseline's pace lets expect.
-TIMES_EXPECTED = 30.0
+from search.tune import ray_quirks
 
 
-def time_limit_s(ledger: Ledger, expected_s: float, given: float | None) -> float:
-    """Return the seconds that a trial may take: what is given, or from what others took."""
-    if given is not None:
-        return given
-    ended = [r.wall_s for r in ledger.records.values() if r.result.state != "FAILED"]
-    return max(LEAST_S, TIMES * max(ended) if ended else TIMES_EXPECTED * expected_s)
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long a trial may take before it counts as hung.
+
+    All are guesses, and generous: a trial that is killed too early is lost, one that hangs would
+    block its worker for ever. A busy machine or another precision makes trials slower.
+    """
+
+    times_longest: float = 10.0
+    """Multiple of the longest finished trial's seconds."""
+    least_s: float = 900.0
+    times_expected: float = 30.0
+    """Multiple of the seconds estimated from the baseline, until a trial has finished."""
+
+    def seconds(self, ledger: Ledger, expected_s: float, given: float | None) -> float:
+        """Return the limit: `given`, the user's, or what follows from the finished trials."""
+        if given is not None:
+            return given
+        ended = [r.wall_s for r in ledger.records.values() if r.result.state != "FAILED"]
+        longest = self.times_longest * max(ended) if ended else self.times_expected * expected_s
+        return max(self.least_s, longest)
 
 
-class TrialWatch(tune.Callback):
-    """Knows the trials that run, and ends the worker of one that has run for too long.
+LIMIT = TimeLimit()
 
-    `explain` is told why, by Ray's trial id, before Ray Tune notices.
+
+class TrialWatch(ray_quirks.StaysInDriver, tune.Callback):
+    """Knows which trials run, and kills the worker of one that has hung.
+
+    `explain` is called with Ray's trial id and the reason, before Ray Tune notices.
     """
 
     def __init__(
@@ -46,10 +57,6 @@ class TrialWatch(tune.Callback):
         self._explain = explain
         self._hung: set[str] = set()
         self._running: dict[str, tuple[Trial, float]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Ray Tune writes its callbacks down; trials that run are not of another process.
-        return {**self.__dict__, "_running": {}}
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -68,25 +75,26 @@ class TrialWatch(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         now = time.monotonic()
+        # Ray calls this ten times a second, and the limit itself reads all finished trials.
+        soonest = self._given or LIMIT.least_s
         for identity, (trial, began) in self._running.items():
-            actor = trial.temporary_state.ray_actor
-            # Ten times a second: the limit itself goes through all trials.
-            if now - began <= (self._given or LEAST_S) or identity in self._hung or actor is None:
-                continue
-            limit = time_limit_s(self._ledger, self._expected_s, self._given)
-            if now - began <= limit:
-                continue
-            self._hung.add(identity)
-            self._explain(
-                identity,
-                f"took more than {limit:.0f} s and was ended as hung; give more with "
-                "-o trial_limit_s=NUMBER",
-            )
-            # Ray Tune then finds the worker dead; what asks a hung one to end would wait for it.
-            ray.kill(actor)
+            if now - began > soonest and identity not in self._hung:
+                self._end_if_hung(identity, trial, now - began)
+
+    def _end_if_hung(self, identity: str, trial: Trial, seconds: float) -> None:
+        limit = LIMIT.seconds(self._ledger, self._expected_s, self._given)
+        if seconds <= limit or not ray_quirks.has_worker(trial):
+            return
+        self._hung.add(identity)
+        self._explain(
+            identity,
+            f"took more than {limit:.0f} s and was ended as hung; give more with "
+            "-o trial_limit_s=NUMBER",
+        )
+        ray_quirks.kill_worker(trial)
 
     def in_words(self) -> str:
-        """Return how many trials run and for how long, nothing if none does."""
+        """Return how many trials run and for how long; empty if none does."""
         running = list(self._running.values())
         if not running:
             return ""

@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 from search.records.ledger import Ledger, known_of
 from search.records.trial_record import TrialRecord
 from search.tune.journal import PLANNED, REPEATS, agrees, open_study, plan_text, set_aside
+from search.tune.ray_quirks import StaysInDriver
 from search.tune.sampling import optuna_distributions
 from spaces.errors import one_line
 from spaces.plan import Plan
@@ -65,7 +66,7 @@ class Losses:
     seconds: float = 0.0
 
 
-class PlanSearcher(Searcher):
+class PlanSearcher(StaysInDriver, Searcher):
     """Suggests plans, and tells Optuna how they did once the ledger has them on disk."""
 
     def __init__(

@@ -1,34 +1,34 @@
-"""When a trial is not worth going on with. Ray stops it; Optuna learns that it was stopped."""
+"""When a running trial is stopped: Ray ends it, and Optuna learns that it was stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from search.records.ledger import Ledger
+from search.tune.ray_quirks import InOrder, StaysInDriver
 from trainables.files.codec import decode
 from trainables.results import Measurement, TrialResult
 from trainables.trainable import RESULT
 
-# Trials of full fidelity that must have passed a rung before it stops any.
+# Trials of full fidelity that must have passed a rung before it stops any. A guess.
 EVIDENCE = 4
-# How much better than every trial so far one may still turn out to be.
+# A trial's loss may shrink to this fraction of the best shrinkage so far. A guess.
 SLACK = 0.8
 
 
 def attainable_loss(measurement: Measurement, ledger: Ledger) -> float | None:
-    """Return the least final metric loss a trial may reach from here, None if nobody knows.
+    """Return the least final metric loss that a trial can reach from a rung, None if unknown.
 
-    Of every finished trial take the share of its loss at this rung that was left at
-    the end; the smallest share yet, with some slack, is what this trial may do too.
+    Each finished trial kept some fraction of its loss at that rung. The trial may do as well as
+    the best of them, and better by SLACK.
     """
     if measurement.metric_loss <= 0:
         return None
-    shares = []
+    kept = []
     for record in ledger.complete():
         at_rung = [
             m.metric_loss
@@ -37,10 +37,10 @@ def attainable_loss(measurement: Measurement, ledger: Ledger) -> float | None:
         ]
         final = record.result.metric_loss
         if at_rung and at_rung[0] > 0 and final is not None:
-            shares.append(max(0.0, final) / at_rung[0])
-    if len(shares) < EVIDENCE:
+            kept.append(max(0.0, final) / at_rung[0])
+    if len(kept) < EVIDENCE:
         return None
-    return SLACK * min(shares) * measurement.metric_loss
+    return SLACK * min(kept) * measurement.metric_loss
 
 
 def reason_to_stop(result: TrialResult, ledger: Ledger, max_latency_ratio: float) -> str | None:
@@ -65,28 +65,18 @@ def reason_to_stop(result: TrialResult, ledger: Ledger, max_latency_ratio: float
     return None
 
 
-class BudgetScheduler(FIFOScheduler):
-    """Runs trials in order and stops those that can no longer matter."""
+class BudgetScheduler(StaysInDriver, InOrder):
+    """Runs trials in order, and stops those that can no longer matter."""
 
     def __init__(
         self, ledger: Ledger, max_latency_ratio: float, explain: Callable[[str, str], None]
     ) -> None:
-        """`explain` is told why a trial is stopped, by Ray's trial id."""
+        """`explain` is called with Ray's trial id and the reason before a trial is stopped."""
         super().__init__()
         self._ledger, self._explain = ledger, explain
         self._max_latency_ratio = max_latency_ratio
 
-    def choose_trial_to_run(self, tune_controller: TuneController) -> None:
-        """Nothing: Ray takes trials in order by itself.
-
-        One named here is given the next worker that is free, and the worker that was being
-        started for it is given up. On a node that joins none would ever come up, if trials end
-        more often than a worker takes to start.
-        """
-
-    def on_trial_result(
-        self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
-    ) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         known = decode(TrialResult, result[RESULT])
         reason = reason_to_stop(known, self._ledger, self._max_latency_ratio)
         if reason is None:

@@ -21,7 +21,6 @@ from search.needs import check_needs
 from search.records.ledger import Ledger
 from search.records.opening import create_run
 from search.stages import search_plans
-from search.tune.overdue import LEAST_S, time_limit_s
 from spaces.errors import ConfigError
 from spaces.plan import Plan, PruningGroup
 from spaces.planning.encoding import LayerEncoding
@@ -36,18 +35,6 @@ SPACE = Space(tuple(PruningGroup(name, 64) for name in "ab"), (FLOAT, PTQ))
 def display():
     file = io.StringIO()
     return Display(Console(file=file, width=300)), file
-
-
-def test_a_trials_time_is_limited_by_what_others_took(open_ledger, record, result):
-    ledger = open_ledger()
-    assert time_limit_s(ledger, 100.0, None) == 3000.0
-    assert time_limit_s(ledger, 1.0, None) == LEAST_S
-    ledger.record(replace(record(0, result("COMPLETE", loss=0.1, ratio=0.5)), wall_s=120.0))
-    ledger.record(replace(record(1, result("STOPPED", loss=0.1, ratio=0.5)), wall_s=20.0))
-    # What failed may have hung itself.
-    ledger.record(replace(record(2, result("FAILED")), wall_s=9000.0))
-    assert time_limit_s(ledger, 100.0, None) == 1200.0
-    assert time_limit_s(ledger, 100.0, 7.0) == 7.0
 
 
 class Hangs(tune.Trainable):

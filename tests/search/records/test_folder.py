@@ -1,7 +1,5 @@
 """Files that are whole or not there, here and on storage."""
 
-import pickle
-
 import pytest
 
 from clusters.owner import Ownership
@@ -44,10 +42,3 @@ def test_a_row_is_nowhere_if_storage_has_not_got_it(shared, tmp_path):
     assert len(store.read("sensitivity")) == 1
     assert storage.names("sensitivity") == ["sensitivity/a.parquet"]
     assert Store(tmp_path / "shared").read("sensitivity") == store.read("sensitivity")
-
-
-def test_ray_may_write_a_folder_down(shared):
-    folder, _ = shared
-    copy = pickle.loads(pickle.dumps(folder))
-    assert copy.path == folder.path
-    assert copy.storage is None

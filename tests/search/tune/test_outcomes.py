@@ -1,4 +1,4 @@
-"""Which actors Ray Tune gives on to the next trial; test_searcher_losses.py has those it lost."""
+"""What becomes of trials that ended; test_searcher_losses.py has those that lost their worker."""
 
 import pytest
 from ray import tune
@@ -13,7 +13,7 @@ def ended():
     """Make a trial that has ended, as Ray Tune has it."""
 
     def make(retire):
-        trial = Trial("never", stub=True, config={"number": 1}, evaluated_params={"number": 1})
+        trial = Trial("never", stub=True)
         trial.placement_group_factory = tune.PlacementGroupFactory([{"CPU": 1, "GPU": 0.5}])
         trial.run_metadata.last_result = {RETIRE: retire, "done": True}
         trial.temporary_state.location = None
@@ -23,27 +23,44 @@ def ended():
     return make
 
 
-def complete(callback, trial):
-    callback.on_trial_complete(0, [trial], trial)
-
-
-def test_an_actor_is_given_on_unless_it_has_grown(ended):
+def test_an_actor_is_reused_unless_it_has_grown(ended):
     callback = OutcomeCallback(searcher=None)
     first, grown, last = ended(False), ended(True), ended(False)
-    wanted = first.placement_group_factory
+    reusable = first.placement_group_factory
     for trial in (first, grown, last):
-        complete(callback, trial)
-    assert last.placement_group_factory == wanted
-    # Nobody asks for the same resources in this way, so its actor is not taken again.
-    assert grown.placement_group_factory != wanted
-    assert grown.placement_group_factory.bundles == wanted.bundles
+        callback.on_trial_complete(0, [trial], trial)
+    assert last.placement_group_factory == reusable != grown.placement_group_factory
 
 
-def test_finished_trials_share_their_request_and_keep_no_plan(ended):
-    callback = OutcomeCallback(searcher=None)
-    trials = [ended(False), ended(True), ended(False)]
-    for trial in trials:
-        complete(callback, trial)
-    callback.on_step_end(0, trials)
-    assert len({id(trial.placement_group_factory) for trial in trials}) == 1
-    assert not any(trial.config or trial.evaluated_params for trial in trials)
+class Told:
+    """A searcher that notes what it is told; the trials in `on_purpose` were ended on purpose."""
+
+    def __init__(self, on_purpose=()):
+        self.on_purpose, self.failed, self.lost = dict(on_purpose), {}, {}
+
+    def explanation(self, trial_id):
+        return self.on_purpose.get(trial_id)
+
+    def record_failure(self, trial_id, reason):
+        self.failed[trial_id] = reason
+
+    def note_loss(self, trial_id, reason):
+        self.lost[trial_id] = reason
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_only_a_lost_worker_gets_its_trial_another_try(ended, monkeypatch, lost):
+    monkeypatch.setattr("search.tune.ray_quirks.lost_its_worker", lambda trial: lost)
+    monkeypatch.setattr("search.tune.ray_quirks.failure_reason", lambda trial: "gone")
+    searcher, trial = Told(), ended(False)
+    OutcomeCallback(searcher).on_trial_error(0, [trial], trial)
+    assert (searcher.lost, searcher.failed)[not lost] == {trial.trial_id: "gone"}
+    assert not (searcher.lost, searcher.failed)[lost]
+
+
+def test_a_trial_killed_on_purpose_has_failed_for_that_reason(ended, monkeypatch):
+    monkeypatch.setattr("search.tune.ray_quirks.lost_its_worker", lambda trial: True)
+    trial = ended(False)
+    searcher = Told({trial.trial_id: "hung"})
+    OutcomeCallback(searcher).on_trial_error(0, [trial], trial)
+    assert searcher.failed == {trial.trial_id: "hung"} and not searcher.lost
