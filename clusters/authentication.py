@@ -11,17 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
-from ray._private.authentication.authentication_token_setup import (
-    AUTH_MODE_ENV_VAR,
-    maybe_enable_token_auth_if_token_available,
-)
-from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
-# Any call of Ray's head; this one takes no arguments.
-CALL = "/ray.rpc.NodeInfoGcsService/CheckAlive"
-# A head that answers does so within milliseconds; a guess for one that is far or busy.
+from clusters import ray_quirks
+from clusters.ray_quirks import TOKEN_MODE
+
+# A head answers within milliseconds. A guess for one that is far away or busy.
 PATIENCE_S = 10.0
 
 
@@ -29,7 +24,7 @@ def asks_for_token(address: str) -> bool:
     """Return whether the cluster at "host:port" refuses a call without a token."""
     with grpc.insecure_channel(address) as channel:
         try:
-            channel.unary_unary(CALL)(b"", timeout=PATIENCE_S)
+            channel.unary_unary(ray_quirks.CHECK_ALIVE)(b"", timeout=PATIENCE_S)
         except grpc.RpcError as error:
             return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
     return False
@@ -37,42 +32,41 @@ def asks_for_token(address: str) -> bool:
 
 @contextmanager
 def token_mode_restored() -> Iterator[None]:
-    """Leave this process, at the end, in the token mode that it was in.
+    """Put this process back, at the end, into the token mode that it was in.
 
-    Ray turns the token on in the environment and leaves it there, for processes that this one
-    starts too: a cluster that those connect to may ask for none.
+    Ray turns the token on in the environment and leaves it on, also for processes that this one
+    starts. A cluster that they connect to may ask for none.
     """
-    before = os.environ.get(AUTH_MODE_ENV_VAR)
+    before = os.environ.get(TOKEN_MODE)
     try:
         yield
     finally:
-        if os.environ.get(AUTH_MODE_ENV_VAR) != before:
-            os.environ.pop(AUTH_MODE_ENV_VAR, None)
+        if os.environ.get(TOKEN_MODE) != before:
+            os.environ.pop(TOKEN_MODE, None)
             if before is not None:
-                os.environ[AUTH_MODE_ENV_VAR] = before
-            # Ray reads the environment again, as it does when it turns the token on.
-            Config.initialize("")
+                os.environ[TOKEN_MODE] = before
+            ray_quirks.reread_token_mode()
 
 
 @contextmanager
 def matching_token(address: str | None) -> Iterator[None]:
     """Have this process show its token to the cluster at `address`, if that asks for one.
 
-    None is a cluster of this process's own, which Ray starts with a token. A RAY_AUTH_MODE of
-    the environment decides by itself. Raises AuthenticationError if there is no token to show.
+    None stands for a cluster of this process's own, which Ray starts with a token. RAY_AUTH_MODE in
+    the environment overrides all of this. Raises AuthenticationError if there is no token to show.
     """
-    if address == "auto":
-        address = canonicalize_bootstrap_address(address)
-    if address in (None, "local") or AUTH_MODE_ENV_VAR in os.environ:
+    if address in (None, "local") or TOKEN_MODE in os.environ:
         yield
-    elif asks_for_token(address):
-        if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
-            raise AuthenticationError(f"the cluster at {address} asks for a token")
+        return
+    head = ray_quirks.head_address(address)
+    if asks_for_token(head):
+        if not ray_quirks.show_token():
+            raise AuthenticationError(f"the cluster at {head} asks for a token")
         yield
     else:
-        # Ray would turn the token on by itself for "auto".
-        os.environ[AUTH_MODE_ENV_VAR] = "disabled"
+        # For "auto" Ray would turn the token on by itself.
+        os.environ[TOKEN_MODE] = "disabled"
         try:
             yield
         finally:
-            del os.environ[AUTH_MODE_ENV_VAR]
+            del os.environ[TOKEN_MODE]

@@ -12,34 +12,11 @@ from typing import Any
 
 import ray
 
+from clusters import ray_quirks
 from clusters.authentication import matching_token, token_mode_restored
 from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
 from spaces.errors import ConfigError, one_line
-
-# Without these Ray prints advice about itself; none of it is about the study.
-SETTINGS = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_V2_ENABLED": "1",
-    # A worker that leaves a checkpoint waits until the controller has looked for it, by default
-    # every 2 s: a retrain of seconds with 18 checkpoints spent half a minute so (LOG.md).
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    # An actor more for each retrain, which tells the training of nodes that will be taken away: it
-    # does not listen, and goes on from its last checkpoint once they are gone.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # Tune's own handler ends the search at a Ctrl-C and lets the study go on to the retrain.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_DEDUP_LOGS": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_RESULT_BUFFER_LENGTH": "1",
-    # They would come without the workers' environment, so that none could be used.
-    "RAY_prestart_worker_first_driver": "0",
-    # A project's .gitignore names data and weights, which its code reads on every node.
-    "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -127,12 +104,7 @@ def connected(
     of runs, which no working folder takes along. Raises ConfigError if nothing answers at the
     address, or if the working folder cannot be sent.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    # The last one warns that the token is on, which the start line says.
-    quiet = ("ray.tune", "ray.train", "ray.data", "ray._private.authentication")
-    for name in quiet:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    ray_quirks.quieten()
     address = address or os.environ.get("RAY_ADDRESS")
     say(f"{'ray':<12} {'connecting to ' + address if address else 'starting a local cluster'}")
     job = job_environment()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import ray
 
+from clusters.ray_quirks import free_resources
+
 Resources = Mapping[str, float]
 """Amounts by Ray's names: "CPU", "GPU", "memory" in bytes, and resources of one's own."""
 
@@ -42,7 +44,7 @@ class Nodes:
     def now(cls) -> Nodes:
         """Ask Ray, which must be connected."""
         totals = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-        free = ray._private.state.available_resources_per_node()
+        free = free_resources()
         return cls(list(totals.values()), [free.get(node, {}) for node in totals])
 
     def largest(self, asked: Resources) -> str:

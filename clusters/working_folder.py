@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-# How Ray itself goes through the folder. Its version is pinned, and a count of one's own would
-# not be of the same files.
-from ray._private.runtime_env.packaging import _dir_travel, _get_excludes
-
+from clusters.ray_quirks import job_config, walk_sent_files
 from spaces.errors import ConfigError
 
 # Ray keeps the folder in one message of its control store, which holds this many bytes.
@@ -39,10 +33,6 @@ PACKAGES = ("search", "trainables", "spaces", "clusters")
 # How many of the largest entries a refusal names.
 NAMED = 3
 
-_silent = logging.getLogger(f"{__name__}.silent")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
-
 
 class _EnoughError(Exception):
     """So much was counted that the rest does not matter."""
@@ -50,8 +40,7 @@ class _EnoughError(Exception):
 
 def job_environment() -> dict[str, Any]:
     """Return the runtime environment of the Ray job that this process is; empty outside of one."""
-    text = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
-    found: dict[str, Any] = (json.loads(text).get("runtime_env") or {}) if text else {}
+    found: dict[str, Any] = job_config().get("runtime_env") or {}
     return found
 
 
@@ -108,9 +97,8 @@ def with_excludes(
             if sizes.total() > COUNTED_BYTES:
                 raise _EnoughError
 
-    excluded = [_get_excludes(root, given), not_needed]
     try:
-        _dir_travel(root, excluded, count, include_gitignore=False, logger=_silent)
+        walk_sent_files(root, given, not_needed, count)
     except _EnoughError:
         pass
     except OSError as error:

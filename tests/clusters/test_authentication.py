@@ -10,8 +10,8 @@ import pytest
 from ray._raylet import AuthenticationMode, Config, get_authentication_mode
 from ray.exceptions import AuthenticationError
 
-from clusters import authentication
-from clusters.authentication import CALL, asks_for_token, matching_token, token_mode_restored
+from clusters import ray_quirks
+from clusters.authentication import asks_for_token, matching_token, token_mode_restored
 
 
 @pytest.fixture(params=[True, False], ids=["with token", "without"])
@@ -23,7 +23,7 @@ def head(request):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
         return b""
 
-    service, method = CALL.strip("/").split("/")
+    service, method = ray_quirks.CHECK_ALIVE.strip("/").split("/")
     handlers = {method: grpc.unary_unary_rpc_method_handler(answer)}
     server = grpc.server(ThreadPoolExecutor(1))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -39,11 +39,11 @@ def shown(monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     calls = []
 
-    def turn_on(**options):
-        calls.append(options)
+    def turn_on():
+        calls.append("on")
         return True
 
-    monkeypatch.setattr(authentication, "maybe_enable_token_auth_if_token_available", turn_on)
+    monkeypatch.setattr(ray_quirks, "show_token", turn_on)
     return calls
 
 
@@ -81,9 +81,7 @@ def test_what_the_environment_says_and_a_cluster_of_ones_own_are_left_alone(show
 
 def test_a_token_that_is_not_there_cannot_be_shown(head, shown, monkeypatch):
     address, asks = head
-    monkeypatch.setattr(
-        authentication, "maybe_enable_token_auth_if_token_available", lambda **_: False
-    )
+    monkeypatch.setattr(ray_quirks, "show_token", lambda: False)
     refused = pytest.raises(AuthenticationError, match="asks for a token")
     with refused if asks else nullcontext(), matching_token(address):
         assert not asks

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ray._private.runtime_env.packaging import create_package
 
-from clusters.connect import SETTINGS
+from clusters.ray_quirks import SWITCHES
 from clusters.working_folder import LARGEST_BYTES, beyond_the_job, job_environment, with_excludes
 from search.config import read_profile
 from search.records.run_folder import is_run_folder
@@ -32,7 +32,7 @@ def large(path, size=LARGEST_BYTES):
 
 def sent(folder, tmp_path, **environment):
     """Return the names of the files that Ray would send."""
-    assert SETTINGS["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] == "1"
+    assert SWITCHES["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] == "1"
     found = with_excludes({"working_dir": str(folder), **environment}, is_run_folder)
     target = tmp_path / "package.zip"
     create_package(found["working_dir"], target, False, excludes=found["excludes"])
