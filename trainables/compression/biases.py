@@ -1,7 +1,7 @@
-"""Biases of convolutions that a batch norm follows: of no use, and in the engine's way.
+"""Removal of convolution biases that a following batch norm cancels.
 
-The norm subtracts a mean, and with it any bias before it. Paddle exports such a bias as an addition
-of its own, which keeps oneDNN from fusing convolution, norm and activation into one operator.
+The norm subtracts the mean, and the bias with it. Paddle exports such a bias as a separate
+addition, which keeps oneDNN from fusing convolution, norm and activation into one operator.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from trainables.compression.graph.verification import Array, disagreement, in_do
 from trainables.evaluation import predict
 
 Pairs = tuple[tuple[str, str], ...]
-"""Names of convolutions with a bias, each with that of the batch norm behind it."""
+"""Names of a convolution with a bias and of the batch norm that follows it."""
 
 
-def _followed(model: nn.Layer, probe: list[paddle.Tensor]) -> Pairs:
-    """Return the convolutions with a bias whose every output is a batch norm's input."""
+def _normalized_convolutions(model: nn.Layer, inputs: list[paddle.Tensor]) -> Pairs:
+    """Return the convolutions with a bias whose output goes to one batch norm."""
     names = {id(layer): name for name, layer in model.named_sublayers()}
     made: dict[int, nn.Layer] = {}
-    # Objects that are gone give their ids to others.
+    # Keeps outputs alive: Python reuses the ids of freed objects.
     alive: list[paddle.Tensor] = []
     calls: dict[str, list[str | None]] = {}
     norms: dict[str, int] = {}
@@ -49,11 +49,11 @@ def _followed(model: nn.Layer, probe: list[paddle.Tensor]) -> Pairs:
         elif isinstance(layer, _BatchNormBase):
             hooks.append(layer.register_forward_pre_hook(before))
     try:
-        predict(model, probe)
+        predict(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    # A layer that is called again might have other company there.
+    # A layer that is called twice may have another neighbour the second time.
     return tuple(
         (conv, called[0])
         for conv, called in calls.items()
@@ -62,7 +62,7 @@ def _followed(model: nn.Layer, probe: list[paddle.Tensor]) -> Pairs:
 
 
 def absorb(model: nn.Layer, pairs: Pairs) -> None:
-    """Take the biases out of the convolutions and, off their means, into the norms behind."""
+    """Remove the convolutions' biases, and subtract them from the norms' running means."""
     layers = dict(model.named_sublayers())
     for conv, norm in pairs:
         mean = layers[norm]._mean
@@ -71,10 +71,10 @@ def absorb(model: nn.Layer, pairs: Pairs) -> None:
 
 
 def useless_biases(model: nn.Layer, samples: Callable[[], Sequence[Array]]) -> Pairs:
-    """Return the pairs that `absorb` may be given: the model stays what it is, also in training.
+    """Return the pairs that `absorb` can take without changing the model, also in training.
 
-    The model itself is left as it was. None are returned if it cannot be run on the task's
-    samples, or is not proven to give the same without them.
+    The model itself is not changed. Empty if it cannot run on the task's samples, or if its outputs
+    differ without the biases.
     """
     convs = [layer for layer in model.sublayers() if isinstance(layer, _ConvNd)]
     norms = [layer for layer in model.sublayers() if isinstance(layer, _BatchNormBase)]
@@ -83,34 +83,35 @@ def useless_biases(model: nn.Layer, samples: Callable[[], Sequence[Array]]) -> P
     arrays = samples()
     doubled = [a.astype("f8") if a.dtype == np.float32 else a for a in arrays]
     try:
-        # So that rounding is not taken for a difference.
+        # In float64, so that rounding is not taken for a difference.
         with in_double_precision(model):
-            return _proven(model, convs, norms, doubled)
-    except Exception:  # A model's own code raises every kind, or has float32 in it.
+            return _verified(model, convs, norms, doubled)
+    except Exception:  # The model's own code may raise anything, or need float32.
         try:
-            return _proven(model, convs, norms, arrays)
+            return _verified(model, convs, norms, arrays)
         except Exception:
             return ()
 
 
-def _proven(
+def _verified(
     model: nn.Layer,
     convs: Sequence[_ConvNd],
     norms: Sequence[_BatchNormBase],
     samples: Sequence[Array],
 ) -> Pairs:
-    probe = [paddle.to_tensor(array) for array in samples]
+    """Return all pairs if the outputs are equal without their biases, otherwise none."""
+    inputs = [paddle.to_tensor(array) for array in samples]
     modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     biases = [(layer, layer.bias) for layer in convs]
     means = [(layer, layer._mean.numpy().copy()) for layer in norms]
     model.eval()
     try:
-        pairs = _followed(model, probe)
+        pairs = _normalized_convolutions(model, inputs)
         if not pairs:
             return ()
-        expected = predict(model, probe)
+        expected = predict(model, inputs)
         absorb(model, pairs)
-        found = predict(model, probe)
+        found = predict(model, inputs)
     finally:
         for layer, mode in modes:
             layer.training = mode

@@ -1,8 +1,8 @@
-"""How much a channel matters: one small function for each criterion.
+"""How important a channel is: one small function per criterion.
 
-A criterion is given a weight with its output channels along the first axis, shape (channels,
-inputs of each), and returns a score for each, 0 or more. A group's score is the sum over its
-weights; of those in ON_SCALES it is the sum over the scales of its batch norms.
+A criterion takes a weight of shape (output channels, inputs) and returns one score per channel,
+0 or more. A group's score is the sum over its weights; for criteria in ON_SCALES, over the scales
+of its batch norms.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def l2_norm(rows: Array) -> Array:
 
 
 def geometric_median(rows: Array) -> Array:
-    """Return the summed distances to all other channels: those near to many can be spared
-    (FPGM, He et al., CVPR 2019)."""
+    """Return each channel's summed distance to all others: channels close to many others are
+    redundant (FPGM, He et al., CVPR 2019)."""
     squares = (rows**2).sum(axis=1)
     distances = squares[:, None] + squares[None] - 2 * rows @ rows.T
     found: Array = np.sqrt(np.maximum(distances, 0.0)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Channels taken out of a model, along its dependency graph, and put back."""
+"""Removes channels from a model along its dependency graph, and restores it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from trainables.compression.graph.dependency import ChannelGroup, Indices, find_
 from trainables.compression.importance import CRITERIA, ON_SCALES, Array
 from trainables.task import ModelInput
 
-# What layers note of their own widths.
-OUT_NOTED = ("_out_channels", "_num_features", "_num_channels", "out_features")
-IN_NOTED = ("_in_channels", "in_features")
+# Attributes in which layers store their numbers of output channels.
+OUT_ATTRIBUTES = ("_out_channels", "_num_features", "_num_channels", "out_features")
+# Attributes in which layers store their numbers of input channels.
+IN_ATTRIBUTES = ("_in_channels", "in_features")
 BATCH_NORMS = (
     *(paddle.nn.BatchNorm, paddle.nn.BatchNorm1D, paddle.nn.BatchNorm2D, paddle.nn.BatchNorm3D),
     paddle.nn.SyncBatchNorm,
@@ -25,7 +26,7 @@ BATCH_NORMS = (
 
 
 class ChannelPruner:
-    """Removes whole channels, of every group those that matter least by a criterion."""
+    """Removes whole channels: of every group the least important by a criterion."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class ChannelPruner:
         inputs: Sequence[ModelInput],
         criterion: ImportanceCriterion = "l1_norm",
     ) -> None:
-        """Trace the model. Raises whatever the trace raises, in dynamic mode again."""
+        """Trace the model. Raises whatever the trace raises, with dynamic mode restored."""
         model.eval()
         self.model = model
         found = find_dependencies(model, inputs)
@@ -47,7 +48,7 @@ class ChannelPruner:
             for name in layer._parameters:
                 self._owners.setdefault(f"{prefix}.{name}" if prefix else name, []).append(layer)
         self._before: dict[str, NDArray[Any]] = {}
-        self._noted: list[tuple[paddle.nn.Layer, str, int]] = []
+        self._attributes: list[tuple[paddle.nn.Layer, str, int]] = []
 
     def importance(self, group: ChannelGroup) -> Array:
         """Return the score of each channel, shape (channels,), summed over the group's weights."""
@@ -68,7 +69,7 @@ class ChannelPruner:
         )
 
     def removed(self, ratios: Mapping[str, float]) -> dict[tuple[str, int], Indices]:
-        """Return the indices that go, by weight and axis, with these shares of the groups."""
+        """Return the indices that these ratios of the groups remove, by weight and axis."""
         found: dict[tuple[str, int], list[Indices]] = {}
         for name, ratio in ratios.items():
             group = self.groups[name]
@@ -80,7 +81,7 @@ class ChannelPruner:
         return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
 
     def prune(self, ratios: Mapping[str, float]) -> None:
-        """Remove each group's share of channels from the model in place."""
+        """Remove each group's ratio of channels from the model, in place."""
         assert not self._before, "restore the model before it is pruned again"
         for name, cuts in _by_weight(self.removed(ratios)).items():
             tensor = self._tensors[name]
@@ -88,13 +89,13 @@ class ChannelPruner:
             self._before[name] = whole
             self._set(name, _without(whole, cuts))
             for layer in self._owners.get(name, ()):
-                self._note(layer, name, whole.shape)
+                self._update_widths(layer, name, whole.shape)
 
     def masked(self, ratios: Mapping[str, float]) -> dict[str, NDArray[Any]]:
-        """Return the weights that a prune would change, whole, with 0 for what it would remove.
+        """Return the weights that `prune` would change, unpruned, with zeros at what it removes.
 
-        A model with them computes what the pruned model does: nothing arrives from a channel
-        whose consumers have 0 for it. The model itself stays as it is.
+        A model with these weights computes the same as the pruned model: the weights that read a
+        removed channel are zero. The model itself is not changed.
         """
         found: dict[str, NDArray[Any]] = {}
         for (name, axis), places in self.removed(ratios).items():
@@ -105,7 +106,7 @@ class ChannelPruner:
 
     @contextmanager
     def with_weights(self, weights: Mapping[str, NDArray[Any]]) -> Iterator[None]:
-        """Give the model other weights of the same shapes for a while."""
+        """Replace some of the model's weights by others of the same shapes inside."""
         before = {name: self._tensors[name].numpy() for name in weights}
         for name, value in weights.items():
             self._set(name, value)
@@ -116,7 +117,7 @@ class ChannelPruner:
                 self._set(name, value)
 
     def width(self, group: str) -> int:
-        """Return how many output channels the group's first weight has now."""
+        """Return the current number of output channels of the group's first weight."""
         part = next(
             s for s in self.groups[group].slices if s.weight == self.groups[group].outputs[0]
         )
@@ -126,44 +127,44 @@ class ChannelPruner:
         """Undo the last `prune`."""
         for name, whole in self._before.items():
             self._set(name, whole)
-        for layer, attribute, value in self._noted:
+        for layer, attribute, value in self._attributes:
             setattr(layer, attribute, value)
         self._before.clear()
-        self._noted.clear()
+        self._attributes.clear()
 
     def _set(self, name: str, value: NDArray[Any]) -> None:
         tensor = self._tensors[name]
         tensor.get_tensor().set(np.ascontiguousarray(value), _place())
         if not tensor.stop_gradient:
-            # One of the old shape would be added to.
+            # Otherwise the next gradient is added to one of the old shape.
             tensor.clear_gradient(False)
 
-    def _note(self, layer: paddle.nn.Layer, weight: str, before: Sequence[int]) -> None:
-        """Tell a layer its new widths: a convolution reads its number of groups from itself."""
+    def _update_widths(self, layer: paddle.nn.Layer, weight: str, before: Sequence[int]) -> None:
+        """Set a layer's width attributes: a convolution computes with its own `_groups`."""
         after = [int(size) for size in self._tensors[weight].shape]
         first = (before[0], after[0])
         second = (before[1], after[1]) if len(after) > 1 else None
         groups = getattr(layer, "_groups", 1)
         if second is not None and isinstance(groups, int) and groups > 1 and first[0] != first[1]:
-            # Whole groups go; the weight's second axis has the channels of one of them.
-            left = groups * first[1] // first[0]
-            self._change(layer, "_groups", left)
-            second = (second[0] * groups, second[1] * left)
-        # Linear and transposed convolutions have their inputs first.
+            # Whole groups are removed; the weight's second axis has one group's channels.
+            remaining = groups * first[1] // first[0]
+            self._change(layer, "_groups", remaining)
+            second = (second[0] * groups, second[1] * remaining)
+        # The first axis of linear layers and transposed convolutions is the input.
         swapped = len(after) == 2 or "Transpose" in type(layer).__name__
         outputs, inputs = (second, first) if swapped and second is not None else (first, second)
-        for attributes, change in ((OUT_NOTED, outputs), (IN_NOTED, inputs)):
+        for attributes, change in ((OUT_ATTRIBUTES, outputs), (IN_ATTRIBUTES, inputs)):
             for attribute in attributes:
                 if change is not None and getattr(layer, attribute, None) == change[0]:
                     self._change(layer, attribute, change[1])
 
     def _change(self, layer: paddle.nn.Layer, attribute: str, value: int) -> None:
-        self._noted.append((layer, attribute, getattr(layer, attribute)))
+        self._attributes.append((layer, attribute, getattr(layer, attribute)))
         setattr(layer, attribute, value)
 
 
 Cuts = list[tuple[int, Indices]]
-"""The axes of a weight that lose indices, and which."""
+"""Axes of a weight, with the indices to remove from each."""
 
 
 def _by_weight(removed: Mapping[tuple[str, int], Indices]) -> dict[str, Cuts]:
@@ -180,5 +181,5 @@ def _without(whole: NDArray[Any], cuts: Cuts) -> NDArray[Any]:
 
 
 def _place() -> Any:
-    """Return where this process keeps its tensors."""
+    """Return the device on which this process allocates tensors."""
     return paddle.base.framework._current_expected_place()

@@ -16,8 +16,8 @@ def pruned_model(
 ) -> paddle.nn.Layer:
     """Return a new model of the task with the plan's channels removed, not yet fine-tuned.
 
-    The channels that go are those of the trained weights, so the same plan always
-    gives the same model. Raises TrialError if the groups cannot be pruned together.
+    Channels are chosen by the trained weights, so the same plan always gives the same model.
+    Raises TrialError if the model lacks one of the plan's groups.
     """
     model = new_model(task)
     if not plan.is_pruned:

@@ -1,4 +1,4 @@
-"""A plan's quantization applied to a model, up to the exported file."""
+"""A plan's quantization applied to a model, and the model's export."""
 
 from __future__ import annotations
 
@@ -22,39 +22,40 @@ from trainables.task import Task
 if TYPE_CHECKING:
     from trainables.compression.slim import QuantizationAware
 
+# Samples on which an exported model is compared with the model. A guess.
 CHECKED_SAMPLES = 64
-# Of a reason, in characters: a line or two of a terminal.
-LONGEST = 300
+# Most characters of a reason: a few lines of a terminal. A guess.
+MAX_REASON = 300
 CHANNELS_LAST = ("NLC", "NHWC", "NDHWC")
 
 
 def prepare_quantization(
     model: paddle.nn.Layer, choice: QuantizationChoice
 ) -> QuantizationAware | None:
-    """Put fake quantization into the model if the choice is trained; otherwise return None.
+    """Add fake quantization to the model for a quantization-aware choice, else return None.
 
-    Raises TrialError if none of the model's layers takes it: the export would be in float.
+    Raises TrialError if the model has no layer to quantize: the export would be in float.
     """
     if not choice.is_trained:
         return None
-    # PaddleSlim takes three seconds to import, which a process that does not quantize saves.
+    # Imported here: PaddleSlim takes three seconds, and most processes do not quantize.
     from trainables.compression.slim import QuantizationAware
 
     weights = [name for name, p in model.named_parameters() if len(p.shape) > 1]
     quantization = QuantizationAware(model, pact=choice is QuantizationChoice.INT8_QAT_PACT)
     if not quantization.layers:
         raise TrialError(
-            f"{choice.value} quantizes paddle's layers Conv2D and Linear, and the model has none: "
-            f"{weights[0] if weights else 'its weights'} belongs to another kind; use int8_ptq, or "
-            "build the model of paddle's layers"
+            f"{choice.value} quantizes Paddle's layers Conv2D and Linear, and the model has none: "
+            f"{weights[0] if weights else 'its weights'} belongs to another layer; use int8_ptq, "
+            "or build the model from Paddle's layers"
         )
     return quantization
 
 
 def calibration_feeds(task: Task, settings: TrialSettings) -> list[Mapping[str, np.ndarray]]:
-    """Return the batches that fix the scales of post-training quantization, by input name.
+    """Return the calibration batches of post-training quantization, by input name.
 
-    Training data, so that validation stays unseen by everything it judges.
+    They are training data, so that the validation split influences nothing that it measures.
     """
     size = min(task.recipe.batch_size, settings.calibration_samples)
     wanted = -(-settings.calibration_samples // size)
@@ -64,7 +65,7 @@ def calibration_feeds(task: Task, settings: TrialSettings) -> list[Mapping[str, 
 
 
 def _hint(model: paddle.nn.Layer) -> str:
-    """Return what is known to stop the engine, empty if it is something else."""
+    """Return the known reason why the engine cannot run a model, empty if there is none."""
     for name, layer in model.named_sublayers():
         layout = str(getattr(layer, "_data_format", None) or getattr(layer, "data_format", ""))
         if layout in CHANNELS_LAST:
@@ -85,12 +86,11 @@ def export_candidate(
     folder: Path,
     checked: int = CHECKED_SAMPLES,
 ) -> tuple[Engine, float]:
-    """Write the model as the choice deploys it, load it back and compare on `checked` samples.
+    """Export the model as deployed, load it in the engine and compare on `checked` samples.
 
-    Returns the loaded engine and how far its outputs are from the model's;
-    TrialError if that is too far. `quantization` is what `prepare_quantization`
-    returned. After quantization-aware training the model cannot be run again:
-    PaddleSlim's export turns it into a static one.
+    Returns the engine and the largest difference of its outputs from the model's. Raises TrialError
+    if that is too large. `quantization` comes from `prepare_quantization`; with it the model
+    cannot be run again, as PaddleSlim's export makes it static.
     """
     inputs = first_samples(task, checked)
     reference = eager(model)(inputs)
@@ -108,21 +108,21 @@ def export_candidate(
             export_float(model, task.inputs, Path(floats))
             fold_constants(Path(floats))
             quantize_post_training(Path(floats), folder, again, settings.calibration)
-        # This quantization has no model in the framework. The program run plainly, as
-        # it simulates INT8 in float, is the nearest thing.
+        # The quantized model exists only as a program. Its reference is that program without INT8
+        # kernels, which simulates INT8 in float.
         reference = Engine(folder, None, settings.threads).run(inputs)
     else:
         export_float(model, task.inputs, folder)
     engine = Engine(folder, choice.precision, settings.threads, settings.engine)
     try:
         outputs = engine.run(inputs)
-    except Exception as error:  # Each operator of the engine raises its own kind.
-        said = f"the engine cannot run it: {_hint(model)}{one_line(error)}"
-        raise TrialError(said[:LONGEST]) from error
+    except Exception as error:  # The engine's operators raise errors of many kinds.
+        reason = f"the engine cannot run it: {_hint(model)}{one_line(error)}"
+        raise TrialError(reason[:MAX_REASON]) from error
     difference = check_outputs(outputs, reference, choice.precision)
     if choice.precision == "int8" and settings.engine == "onednn" and not engine.quantizations():
         raise TrialError(
-            f"{choice.value}: the engine computes the exported model in floats alone: no "
-            "convolution or matrix product of it could be quantized; use float or bfloat16"
+            f"{choice.value}: the engine runs the exported model in float only: none of its "
+            "convolutions and matrix products could be quantized; use float or bfloat16"
         )
     return engine, difference

@@ -1,7 +1,7 @@
-"""Weights that a hook computes from other parameters before every run of their layer.
+"""Reparametrized weights, which a hook computes from other parameters before a layer runs.
 
-`weight_norm` and `spectral_norm` help training from nothing. To a trained model they are one
-weight: as a parameter it can be pruned and quantized, and the engine need not compute it.
+`weight_norm` and `spectral_norm` help training from scratch. In a trained model the result is one
+weight: as a plain parameter it can be pruned and quantized, and the engine need not compute it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _computed(layer: nn.Layer, hook: WeightNorm | SpectralNorm) -> paddle.Tensor
 
 
 def fold(model: nn.Layer) -> None:
-    """Put the weight that such a hook computes in evaluation in the place of what it reads."""
+    """Replace each hook and its parameters by the weight it computes in evaluation."""
     for layer in model.sublayers(include_self=True):
         for key, hook in list(layer._forward_pre_hooks.items()):
             if not isinstance(hook, (WeightNorm, SpectralNorm)):
@@ -28,7 +28,7 @@ def fold(model: nn.Layer) -> None:
             weight = _computed(layer, hook)
             del layer._forward_pre_hooks[key]
             if hook.name in layer._buffers:
-                # The last one that was computed.
+                # The weight of the last run.
                 delattr(layer, hook.name)
             for suffix in ("_g", "_v", "_orig", "_u"):
                 layer._parameters.pop(hook.name + suffix, None)

@@ -1,7 +1,7 @@
-"""The one place that knows PaddleSlim: its traps are met here and nowhere else.
+"""The only user of PaddleSlim; all workarounds for it are here.
 
-Names cross this boundary as structured names of parameters. PaddleSlim's own
-("conv2d_3.w_0") count up through the process, so the same model built twice has others.
+Other modules use structured names of parameters. PaddleSlim's names ("conv2d_3.w_0") count up
+through the process, so that the same model built twice has different ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 import paddle.base.dygraph.base
 
-# PaddleSlim 2.6 still calls this by the name it had before Paddle 3.
+# PaddleSlim 2.6 uses the name that this had before Paddle 3.
 if not hasattr(paddle.base.dygraph.base, "_to_static_mode_guard_"):
     paddle.base.dygraph.base._to_static_mode_guard_ = paddle.base.dygraph.base.to_static_mode_guard
 
@@ -29,7 +29,7 @@ from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.deployment.export import input_spec, own_scope, path_prefix
 from trainables.task import ModelInput
 
-# PaddleSlim's default, without transposed convolutions: the engine has no INT8 kernel for them.
+# PaddleSlim's default without transposed convolutions: the engine has no INT8 kernel for them.
 QUANTIZED_OPERATORS = ["conv2d", "depthwise_conv2d", "mul", "matmul", "matmul_v2"]
 
 
@@ -41,12 +41,12 @@ def quantize_post_training(
 ) -> None:
     """Write an INT8 model calibrated on `feeds`, each a batch by input name.
 
-    With `abs_max` the range is the largest value seen: clipping to an average of the batches'
-    largest, PaddleSlim's example, loses 1.2 to 1.9 points more (LOG.md).
+    `abs_max` takes the largest value seen as the range. PaddleSlim's example averages the batches'
+    largest values and loses 1.2 to 1.7 points more (LOG: post-training quantization).
     """
     batches = sum(1 for _ in feeds())
     target.mkdir(parents=True, exist_ok=True)
-    # A scope of its own: the global one would keep, and mix, every model's weights.
+    # A separate scope: the global one would hold, and mix, every model's weights.
     with own_scope() as scope, paddle.static.scope_guard(scope), quietly():
         paddle.enable_static()
         paddleslim.quant.quant_post_static(
@@ -61,13 +61,13 @@ def quantize_post_training(
             batch_nums=batches,
             algo=algorithm,
             quantizable_op_type=QUANTIZED_OPERATORS,
-            # Otherwise the file stays as large as in float.
+            # Without it the file is as large as in float.
             onnx_format=True,
         )
 
 
 class QuantizationAware:
-    """A model with fake quantization in place, to be trained and then exported in INT8."""
+    """A model with fake quantization, to be trained and then exported in INT8."""
 
     def __init__(self, model: paddle.nn.Layer, *, pact: bool) -> None:
         self.model = model
@@ -79,10 +79,10 @@ class QuantizationAware:
             for name, layer in model.named_sublayers()
             if type(layer).__name__.startswith("Quantized")
         )
-        """Those that train with fake quantization: paddle's own Conv2D and Linear."""
+        """Layers with fake quantization: Paddle's own Conv2D and Linear."""
 
     def export(self, inputs: Sequence[ModelInput], folder: Path) -> None:
-        """Write the INT8 model, its scales those that training found."""
+        """Write the INT8 model with the scales found in training."""
         self.model.eval()
         with quietly():
             self._qat.save_quantized_model(self.model, path_prefix(folder), input_spec(inputs))

@@ -168,7 +168,7 @@ class PaddleOCRTask:
         for start in range(0, len(order) - batch_size + 1, batch_size):
             images, targets = [], []
             for index in order[start : start + batch_size]:
-                pixels, regions = self._randompart(self._samples["train"][index], rng)
+                pixels, regions = self._random_part(self._samples["train"][index], rng)
                 images.append(self._normalized(pixels))
                 targets.append(make_targets(regions, self.height, self.width))
             yield Batch(
@@ -189,7 +189,7 @@ class PaddleOCRTask:
                 regions.append([_moved(region, (0, 0), scale) for region in sample.regions])
             yield Batch((np.stack(images),), regions)
 
-    def _randompart(
+    def _random_part(
         self, sample: TextImage, rng: np.random.Generator
     ) -> tuple[Pixels, list[TextRegion]]:
         """Return part of an image in the network's proportions, and its regions at that size."""
