@@ -7,8 +7,8 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import numpy as np
 from ray.tune.search import Searcher
@@ -21,6 +21,12 @@ from spaces.heuristics import threshold_ratio, warm_starts
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.encoding import Encoding, LayerEncoding
 from spaces.planning.planner import Planner
+from spaces.planning.settings import (
+    DEFAULT_SETTINGS,
+    PlannerSettings,
+    ProposalKind,
+    ProposalSettings,
+)
 from trainables.files.codec import encode
 from trainables.results import TrialResult
 from trainables.trainable import PLAN, RESULT
@@ -139,47 +145,30 @@ def _searched(encoding: Encoding, first: list[Plan], setup: Setup, count: int) -
             searcher.on_trial_complete(str(number), {RESULT: encode(TrialResult, result)})
 
 
-def _planner(setup: Setup, kind: type[Planner] = Planner) -> Planner:
-    return kind(setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget)
+def _planner(setup: Setup, settings: PlannerSettings = DEFAULT_SETTINGS) -> Planner:
+    return Planner(
+        setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget, settings
+    )
 
 
-class _WithoutNeighbours(Planner):
-    def neighbour(self, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
-        return None
-
-
-class _WithoutFilling(Planner):
-    def filling(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
-        return None
-
-
-class _WithoutOptimum(Planner):
-    def optimum(self, is_tried: Callable[[Plan], bool]) -> Plan | None:
-        return None
-
-
-class _WithSampling(Planner):
-    """Every fourth plan is left to Optuna."""
-
-    def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
-        if turn % 4 == 0:
-            return None
-        return super().propose(turn % 4, is_tried, rng)
-
-
-class _WithoutLearning(Planner):
-    def learn(self, known: object) -> None:
-        pass
-
-
-def _ours_with(kind: type[Planner]) -> Method:
-    """Return our search with another planner."""
+def _ours_with(settings: PlannerSettings) -> Method:
+    """Return our search with these settings of the planner."""
 
     def method(setup: Setup, count: int) -> Evaluations:
-        planner = _planner(setup, kind)
+        planner = _planner(setup, settings)
         return _searched(planner, planner.warm_starts(), setup, count)
 
     return method
+
+
+def _with_turns(*turns: ProposalKind | None) -> PlannerSettings:
+    return replace(DEFAULT_SETTINGS, proposals=ProposalSettings(turns))
+
+
+def _without(kind: ProposalKind) -> PlannerSettings:
+    """Return settings in which this kind's turns are left to Optuna."""
+    turns = DEFAULT_SETTINGS.proposals.turns
+    return _with_turns(*(None if turn is kind else turn for turn in turns))
 
 
 def without_latency_table(setup: Setup, count: int) -> Evaluations:
@@ -214,18 +203,20 @@ METHODS: dict[str, Method] = {
     "INT8 alone": int8_alone,
     "plain Optuna": plain_optuna,
     "random": random_search,
-    "ours": _ours_with(Planner),
+    "ours": _ours_with(DEFAULT_SETTINGS),
 }
 
 VARIANTS: dict[str, Method] = {
     "aligned threshold sweep, INT8": aligned_threshold_sweep,
-    "without optimum": _ours_with(_WithoutOptimum),
-    "without neighbours": _ours_with(_WithoutNeighbours),
-    "without filling": _ours_with(_WithoutFilling),
-    "without learning": _ours_with(_WithoutLearning),
+    "without optimum": _ours_with(_without(ProposalKind.OPTIMUM)),
+    "without neighbours": _ours_with(_without(ProposalKind.NEIGHBOUR)),
+    "without filling": _ours_with(_without(ProposalKind.FILLING)),
+    "without learning": _ours_with(replace(DEFAULT_SETTINGS, learns=False)),
     "without latency table": without_latency_table,
     "without warm starts": without_warm_starts,
-    "with sampling": _ours_with(_WithSampling),
+    "with sampling": _ours_with(
+        _with_turns(None, ProposalKind.OPTIMUM, ProposalKind.NEIGHBOUR, ProposalKind.FILLING)
+    ),
     "threshold warm starts": threshold_warm_starts,
     "channels sampled, threshold warm starts": layers_sampled,
     "channels sampled, knapsack warm starts": layers_after_knapsack,

@@ -1,20 +1,19 @@
-"""The least summed loss for a latency: how much of every group to remove, along the whole front."""
+"""The plans of least latency for a summed loss: a multiple-choice knapsack over the groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spaces.layers import Array
-from spaces.planning.latency_model import BLOCK, LatencyModel
+from spaces.planning.latency_model import LatencyModel
+from spaces.planning.settings import DEFAULT_SETTINGS, KnapsackSettings
 
-SWEEPS = 6
-# What `improved` tries: a group this many levels up or down, two groups at a time, and of all such
-# pairs the ones that seem best one by one; so often.
-REACH = 3
-PAIRS = 32
-STEPS = 20
+# Rounding in sums of losses, and the least latency ratio that counts as a gain. Guesses.
+LOSS_TOLERANCE = 1e-12
+LEAST_GAIN = 1e-9
 
 
 def knapsack_front(
@@ -22,14 +21,15 @@ def knapsack_front(
     levels: Sequence[Array],
     losses: Sequence[Array],
     prices: Array,
+    sweeps: int = KnapsackSettings.sweeps,
 ) -> Array:
     """Return a plan's ratios for every price, shape (prices, groups).
 
-    `levels` are the ratios each group may take, ascending from 0, and `losses` what each
-    costs. Each plan minimises `latency + price * loss`, the Lagrangian of a multiple-choice
-    knapsack whose weights are coupled: what a group saves depends on its neighbours. So
-    group after group takes its best level while the others stay, from the most
-    pruned plan on, until none moves; all prices at once.
+    `levels` are the ratios each group may take, ascending from 0, and `losses` the loss at each.
+    Each plan minimises `latency + price * loss`, the Lagrangian of a multiple-choice knapsack with
+    coupled weights: what a group saves depends on its neighbours. So the groups take their best
+    level one after another, the others fixed, from the most pruned plan on, until none changes or
+    `sweeps` passes are done. All prices are solved at once.
     """
     costs = latency.costs
     count = len(costs.layers)
@@ -37,12 +37,12 @@ def knapsack_front(
     traffic = latency.coefficients[count + 1 :]
     chosen = np.repeat(np.array([[level[-1] for level in levels]]), len(prices), axis=0)
     touched = [costs.layers_of(group) for group in range(len(levels))]
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         before = chosen.copy()
         for group, (level, loss) in enumerate(zip(levels, losses, strict=True)):
             part = touched[group]
             # Shape (prices, levels, layers of the group).
-            work, written = costs.left_with(chosen, group, level, part, BLOCK)
+            work, written = costs.left_with(chosen, group, level, part, latency.block)
             spent = work @ compute[part] + written @ traffic[part]
             best = np.argmin(spent + prices[:, None] * loss, axis=1)
             chosen[:, group] = level[best]
@@ -51,56 +51,72 @@ def knapsack_front(
     return chosen
 
 
-def improved(
+def refined(
     latency: LatencyModel,
     levels: Sequence[Array],
     losses: Sequence[Array],
     start: Array,
     limit: float,
+    settings: KnapsackSettings = DEFAULT_SETTINGS.knapsack,
 ) -> Array:
     """Return ratios, shape (groups,), faster than `start` whose losses sum to `limit` at most.
 
-    A front from prices has only the corners of the trade-off; between two of them much of a limit
-    may be left over. So groups are moved, two at a time, as long as that makes the plan faster.
+    A front from prices has only the corners of the trade-off; between two corners much of the
+    limit may be unused. So one or two groups are moved per step, as long as the plan gets faster.
     """
     current = start.copy()
-    places = [int(np.argmin(np.abs(level - r))) for level, r in zip(levels, start, strict=True)]
-    for _ in range(STEPS):
-        moves = [
-            (group, there)
-            for group, here in enumerate(places)
-            for there in range(max(0, here - REACH), min(len(levels[group]), here + REACH + 1))
-            if there != here
-        ]
+    indices = [int(np.argmin(np.abs(level - r))) for level, r in zip(levels, start, strict=True)]
+    for _ in range(settings.steps):
+        moves = _moves(levels, indices, settings.reach)
         if not moves:
             break
         groups = np.array([group for group, _ in moves])
-        ratios = np.array([levels[group][there] for group, there in moves])
-        more = np.array(
-            [losses[group][there] - losses[group][places[group]] for group, there in moves]
+        ratios = np.array([levels[group][index] for group, index in moves])
+        added = np.array(
+            [losses[group][index] - losses[group][indices[group]] for group, index in moves]
         )
-        spare = limit - sum(loss[place] for loss, place in zip(losses, places, strict=True))
+        spare = limit - sum(loss[index] for loss, index in zip(losses, indices, strict=True))
         single = np.repeat(current[None], len(moves), axis=0)
         single[np.arange(len(moves)), groups] = ratios
         now, *alone = latency.predict(np.vstack([current[None], single]))
-        gains = np.array(alone) - now
-        # A move with itself stands for the move alone.
-        one, other = np.triu_indices(len(moves))
-        same = one == other
-        both = np.where(same, gains[one], gains[one] + gains[other])
-        allowed = np.where(same, more[one], more[one] + more[other]) <= spare + 1e-12
-        allowed &= same | (groups[one] != groups[other])
-        both[~allowed] = np.inf
-        best = np.argsort(both)[:PAIRS]
+        changes, first, second = _pairs(groups, np.array(alone) - now, added, spare)
+        best = np.argsort(changes)[: settings.pairs]
         tried = np.repeat(current[None], len(best), axis=0)
         rows = np.arange(len(best))
-        tried[rows, groups[one[best]]] = ratios[one[best]]
-        tried[rows, groups[other[best]]] = ratios[other[best]]
-        found = np.where(np.isfinite(both[best]), latency.predict(tried), np.inf)
+        tried[rows, groups[first[best]]] = ratios[first[best]]
+        tried[rows, groups[second[best]]] = ratios[second[best]]
+        found = np.where(np.isfinite(changes[best]), latency.predict(tried), np.inf)
         chosen = int(np.argmin(found))
-        if not found[chosen] < now - 1e-9:
+        if not found[chosen] < now - LEAST_GAIN:
             break
         current = tried[chosen]
-        for move in (one[best[chosen]], other[best[chosen]]):
-            places[moves[move][0]] = moves[move][1]
+        for move in (first[best[chosen]], second[best[chosen]]):
+            group, index = moves[move]
+            indices[group] = index
     return current
+
+
+def _moves(levels: Sequence[Array], indices: Sequence[int], reach: int) -> list[tuple[int, int]]:
+    """Return every (group, other level's index) within `reach` of the present level."""
+    return [
+        (group, index)
+        for group, present in enumerate(indices)
+        for index in range(max(0, present - reach), min(len(levels[group]), present + reach + 1))
+        if index != present
+    ]
+
+
+def _pairs(
+    groups: NDArray[np.int64], changes: Array, added: Array, spare: float
+) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the summed latency changes of all pairs of moves, and the two moves of each pair.
+
+    Infinite where the pair adds more loss than `spare`, or moves one group twice. A move paired
+    with itself stands for the move alone.
+    """
+    first, second = np.triu_indices(len(groups))
+    alone = first == second
+    summed = np.where(alone, changes[first], changes[first] + changes[second])
+    loss = np.where(alone, added[first], added[first] + added[second])
+    allowed = (loss <= spare + LOSS_TOLERANCE) & (alone | (groups[first] != groups[second]))
+    return np.where(allowed, summed, np.inf), first, second

@@ -1,4 +1,4 @@
-"""What a plan's latency will be, from the timings there are of other plans."""
+"""Predicted latency of a plan, from timings of other plans."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ import numpy as np
 
 from spaces.layers import Array, LayerCosts
 from spaces.planning.regression import fit_near
-
-# A timing's error, and how far a layer's cost may be from its share of the arithmetic:
-# layers of equal multiply-adds take times that differ by a factor of two or so.
-NOISE = 0.03
-SPREAD = 1.0
-# Errors of so many times the noise count half.
-TAIL = 2.0
-REWEIGHTED = 5
-BLOCK = 16
+from spaces.planning.settings import DEFAULT_SETTINGS, LatencySettings
 
 
 @dataclass(frozen=True)
 class LatencyModel:
     """Latency ratio as a sum over layers, for one precision.
 
-    A constant, and for every layer a part that goes with its multiply-adds and one that
-    goes with what it writes. A layer between two groups is their product: that is
-    the coupling of producer and consumer, which a table group by group misses.
+    A constant, and for every layer one part proportional to its multiply-adds and one proportional
+    to the values it writes. The multiply-adds of a layer between two groups are the product of
+    both widths: the coupling of producer and consumer, which a table per group misses.
     """
 
     costs: LayerCosts
     coefficients: Array
+    """The constant, then a coefficient per layer for multiply-adds, then one for values."""
+    block: int = LatencySettings.block
+    """Channels that are computed together; see `LayerCosts.left`."""
 
     @classmethod
-    def fit(cls, costs: LayerCosts, ratios: Array, latencies: Array) -> LatencyModel:
-        """Return the model nearest to timings of plans, (plans, groups) and (plans,).
+    def fit(
+        cls,
+        costs: LayerCosts,
+        ratios: Array,
+        latencies: Array,
+        settings: LatencySettings = DEFAULT_SETTINGS.latency,
+    ) -> LatencyModel:
+        """Return the model fitted to timings of plans, (plans, groups) and (plans,).
 
-        Starts from cost in proportion to the arithmetic, and moves away from it as
-        far as the timings say.
+        The prior is cost in proportion to multiply-adds and values. A first fit has three
+        coefficients for the whole model; it is the prior of a second with two per layer.
         """
         if not len(latencies):
-            # Nothing is known but that it is some share of the baseline's.
+            # Without timings the unpruned model counts as the baseline, at ratio 1.
             ratios, latencies = np.zeros((1, costs.groups)), np.ones(1)
-        features = _features(costs, ratios)
+        features = _features(costs, ratios, settings.block)
         count = len(costs.compute)
         shares = np.concatenate([[1.0], costs.compute, costs.traffic])
-        # First three numbers for the whole model, then one for every layer.
-        whole = np.column_stack(
+        summed = np.column_stack(
             [
                 features[:, 0],
                 features[:, 1 : count + 1] @ costs.compute,
@@ -53,45 +53,48 @@ class LatencyModel:
             ]
         )
         top = float(latencies.max())
-        guess = np.array([0.05, 0.75, 0.2]) * top
-        three = _fit_robustly(whole, latencies, guess, 2 * guess)
+        guess = np.array(settings.shares) * top
+        three = _fit_robustly(summed, latencies, guess, settings.shares_spread * guess, settings)
         scale = np.concatenate([[three[0]], np.full(count, three[1]), np.full(count, three[2])])
         prior = shares * scale
-        # A part that came out as nothing may still be a little.
-        spread = SPREAD * np.maximum(prior, shares * 0.05 * top)
-        return cls(costs, _fit_robustly(features, latencies, prior, spread))
+        # A part that the first fit set to 0 may still be above it.
+        spread = settings.layer_spread * np.maximum(prior, shares * settings.least_share * top)
+        found = _fit_robustly(features, latencies, prior, spread, settings)
+        return cls(costs, found, settings.block)
 
     def predict(self, ratios: Array) -> Array:
         """Return the latency ratios of plans, shape (plans,)."""
-        predicted: Array = _features(self.costs, ratios) @ self.coefficients
+        predicted: Array = _features(self.costs, ratios, self.block) @ self.coefficients
         return predicted
 
 
-def _fit_robustly(features: Array, latencies: Array, prior: Array, spread: Array) -> Array:
-    """Return coefficients that a few timings gone wrong hardly move.
+def _fit_robustly(
+    features: Array, latencies: Array, prior: Array, spread: Array, settings: LatencySettings
+) -> Array:
+    """Return coefficients that a few disturbed timings hardly change.
 
     Errors have the heavy tails of a Cauchy distribution (iteratively reweighted
     least squares; Holland and Welsch, 1977): a disturbed probe may be off by half.
     """
-    noise = NOISE * latencies
+    noise = settings.noise * latencies
     widened = noise
-    for _ in range(REWEIGHTED):
+    for _ in range(settings.reweightings):
         found = fit_near(features, latencies, widened, prior, spread)
-        error = (latencies - features @ found) / (TAIL * noise)
+        error = (latencies - features @ found) / (settings.tail * noise)
         widened = noise * np.sqrt(1 + error**2)
     return found
 
 
-def _features(costs: LayerCosts, ratios: Array) -> Array:
-    compute, traffic = costs.left(ratios, BLOCK)
+def _features(costs: LayerCosts, ratios: Array, block: int) -> Array:
+    compute, traffic = costs.left(ratios, block)
     return np.column_stack([np.ones(len(ratios)), compute, traffic])
 
 
 def plans_to_time(count: int, groups: int, max_ratio: float, seed: int) -> Array:
-    """Return ratios of plans whose timings tell the layers apart, shape (count, groups).
+    """Return ratios of plans whose timings separate the layers, shape (count, groups).
 
-    Even levels in all groups, each group moved about its plan's level at random, so that
-    every layer is seen wide beside narrow neighbours and the other way round.
+    One ratio per plan, evenly spaced, and a random offset per group, so that every layer is timed
+    both wide beside narrow neighbours and narrow beside wide ones.
     """
     rng = np.random.default_rng(seed)
     levels = np.linspace(0, max_ratio, count)

@@ -1,4 +1,4 @@
-"""What a plan will lose after its fine-tuning, from sensitivities and finished trials."""
+"""Predicted metric loss of a plan after training, from sensitivities and finished trials."""
 
 from __future__ import annotations
 
@@ -10,21 +10,15 @@ import numpy as np
 from spaces.layers import Array
 from spaces.plan import PruningGroup, QuantizationChoice
 from spaces.planning.regression import fit_near
+from spaces.planning.settings import DEFAULT_SETTINGS, LossSettings
 
 Curve = Sequence[tuple[float, float]]
 
-# A curve never lies below this slope, so that removing channels is never free.
-FLOOR = 0.01
-# What a group's loss is worth in the whole model's, before any trial has been seen.
-PRIOR = 0.1
-SPREAD = 0.7
-NOISE = 0.01
-
 
 def monotone(curve: Curve) -> tuple[Array, Array]:
-    """Return a curve's ratios and losses, from (0, 0), never falling.
+    """Return a curve's ratios and losses from (0, 0), made monotone.
 
-    Negative losses count as none. Where noise makes a curve fall, neighbours share their mean
+    Negative losses count as 0. Where noise makes a curve fall, neighbours are averaged
     (pool adjacent violators; Barlow et al., 1972).
     """
     pools: list[tuple[float, int]] = []
@@ -40,18 +34,27 @@ def monotone(curve: Curve) -> tuple[Array, Array]:
 class Curves:
     """The sensitivities of all groups, made monotone, as features of the loss model."""
 
-    def __init__(self, groups: Sequence[PruningGroup], curves: Mapping[str, Curve]) -> None:
+    def __init__(
+        self,
+        groups: Sequence[PruningGroup],
+        curves: Mapping[str, Curve],
+        floor: float = LossSettings.floor,
+    ) -> None:
+        self._floor = floor
         self._curves = [monotone(curves.get(group.name, ())) for group in groups]
 
     def feature(self, group: int, ratios: Array) -> Array:
-        """Return what a group, by its column, contributes at these ratios, same shape."""
+        """Return the feature of a group, by its column, at these ratios; same shape.
+
+        Its interpolated sensitivity, 0 where it was not measured, plus the floor's slope.
+        """
         known, losses = self._curves[group]
         loss = np.interp(ratios, known, losses)
-        value: Array = loss + FLOOR * ratios
+        value: Array = loss + self._floor * ratios
         return value
 
     def features(self, ratios: Array) -> Array:
-        """Return every group's contribution, shape (plans, groups)."""
+        """Return every group's feature, shape (plans, groups)."""
         return np.column_stack(
             [self.feature(group, ratios[:, group]) for group in range(len(self._curves))]
         )
@@ -59,12 +62,13 @@ class Curves:
 
 @dataclass(frozen=True)
 class LossModel:
-    """Metric loss as a sum over groups, and what a quantization choice adds."""
+    """Metric loss as a weighted sum of the groups' features plus an offset per choice."""
 
     curves: Curves
     multipliers: Array
-    """What each group's feature is worth, shape (groups,)."""
+    """The weight of each group's feature, shape (groups,)."""
     offsets: Mapping[QuantizationChoice, float]
+    """The loss that each quantization choice adds."""
 
     @classmethod
     def fit(
@@ -74,34 +78,38 @@ class LossModel:
         ratios: Array,
         chosen: Sequence[QuantizationChoice],
         losses: Array,
+        settings: LossSettings = DEFAULT_SETTINGS.loss,
     ) -> LossModel:
-        """Return the model nearest to finished trials; the prior's if there are none.
+        """Return the model fitted to finished trials, the prior if there are none.
 
-        `ratios` has shape (trials, groups), `chosen` and `losses` an entry a trial. With few
-        trials all multipliers move together; one of its own a group earns as evidence comes.
+        `ratios` has shape (trials, groups), `chosen` and `losses` one entry per trial. A first fit
+        has one multiplier for all groups; it is the prior of a second with one per group, so that
+        groups differ only as far as trials show.
         """
         features = curves.features(ratios)
         indicator = np.array([[float(one is other) for other in choices] for one in chosen])
         indicator = indicator.reshape(len(losses), len(choices))
-        noise = NOISE + 0.15 * np.abs(losses)
+        noise = settings.noise + settings.relative_noise * np.abs(losses)
         offsets = np.zeros(len(choices))
-        wide = np.full(len(choices), 0.02)
-        whole = np.column_stack([features.sum(axis=1), indicator])
+        offset_spread = np.full(len(choices), settings.offset_spread)
+        summed = np.column_stack([features.sum(axis=1), indicator])
+        multiplier = [settings.multiplier]
         common = fit_near(
-            whole,
+            summed,
             losses,
             noise,
-            np.concatenate([[PRIOR], offsets]),
-            np.concatenate([[PRIOR], wide]),
+            np.concatenate([multiplier, offsets]),
+            np.concatenate([multiplier, offset_spread]),
         )[0]
+        common = max(common, settings.least_multiplier * settings.multiplier)
         groups = features.shape[1]
-        prior = np.concatenate([np.full(groups, max(common, 0.1 * PRIOR)), offsets])
+        prior = np.concatenate([np.full(groups, common), offsets])
         found = fit_near(
             np.column_stack([features, indicator]),
             losses,
             noise,
             prior,
-            np.concatenate([SPREAD * prior[:groups], wide]),
+            np.concatenate([settings.multiplier_spread * prior[:groups], offset_spread]),
         )
         return cls(curves, found[:groups], dict(zip(choices, found[groups:], strict=True)))
 

@@ -7,6 +7,7 @@ from benchmarks.tabulated import Tabulated
 from spaces.plan import QuantizationChoice
 from spaces.planning.encoding import Known
 from spaces.planning.planner import LOSS, Planner
+from spaces.planning.settings import DEFAULT_SETTINGS
 from spaces.space import QUANTIZATION
 
 FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
@@ -17,10 +18,10 @@ each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"prob
 each_choice = pytest.mark.parametrize("choice", [FLOAT, PTQ, QAT])
 
 
-def planner_of(problem, timings=None):
+def planner_of(problem, timings=None, settings=DEFAULT_SETTINGS):
     given = problem.setup(0)
     timings = given.timings if timings is None else timings
-    return Planner(given.space, given.layers, given.sensitivities, timings, given.budget)
+    return Planner(given.space, given.layers, given.sensitivities, timings, given.budget, settings)
 
 
 def tried(problem, plans):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spaces.layers import LayerCosts
-from spaces.planning.knapsack import improved, knapsack_front
+from spaces.planning.knapsack import knapsack_front, refined
 from spaces.planning.latency_model import LatencyModel
 from tests.spaces.networks import apart, chain
 
@@ -124,7 +124,7 @@ def test_what_a_front_leaves_over_is_made_use_of(network):
         for limit in np.linspace(0.02, 0.5, 15):
             within = front[lost <= limit]
             corner = within[np.argmin(latency.predict(within))]
-            ratios = improved(latency, levels, losses, corner, limit)
+            ratios = refined(latency, levels, losses, corner, limit)
             assert loss_of(levels, losses, ratios[None])[0] <= limit + 1e-12
             best = fastest(latency, levels, losses, limit)
             at_corner.append(latency.predict(corner[None])[0] / best)
@@ -137,10 +137,10 @@ def test_what_a_front_leaves_over_is_made_use_of(network):
 def test_a_start_beyond_the_limit_stays_as_it_is():
     latency, levels, losses = problem(COUPLED, 0)
     start = np.array([level[-1] for level in levels])
-    assert (improved(latency, levels, losses, start, 0.0) == start).all()
+    assert (refined(latency, levels, losses, start, 0.0) == start).all()
 
 
 def test_where_nothing_can_move_nothing_does():
     latency, levels, losses = problem(COUPLED, 0)
     levels, losses = [np.zeros(1)] * 3, [np.zeros(1)] * 3
-    assert (improved(latency, levels, losses, np.zeros(3), 1.0) == 0).all()
+    assert (refined(latency, levels, losses, np.zeros(3), 1.0) == 0).all()

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from spaces.plan import PruningGroup, QuantizationChoice
-from spaces.planning.loss_model import FLOOR, PRIOR, Curves, LossModel, monotone
+from spaces.planning.loss_model import Curves, LossModel, monotone
+from spaces.planning.settings import DEFAULT_SETTINGS
 
 FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
 CHOICES = (FLOAT, PTQ)
+FLOOR, PRIOR = DEFAULT_SETTINGS.loss.floor, DEFAULT_SETTINGS.loss.multiplier
 GROUPS = (PruningGroup("robust", 64), PruningGroup("fragile", 64), PruningGroup("unknown", 64))
 CURVES = Curves(
     GROUPS,

@@ -1,12 +1,15 @@
 """The planner on tabulated problems: realistic, and nothing is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from spaces.layers import ratio_matrix
+from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.planning.encoding import Known
-from spaces.planning.planner import LOSS, TOP, Planner
+from spaces.planning.planner import LOSS, Planner
+from spaces.planning.settings import DEFAULT_SETTINGS
 from spaces.space import QUANTIZATION, CategoricalParameter, RealParameter, Space
 from tests.spaces.networks import chain
 from tests.spaces.planning.problems import (
@@ -24,9 +27,13 @@ from tests.spaces.planning.problems import (
     tried,
 )
 
+RANGE = DEFAULT_SETTINGS.target_range
 
-def kept(planner, plans):
-    return planner._costs.multiply_adds(ratio_matrix(planner.space.groups, plans))
+
+def multiply_adds(problem, plans):
+    """Return the share of the model's multiply-adds in plans, shape (plans,)."""
+    groups = problem.space.groups
+    return LayerCosts(problem.layers, groups).multiply_adds(ratio_matrix(groups, plans))
 
 
 def lost(planner, plans):
@@ -54,8 +61,8 @@ def test_the_more_may_be_lost_the_more_is_pruned(problem, choice):
     _, latencies = planner.predict(plans)
     assert (np.diff(latencies) <= 0).all()
     assert latencies[0] > 1.5 * latencies[-1]
-    assert (np.diff(kept(planner, plans)) <= 0.01).all()
-    assert kept(planner, plans)[0] > 2 * kept(planner, plans)[-1]
+    assert (np.diff(multiply_adds(problem, plans)) <= 0.01).all()
+    assert multiply_adds(problem, plans)[0] > 2 * multiply_adds(problem, plans)[-1]
 
 
 @each_problem
@@ -63,7 +70,7 @@ def test_the_more_may_be_lost_the_more_is_pruned(problem, choice):
 def test_a_plan_is_predicted_to_keep_its_target_and_to_use_most_of_it(problem, choice):
     planner = planner_of(problem)
     plans = [planner.decode(at(target, choice)) for target in TARGETS]
-    targets = TARGETS * TOP * problem.budget
+    targets = TARGETS * RANGE * problem.budget
     assert (lost(planner, plans) <= targets + 1e-12).all()
     assert lost(planner, plans)[-1] > 0.8 * targets[-1]
 
@@ -110,7 +117,7 @@ def test_little_of_a_target_is_left_over(problem):
     planner = planner_of(problem)
     targets = np.linspace(0.3, 0.7, 30)
     losses = lost(planner, [planner.decode(at(target)) for target in targets])
-    assert (losses > 0.93 * targets * TOP * problem.budget).all()
+    assert (losses > 0.93 * targets * RANGE * problem.budget).all()
 
 
 # Encoding
@@ -125,7 +132,7 @@ def test_a_plan_of_the_front_comes_back_nearly_from_its_numbers(problem):
         assert set(flat) == set(planner.parameters())
         assert planner.decode(flat).quantization is PTQ
         (loss, again), (latency, after) = planner.predict([plan, planner.decode(flat)])
-        assert again == pytest.approx(loss, abs=0.2 * TOP * problem.budget)
+        assert again == pytest.approx(loss, abs=0.2 * RANGE * problem.budget)
         assert after == pytest.approx(latency, rel=0.2)
 
 
@@ -133,7 +140,7 @@ def test_any_plan_has_numbers_within_bounds():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
     most = Plan.of({group.name: 0.875 for group in problem.space.groups}, QAT)
-    assert lost(planner, [most])[0] > TOP * problem.budget
+    assert lost(planner, [most])[0] > RANGE * problem.budget
     assert planner.encode(most)[LOSS] == 1.0
     assert planner.encode(Plan.of({}, FLOAT))[LOSS] == 0.0
     assert planner.encode(most)[QUANTIZATION] == "int8_qat"
@@ -153,7 +160,7 @@ def test_warm_starts_are_plans_of_the_space_and_none_comes_twice(problem):
 def test_warm_starts_begin_with_the_fastest_choice_at_the_budget(problem):
     planner = planner_of(problem)
     first, second, third, *others = planner.warm_starts()
-    at_budget = [planner.decode(at(1 / TOP, choice)) for choice in QuantizationChoice]
+    at_budget = [planner.decode(at(1 / RANGE, choice)) for choice in QuantizationChoice]
     fastest = at_budget[int(np.argmin(planner.predict(at_budget)[1]))]
     assert first == fastest
     assert second.quantization is third.quantization is first.quantization
@@ -256,3 +263,12 @@ def test_among_many_trials_one_more_is_learnt_from_with_the_next_ones():
     assert (lost(planner, plans) == before).all()
     planner.learn([Known(plans[1], 0.5, 0.1)] * 10)
     assert lost(planner, plans)[1] > before[1]
+
+
+def test_a_planner_that_does_not_learn_predicts_as_before():
+    problem = PROBLEMS[0]
+    planner = planner_of(problem, settings=replace(DEFAULT_SETTINGS, learns=False))
+    plans = planner.warm_starts()
+    before = lost(planner, plans)
+    planner.learn(tried(problem, plans))
+    assert (lost(planner, plans) == before).all()

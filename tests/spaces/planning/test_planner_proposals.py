@@ -1,14 +1,16 @@
 """What the planner proposes once it has seen trials."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
 
+from spaces.layers import ratio_matrix
 from spaces.pareto import hypervolume
 from spaces.plan import Plan
 from spaces.planning.encoding import Known
-from spaces.planning.planner import PARENTS
+from spaces.planning.settings import DEFAULT_SETTINGS, ProposalKind, ProposalSettings
 from tests.spaces.planning.problems import (
     PROBLEMS,
     PTQ,
@@ -17,6 +19,12 @@ from tests.spaces.planning.problems import (
     experienced,
     planner_of,
 )
+
+PARENTS = DEFAULT_SETTINGS.proposals.parents
+
+
+def error_of(planner):
+    return planner.fastest().models.loss_error
 
 
 @each_problem
@@ -27,7 +35,7 @@ def test_a_neighbour_is_untried_and_promises_to_be_faster_than_the_fastest(probl
     parents = sorted(feasible, key=lambda trial: trial.latency_ratio)[:PARENTS]
     assert len(parents) == PARENTS
     for seed in range(10):
-        plan = planner.neighbour(seen.__contains__, Random(seed))
+        plan = planner.proposals().neighbour(seen.__contains__, Random(seed))
         if plan is None:
             assert seed > 2, "there is nothing faster near the fastest"
             break
@@ -50,10 +58,11 @@ def test_a_neighbour_is_untried_and_promises_to_be_faster_than_the_fastest(probl
 def test_a_neighbour_moves_groups_by_a_level_or_two():
     problem = PROBLEMS[0]
     planner, known = experienced(problem)
-    start = planner._row(known[0].plan)
-    levels = planner._levels
+    (start,) = ratio_matrix(problem.space.groups, [known[0].plan])
+    proposals = planner.proposals()
+    levels = proposals.fastest.levels
     for seed in range(30):
-        moved = planner._moved(start, Random(seed))
+        moved = proposals._moved(start, Random(seed))
         steps = [
             abs(int(np.argmin(abs(level - moved[g]))) - int(np.argmin(abs(level - start[g]))))
             for g, level in enumerate(levels)
@@ -65,9 +74,9 @@ def test_a_neighbour_moves_groups_by_a_level_or_two():
 def test_without_a_trial_within_the_budget_there_is_no_neighbour():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
-    assert planner.neighbour(lambda plan: False, Random(0)) is None
+    assert planner.proposals().neighbour(lambda plan: False, Random(0)) is None
     planner.learn([Known(planner.decode(at(0.5)), 2 * problem.budget, 0.1)])
-    assert planner.neighbour(lambda plan: False, Random(0)) is None
+    assert planner.proposals().neighbour(lambda plan: False, Random(0)) is None
 
 
 @each_problem
@@ -83,11 +92,11 @@ def test_filling_adds_predicted_hypervolume_the_most_first(problem):
         return hypervolume(more, reference) - hypervolume(front, reference)
 
     seen = {trial.plan for trial in known}
-    plan = planner.filling(seen.__contains__)
+    plan = planner.proposals().filling(seen.__contains__)
     assert plan not in seen
     assert problem.space.snap(plan) == plan
     assert gain(plan) > 0
-    following = planner.filling({*seen, plan}.__contains__)
+    following = planner.proposals().filling({*seen, plan}.__contains__)
     assert following != plan
     assert gain(following) <= gain(plan) + 1e-12
 
@@ -95,10 +104,10 @@ def test_filling_adds_predicted_hypervolume_the_most_first(problem):
 def test_filling_ends_where_nothing_promises_more():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
-    assert planner.filling(lambda plan: False) is not None
-    assert planner.filling(lambda plan: True) is None
+    assert planner.proposals().filling(lambda plan: False) is not None
+    assert planner.proposals().filling(lambda plan: True) is None
     planner.learn([Known(Plan.of({}, PTQ), -0.5, 0.0001)])
-    assert planner.filling(lambda plan: False) is None
+    assert planner.proposals().filling(lambda plan: False) is None
 
 
 @each_problem
@@ -106,16 +115,16 @@ def test_an_optimum_promises_the_most_of_the_fastest_plans_in_every_choice(probl
     planner, known = experienced(problem)
     seen = {trial.plan for trial in known}
     best = min(t.latency_ratio for t in known if t.metric_loss <= problem.budget)
-    first = planner.optimum(seen.__contains__)
-    second = planner.optimum({*seen, first}.__contains__)
+    first = planner.proposals().optimum(seen.__contains__)
+    second = planner.proposals().optimum({*seen, first}.__contains__)
     assert len({first, second, *seen}) == len(seen) + 2
     for plan in (first, second):
         assert problem.space.snap(plan) == plan
         (loss,), (latency,) = planner.predict([plan])
         assert latency < best
         assert loss <= 1.1 * problem.budget
-    losses, latencies = planner.predict([first, second])
-    assert np.diff(planner._promise(losses, latencies, planner._error)) <= 0
+    promises = planner.proposals().promises(*planner.predict([first, second]), error_of(planner))
+    assert np.diff(promises) <= 0
 
 
 def test_a_promise_is_a_gain_times_the_chance_to_keep_the_budget():
@@ -124,40 +133,47 @@ def test_a_promise_is_a_gain_times_the_chance_to_keep_the_budget():
     planner.learn([Known(Plan.of({}, PTQ), 0.0, 0.5)])
     losses = problem.budget * np.array([0.5, 1.0, 1.0, 1.5, 0.0])
     latencies = np.array([0.3, 0.3, 0.1, 0.1, 0.6])
-    promise = planner._promise(losses, latencies, 0.1 * problem.budget)
+    promise = planner.proposals().promises(losses, latencies, 0.1 * problem.budget)
     assert promise == pytest.approx([0.2, 0.1, 0.2, 0.0, 0.0], abs=1e-6)
 
 
 def test_the_error_of_predicted_losses_is_that_of_trials_near_the_budget():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
-    planner.predict([Plan()])
-    unknowing = planner._error
+    unknowing = error_of(planner)
     assert unknowing == pytest.approx(0.3 * problem.budget)
     exact = [planner.decode(at(target)) for target in np.linspace(0.1, 0.5, 12)]
     losses = planner.predict(exact)[0]
     planner.learn([Known(p, float(v), 0.3) for p, v in zip(exact, losses, strict=True)])
-    planner.predict([Plan()])
-    knowing = planner._error
+    knowing = error_of(planner)
     assert 0.1 * problem.budget <= knowing < 0.6 * unknowing
     # What is far beyond the budget is not what has to be told.
     planner.learn([Known(Plan.of({"conv0.weight": 0.5}, PTQ), 30 * problem.budget, 0.1)])
-    planner._refresh()
-    assert planner._error < 2 * knowing
+    assert error_of(planner) < 2 * knowing
 
 
 def test_an_optimum_that_has_been_tried_too_often_is_none():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
-    assert planner.optimum(lambda plan: True) is None
+    assert planner.proposals().optimum(lambda plan: True) is None
     planner.learn([Known(Plan.of({}, PTQ), 0.0, 0.0001)])
-    assert planner.optimum(lambda plan: False) is None, "nothing promises to be faster"
+    assert planner.proposals().optimum(lambda plan: False) is None, "nothing promises to be faster"
 
 
 def test_proposals_take_turns():
     planner, known = experienced(PROBLEMS[0])
     seen = {trial.plan for trial in known}.__contains__
+    proposals = planner.proposals()
     for turn in (4, 7):
-        assert planner.propose(turn, seen, Random(0)) == planner.optimum(seen)
-        assert planner.propose(turn + 1, seen, Random(0)) == planner.neighbour(seen, Random(0))
-        assert planner.propose(turn + 2, seen, Random(0)) == planner.filling(seen)
+        assert planner.propose(turn, seen, Random(0)) == proposals.optimum(seen)
+        assert planner.propose(turn + 1, seen, Random(0)) == proposals.neighbour(seen, Random(0))
+        assert planner.propose(turn + 2, seen, Random(0)) == proposals.filling(seen)
+
+
+def test_turns_are_a_setting_and_none_is_the_samplers():
+    problem, turns = PROBLEMS[0], (None, ProposalKind.OPTIMUM)
+    settings = replace(DEFAULT_SETTINGS, proposals=ProposalSettings(turns))
+    planner = planner_of(problem, settings=settings)
+    untried = {}.__contains__
+    assert planner.propose(0, untried, Random(0)) is None
+    assert planner.propose(1, untried, Random(0)) == planner.proposals().optimum(untried)

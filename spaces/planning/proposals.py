@@ -1,0 +1,133 @@
+"""Untried plans that are worth a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import erf
+from random import Random
+
+import numpy as np
+
+from spaces.layers import Array, ratio_matrix
+from spaces.pareto import Points, hypervolume
+from spaces.plan import Plan, QuantizationChoice
+from spaces.planning.encoding import Known
+from spaces.planning.fastest import FastestPlans
+from spaces.planning.settings import ProposalKind, ProposalSettings
+
+IsTried = Callable[[Plan], bool]
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Proposes a plan of each kind, or None if no untried plan of the kind promises a gain."""
+
+    fastest: FastestPlans
+    settings: ProposalSettings
+    budget: float
+    scale: float
+    """The loss that `ProposalSettings.optimum_shares` are shares of: the budget or just above."""
+    best: Sequence[Known]
+    """The fastest trials within the budget, the fastest first."""
+    front: Points
+    """(metric loss, latency ratio) of the Pareto front within the budget, shape (n, 2)."""
+
+    def of(self, kind: ProposalKind, is_tried: IsTried, rng: Random) -> Plan | None:
+        if kind is ProposalKind.OPTIMUM:
+            return self.optimum(is_tried)
+        if kind is ProposalKind.NEIGHBOUR:
+            return self.neighbour(is_tried, rng)
+        return self.filling(is_tried)
+
+    def optimum(self, is_tried: IsTried) -> Plan | None:
+        """Return the most promising of the fastest plans at several losses in every choice."""
+        plans = list(
+            dict.fromkeys(
+                self.fastest.within(share * self.scale, choice)
+                for choice in self.fastest.space.choices
+                for share in self.settings.optimum_shares
+            )
+        )
+        models = self.fastest.models
+        losses, latencies = models.predict(
+            ratio_matrix(self.fastest.space.groups, plans), [plan.quantization for plan in plans]
+        )
+        promises = self.promises(losses, latencies, models.loss_error)
+        return _first_untried(promises, plans.__getitem__, is_tried)
+
+    def neighbour(self, is_tried: IsTried, rng: Random) -> Plan | None:
+        """Return the most promising of random plans near one of the fastest trials.
+
+        The parent's loss and latency are measured; the models predict only the difference.
+        """
+        if not self.best:
+            return None
+        fastest, models = self.fastest, self.fastest.models
+        parent = rng.choice(self.best)
+        choice = parent.plan.quantization
+        start: Array = ratio_matrix(fastest.space.groups, [parent.plan])[0]
+        moved = np.array([self._moved(start, rng) for _ in range(self.settings.neighbours)])
+        rows = np.vstack([start[None], moved])
+        losses, latencies = models.losses(rows, choice), models.latencies(rows, choice)
+        promises = self.promises(
+            parent.metric_loss + losses[1:] - losses[0],
+            parent.latency_ratio * latencies[1:] / latencies[0],
+            self.settings.neighbour_error * models.loss_error,
+        )
+        return _first_untried(promises, lambda index: fastest.plan(moved[index], choice), is_tried)
+
+    def filling(self, is_tried: IsTried) -> Plan | None:
+        """Return the plan of the knapsack's fronts that is predicted to add most hypervolume."""
+        models, before = self.fastest.models, self._dominated(self.front)
+        gains: list[float] = []
+        candidates: list[tuple[Array, QuantizationChoice]] = []
+        for choice in self.fastest.space.choices:
+            ratios = self.fastest.front(choice)
+            losses, latencies = models.losses(ratios, choice), models.latencies(ratios, choice)
+            for loss, latency, row in zip(losses, latencies, ratios, strict=True):
+                # A loss predicted below 0 adds no more than a loss of 0.
+                extended = np.vstack([self.front, [max(loss, 0.0), latency]])
+                gains.append(self._dominated(extended) - before)
+                candidates.append((row, choice))
+        return _first_untried(gains, lambda index: self.fastest.plan(*candidates[index]), is_tried)
+
+    def promises(self, losses: Array, latencies: Array, error: float) -> Array:
+        """Return the expected gain of plans in latency ratio, shape (plans,).
+
+        The gain over the fastest trial within the budget, times the probability of being within it
+        (constrained expected improvement; Gardner et al., 2014).
+        """
+        fastest = self.best[0].latency_ratio if self.best else 1.0
+        chance = np.array([0.5 * (1 + erf(z)) for z in (self.budget - losses) / (error * 2**0.5)])
+        promises: Array = chance * np.maximum(0.0, fastest - latencies)
+        return promises
+
+    def _dominated(self, points: Points) -> float:
+        return hypervolume(points, (self.budget, 1.0))
+
+    def _moved(self, start: Array, rng: Random) -> Array:
+        """Return the ratios with a few groups moved by a level or two, drawn at random."""
+        row = start.copy()
+        most = self.settings.moved_levels
+        steps = [step for step in range(-most, most + 1) if step]
+        count = min(len(row), rng.randint(1, self.settings.moved_groups))
+        for group in rng.sample(range(len(row)), count):
+            levels = self.fastest.levels[group]
+            nearest = int(np.argmin(np.abs(levels - row[group])))
+            row[group] = levels[min(max(nearest + rng.choice(steps), 0), len(levels) - 1)]
+        return row
+
+
+def _first_untried(
+    gains: Iterable[float], plan_at: Callable[[int], Plan], is_tried: IsTried
+) -> Plan | None:
+    """Return the untried plan of the greatest gain above 0; of equal ones the first."""
+    gains = np.asarray(gains)
+    for index in np.argsort(-gains, kind="stable"):
+        if gains[index] <= 0:
+            return None
+        plan = plan_at(int(index))
+        if not is_tried(plan):
+            return plan
+    return None

@@ -1,0 +1,155 @@
+"""The planner's constants, each with its reason: an entry of LOG.md, a paper, or a guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ProposalKind(Enum):
+    """How a proposal is chosen; see `spaces.planning.proposals.Proposals`."""
+
+    OPTIMUM = "optimum"
+    NEIGHBOUR = "neighbour"
+    FILLING = "filling"
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Of the loss model. Spreads and noises are standard deviations."""
+
+    floor: float = 0.01
+    """Least slope of a sensitivity curve, so that removing channels is never free. A guess."""
+    multiplier: float = 0.1
+    """Final loss per summed sensitivity, before any trial (LOG: predicting loss and latency)."""
+    least_multiplier: float = 0.1
+    """Least common multiplier, as a share of `multiplier`. A guess."""
+    multiplier_spread: float = 0.7
+    """Spread of one group's multiplier, as a share of the common one. A guess."""
+    noise: float = 0.01
+    """Noise of a trial's loss. A guess."""
+    relative_noise: float = 0.15
+    """Further noise per loss: the sum over groups is less exact where losses are large. A guess."""
+    offset_spread: float = 0.02
+    """Spread of the loss that a quantization choice adds. A guess."""
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """Of the latency model. Spreads and noises are standard deviations."""
+
+    shares: tuple[float, float, float] = (0.05, 0.75, 0.2)
+    """Prior shares of overhead, arithmetic and memory traffic in the latency. A guess."""
+    shares_spread: float = 2.0
+    """Spread of each of these, as a multiple of it. A guess."""
+    layer_spread: float = 1.0
+    """Spread of a layer's coefficient, as a share of the one that its multiply-adds or traffic
+    suggest: layers of equal multiply-adds differ by a factor of about two. A guess."""
+    least_share: float = 0.05
+    """Least prior from which `layer_spread` is taken, as a share of the greatest latency: a part
+    fitted as 0 may still be above it. A guess."""
+    noise: float = 0.03
+    """Relative noise of a timing (LOG: predicting loss and latency)."""
+    tail: float = 2.0
+    """Errors beyond this multiple of the noise weigh less than half. A guess near the 2.385 of
+    Holland and Welsch (1977)."""
+    reweightings: int = 5
+    """Rounds of reweighted least squares. A guess."""
+    block: int = 16
+    """Channels that vector hardware computes together (LOG: predicting loss and latency)."""
+
+
+@dataclass(frozen=True)
+class KnapsackSettings:
+    """Of the knapsack's front and of the steps between its corners."""
+
+    lowest_price: float = 0.02
+    """Latency ratio that a metric loss of 1 may cost, at the front's most pruned end. A guess."""
+    highest_price: float = 200.0
+    """The same at its least pruned end. A guess."""
+    price_count: int = 32
+    """Prices between the two, evenly spaced in their logarithms. A guess."""
+    sweeps: int = 6
+    """Greatest number of passes over all groups. A guess."""
+    reach: int = 3
+    """Greatest number of levels that a step between corners moves a group; the steps are worth
+    5 to 15 % of the latency (LOG: plans between the corners), their size is a guess."""
+    pairs: int = 32
+    """Pairs of moves predicted exactly, the best by the sum of their gains. A guess."""
+    steps: int = 20
+    """Greatest number of steps from a corner. A guess."""
+
+    @property
+    def prices(self) -> NDArray[np.float64]:
+        return np.geomspace(self.lowest_price, self.highest_price, self.price_count)
+
+
+@dataclass(frozen=True)
+class ProposalSettings:
+    """Of the plans that the planner proposes."""
+
+    turns: tuple[ProposalKind | None, ...] = (
+        ProposalKind.FILLING,
+        ProposalKind.OPTIMUM,
+        ProposalKind.NEIGHBOUR,
+    )
+    """The kind proposed at every turn, in a cycle; None leaves the turn to the sampler. Each kind
+    is a gain, sampling is none (LOG: what each part is worth, pair by pair)."""
+    optimum_shares: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.1)
+    """Shares of the budget that an optimum may be predicted to lose (LOG: plans between the
+    corners)."""
+    parents: int = 2
+    """Fastest plans within the budget from which a neighbour may start. A guess."""
+    neighbours: int = 200
+    """Neighbours drawn for one proposal. A guess."""
+    moved_groups: int = 3
+    """Greatest number of groups in which a neighbour differs. A guess."""
+    moved_levels: int = 2
+    """Greatest number of levels by which it differs there. A guess."""
+    neighbour_error: float = 0.5
+    """Error of a neighbour's predicted loss, as a share of any plan's: its parent's loss has been
+    measured. A guess."""
+
+
+@dataclass(frozen=True)
+class PlannerSettings:
+    """Of the planner. The ablation (`benchmarks.ablation`) varies these fields."""
+
+    loss: LossSettings = field(default_factory=LossSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+    knapsack: KnapsackSettings = field(default_factory=KnapsackSettings)
+    proposals: ProposalSettings = field(default_factory=ProposalSettings)
+
+    least_scale: float = 0.01
+    """Losses are scaled by the budget, or by this where the budget is smaller: shares of a budget
+    near 0 would all mean the same plan. A guess."""
+    target_range: float = 2.0
+    """Share of the budget that a loss target of 1 stands for: above 1, since the model may predict
+    too much. A guess."""
+    warm_shares: tuple[float, ...] = (1.0, 0.2)
+    """Shares of the budget that the first plans are predicted to lose; two more changed nothing
+    (LOG: the new search, first figures)."""
+    warm_slowdown: float = 1.5
+    """Another choice has a warm start if it is at most this much slower at the budget. A guess."""
+
+    first_error: float = 0.3
+    """Error of predicted losses before any trial, as a share of the budget. A guess."""
+    least_error: float = 0.1
+    """Least error of predicted losses, as a share of the budget. A guess."""
+    error_range: float = 2.5
+    """Trials that lose more than this share of the budget do not count for the error. A guess."""
+
+    refit_growth: float = 1.02
+    """The models are refitted when the trials have grown by this factor: a fit takes time,
+    and one trial in hundreds teaches little (LOG: suggestions after 10,000 trials)."""
+    fitted_trials: int = 500
+    """Latest trials that the models are fitted to (LOG: suggestions after 10,000 trials)."""
+    learns: bool = True
+    """Whether finished trials are used at all; worth 11 to 17 % of the latency (LOG: what each part
+    is worth, pair by pair)."""
+
+
+DEFAULT_SETTINGS = PlannerSettings()
