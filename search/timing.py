@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from search.cli.delivered import open_delivered
 from search.cli.parser import command_parser, run_command, whole
 from search.reporting.advice import as_timed
-from trainables.files.task_folder import current_folder_kept
+from trainables.files.task_folder import restored_folder
 from trainables.jobs import timing_job
 from trainables.results import RunTimes
 
@@ -50,7 +50,7 @@ def time_run(
     timings = []
     for size in batches:
         settings = found.settings.having(latency_batch=size, threads=threads)
-        with current_folder_kept():
+        with restored_folder():
             before, after = timing_job(
                 settings, found.files, found.plan, found.models, warmup, runs
             )

@@ -11,7 +11,7 @@ from clusters.storage import is_uri
 from clusters.waiting import Awaited, said_while
 from search.cli.delivered import open_delivered
 from search.cli.parser import command_parser, run_command
-from trainables.files.task_folder import current_folder_kept
+from trainables.files.task_folder import restored_folder
 from trainables.jobs import onnx_job
 from trainables.settings import MODEL
 
@@ -29,7 +29,7 @@ def to_onnx(run: str, target: Path | None = None) -> Path:
     file = (target or default).absolute()
     model = str(found.folder / MODEL)
     with (
-        current_folder_kept(),
+        restored_folder(),
         said_while(Awaited("conversion"), lambda line: print(line, file=sys.stderr)),
     ):
         done = onnx_job(found.settings, found.files, found.plan, model, str(file))

@@ -1,7 +1,7 @@
 """Every value that crosses from workers to the driver. Imports no paddle.
 
-The tables of a run are made of these classes too (search/records/tables.py): a field marked as a
-`Column` says what it means there.
+The tables of a run have a column for each field that is annotated with a `Column`
+(search/records/tables.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from trainables.files.codec import PlanField
 from trainables.task import ModelInput
 
-# A file may have more than what is read of it; a figure that is not finite is damage.
+# Unknown fields of a file are ignored; a number that is not finite means damage.
 FILE = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 Count = Annotated[int, Field(ge=1)]
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Column:
-    """Marks a field that a table has a column of, as `Annotated[float, Column("...")]`."""
+    """Marks a field as a column of a table, as in `Annotated[float, Column("...")]`."""
 
     meaning: str
 
@@ -47,28 +47,28 @@ class Excluded:
 @with_config(FILE)
 @dataclass(frozen=True)
 class Chance:
-    """How a model that ignores its inputs does on the same samples."""
+    """The metric of a model that ignores its inputs, on the same samples."""
 
     metric: float
     reached: bool
-    """Whether it does as well as the baseline, within the sampling error."""
+    """Whether the baseline is no better, within the sampling error."""
 
     def in_words(self, name: str, baseline: float) -> str:
-        """Return a warning; call it only where chance is reached."""
+        """Return a warning, for a chance that is `reached`."""
         return (
-            f"MIND: {name} {baseline:.4f} is no better than that of a model that ignores its "
-            f"inputs ({self.metric:.4f}), so hardly any loss can be seen; load trained weights"
+            f"WARNING: {name} {baseline:.4f} is no better than that of a model that ignores its "
+            f"inputs ({self.metric:.4f}), so a loss hardly shows; load trained weights"
         )
 
 
 @with_config(FILE)
 @dataclass(frozen=True)
 class Reference:
-    """A model that others are timed beside: the shape of a plan, exported untrained."""
+    """A model that candidates are timed beside: a plan's shape, exported untrained."""
 
     plan: PlanField
     latency_ratio: Positive
-    """To the baseline, timed in turn with it and with all other references."""
+    """To the baseline; all references and the baseline are timed in turn."""
 
 
 @with_config(FILE)
@@ -83,51 +83,51 @@ class Untimed:
 @with_config(FILE)
 @dataclass(frozen=True)
 class Baseline:
-    """What is measured of the unpruned model, once a study."""
+    """The unpruned model, measured once per study."""
 
     metric_name: str
     maximize: bool
     metric: float
     """On validation, from the exported float model."""
     latency_ms: Positive
-    """The median of a few seconds' runs."""
+    """Median of a few seconds of runs."""
     size_bytes: Count
     fingerprint: str
-    """Of weights and validation data: what sensitivities and latencies depend on."""
+    """Digest of weights, validation data and metric, on which cached results depend."""
     groups: tuple[PruningGroup, ...]
     excluded: Annotated[tuple[Excluded, ...], Field(alias="left_out")]
     """In JSON `left_out`, as earlier runs have it."""
     layers: tuple[Layer, ...]
     choices: tuple[QuantizationChoice, ...]
-    """What this machine's engine offers."""
+    """Those that this machine's engine offers."""
     inputs: tuple[ModelInput, ...]
     train_s: float
-    """Wall seconds that training takes a sample, unpruned, in float."""
+    """Wall seconds of training per sample, unpruned, in float."""
     evaluate_s: float
     """Wall seconds of one evaluation on validation."""
     chance: Chance | None = None
-    """How a model does that ignores its inputs; None if nobody can say."""
+    """The metric at chance level; None if it cannot be computed."""
     first_batch: str | None = None
-    """Digest of the first batch of validation: its samples are compared one by one."""
+    """Digest of the first validation batch; workers check that theirs is the same."""
     references: tuple[Reference, ...] = ()
-    """What candidates are timed beside; measured after the rest."""
+    """Models that candidates are timed beside; measured after the other fields."""
     remarks: tuple[str, ...] = ()
-    """What the task and its weights say of themselves, a line each."""
+    """Remarks of the task and its weights, a line each."""
 
 
 @with_config(FILE)
 @dataclass(frozen=True)
 class Sensitivity:
-    """One group at one ratio, relative to the whole unpruned model."""
+    """The metric with one group pruned at one ratio."""
 
-    group: Annotated[str, Column("as in ratios")]
-    ratio: Annotated[float, Column("share of the group's channels removed")]
-    metric: Annotated[float | None, Column("on validation, in the task's own unit")]
+    group: Annotated[str, Column("pruning group, as in the table ratios")]
+    ratio: Annotated[float, Column("share of the group's channels removed, 0 to 1")]
+    metric: Annotated[float | None, Column("metric on validation, in the task's own unit")]
     metric_loss: Annotated[
         float | None,
         Column(
             "relative loss of the metric, (baseline - pruned) / |baseline|; below "
-            "0 is a gain; null where the pruned model could not be evaluated"
+            "0 is a gain; null if the pruned model could not be evaluated"
         ),
     ]
 
@@ -138,32 +138,33 @@ class Sensitivity:
 @with_config(FILE)
 @dataclass(frozen=True)
 class LatencyReading:
-    """What one probe found."""
+    """The result of one latency probe."""
 
-    latency_ms: Annotated[float, Column("milliseconds of a run of batch_size samples")]
-    baseline_latency_ms: Annotated[float, Column("milliseconds of the baseline beside it")]
+    latency_ms: Annotated[float, Column("milliseconds per run of batch_size samples")]
+    baseline_latency_ms: Annotated[float, Column("milliseconds per run of the baseline")]
     ratio: Annotated[
-        float, Column("of latency_ms to the baseline, from rounds in turn; below 1 is faster")
+        float, Column("latency relative to the baseline, timed in turn; below 1 is faster")
     ]
     ratio_spread: Annotated[
-        float, Column("half the distance of the quartiles of the rounds' ratios")
+        float, Column("half the interquartile range of the ratio over the rounds")
     ]
     run_ms: Annotated[
-        float, Column("milliseconds of a run as the clock had it, neighbours included")
+        float,
+        Column("median milliseconds per run as measured, without correction for machine load"),
     ]
-    rounds: Annotated[int, Column("rounds that were timed")]
-    batch_size: Annotated[int, Column("samples in a run")]
-    threads: Annotated[int, Column("of the engine")]
+    rounds: Annotated[int, Column("timed rounds")]
+    batch_size: Annotated[int, Column("samples per run")]
+    threads: Annotated[int, Column("threads of the engine")]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A reading, and where it is from."""
+    """A latency reading of a trial."""
 
     stage: str
-    """`shape`, before any training, or `export`."""
+    """`shape`: before training; `export`: after it."""
     reused: bool
-    """Whether it is the reading of an equal shape of before."""
+    """Whether it is an earlier reading of an equal shape."""
     reading: LatencyReading
 
 
@@ -178,11 +179,11 @@ class TimedShape:
 
 @dataclass(frozen=True)
 class RunTimes:
-    """What the clock said of some runs, in milliseconds."""
+    """Milliseconds per run, without a reference."""
 
     mean_ms: float
     spread_ms: float
-    """Standard deviation of a run."""
+    """Standard deviation over the runs."""
 
 
 # --- trials
@@ -191,12 +192,14 @@ class RunTimes:
 @with_config(FILE)
 @dataclass(frozen=True)
 class Measurement:
-    """A model evaluated once: at one rung, or finally."""
+    """One evaluation of a trial's model: at a rung, or at the end."""
 
-    stage: Annotated[str, Column("finetune: the model in training; quantize: the export")]
-    rung: Annotated[int, Column("0 is the first")]
-    fidelity: Annotated[float, Column("share of the trial's training that was done, 0 to 1")]
-    metric: Annotated[float, Column("on validation, in the task's own unit")]
+    stage: Annotated[
+        str, Column("finetune: the model during training; quantize: the exported model")
+    ]
+    rung: Annotated[int, Column("number of the rung, from 0")]
+    fidelity: Annotated[float, Column("share of the trial's training that is done, 0 to 1")]
+    metric: Annotated[float, Column("metric on validation, in the task's own unit")]
     metric_loss: Annotated[
         float,
         Column("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain"),
@@ -206,43 +209,46 @@ class Measurement:
     ]
     train_loss: Annotated[
         float | None,
-        Column("mean training loss since the rung before; null where nothing was trained"),
+        Column("mean training loss since the previous rung; null without training"),
     ]
 
 
 @dataclass
 class TrialResult:
-    """What one trial found out. None is what it did not get to."""
+    """The result of a trial so far; a field is None until it is measured."""
 
-    state: Annotated[State, Column("COMPLETE: at full fidelity; STOPPED early; FAILED")]
-    reason: Annotated[str | None, Column("why it was stopped or failed")] = None
+    state: Annotated[
+        State, Column("COMPLETE: at full fidelity; STOPPED: ended early; FAILED: an error")
+    ]
+    reason: Annotated[str | None, Column("why the trial was stopped or failed")] = None
     metric: Annotated[
-        float | None, Column("on validation, of the exported model, in the task's own unit")
+        float | None, Column("metric of the exported model on validation, in the task's own unit")
     ] = None
     metric_loss: Annotated[
         float | None,
         Column("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain"),
     ] = None
     standard_error: Annotated[
-        float | None, Column("standard error of metric_loss, over the samples of the split")
+        float | None, Column("standard error of metric_loss, from paired resampling of the samples")
     ] = None
-    latency_ms: Annotated[
-        float | None, Column("milliseconds of a run of latency_batch samples")
-    ] = None
+    latency_ms: Annotated[float | None, Column("milliseconds per run of latency_batch samples")] = (
+        None
+    )
     baseline_latency_ms: Annotated[
-        float | None, Column("milliseconds of the baseline, timed in turn with it")
+        float | None, Column("milliseconds per run of the baseline, timed in turn")
     ] = None
     latency_ratio: Annotated[
-        float | None, Column("of the trial's model to the baseline, from rounds in turn")
+        float | None, Column("latency relative to the baseline, timed in turn; below 1 is faster")
     ] = None
     size_bytes: Annotated[int | None, Column("bytes of the exported files")] = None
     export_difference: Annotated[
-        float | None, Column("of the export's outputs from the model's, over their spread")
+        float | None,
+        Column("RMS difference of the export's outputs from the model's, relative to their spread"),
     ] = None
-    worker: Annotated[str | None, Column("host:pid of the process that ran it")] = None
+    worker: Annotated[str | None, Column("host:pid of the process that ran the trial")] = None
     measurements: list[Measurement] = field(default_factory=list)
     readings: list[Probe] = field(default_factory=list)
-    """Latency probes in order."""
+    """Latency probes, in order."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds by stage."""
 
@@ -259,11 +265,11 @@ class RetrainFigures:
     metric_loss: float
     standard_error: float
     train_loss: float | None = None
-    """Mean over the last stretch; None where nothing was trained."""
+    """Mean since the last checkpoint; None without training."""
     export_difference: float | None = None
     size_bytes: int | None = None
     workers: int | None = None
-    """Data-parallel workers that trained it."""
+    """Number of data-parallel workers that trained it."""
 
 
 @with_config(FILE)
@@ -278,7 +284,7 @@ class Sizes:
 @with_config(FILE)
 @dataclass(frozen=True)
 class FinalFigures:
-    """The delivered model beside the baseline: the test split, and the last timing."""
+    """The delivered model and the baseline: on the test split, and timed at length."""
 
     baseline_test: float
     winner_test: float
@@ -288,17 +294,17 @@ class FinalFigures:
     size_bytes: Sizes
     engine: str
     engine_config: dict[str, bool]
-    """Switches of paddle.inference.Config that have to be called."""
+    """Methods of paddle.inference.Config, and whether to call each."""
     int8_operators: tuple[str, ...] | None = None
-    """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
+    """Argument of `enable_mkldnn_int8` if oneDNN cannot quantize all operators; else None."""
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model written as ONNX."""
+    """An ONNX file."""
 
     difference: float
-    """Of its outputs from Paddle's, as a share of their spread."""
+    """RMS difference of its outputs from Paddle's, relative to their spread."""
     size_bytes: int
 
 
@@ -307,11 +313,11 @@ class OnnxFile:
 
 @dataclass(frozen=True)
 class GroupShapes:
-    """A pruning group, and the shapes of what shrinks with it."""
+    """A pruning group, and the shapes of its parameters."""
 
     group: PruningGroup
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
-    """Of every member: its structured name and its shape, unpruned."""
+    """Structured name and unpruned shape of each parameter."""
 
 
 @dataclass(frozen=True)
@@ -321,12 +327,12 @@ class GroupList:
     groups: tuple[GroupShapes, ...]
     excluded: tuple[Excluded, ...]
     remarks: tuple[str, ...] = ()
-    """What the task and its weights say of themselves, a line each."""
+    """Remarks of the task and its weights, a line each."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """One demand of the Task contract, and how the task meets it."""
+    """One demand of the Task contract: whether it is met, and a sentence."""
 
     name: str
     met: bool

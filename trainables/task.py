@@ -1,9 +1,8 @@
-"""The Task contract: what a user supplies, and nothing more.
+"""The Task contract: all that a user supplies for their own model.
 
-A task is any object with the attributes of `Task`; nothing is inherited and
-nothing registered. `python -m search.run --task mypkg.mine:make_task` calls
-`make_task()` on every worker and expects one. `--check-task` tries it against
-every demand below and says in words what is wrong.
+A task is any object with the attributes of `Task`; nothing is inherited or registered.
+`python -m search.run --task mypkg.mine:make_task` calls `make_task()` on every worker.
+`--check-task` tests the task against every demand below and says in words what is wrong.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Batch(NamedTuple):
-    """Some samples: `inputs` for the model, `targets` for the loss and the metric."""
+    """Samples: `inputs` for the model, `targets` for the loss and the metric."""
 
     inputs: tuple[np.ndarray, ...]
     """One array per entry of `Task.inputs`, in that order, samples along axis 0."""
     targets: Any
-    """Whatever the task's own loss and metric understand."""
+    """Of any type that the task's loss and metric take."""
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """One input of the model, and how raw data becomes it."""
+    """One input of the model, and how raw data is turned into it."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,14 +45,14 @@ class ModelInput:
     channel_order: str = "RGB"
     """Of raw pixels with three channels: "RGB", or "BGR" as OpenCV reads them."""
     scale: float = 1.0
-    """A raw pixel is multiplied by `scale`, then has `mean` taken off, then is divided by `std`."""
+    """A raw pixel becomes (pixel * scale - mean) / std."""
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     image: Preparation | None = None
-    """What an image file goes through to become this input; None if that is not written down."""
+    """Steps from an image file to this input; None if they are not described."""
 
     def __post_init__(self) -> None:
-        # Numpy's numbers, which neither Paddle nor JSON takes for numbers.
+        # Neither Paddle nor JSON takes numpy's numbers.
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
         object.__setattr__(self, "scale", float(self.scale))
         for name in ("mean", "std"):
@@ -66,14 +65,14 @@ class TrainingRecipe:
 
     batch_size: int = 32
     learning_rate: float = 0.01
-    """The peak in float, well below that of training from nothing; quantization-aware
-    training takes a third of it."""
+    """Peak in float, well below that of training from scratch (LOG: fine-tuning in a trial).
+    Quantization-aware training takes a third of it."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
 
 
 class Metric(Protocol):
-    """How good outputs are. Sampling errors come from resampling the per-sample statistics."""
+    """The quality of a model's outputs. Its sampling error comes from resampling the statistics."""
 
     @property
     def name(self) -> str: ...
@@ -84,20 +83,19 @@ class Metric(Protocol):
     def sample_statistics(
         self, outputs: Sequence[np.ndarray], targets: Any
     ) -> Sequence[np.ndarray] | np.ndarray:
-        """Return one array per sample of the batch, all that `aggregate` needs of it.
+        """Return one array per sample of the batch, with all that `aggregate` needs.
 
-        `outputs` is flat, as an export's are: lists inside lists from the left, a dict by its
-        sorted keys.
+        `outputs` is flat, as an export's: nested lists from left to right, a dict by sorted keys.
         """
         ...
 
     def aggregate(self, statistics: np.ndarray) -> float:
-        """Return the metric over samples; `statistics` has the samples along axis 0."""
+        """Return the metric over the samples, axis 0 of `statistics`."""
         ...
 
 
 class Task(Protocol):
-    """A trained model, its data and its metric. Plain attributes serve as the properties."""
+    """A trained model, its data and its metric. Properties may be plain attributes."""
 
     @property
     def name(self) -> str: ...
@@ -113,19 +111,19 @@ class Task(Protocol):
 
     @property
     def protected_layers(self) -> Sequence[str]:
-        """Structured names of layers never to be pruned, for example ("head.conv",)."""
+        """Structured names of layers that must not be pruned, for example ("head.conv",)."""
         ...
 
     def build_model(self) -> paddle.nn.Layer:
-        """Return a new model with its trained weights. Same structured names every time."""
+        """Return a new model with its trained weights, always with the same structured names."""
         ...
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Yield one epoch of full training batches, shuffled and augmented by `seed`."""
+        """Yield one epoch of full batches, shuffled and augmented by `seed`."""
         ...
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield every sample of a split once, always in the same order."""
+        """Yield every sample of a split once, in the same order every time."""
         ...
 
     def loss(self, outputs: Any, targets: Any) -> paddle.Tensor:

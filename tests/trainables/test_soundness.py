@@ -127,7 +127,7 @@ def test_trained_weights_are_above_chance_and_untrained_ones_are_not(
     paddle.seed(3)
     untrained, _ = measure(Mine(), context, tmp_path)
     assert untrained.chance.reached
-    assert "MIND" in untrained.chance.in_words("top1_accuracy", untrained.metric)
+    assert "WARNING" in untrained.chance.in_words("top1_accuracy", untrained.metric)
 
 
 def test_check_task_says_that_a_model_is_at_chance():
@@ -135,7 +135,7 @@ def test_check_task_says_that_a_model_is_at_chance():
 
     paddle.seed(3)
     said = {d.name: d.said for d in check_task("tests.tiny.mine:make_task", {})}
-    assert "MIND: top1_accuracy" in said["metric"]
+    assert "WARNING: top1_accuracy" in said["metric"]
     assert "ignores its inputs" in said["metric"]
 
 

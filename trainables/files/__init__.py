@@ -1,1 +1,1 @@
-"""Files that workers read and write: whole or not at all, typed, cached by content."""
+"""Files that workers read and write: atomically, typed, cached by content."""

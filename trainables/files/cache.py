@@ -1,4 +1,4 @@
-"""Results kept under a fingerprint of all they depend on, a small JSON file each."""
+"""A cache of JSON files, each named by the fingerprint of all that its value depends on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Value = TypeVar("Value")
 
 
 def fingerprint_of(*parts: object) -> str:
-    """Return a hex digest of JSON-able values; equal values give it in any process."""
+    """Return a hex digest of JSON-able values, the same in every process."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def processor() -> str:
-    """Return the name of this machine's processor: latencies hold for it alone."""
+    """Return the name of this machine's processor; latencies are valid for it alone."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -34,22 +34,24 @@ def processor() -> str:
 
 
 class JsonCache:
-    """A folder of JSON values. A file that is damaged is a miss, one that cannot be written is left
-    out: what is kept here can be measured again."""
+    """A folder of JSON values, all of which can be measured again.
+
+    A damaged file is a miss; a file that cannot be written is skipped.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, key: str, kind: type[Value]) -> Value | None:
-        """Return the value of a type under a key, None if there is none."""
+        """Return the value under a key, None if there is none of this type."""
         try:
             return decode(kind, (self.folder / f"{key}.json").read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
 
     def put(self, key: str, kind: type[Value], value: Value) -> None:
-        """Keep a value of a type, if there is room for it."""
+        """Write a value under a key, if the disk allows it."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Of this process alone: several workers of a node keep the same value.
+            # A temporary name of this process: several workers of a node may write the same key.
             write_whole(self.folder / f"{key}.json", encode(kind, value).encode(), str(os.getpid()))

@@ -1,4 +1,4 @@
-"""Typed values as JSON and back: files of a run, caches, and results on their way to the driver."""
+"""Typed values to JSON and back, for a run's files, caches, and results sent to the driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 def _read_plan(value: Any) -> Plan:
-    """Return a plan from its JSON. Raises ValueError if it is none."""
+    """Return a plan from its JSON. Raises ValueError if it is not a plan's."""
     if isinstance(value, Plan):
         return value
     try:
@@ -24,44 +24,43 @@ def _read_plan(value: Any) -> Plan:
 
 
 PlanField = Annotated[Plan, BeforeValidator(_read_plan), PlainSerializer(Plan.to_json)]
-"""A plan in a typed value; its JSON is that of plan.json."""
-
+"""A plan as a field of a typed value; its JSON is that of plan.json."""
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return what reads and writes values of a type."""
+    """Return pydantic's adapter of a type, built once."""
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
 
 
 def plain(kind: Any, value: Any) -> Any:
-    """Return a value of a type as JSON has it: mappings, lists, texts, numbers, None."""
-    # Tasks name sizes and scales by numpy's numbers, of which pydantic would warn.
+    """Return a value as mappings, lists, texts, numbers and None."""
+    # Tasks give sizes and scales as numpy's numbers; pydantic would warn about them.
     return adapter(kind).dump_python(
         value, mode="json", by_alias=True, fallback=_number, warnings=False
     )
 
 
 def encode(kind: Any, value: Any, indent: int | None = None) -> str:
-    """Return a value of a type as JSON."""
+    """Return a value as JSON."""
     return json.dumps(plain(kind, value), indent=indent)
 
 
 def decode(kind: type[Value], text: str | bytes) -> Value:
     """Return the value that `encode` wrote.
 
-    Raises pydantic's ValidationError, a ValueError, for a value of another form, and ValueError or
-    RecursionError for what is no JSON.
+    Raises ValueError if the text is not JSON of this type (pydantic's ValidationError is one), and
+    RecursionError if it is nested too deep.
     """
     found: Value = adapter(kind).validate_python(json.loads(text))
     return found
 
 
 def _number(value: Any) -> Any:
-    """Return one of numpy's numbers as Python's."""
+    """Return a number of numpy as one of Python."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,8 +1,8 @@
-"""The folder that a task's relative paths are read from, wherever a worker runs.
+"""The task's folder: the base of its relative paths, on every worker.
 
-A command is given in a folder. Each worker changes to that folder before it loads the task, so that
-a relative path means the same in an option, in a configuration file, in a list and in the task's
-own code, and so that a module beside them can be imported.
+It is the folder in which the command was given. Each worker changes to it before it loads the task,
+so that a relative path means the same in an option, a configuration file, a list and the task's own
+code, and modules in the folder can be imported.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from trainables.settings import TrialSettings
 
 
 def _copy_sent_by_ray() -> Path:
-    """Return the copy of `working_dir` on this node: Ray starts its workers by `cd COPY && ...`,
-    and PWD keeps that whatever the process changes to later."""
+    """Return the copy of `working_dir` on this node.
+
+    Ray starts its workers with `cd COPY && ...`; PWD keeps COPY when the process changes folders.
+    """
     return Path(os.environ.get("PWD", os.curdir))
 
 
@@ -29,8 +31,8 @@ def _holds_all_of(folder: Path, copy: Path) -> bool:
 def locate(settings: TrialSettings) -> Path | None:
     """Return the task's folder on this node, None if it is not there.
 
-    Where Ray sends a copy, a folder of the same path that lacks a part of the copy is another one,
-    such as the home folder of another machine: then the copy is the task's folder.
+    If Ray sent a copy, a folder of the same path that lacks some of the copy's files is a different
+    one, such as the home folder of another machine: the copy is then the task's folder.
     """
     if settings.task_folder is None:
         return None
@@ -42,7 +44,7 @@ def locate(settings: TrialSettings) -> Path | None:
 
 
 def enter(settings: TrialSettings) -> None:
-    """Change to the task's folder, and import modules from it first. Without one, do nothing."""
+    """Change to the task's folder and put it first on the import path. Do nothing without one."""
     folder = locate(settings)
     if folder is None:
         return
@@ -52,8 +54,8 @@ def enter(settings: TrialSettings) -> None:
 
 
 @contextmanager
-def current_folder_kept() -> Iterator[None]:
-    """Come back to the current folder afterwards, for a command that loads a task itself."""
+def restored_folder() -> Iterator[None]:
+    """Restore the current folder afterwards, for a command that loads a task itself."""
     before = Path.cwd()
     try:
         yield

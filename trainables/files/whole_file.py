@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and never through a link."""
+"""Atomic writes of files, never through a link."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes, writer: str = "") -> None:
-    """Write a file, in place of what is there; of a link, in place of the link.
+    """Replace a file, or a link to one, atomically.
 
-    Readers of parquet folders pass over the temporary file, whose name begins with a dot. It is
-    made new: a link of that name, in a folder that came from elsewhere, is removed. `writer`
-    tells apart those that write the same file at a time.
+    The temporary file's name begins with a dot, so readers of parquet folders skip it. A link of
+    that name, in a folder from elsewhere, is removed first. `writer` distinguishes processes that
+    write the same file at the same time.
     """
     temporary = path.with_name(f".{path.name}.{writer}.tmp" if writer else f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
@@ -24,7 +24,7 @@ def write_whole(path: Path, data: bytes, writer: str = "") -> None:
 
 
 def link_below(root: Path, name: str) -> Path | None:
-    """Return the first folder on the way from a root to a file in it that is a link, or None."""
+    """Return the first folder between `root` and the file `name` that is a link, or None."""
     path = root
     for part in Path(name).parts[:-1]:
         path = path / part

@@ -1,33 +1,42 @@
-"""YAML of plain values: what settings, profiles and the toolkits' configurations are written in.
+"""A bounded reader of YAML, for settings, profiles and the toolkits' configurations.
 
-PyYAML's safe loader runs no code, but a text of a few hundred bytes can make it take all memory
-(aliases of aliases), overflow the stack (nesting), or raise one of a dozen exceptions (tags). This
-one is bounded and raises YamlError alone.
+PyYAML's safe loader runs no code, but a few hundred bytes can exhaust the memory (aliases of
+aliases), overflow the stack (nesting), or raise one of a dozen exceptions (tags). This reader has
+limits, and raises YamlError only.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import yaml
 
-# Of the 1,738 YAML files of three toolkits' releases the largest has 6.8 kB and 1,114 nodes, and
-# the deepest is nested 11 deep; the bounds are several times that.
-LARGEST = 1_000_000
-MOST_NODES = 20_000
-DEEPEST = 50
-# Whole numbers of more bits cannot be written into the tables.
-BITS = 63
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a text. Of 1,738 YAML files in three toolkits' releases the largest has 6.8 kB and
+    1,114 nodes, and the deepest 11 levels; the limits are several times that."""
+
+    characters: int = 1_000_000
+    nodes: int = 20_000
+    """With all aliases expanded."""
+    depth: int = 50
+    integer_bits: int = 63
+    """The largest integer of a table's column."""
+
+
+LIMITS = Limits()
 
 
 class YamlError(ValueError):
-    """A text that is not YAML of plain values; the message is one line."""
+    """The text is not YAML of plain values; the message is one line."""
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader of bounded depth. A date is the text that it was written as."""
+    """A safe loader of limited depth. A date stays the text that was written."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -35,29 +44,30 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise YamlError(f"nested deeper than {DEEPEST}")
+        if self._depth > LIMITS.depth:
+            raise YamlError(f"nested deeper than {LIMITS.depth}")
         try:
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1
 
     def construct_whole(self, node: Any) -> int:
-        # Python refuses to read thousands of digits, and so many are no number of BITS.
-        value: int = self.construct_yaml_int(node) if len(node.value) < 100 else 1 << BITS
-        if value.bit_length() > BITS:
-            raise YamlError(f"a whole number has more than {BITS} bits")
+        # Python refuses thousands of digits; 100 digits are more than the limit in any base.
+        bits = LIMITS.integer_bits
+        value: int = self.construct_yaml_int(node) if len(node.value) < 100 else 1 << bits
+        if value.bit_length() > bits:
+            raise YamlError(f"a whole number has more than {bits} bits")
         return value
 
     def construct_text(self, node: Any) -> str:
         text = str(self.construct_scalar(node))
         if "\0" in text:
-            raise YamlError("a text has a zero byte, which no path and no name may have")
+            raise YamlError("a text has a zero byte, which no path or name may have")
         return text
 
 
 class _NamedLoader(_Loader):
-    """One that reads `!Kind {...}` as `{name: Kind, ...}`."""
+    """A loader that reads `!Kind {...}` as `{name: Kind, ...}`."""
 
     def construct_named(self, kind: str, node: Any) -> dict[Any, Any]:
         pairs = isinstance(node, yaml.MappingNode)
@@ -75,23 +85,24 @@ for _kind in ("timestamp", "value"):
 for _kind in ("binary", "set", "omap", "pairs"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refuse)
 _NamedLoader.add_multi_constructor("!", _NamedLoader.construct_named)
-# To YAML 1.1, and so to PyYAML, 1e-6 is a text for want of a point; YAML 1.2 has it a number.
+# YAML 1.1, and so PyYAML, reads 1e-6, without a point, as text; YAML 1.2 as a number.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
 
 def _measure(node: Any, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """Return how many nodes a node has with its aliases written out, and how deep they nest.
+    """Return the number of nodes below a node with aliases expanded, and their depth.
 
-    Raises YamlError for more than the bounds, before anything is written out.
+    Raises YamlError if they exceed the limits; nothing is expanded. `known` has the measured nodes,
+    None for one that is being measured.
     """
     if isinstance(node, yaml.ScalarNode):
         return 1, 1
     if id(node) in known:
         found = known[id(node)]
         if found is None:
-            raise YamlError("an alias stands for what it is part of")
+            raise YamlError("an alias refers to a value that contains it")
         return found
     known[id(node)] = None
     pairs = isinstance(node, yaml.MappingNode)
@@ -99,22 +110,22 @@ def _measure(node: Any, known: dict[int, tuple[int, int] | None]) -> tuple[int, 
     measured = [_measure(child, known) for child in children]
     size = 1 + sum(count for count, _ in measured)
     depth = 1 + max((deep for _, deep in measured), default=0)
-    if size > MOST_NODES:
-        raise YamlError(f"more than {MOST_NODES:,} values with all aliases written out")
-    if depth > DEEPEST:
-        raise YamlError(f"nested deeper than {DEEPEST}")
+    if size > LIMITS.nodes:
+        raise YamlError(f"more than {LIMITS.nodes:,} values with all aliases expanded")
+    if depth > LIMITS.depth:
+        raise YamlError(f"nested deeper than {LIMITS.depth}")
     known[id(node)] = size, depth
     return size, depth
 
 
 def read_yaml(text: str, named_tags: bool = False) -> Any:
-    """Return the plain value that a YAML text holds: null, text, numbers, lists and mappings.
+    """Return the value of a YAML text: null, text, numbers, lists and mappings.
 
-    With `named_tags`, a toolkit's own `!Kind {...}` is a mapping with the `name` Kind.
-    Raises YamlError, in one line, for anything else.
+    With `named_tags`, a toolkit's `!Kind {...}` is a mapping with the `name` Kind. Raises
+    YamlError, in one line, for anything else.
     """
-    if len(text) > LARGEST:
-        raise YamlError(f"longer than {LARGEST:,} characters")
+    if len(text) > LIMITS.characters:
+        raise YamlError(f"longer than {LIMITS.characters:,} characters")
     loader = None
     try:
         loader = (_NamedLoader if named_tags else _Loader)(text)
@@ -132,8 +143,8 @@ def read_yaml(text: str, named_tags: bool = False) -> Any:
     except yaml.YAMLError as error:
         raise YamlError(str(error).splitlines()[0]) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # What a tag's constructor raises for a text that is none of its kind, as in "!!int x".
-        raise YamlError(f"a value is not what its tag says ({type(error).__name__})") from error
+        # A tag's constructor raises these for a text of another type, as in "!!int x".
+        raise YamlError(f"a value is not of its tag's type ({type(error).__name__})") from error
     finally:
         if loader is not None:
             loader.dispose()

@@ -138,7 +138,7 @@ def test_a_sent_copy_stands_for_a_folder_that_is_another_one_here(home, tmp_path
 
 def test_a_command_comes_back_to_its_folder(home):
     before = Path.cwd()
-    with task_folder.current_folder_kept():
+    with task_folder.restored_folder():
         task_folder.enter(lazy(home))
         assert Path.cwd() == home
     assert Path.cwd() == before

@@ -7,7 +7,7 @@ import yaml
 
 import clusters
 from spaces.errors import TaskError
-from trainables.files.yaml_reader import DEEPEST, YamlError, read_yaml
+from trainables.files.yaml_reader import LIMITS, YamlError, read_yaml
 from trainables.tasks.config_file import read_config
 
 CONFIGURATION = """
@@ -47,9 +47,9 @@ def test_a_date_stays_the_text_that_it_was():
     "text, said",
     [
         ("[" * 5000, "deeper"),
-        ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "deeper"),
+        ("[" * (LIMITS.depth + 1) + "]" * (LIMITS.depth + 1), "deeper"),
         ("a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 99)), "deeper"),
-        ("a: &a [*a]", "part of"),
+        ("a: &a [*a]", "contains it"),
         ("x" * 1_000_001, "longer"),
         ("[" + "1," * 20_001 + "]", "20,000 values"),
         ("!!int x", "tag"),
