@@ -16,7 +16,7 @@ from search.records.clock import StageClock
 from search.records.ledger import Ledger
 from search.records.run_folder import GAVE_UP, RAY, RunFolder
 from search.records.search_space import build_space
-from search.report import report_run
+from search.reporting.files import report_run
 from search.stages import (
     deliver,
     measure_baseline,

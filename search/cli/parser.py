@@ -1,21 +1,22 @@
-"""What all commands share: their parser, the values of their flags, and how they end."""
+"""Shared by all commands: the parser, the types of flags, errors and exit statuses."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from search.cli.interrupts import interruptible
 from spaces.errors import ConfigError, SearchError, UserError, did_you_mean, short, shown
 
-# A whole number on a command line is a count or a number of bytes: an int64, as in the tables.
+# Largest whole number of a flag: counts and bytes are int64 in the tables.
 LARGEST = 2**63 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are one line, as all others are."""
+    """Raises ConfigError where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
         _, found, mistyped = message.partition("unrecognized arguments: ")
@@ -36,13 +37,20 @@ class Parser(argparse.ArgumentParser):
 def command_parser(
     name: str, about: str | None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
-    """Return the parser of `python -m search.NAME`; `about` is its module's docstring."""
+    """Return the parser of the command `search/NAME.py`; `about` is its module's docstring."""
+    module, script = f"python -m search.{name}", f"slimsearch {name.replace('_', '-')}"
+    prog, other = (script, module) if _by_script() else (module, script)
     return Parser(
-        prog=f"python -m search.{name}",
+        prog=prog,
         description=(about or "").split("\n\n")[0],
-        epilog=epilog,
+        epilog="\n\n".join(filter(None, [epilog, f"The same command: {other}"])),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _by_script() -> bool:
+    """Return whether the process was started by the console script, not by `python -m`."""
+    return Path(sys.argv[0]).stem == "slimsearch"
 
 
 def _number(text: str) -> float:
@@ -69,7 +77,7 @@ def positive(text: str) -> float:
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from `least` on."""
+    """Return a function that reads a whole number of at least `least`."""
 
     def read(text: str) -> int:
         try:
@@ -90,16 +98,16 @@ def run_command(
     run: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None,
 ) -> int:
-    """Return what a command returns; 1 if it has to give up, 2 for a mistake of the user, 130 or
-    143 after a Ctrl-C or a SIGTERM.
+    """Return the command's own exit status; 1 if the command fails, 2 for a mistake of the user,
+    130 or 143 after Ctrl-C or SIGTERM.
 
-    What stood in its way is one line on stderr.
+    The reason is one line on stderr.
     """
     with interruptible() as interrupts:
         try:
             return run(build_parser().parse_args(argv))
         except (KeyboardInterrupt, Exception) as error:
-            # After a signal anything may be raised by what is ending.
+            # After a signal, code that is being ended may raise any exception.
             if interrupts.received is not None or isinstance(error, KeyboardInterrupt):
                 interrupts.say()
                 return interrupts.status
@@ -111,11 +119,11 @@ def run_command(
 
 
 def _why(error: BaseException) -> str | None:
-    """Return what to say of an error; None if it is a mistake of this program."""
+    """Return the line that explains an error; None if the error is a bug of this program."""
     if isinstance(error, SearchError):
         return f"error: {error}"
     if isinstance(error, OSError):
-        # What a user's files and disks do: a full disk, a name that is too long, no permission.
+        # The user's files and disks: a full disk, a name that is too long, no permission.
         place = f"{error.filename}: " if error.filename is not None else ""
-        return f"error: {place}{error.strerror or error}; check the path, and the disk's room"
+        return f"error: {place}{error.strerror or error}; check the path and the free space"
     return None

@@ -1,4 +1,4 @@
-"""How today's tools choose a plan, from a command's arguments: one function a way."""
+"""How today's tools choose a plan from a command's arguments: a function for each subcommand."""
 
 from __future__ import annotations
 
@@ -28,26 +28,24 @@ PRESETS = Path(spaces.__file__).parent / "presets"
 
 @dataclass(frozen=True)
 class Ground:
-    """What a way has to choose on."""
+    """The model that a plan is chosen for."""
 
     space: Space
     layers: Sequence[Layer]
     measure: Callable[[], Sensitivities]
-    """Measures every group's sensitivity, or finds it in the cache."""
+    """Measure every group's sensitivity, or read it from the cache."""
     say: Callable[[str], None]
 
 
 def shipped() -> list[str]:
-    """Return the names of the tables that come with the program."""
+    """Return the names of the tables that come with this program."""
     return sorted(path.stem for path in PRESETS.glob("*.json"))
 
 
 def read_sensitivities(name: str, space: Space) -> tuple[Sensitivities, str]:
-    """Return the curves of a file `{"data": ..., "curves": {group: [[ratio, loss], ...]}}`, and
-    what data they are of.
+    """Return the curves of `parse_sensitivities`, and the data they were measured on.
 
-    `name` is its path, or that of a table that is shipped. Raises ConfigError if it cannot be
-    read, or knows none of the model's groups.
+    Raises ConfigError if the file cannot be read, or has none of the model's groups.
     """
     curves, data = parse_sensitivities(name)
     if not any(group.name in curves for group in space.groups):
@@ -59,9 +57,10 @@ def read_sensitivities(name: str, space: Space) -> tuple[Sensitivities, str]:
 
 
 def parse_sensitivities(name: str) -> tuple[Sensitivities, str]:
-    """Return the curves of a file, or of a table that is shipped, and what data they are of.
+    """Return the curves of a file `{"data": ..., "curves": {group: [[ratio, loss], ...]}}`, and
+    the data they were measured on.
 
-    Raises ConfigError if it cannot be read.
+    `name` is its path, or the name of a shipped table. Raises ConfigError if it cannot be read.
     """
     path = PRESETS / f"{name}.json" if name in shipped() else Path(name)
     try:
@@ -79,9 +78,9 @@ def parse_sensitivities(name: str) -> tuple[Sensitivities, str]:
 
 
 def parse_ratios(text: str) -> Mapping[str, Any]:
-    """Return what "group=0.3,other=0.5", or a YAML file of such a mapping, says of each group.
+    """Return the values by group of "group=0.3,other=0.5", or of a YAML file with such a mapping.
 
-    Raises ConfigError if it is neither.
+    Raises ConfigError if the text is neither.
     """
     help_ = "write group=0.3,other=0.5, or name a YAML file of such a mapping"
     if "=" in text:
@@ -92,14 +91,14 @@ def parse_ratios(text: str) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError, YamlError) as error:
         raise ConfigError(f"--ratios {shown(text)}: {one_line(error)}; {help_}") from error
     if not isinstance(given, dict) or not given:
-        raise ConfigError(f"--ratios {shown(text)}: names no group; {help_}")
+        raise ConfigError(f"--ratios {shown(text)}: has no groups; {help_}")
     return given
 
 
 def read_ratios(text: str, space: Space) -> Mapping[str, float]:
     """Return the ratios of `parse_ratios`.
 
-    Raises ConfigError for a group that the model lacks, or a ratio that is none.
+    Raises ConfigError for a group that the model lacks, or a ratio out of bounds.
     """
     given = parse_ratios(text)
     known = {group.name for group in space.groups}
@@ -108,7 +107,7 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
         if name not in known:
             raise ConfigError(
                 f"--ratios: the model has no group {shown(name)}"
-                f"{did_you_mean(str(name), known) or ';'} search.apply groups lists those it has"
+                f"{did_you_mean(str(name), known) or ';'} search.apply groups lists them"
             )
         try:
             ratios[str(name)] = float(value)
@@ -119,11 +118,19 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
     return ratios
 
 
-def uniform_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+def check_given(given: Namespace) -> None:
+    """Raise ConfigError for a file that a plan needs and that cannot be read."""
+    if given.chosen_by == "explicit":
+        parse_ratios(given.ratios)
+    if getattr(given, "sensitivities", None) is not None:
+        parse_sensitivities(given.sensitivities)
+
+
+def choose_uniform(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
     return uniform(ground.space, given.ratio, choice)
 
 
-def explicit_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+def choose_explicit(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
     return Plan.of(read_ratios(given.ratios, ground.space), choice)
 
 
@@ -135,11 +142,11 @@ def _sensitivities(given: Namespace, ground: Ground) -> Sensitivities:
     return curves
 
 
-def threshold_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+def choose_threshold(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
     return equal_loss_threshold(ground.space, _sensitivities(given, ground), given.loss, choice)
 
 
-def flops_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+def choose_flops(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
     curves = _sensitivities(given, ground)
     first = {group.name for group in ground.space.groups[: given.skip_first]}
     return flops_target(
@@ -152,14 +159,14 @@ def flops_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> P
     )
 
 
-def quantize_way(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+def choose_quantize(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
     return Plan.of({}, choice)
 
 
-WAYS: dict[str, Callable[[Namespace, Ground, QuantizationChoice], Plan]] = {
-    "uniform": uniform_way,
-    "explicit": explicit_way,
-    "threshold": threshold_way,
-    "flops": flops_way,
-    "quantize": quantize_way,
+CHOICES: dict[str, Callable[[Namespace, Ground, QuantizationChoice], Plan]] = {
+    "uniform": choose_uniform,
+    "explicit": choose_explicit,
+    "threshold": choose_threshold,
+    "flops": choose_flops,
+    "quantize": choose_quantize,
 }

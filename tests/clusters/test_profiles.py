@@ -6,8 +6,9 @@ import re
 import pytest
 import yaml
 
+from search.cli.configuration import config_from
 from search.config import build_config, read_profile
-from search.run import build_parser, config_from
+from search.run import build_parser
 from search.tune.watching import GAUGES
 from spaces.errors import ConfigError
 from tests.printed import FOLDER, joined, printed

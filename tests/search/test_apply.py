@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from search.apply import build_parser, main, removed_lines, settings_from
+from search.apply import build_parser, main, settings_from
+from search.cli.apply_plan import removed_lines
 from search.cli.plan_choices import Ground
 from search.config import RunConfig
 from search.records.search_space import build_space
@@ -57,7 +58,7 @@ def test_groups_are_listed_with_what_shrinks_with_them(workplace):
     assert ended.returncode == 0, ended.stderr
     assert "conv1.weight: 16 channels" in ended.stdout
     assert "    conv2.weight [32, 16, 3, 3]" in ended.stdout
-    assert "2 groups, 0 left out" in ended.stdout
+    assert "2 groups, 0 excluded" in ended.stdout
 
 
 @pytest.mark.slow

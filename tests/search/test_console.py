@@ -7,8 +7,8 @@ from search import console
 from search.console import Display, trial_table
 from search.records.ledger import Ledger
 from search.records.tables import Store
-from search.report import say_findings
 from search.reporting.findings import read_findings
+from search.reporting.terminal import say_findings
 from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import make_run
 

@@ -1,7 +1,5 @@
 """A user's mistakes: one line, exit status 2, no traceback, nothing lost."""
 
-from pathlib import Path
-
 import pytest
 
 from search.run import main
@@ -73,27 +71,3 @@ def test_a_tracker_that_is_not_installed(monkeypatch, capsys):
     monkeypatch.setattr("search.tune.trackers.find_spec", lambda name: None)
     assert main(["--budget", "0.1", "-o", "trackers=[mlflow]"]) == 2
     assert 'pip install "slimsearch[mlflow]"' in said(capsys)
-
-
-def test_overrides_win_over_the_file_and_flags_over_both(tmp_path):
-    from search.run import build_parser, settings_from
-
-    path = tmp_path / "mine.yaml"
-    path.write_text("budget: 0.1\ntrials: 5\nseed: 1\nthreads: 2\n")
-    arguments = ["-c", str(path), "-o", "trials=6", "-o", "seed=2", "--seed", "3"]
-    config = settings_from(build_parser().parse_args(arguments))
-    assert (config.budget, config.threads, config.trials, config.seed) == (0.1, 2, 6, 3)
-
-
-def test_files_of_the_task_have_flags_and_paths_that_hold_on_every_node(tmp_path, monkeypatch):
-    from search.run import build_parser, settings_from
-
-    monkeypatch.chdir(tmp_path)
-    arguments = ["--budget", "0.1", "--config-file", "net.yml", "--weights", "~/w.pdparams"]
-    arguments += ["-o", "task_options={image_size: 64, config_file: other.yml}"]
-    config = settings_from(build_parser().parse_args(arguments))
-    assert config.task_options == {
-        "image_size": 64,
-        "config_file": str(tmp_path / "net.yml"),
-        "weights": str(Path("~/w.pdparams").expanduser()),
-    }

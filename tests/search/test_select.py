@@ -1,11 +1,12 @@
-"""What a wish chooses of finished trials; test_afterwards.py has one retrained and delivered."""
+"""Bounds choose among finished trials; test_afterwards.py retrains and delivers the choice."""
 
 import json
 
 import pytest
 
+from search.cli.selecting import Bounds, choose
 from search.records.run_folder import STAGES_FORMAT
-from search.select import Wish, choose, main
+from search.select import main
 from spaces.errors import ConfigError
 from tests.search.made_run import MANIFEST, make_run
 
@@ -28,8 +29,8 @@ def ledger(record, result, open_ledger):
     return made
 
 
-def numbers(ledger, **wish):
-    return [record.number for record in choose(ledger, Wish(**wish), BASELINE_MS)]
+def numbers(ledger, **bounds):
+    return [record.number for record in choose(ledger, Bounds(**bounds), BASELINE_MS)]
 
 
 def test_by_budget_alone_the_fastest_of_the_front_is_first(ledger):
@@ -47,30 +48,30 @@ def test_small_enough_off_the_front_counts_too(ledger):
 
 
 def test_a_smaller_budget_leaves_fewer(ledger, open_ledger):
-    assert [r.number for r in choose(open_ledger(budget=0.05), Wish(budget=0.05), 20.0)] == [1, 2]
+    assert [r.number for r in choose(open_ledger(budget=0.05), Bounds(budget=0.05), 20.0)] == [1, 2]
 
 
 @pytest.mark.parametrize(
-    "wish, said",
+    "bounds, said",
     [
         ({"max_latency_ms": 3.0}, "the fastest trial within a loss of 0.1 takes 4 ms"),
-        ({"max_size_bytes": 100}, "the smallest trial that keeps the rest has 200"),
+        ({"max_size_bytes": 100}, "the smallest trial within the other bounds has 200"),
         ({"max_size_bytes": 200, "max_latency_ms": 10.0}, "has 300"),
     ],
 )
-def test_what_none_keeps_is_refused_with_the_best_there_is(ledger, wish, said):
+def test_what_none_keeps_is_refused_with_the_best_there_is(ledger, bounds, said):
     with pytest.raises(ConfigError, match=said):
-        numbers(ledger, **wish)
+        numbers(ledger, **bounds)
 
 
 def test_a_budget_that_no_trial_keeps(open_ledger, ledger):
     with pytest.raises(ConfigError, match=r"none of 5 trials loses at most 0\.001"):
-        choose(open_ledger(budget=0.001), Wish(budget=0.001), BASELINE_MS)
+        choose(open_ledger(budget=0.001), Bounds(budget=0.001), BASELINE_MS)
 
 
-def test_a_wish_has_a_folders_name():
-    assert Wish(budget=0.02).name == "budget-0.02"
-    assert Wish(max_latency_ms=3.5, max_size_bytes=100_000).name == "latency-ms-3.5-bytes-100000"
+def test_bounds_have_a_folders_name():
+    assert Bounds(budget=0.02).name == "budget-0.02"
+    assert Bounds(max_latency_ms=3.5, max_size_bytes=100_000).name == "latency-ms-3.5-bytes-100000"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,6 @@ FLAGS = {
     "to_onnx": ("--out",),
     "reexport": ("--out",),
 }  # fmt: skip
-WAYS = ("groups", "sensitivities", "uniform", "explicit", "threshold", "flops", "quantize")
 SWITCHES = ("--dry-run", "--check-task")
 # What makes a command line right as far as it goes, so that what is wrong is met further on.
 RIGHT = {

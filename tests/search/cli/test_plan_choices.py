@@ -3,7 +3,14 @@ from argparse import Namespace
 
 import pytest
 
-from search.cli.plan_choices import PRESETS, WAYS, Ground, read_ratios, read_sensitivities, shipped
+from search.cli.plan_choices import (
+    CHOICES,
+    PRESETS,
+    Ground,
+    read_ratios,
+    read_sensitivities,
+    shipped,
+)
 from spaces.errors import ConfigError
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -15,7 +22,7 @@ SPACE = Space((PruningGroup("first", 16), PruningGroup("a", 64), PruningGroup("b
 CURVES = {
     "first": [(0.5, 0.0)],
     "a": [(0.25, 0.01), (0.5, 0.02), (0.75, 0.4)],
-    # It loses much at once, wherever.
+    # Sensitive at every ratio.
     "b": [(0.25, 0.3), (0.5, 0.5)],
 }
 LAYERS = (
@@ -29,8 +36,8 @@ def ground(measured=None):
     return Ground(SPACE, LAYERS, lambda: CURVES if measured is None else measured(), SAID.append)
 
 
-def plan(way, choice=PTQ, **given):
-    return WAYS[way](Namespace(**given), ground(), choice)
+def plan(chosen_by, choice=PTQ, **given):
+    return CHOICES[chosen_by](Namespace(**given), ground(), choice)
 
 
 def test_uniform():
@@ -58,7 +65,7 @@ def test_threshold_with_sensitivities_from_elsewhere_measures_nothing(tmp_path):
 
     given = Namespace(loss=0.02, sensitivities=str(file))
     SAID.clear()
-    assert WAYS["threshold"](given, ground(never), PTQ) == Plan.of({"b": 0.25}, PTQ)
+    assert CHOICES["threshold"](given, ground(never), PTQ) == Plan.of({"b": 0.25}, PTQ)
     assert SAID == ["sensitivities measured on elsewhere"]
 
 
@@ -88,7 +95,7 @@ def test_ratios_from_a_file(tmp_path):
         ("", r"write group=0\.3"),
     ],
 )
-def test_ratios_that_are_none(text, message):
+def test_ratios_that_cannot_be_read(text, message):
     with pytest.raises(ConfigError, match=message):
         read_ratios(text, SPACE)
 
@@ -101,7 +108,7 @@ def test_ratios_that_are_none(text, message):
         ('{"data": "trees", "curves": {"z": [[0.5, 0.1]]}}', r"another model \(trees\)"),
     ],
 )
-def test_sensitivities_that_do_not_serve(tmp_path, content, message):
+def test_sensitivities_that_cannot_be_used(tmp_path, content, message):
     file = tmp_path / "s.json"
     file.write_text(content)
     with pytest.raises(ConfigError, match=message):

@@ -30,7 +30,7 @@ def place(tmp_path_factory):
         patch.delenv("RAY_ADDRESS", raising=False)
         patch.setattr("ray.init", ray_starts)
         # Nothing but Ray's start is cut: the pictures of these reports are another test's.
-        patch.setattr("search.report.draw_pictures", lambda findings: [])
+        patch.setattr("search.reporting.files.draw_pictures", lambda findings: [])
         make_run(folder / "run", 2)
         (folder / "folder").mkdir()
         (folder / "file").write_text("budget: 0.1\n")

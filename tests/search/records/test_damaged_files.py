@@ -92,8 +92,8 @@ def runs(tmp_path_factory):
         patch.delenv("RAY_ADDRESS", raising=False)
         patch.setattr("ray.init", ray_starts)
         # Pictures are drawn from what the page is drawn from, and take a second; a page a third.
-        patch.setattr("search.report.draw_pictures", lambda findings: [])
-        patch.setattr("search.report.run_page", sometimes_a_page(count()))
+        patch.setattr("search.reporting.files.draw_pictures", lambda findings: [])
+        patch.setattr("search.reporting.files.run_page", sometimes_a_page(count()))
         # What these find is timed and converted in tests/search/test_afterwards.py.
         patch.setattr("search.timing.timing_job", ray_starts)
         patch.setattr("search.to_onnx.onnx_job", ray_starts)

@@ -1,11 +1,11 @@
-"""What search.report prints."""
+"""The lines of a report."""
 
 import io
 
 from rich.console import Console
 
-from search.report import SHOWN_FAILURES, delivered_lines, say_findings
 from search.reporting.findings import read_findings
+from search.reporting.terminal import SHOWN_FAILURES, delivered_lines, say_findings
 from tests.search.made_run import MANIFEST, make_run, manifest
 
 FIGURES = {
@@ -40,4 +40,4 @@ def test_why_trials_failed_is_said(tmp_path):
     said = file.getvalue()
     assert said.count("failed: the training loss became nan at step 3") == SHOWN_FAILURES
     assert "and 2 more trials failed" in said
-    assert "unfinished: carry it on with --resume" in said
+    assert "not finished: continue it with --resume" in said

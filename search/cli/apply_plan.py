@@ -1,0 +1,163 @@
+"""One plan without a search: chosen, run as a trial, read on the test split, left in a folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from argparse import Namespace
+from dataclasses import dataclass
+
+import numpy as np
+
+from search.cli import interrupts
+from search.cli.plan_choices import CHOICES, Ground
+from search.cli.settings_file import say_settings_file
+from search.config import RunConfig
+from search.console import Display, percent, ratio_text
+from search.context import StudyContext, cluster_of, worker_settings
+from search.records.opening import create_plain
+from search.records.run_folder import PLAN
+from search.records.search_space import build_space
+from search.reporting.advice import as_timed
+from search.stages import measure_baseline, measure_sensitivities
+from search.stages.deliver import copy_model
+from search.workers import call_worker
+from spaces.errors import UserError
+from spaces.heuristics import Sensitivities
+from spaces.layers import LayerCosts
+from spaces.plan import Plan, QuantizationChoice
+from trainables.files.codec import PlanField, encode
+from trainables.jobs import final_job, groups_job, trial_job
+from trainables.results import Baseline, FinalFigures, TrialResult
+from trainables.settings import MODEL
+
+OUTCOME = "outcome.json"
+SENSITIVITIES = "sensitivities.json"
+# Groups that are printed: a terminal has 24 lines.
+SHOWN_GROUPS = 12
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan, as OUTCOME holds it."""
+
+    way: str
+    """The subcommand that chose the plan."""
+    plan: PlanField
+    val: TrialResult
+    test: FinalFigures
+
+
+def list_groups(given: Namespace, config: RunConfig) -> None:
+    """Print every group with the parameters that shrink with it, and the excluded ones."""
+    display = Display()
+    say_settings_file(display.say)
+    with tempfile.TemporaryDirectory() as folder, cluster_of(config, display):
+        settings = worker_settings(config, folder, folder)
+        found = call_worker(display, "groups", groups_job, settings)
+    for remark in found.remarks:
+        display.say(remark)
+    for listed in found.groups:
+        group = listed.group
+        unit = f", {group.unit} at a time" if group.unit > 1 else ""
+        display.say(f"{group.name}: {group.channels} channels{unit}")
+        for name, shape in listed.shapes:
+            if name != group.name:
+                display.say(f"    {name} {list(shape)}")
+    for item in found.excluded:
+        display.say(f"excluded: {item.name}: {item.reason}")
+    display.say(f"{len(found.groups)} groups, {len(found.excluded)} excluded")
+
+
+def apply(given: Namespace, config: RunConfig) -> None:
+    """Choose the plan and run it in a new folder, which is discarded after a mistake."""
+    display = Display()
+    say_settings_file(display.say)
+    run = create_plain(config)
+    place = shlex.quote(str(run.path))
+    interrupts.current.advice = lambda: f"remove {place}, or name another --out, and start again"
+    try:
+        with cluster_of(config, display) as cluster:
+            study = StudyContext.of(config, run, cluster, display)
+            study.store.create()
+            baseline = measure_baseline(study)
+            ground = _ground(study, baseline)
+            if given.chosen_by == "sensitivities":
+                _write_sensitivities(study, baseline, ground)
+                return
+            outcome = _run_plan(given, study, baseline, ground)
+        run.keep_text(OUTCOME, encode(Outcome, outcome, indent=1))
+        _say_outcome(study, baseline, outcome.test)
+    except UserError:
+        run.discard()
+        raise
+    finally:
+        run.release()
+
+
+def _ground(study: StudyContext, baseline: Baseline) -> Ground:
+    space = build_space(study.config, baseline)
+
+    def measure() -> Sensitivities:
+        return measure_sensitivities(study, baseline, space)
+
+    return Ground(space, baseline.layers, measure, study.display.say)
+
+
+def _write_sensitivities(study: StudyContext, baseline: Baseline, ground: Ground) -> None:
+    curves = {group: list(curve) for group, curve in ground.measure().items()}
+    table = {"data": study.config.task, "metric": baseline.metric_name, "curves": curves}
+    study.run.keep_text(SENSITIVITIES, json.dumps(table, indent=1))
+    study.display.say(f"sensitivities: {study.run.path / SENSITIVITIES}")
+
+
+def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground: Ground) -> Outcome:
+    """Run the trial of the plan that the arguments choose; time and test its model."""
+    run, display, settings = study.run, study.display, study.settings
+    options = study.placement(timed=True)
+    plan = CHOICES[given.chosen_by](given, ground, QuantizationChoice(given.quantization))
+    run.keep_text(PLAN, json.dumps(plan.to_json(), indent=1))
+    for line in removed_lines(plan, ground):
+        display.say_below(line)
+    with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
+        arguments = (settings, baseline, study.node, plan)
+        result = call_worker(display, "trial", trial_job, *arguments, **options)
+    copy_model(settings.candidate_folder(0), run.path / MODEL)
+    with study.stage("test", "time both models, evaluate both once on the test split"):
+        final = call_worker(display, "test", final_job, settings, study.node, plan, **options)
+    return Outcome(given.chosen_by, plan, result, final)
+
+
+def removed_lines(plan: Plan, ground: Ground) -> list[str]:
+    """Return the channels that a plan removes: the sum, and those of the most pruned groups."""
+    groups = ground.space.groups
+    pruned = sorted(
+        (g for g in groups if plan.ratio(g.name) > 0), key=lambda group: -plan.ratio(group.name)
+    )
+    if not pruned:
+        return ["nothing is removed"]
+    removed = {g.name: round(plan.ratio(g.name) * g.channels) for g in pruned}
+    left = ""
+    if ground.layers:
+        ratios = np.array([[plan.ratio(g.name) for g in groups]])
+        share = LayerCosts(ground.layers, groups).multiply_adds(ratios)[0]
+        left = f", which leaves {share:.0%} of the multiply-adds"
+    channels = sum(g.channels for g in groups)
+    lines = [f"removed: {sum(removed.values())} of {channels} channels{left}"]
+    lines += [f"  {g.name}: {removed[g.name]} of {g.channels}" for g in pruned[:SHOWN_GROUPS]]
+    if len(pruned) > SHOWN_GROUPS:
+        lines.append(f"  and {len(pruned) - SHOWN_GROUPS} more groups, all in {PLAN}")
+    return lines
+
+
+def _say_outcome(study: StudyContext, baseline: Baseline, final: FinalFigures) -> None:
+    settings, sizes = study.settings, final.size_bytes
+    study.display.say(
+        f"{baseline.metric_name} {final.baseline_test:.4f} to {final.winner_test:.4f} on "
+        f"test ({percent(final.metric_loss_test)} loss), latency "
+        f"{ratio_text(final.latency.ratio)} at "
+        f"{as_timed(settings.latency_batch, settings.threads)}, size "
+        f"{sizes.baseline / sizes.winner:.1f}x smaller"
+    )
+    study.display.say(f"model: {study.run.path / MODEL}")

@@ -1,0 +1,94 @@
+"""The configuration that a command's arguments ask for, and the flags that it is read from."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import ConfigError, shown
+
+if TYPE_CHECKING:
+    from search.config import RunConfig
+
+# Flags that name a file for the task: each sets the task option of its name.
+TASK_FILES = ("weights", "config_file")
+
+
+def add_task_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--task",
+        help='which model: a built-in task, or "module:attribute" of your own (fashion_mnist)',
+    )
+    parser.add_argument("--weights", metavar="FILE", help=".safetensors, .npz or .pdparams")
+    parser.add_argument(
+        "--config-file",
+        metavar="FILE",
+        help="the model's configuration in its toolkit's format, such as one of PaddleSeg's .yml "
+        "files; for the settings of this program see --config",
+    )
+
+
+def add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="of a running Ray cluster (a local one is started)")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", help="YAML file of settings of this program"
+    )
+    parser.add_argument(
+        "-o",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="any other setting, for example -o finetune_samples=20000",
+    )
+
+
+def flags_given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Return the values of those flags that were given, by name."""
+    values = {name: getattr(arguments, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> RunConfig:
+    """Return the configuration; slimsearch.yaml of this folder, the profile, the file, overrides
+    and flags are read in this order, the last one wins."""
+    from search.cli.paths import placed
+    from search.cli.settings_file import read_settings_file
+    from search.config import build_config, parse_override, read_config_file, read_profile
+    from trainables.settings import user_path
+
+    file = read_config_file(Path(arguments.config)) if arguments.config else {}
+    if getattr(arguments, "cluster", None) is not None:
+        file = {**read_profile(arguments.cluster), **file}
+    file = {**read_settings_file(), **file}
+    overrides = [parse_override(text) for text in arguments.overrides]
+    given = {name: getattr(arguments, name) for name in TASK_FILES if getattr(arguments, name)}
+    if given:
+        options = dict(overrides).get("task_options", file.get("task_options")) or {}
+        if not isinstance(options, dict):
+            raise ConfigError(
+                f"task_options cannot be {shown(options)}: give a mapping, for example "
+                "-o 'task_options={image_size: 64}'"
+            )
+        paths = {name: str(user_path(path).absolute()) for name, path in given.items()}
+        flags = {**flags, "task_options": {**options, **paths}}
+    return placed(build_config(file, overrides, flags))
+
+
+def check_task(arguments: argparse.Namespace, config: RunConfig) -> None:
+    """Raise ConfigError if the task cannot be found, or if a file of it is missing where all
+    workers are on this machine."""
+    from trainables.loading import resolve
+
+    # Nodes of a cluster may have files that this machine lacks.
+    if config.address is None and "RAY_ADDRESS" not in os.environ:
+        for name in TASK_FILES:
+            if getattr(arguments, name) and not Path(config.task_options[name]).exists():
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {shown(config.task_options[name])}: there is no "
+                    "such file; give the path of one"
+                )
+    resolve(config.task)

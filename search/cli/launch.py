@@ -1,0 +1,70 @@
+"""Start or resume a study; leave its run folder in order however it ends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from search.cli import interrupts
+from search.cli.check_task import report_check
+from search.cli.settings_file import say_settings_file
+from search.config import RunConfig, changed
+from search.console import Display
+from search.records.opening import create_run, local_copy, resume_run
+from search.records.run_folder import RunFolder, read_config
+from search.study import run_study
+from spaces.errors import RunFolderError, StorageError, UserError, one_line
+
+
+def check_only(config: RunConfig | None, resume: str | None, moved: Mapping[str, Any]) -> int:
+    """Return the exit status of a check of the task that a configuration, or a run, names."""
+    display = Display()
+    if config is not None:
+        say_settings_file(display.say)
+        return report_check(config, display)
+    assert resume is not None
+    return report_check(changed(read_config(local_copy(resume)), moved), display)
+
+
+def launch(
+    config: RunConfig | None, resume: str | None, moved: Mapping[str, Any], *, dry: bool
+) -> None:
+    """Run the study of a configuration, or continue the run named `resume` with the settings that
+    are `moved`; stop before the first trial if `dry`. Raises SearchError."""
+    display = Display()
+    if config is not None:
+        say_settings_file(display.say)
+        folder = create_run(config, display.say)
+    else:
+        assert resume is not None
+        folder, config = resume_run(resume, display.say)
+        config = changed(config, moved)
+    with _left_in_order(folder):
+        model = run_study(config, folder, display, dry=dry)
+    if not dry:
+        display.say(f"model: {model}")
+
+
+@contextmanager
+def _left_in_order(folder: RunFolder) -> Iterator[None]:
+    """Release the folder at the end; discard a run that a mistake ended before its baseline."""
+    interrupts.current.advice = folder.how_to_carry_on
+    try:
+        yield
+    except (StorageError, RunFolderError):
+        # The folder may not be writable, so nothing can be discarded.
+        raise
+    except UserError:
+        if interrupts.current.received is None:
+            folder.discard()
+        raise
+    except OSError as error:
+        # Ray's and Optuna's errors about a full disk name neither the folder nor what to do.
+        raise RunFolderError(
+            f"run folder {folder.address}: {one_line(error)}; free space, then continue with "
+            f"--resume {shlex.quote(folder.address)}"
+        ) from error
+    finally:
+        folder.release()

@@ -1,0 +1,138 @@
+"""Another point of a finished run's front: chosen by its bounds, retrained in full, delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import yaml
+
+from clusters.storage import join
+from search.config import RunConfig, changed
+from search.console import Display
+from search.context import StudyContext, cluster_of
+from search.records.ledger import Ledger
+from search.records.opening import resume_run
+from search.records.run_folder import MANIFEST, PLAIN_CONFIG, RAY, RunFolder
+from search.records.search_space import build_space, timed
+from search.records.tables import Store
+from search.records.trial_record import TrialRecord
+from search.reporting.advice import winner_lines
+from search.stages import deliver
+from search.stages.retrain import retrain_first_kept
+from spaces.errors import ConfigError, RunFolderError
+from trainables.results import Baseline
+from trainables.settings import MODEL, SELECTIONS
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds that the chosen model must keep; None is no bound."""
+
+    budget: float | None = None
+    max_latency_ms: float | None = None
+    max_size_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The bounds, as a folder's name."""
+        parts = {
+            "budget": self.budget,
+            "latency-ms": self.max_latency_ms,
+            "bytes": self.max_size_bytes,
+        }
+        return "-".join(f"{what}-{value:g}" for what, value in parts.items() if value is not None)
+
+
+def choose(ledger: Ledger, bounds: Bounds, baseline_ms: float) -> list[TrialRecord]:
+    """Return the finished trials to retrain, in order of preference.
+
+    Only trials within the ledger's budget and the bounds: with a bound on latency or size the one
+    that loses least first, otherwise the fastest first. Raises ConfigError if there is none; it
+    names the nearest trial.
+    """
+
+    def latency_ms(record: TrialRecord) -> float:
+        return (record.result.latency_ratio or 1.0) * baseline_ms
+
+    feasible = ledger.feasible()
+    if not feasible:
+        raise ConfigError(
+            f"none of {len(ledger.complete())} trials loses at most {ledger.budget:g}; give a "
+            "larger --budget"
+        )
+    fast = [
+        r
+        for r in feasible
+        if bounds.max_latency_ms is None or latency_ms(r) <= bounds.max_latency_ms
+    ]
+    if not fast:
+        raise ConfigError(
+            f"--max-latency-ms {bounds.max_latency_ms:g}: the fastest trial within a loss of "
+            f"{ledger.budget:g} takes {min(map(latency_ms, feasible)):.3g} ms; give that, or a "
+            "larger --budget"
+        )
+    small = [
+        r
+        for r in fast
+        if bounds.max_size_bytes is None or (r.result.size_bytes or 0) <= bounds.max_size_bytes
+    ]
+    if not small:
+        least = min(r.result.size_bytes or 0 for r in fast)
+        raise ConfigError(
+            f"--max-size-bytes {bounds.max_size_bytes}: the smallest trial within the other "
+            f"bounds has {least}; give that, or a larger --budget"
+        )
+    if bounds.max_latency_ms is None and bounds.max_size_bytes is None:
+        return ledger.front()
+    return sorted(small, key=lambda r: (r.result.metric_loss or 0.0, latency_ms(r)))
+
+
+def select(address: str, bounds: Bounds, cluster: str | None) -> None:
+    """Retrain and deliver the trial of a finished run that the bounds choose.
+
+    The model goes to a folder of its own within the run's. `cluster` is the address of a running
+    Ray cluster. Raises SearchError.
+    """
+    display = Display()
+    run, config = resume_run(address, display.say, finished=True)
+    try:
+        _select(
+            run, changed(config, {"address": cluster, "budget": bounds.budget}), bounds, display
+        )
+    finally:
+        run.release()
+
+
+def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display) -> None:
+    part = f"{SELECTIONS}/{bounds.name}/"
+    if (run.path / part / MANIFEST).is_file():
+        raise RunFolderError(
+            f"run folder {run.address}: has {part} already; its model is in {part}{MODEL}"
+        )
+    baseline: Baseline | None = run.stage("baseline")
+    if baseline is None:
+        raise RunFolderError(
+            f"run folder {run.address}: stages/baseline.json is missing; restore it"
+        )
+    space = build_space(config, baseline)
+    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, baseline.layers)
+    if ledger.damage is not None:
+        display.say(f"{'tables':<12} {ledger.damage}")
+    # Before Ray starts: it is not needed if no trial keeps the bounds.
+    candidates = choose(ledger, bounds, baseline.latency_ms)
+    with cluster_of(config, display) as cluster:
+        study = StudyContext.of(config, run, cluster, display)
+        baseline = replace(baseline, references=timed(run.stage("references") or []))
+        with study.stage("retrain", f"{len(candidates)} candidates, until one keeps the budget"):
+            winner = retrain_first_kept(study, baseline, candidates)
+        run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
+        manifest = deliver(study, baseline, ledger, winner, 0, part)
+    run.forget(RAY)
+    for line in winner_lines(manifest, winner.trial, config.budget):
+        display.say(line)
+    latency_ms, bound_ms = manifest.latency_ms.winner, bounds.max_latency_ms
+    if bound_ms is not None and latency_ms > bound_ms:
+        display.say(
+            f"MISSED: the final timing is {latency_ms:.3g} ms, above the bound of {bound_ms:g}"
+        )
+    display.say(f"model: {join(run.address, f'{part}{MODEL}')}")
