@@ -51,6 +51,8 @@ class Deployed:
         for switch, on in self.manifest["engine_config"].items():
             if on:
                 getattr(config, switch)()
+        for name in self.manifest.get("deleted_passes", []):
+            config.delete_pass(name)
         if self.manifest.get("int8_operators"):
             config.enable_mkldnn_int8(set(self.manifest["int8_operators"]))
         with without_native_output():

@@ -6,7 +6,13 @@ import numpy as np
 
 from spaces.plan import Plan
 from trainables.baseline import load_engine
-from trainables.deployment.engine import Engine, engine_name, size_bytes, switches
+from trainables.deployment.engine import (
+    Engine,
+    deleted_passes,
+    engine_name,
+    size_bytes,
+    switches,
+)
 from trainables.evaluation import evaluate, first_samples
 from trainables.files.node import Node
 from trainables.loading import study_task
@@ -68,4 +74,5 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
         engine=engine_name(settings.engine),
         engine_config=switches(precision, settings.engine),
         int8_operators=winner.int8_operators,
+        deleted_passes=deleted_passes(settings.engine),
     )

@@ -297,6 +297,8 @@ class FinalFigures:
     """Methods of paddle.inference.Config, and whether to call each."""
     int8_operators: tuple[str, ...] | None = None
     """Argument of `enable_mkldnn_int8` if oneDNN cannot quantize all operators; else None."""
+    deleted_passes: tuple[str, ...] = ()
+    """Passes of Paddle Inference that compute wrongly; give each to `delete_pass`."""
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ class Manifest(_Part):
     """Switches of paddle.inference.Config that have to be called."""
     int8_operators: tuple[str, ...] | None = None
     """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
+    deleted_passes: tuple[str, ...] = ()
+    """What to give `delete_pass`, each in turn: passes of Paddle Inference that compute wrongly."""
     stages_s: dict[str, float]
     sha256: dict[str, str]
 

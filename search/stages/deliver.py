@@ -136,6 +136,7 @@ def _manifest_of(
         more_inputs=more,
         engine_config=final.engine_config,
         int8_operators=final.int8_operators,
+        deleted_passes=final.deleted_passes,
         stages_s=study.clock.seconds(),
         sha256=digests(root, [*delivered, root / PLAN]),
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from examples.deploy import Deployed
 from tests.printed import filled, readme
 from tests.search.readme import Home
-from trainables.deployment.engine import switches
+from trainables.deployment.engine import deleted_passes, switches
 from trainables.deployment.export import export_float
 from trainables.task import ModelInput
 
@@ -24,7 +24,11 @@ def deliver(model, folder, channels=3, side=SIDE, **spec):
     given = ModelInput("image", (channels, side, side), **spec)
     export_float(model, [given], folder / "model")
     described = {**asdict(given), "shape": [None, channels, side, side]}
-    manifest = {"input": described, "engine_config": switches("float")}
+    manifest = {
+        "input": described,
+        "engine_config": switches("float"),
+        "deleted_passes": deleted_passes(),
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

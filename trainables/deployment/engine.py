@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,19 @@ WITHOUT_POOLING = (
 WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "concat")
 # What is tried in turn while the first run fails; None is all operators.
 INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION)
+
+
+# Passes of Paddle 3.1.1 that compute something else than the model does. This one fuses a reshape,
+# a transposition and a matrix product, and reads a 0 or a -1 in the reshape's shape as a size: the
+# outputs of self-attention are wrong by all of their spread (PaddlePaddle/Paddle pull 40025).
+DELETED_PASSES: Mapping[EngineKind, tuple[str, ...]] = {
+    "onednn": ("reshape_transpose_matmul_onednn_fuse_pass",)
+}
+
+
+def deleted_passes(kind: EngineKind = "onednn") -> tuple[str, ...]:
+    """Return the passes to delete from `paddle.inference.Config`, with `delete_pass`."""
+    return DELETED_PASSES.get(kind, ())
 
 
 def engine_name(kind: EngineKind) -> str:
@@ -116,6 +129,8 @@ class Engine:
                 for name, on in switches(self._precision).items():
                     if on:
                         getattr(config, name)()
+                for name in deleted_passes(self._kind):
+                    config.delete_pass(name)
         if self.int8_operators is not None:
             config.enable_mkldnn_int8(set(self.int8_operators))
         return config
@@ -183,5 +198,9 @@ def size_bytes(folder: Path) -> int:
 
 def describe(precision: Precision, kind: EngineKind = "onednn") -> str:
     """Return the engine's settings as one line of JSON, for fingerprints."""
-    named = {"engine": engine_name(kind), "paddle": paddle.__version__}
+    named = {
+        "engine": engine_name(kind),
+        "paddle": paddle.__version__,
+        "deleted_passes": deleted_passes(kind),
+    }
     return json.dumps({**named, **switches(precision, kind)})

@@ -69,6 +69,33 @@ class Skip(nn.Layer):
         return self.head(self.last(paddle.concat([low, wide], axis=1)))
 
 
+class Attention(nn.Layer):
+    """Self-attention over the places of a map, as ANN (three axes) and TopFormer (four) have it."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Conv2D(3, 8, 1) for _ in range(3))
+
+    def forward(self, x):
+        flat = [0, 8, -1] if self.heads is None else [-1, self.heads, 8 // self.heads, 256]
+        swap = [0, 2, 1] if self.heads is None else [0, 1, 3, 2]
+        query = self.query(x).reshape(flat).transpose(swap)
+        value = self.value(x).reshape(flat).transpose(swap)
+        return F.softmax(query @ self.key(x).reshape(flat)) @ value
+
+
+@pytest.mark.parametrize("heads", [None, 2])
+def test_self_attention_is_computed_as_the_model_does(heads, tmp_path):
+    """A pass of Paddle 3.1.1, deleted here, makes these outputs wrong by all of their spread."""
+    paddle.seed(0)
+    model = Attention(heads)
+    samples = np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype("float32")
+    export_float(model, IMAGE, tmp_path)
+    outputs = Engine(tmp_path, "float", 1).run([samples])
+    assert output_difference(outputs, [model(paddle.to_tensor(samples)).numpy()]) < 1e-5
+
+
 def quantized(network, folder):
     paddle.seed(0)
     model = network()
