@@ -149,7 +149,7 @@ def test_an_export_in_floats_alone_is_not_int8(tmp_path):
     task.build_model = Weightless
     settings = TrialSettings(task="unusual", run_folder=str(tmp_path), cache_folder=str(tmp_path))
     choice = QuantizationChoice.INT8_PTQ
-    with pytest.raises(TrialError, match=r"int8_ptq: the engine computes .* in float only"):
+    with pytest.raises(TrialError, match=r"int8_ptq: the engine runs .* in float only"):
         export_candidate(task.build_model(), choice, None, task, settings, tmp_path / "int8")
 
 
