@@ -33,9 +33,9 @@ def measure() -> dict[str, float]:
     from clusters.lease import device_lease
     from search.records.search_space import timed
     from spaces.heuristics import uniform
+    from spaces.measurements import reference_plans
     from spaces.plan import QuantizationChoice as Choice
     from spaces.space import Space
-    from spaces.surveys import reference_plans
     from trainables.baseline import measure_baseline
     from trainables.compression.pruning import pruned_model
     from trainables.context import TrialContext

@@ -12,9 +12,9 @@ from clusters.lease import device_lease
 from search.records.search_space import reference_timings, timed
 from search.records.stage_files import Curves, Timings
 from spaces.layers import Layer
+from spaces.measurements import fast_choices, reference_plans, sensitivity_ratios, timing_plans
 from spaces.plan import Plan
 from spaces.space import Space
-from spaces.surveys import close_graphs, reference_plans, sensitivity_ratios, shapes_to_time
 from trainables.deployment.engine import MODEL_FILE
 from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.files.node import Node
@@ -141,11 +141,11 @@ class Prepared:
 
         def timings() -> Timings:
             pairs = reference_timings(self.baseline, space)
-            close = close_graphs(pairs)
+            close = fast_choices(pairs)
             shapes = [
                 plan
-                for graph in close
-                for plan in shapes_to_time(space, graph, LATENCY_POINTS // len(close), 0)
+                for choice in close
+                for plan in timing_plans(space, choice, LATENCY_POINTS // len(close), 0)
                 if plan not in dict(pairs)
             ]
             return [*pairs, *((s.plan, s.reading.ratio) for s in self._timed(shapes))]

@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.setup import LATENCY_POINTS, Setup
 from spaces.layers import Layer, LayerCosts, ratio_matrix
+from spaces.measurements import fast_choices, reference_plans, timing_plans
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
-from spaces.surveys import close_graphs, reference_plans, shapes_to_time
 from trainables.results import TrialResult
 
 SPEED = {"float": 1.0, "bfloat16": 0.38, "int8": 0.27}
@@ -162,9 +162,9 @@ class Tabulated:
     def setup(self, seed: int) -> Setup:
         """Return what a method is given of this problem."""
         shapes = [Plan(), *reference_plans(self.space)]
-        close = close_graphs([(plan, self.timing(plan)) for plan in shapes])
-        for graph in close:
-            shapes += shapes_to_time(self.space, graph, LATENCY_POINTS // len(close), seed)
+        close = fast_choices([(plan, self.timing(plan)) for plan in shapes])
+        for choice in close:
+            shapes += timing_plans(self.space, choice, LATENCY_POINTS // len(close), seed)
         return Setup(
             name=f"tabulated-{self.seed}",
             space=self.space,

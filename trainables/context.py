@@ -118,29 +118,29 @@ class TrialContext:
             guard=self.lease.shared,
         )
 
-    def references(self, graph: QuantizationChoice) -> list[tuple[Engine, float]]:
-        """Return the engines that models of one graph are timed beside, and their ratios.
+    def references(self, choice: QuantizationChoice) -> list[tuple[Engine, float]]:
+        """Return the reference engines of models timed as `choice`, each with its latency ratio.
 
-        In float the baseline is one of them, and where a graph has none it is the only one.
+        The baseline is one of them in float, and the only one where a choice has none.
         """
-        if graph not in self._references:
+        if choice not in self._references:
             found = []
             for reference in self.baseline.references:
-                if reference.plan.quantization.graph is graph:
+                if reference.plan.quantization.timed_as is choice:
                     self.files.fetch(self.settings.folder, reference_name(reference.plan))
                     folder = self.settings.reference_folder(reference.plan)
                     engine = Engine(
-                        folder, graph.precision, self.settings.threads, self.settings.engine
+                        folder, choice.precision, self.settings.threads, self.settings.engine
                     )
                     found.append((engine, reference.latency_ratio))
-            if graph is QuantizationChoice.FLOAT or not found:
+            if choice is QuantizationChoice.FLOAT or not found:
                 found.append((self.baseline_engine, 1.0))
-            self._references[graph] = found
-        return self._references[graph]
+            self._references[choice] = found
+        return self._references[choice]
 
-    def time(self, engine: Engine, graph: QuantizationChoice, effort: Effort) -> LatencyReading:
-        """Return a model's latency, timed in turn with the references of its graph."""
-        references = self.references(graph)
+    def time(self, engine: Engine, choice: QuantizationChoice, effort: Effort) -> LatencyReading:
+        """Return a model's latency, timed in turn with the references of its choice."""
+        references = self.references(choice)
         runs_ms = time_in_turn(
             [engine, *(other for other, _ in references)],
             self.latency_inputs,
@@ -164,7 +164,7 @@ class TrialContext:
         kind of machine reuses it; that also makes a seeded search repeatable, which
         no clock would. `engine` is called only if there is something to time.
         """
-        graph = plan.quantization.graph
+        choice = plan.quantization.timed_as
         key = fingerprint_of(
             "latency-5",
             stage,
@@ -172,7 +172,7 @@ class TrialContext:
             plan.to_json(),
             # What was timed beside other models, or before these were timed anew, is on another
             # scale.
-            [ratio for _, ratio in self.references(graph)],
+            [ratio for _, ratio in self.references(choice)],
             self.settings.latency_batch,
             self.settings.latency_effort,
             self.settings.threads,
@@ -182,6 +182,6 @@ class TrialContext:
         known = self._readings.get(key, LatencyReading)
         if known is not None:
             return known, True
-        reading = self.time(engine(), graph, effort)
+        reading = self.time(engine(), choice, effort)
         self._readings.put(key, LatencyReading, reading)
         return reading, False

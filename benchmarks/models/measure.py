@@ -108,7 +108,7 @@ def quantized(plan: Plan, context: TrialContext) -> TrialResult:
     folder = settings.candidate_folder(1)
     engine, difference = export_candidate(model, choice, None, context.task, settings, folder)
     found = context.measure(engine.run, "quantize", 0, 1.0)
-    reading = context.time(engine, choice.graph, FULL)
+    reading = context.time(engine, choice.timed_as, FULL)
     return TrialResult(
         "COMPLETE",
         metric=found.metric,

@@ -39,11 +39,11 @@ def reference_timings(baseline: Baseline, space: Space) -> Timings:
 
 
 def drop_untimed(space: Space, found: Sequence[Reference | Untimed]) -> Space:
-    """Return the space without the choices in whose graph no reference could be timed.
+    """Return the space without the choices in which no reference could be timed.
 
-    Their trials would fail as the references did. The float graph stays: the baseline is of it.
+    Their trials would fail as the references did. Float stays: the baseline is float.
     """
     tried, able = ({item.plan.quantization for item in items} for items in (found, timed(found)))
     untimed = tried - able - {QuantizationChoice.FLOAT}
-    kept = tuple(choice for choice in space.choices if choice.graph not in untimed)
+    kept = tuple(choice for choice in space.choices if choice.timed_as not in untimed)
     return replace(space, choices=kept)

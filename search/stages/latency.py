@@ -12,9 +12,9 @@ from search.records.run_folder import run_once
 from search.records.search_space import reference_timings
 from search.records.stage_files import Timings
 from search.workers import each_result
+from spaces.measurements import fast_choices, timing_plans
 from spaces.plan import QuantizationChoice
 from spaces.space import Space
-from spaces.surveys import close_graphs, shapes_to_time
 from trainables.jobs import latency_job
 from trainables.results import Baseline, TimedShape
 
@@ -23,16 +23,16 @@ TASKS = 4
 
 
 def time_shapes(study: StudyContext, baseline: Baseline, space: Space) -> Timings:
-    """Return the latency ratios of some plans: the references, and shapes of the fast graphs."""
+    """Return the latency ratios of some plans: the references, and of plans in the fast choices."""
 
     def compute() -> Timings:
         known = reference_timings(baseline, space)
-        close = close_graphs(known)
+        close = fast_choices(known)
         shapes = _time_on_workers(study, baseline, space, known, close)
         study.store.write("latency", "table", map(_row, shapes))
         study.display.say(
             f"{'':<12} {len(shapes)} shapes, {sum(shape.reused for shape in shapes)} of them "
-            f"known, fastest {', '.join(graph.value for graph in close)}"
+            f"known, fastest {', '.join(choice.value for choice in close)}"
         )
         return [*known, *((shape.plan, shape.reading.ratio) for shape in shapes)]
 
@@ -48,13 +48,13 @@ def _time_on_workers(
     known: Timings,
     close: list[QuantizationChoice],
 ) -> list[TimedShape]:
-    """Return the shapes of the fast graphs that could be timed, of plans that are not known."""
+    """Return the timed plans in the fast choices, without those already known."""
     config = study.config
     points = max(2, config.latency_points // max(1, len(close)))
     plans = [
         plan
-        for graph in close
-        for plan in shapes_to_time(space, graph, points, config.seed)
+        for choice in close
+        for plan in timing_plans(space, choice, points, config.seed)
         if plan not in dict(known)
     ]
     told = {

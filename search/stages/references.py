@@ -1,4 +1,4 @@
-"""The models that all others are timed beside: in every graph wide and narrow ones."""
+"""The references that all models are timed beside: wide and narrow ones in every choice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from search.records.search_space import drop_untimed, timed
 from search.records.stage_files import References
 from search.workers import call_worker
 from spaces.errors import StudyError
+from spaces.measurements import reference_plans
 from spaces.space import Space
-from spaces.surveys import reference_plans
 from trainables.jobs import reference_job
 from trainables.results import Baseline, Reference, Untimed
 

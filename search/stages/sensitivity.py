@@ -10,8 +10,8 @@ from search.records.run_folder import run_once
 from search.records.stage_files import Curves
 from search.workers import each_result
 from spaces.heuristics import Sensitivities
+from spaces.measurements import sensitivity_ratios
 from spaces.space import Space
-from spaces.surveys import sensitivity_ratios
 from trainables.jobs import sensitivity_job
 from trainables.results import Baseline
 

@@ -34,16 +34,16 @@ class FastestPlans:
 
     def front(self, choice: QuantizationChoice) -> Array:
         """Return the plans of the knapsack's front, shape (prices, groups)."""
-        graph = choice.graph
-        if graph not in self._fronts:
-            self._fronts[graph] = knapsack_front(
-                self.models.latency[graph],
+        choice = choice.timed_as
+        if choice not in self._fronts:
+            self._fronts[choice] = knapsack_front(
+                self.models.latency[choice],
                 self.levels,
                 self._losses,
                 self._settings.prices,
                 self._settings.sweeps,
             )
-        return self._fronts[graph]
+        return self._fronts[choice]
 
     def within(self, loss: float, choice: QuantizationChoice) -> Plan:
         """Return the fastest plan that is predicted to lose at most `loss`.
@@ -65,7 +65,7 @@ class FastestPlans:
         feasible = ratios[self.models.losses(ratios, choice) <= loss]
         if not len(feasible):
             return Plan.of({}, choice)
-        latency = self.models.latency[choice.graph]
+        latency = self.models.latency[choice.timed_as]
         start = feasible[np.argmin(latency.predict(feasible))]
         limit = loss - self.models.loss.offsets[choice]
         return self.plan(

@@ -88,17 +88,3 @@ def _fit_robustly(
 def _features(costs: LayerCosts, ratios: Array, block: int) -> Array:
     compute, traffic = costs.left(ratios, block)
     return np.column_stack([np.ones(len(ratios)), compute, traffic])
-
-
-def plans_to_time(count: int, groups: int, max_ratio: float, seed: int) -> Array:
-    """Return ratios of plans whose timings separate the layers, shape (count, groups).
-
-    One ratio per plan, evenly spaced, and a random offset per group, so that every layer is timed
-    both wide beside narrow neighbours and narrow beside wide ones.
-    """
-    rng = np.random.default_rng(seed)
-    levels = np.linspace(0, max_ratio, count)
-    moved = levels[:, None] + 0.5 * max_ratio * rng.uniform(-1, 1, (count, groups))
-    moved[0] = 0.0
-    ratios: Array = np.clip(moved, 0.0, max_ratio)
-    return ratios

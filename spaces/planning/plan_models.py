@@ -22,7 +22,7 @@ class PlanModels:
 
     loss: LossModel
     latency: Mapping[QuantizationChoice, LatencyModel]
-    """By `QuantizationChoice.graph`."""
+    """By `QuantizationChoice.timed_as`."""
     loss_error: float
     """Standard deviation of measured losses from predicted ones, near the budget."""
 
@@ -32,7 +32,7 @@ class PlanModels:
 
     def latencies(self, ratios: Array, choice: QuantizationChoice) -> Array:
         """Return the latency ratios of plans of one choice, shape (plans,)."""
-        return self.latency[choice.graph].predict(ratios)
+        return self.latency[choice.timed_as].predict(ratios)
 
     def predict(self, ratios: Array, choices: Sequence[QuantizationChoice]) -> tuple[Array, Array]:
         """Return metric losses and latency ratios of plans, each (plans,), each in its choice."""
@@ -60,7 +60,7 @@ class Observations:
         self._scale = max(budget, settings.least_scale)
         self._costs = LayerCosts(layers, space.groups)
         self._curves = Curves(space.groups, sensitivities, settings.loss.floor)
-        self._timings = [(plan.quantization.graph, self._row(plan), r) for plan, r in timings]
+        self._timings = [(plan.quantization.timed_as, self._row(plan), r) for plan, r in timings]
         self._trials: list[tuple[Known, Array]] = []
         self._models: PlanModels | None = None
         self._fitted_to = 0
@@ -93,20 +93,20 @@ class Observations:
             self._settings.loss,
         )
         timed: dict[QuantizationChoice, list[tuple[Array, float]]] = {
-            choice.graph: [] for choice in self._space.choices
+            choice.timed_as: [] for choice in self._space.choices
         }
-        for graph, row, ratio in self._timings:
-            timed[graph].append((row, ratio))
+        for choice, row, ratio in self._timings:
+            timed[choice].append((row, ratio))
         for trial, row in trials:
-            timed[trial.plan.quantization.graph].append((row, trial.latency_ratio))
+            timed[trial.plan.quantization.timed_as].append((row, trial.latency_ratio))
         latency = {
-            graph: LatencyModel.fit(
+            choice: LatencyModel.fit(
                 self._costs,
                 self._matrix([row for row, _ in pairs]),
                 np.array([ratio for _, ratio in pairs]),
                 self._settings.latency,
             )
-            for graph, pairs in timed.items()
+            for choice, pairs in timed.items()
         }
         return PlanModels(loss, latency, self._loss_error(loss, trials))
 

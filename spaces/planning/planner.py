@@ -79,16 +79,16 @@ class Planner:
         """Return the plans a search begins with, none twice, the most informative first.
 
         Plans of the predicted front in the choice that is fastest there, the unpruned model in
-        that choice, then the plan at the budget in every other graph that is nearly as fast.
+        that choice, then the plan at the budget in every other choice that is nearly as fast.
         """
         at_budget = {choice: self._at(1.0, choice) for choice in self.space.choices}
         _, ratios = self.predict(list(at_budget.values()))
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
         plans = [self._at(share, order[0]) for share in self.settings.warm_shares]
         plans.append(Plan.of({}, order[0]))
-        # From the slowest choice to the second fastest: the fastest one of a graph replaces others.
+        # From the slowest to the second fastest, so that of choices timed alike the fastest stays.
         near = {
-            choice.graph: at_budget[choice]
+            choice.timed_as: at_budget[choice]
             for choice, ratio in zip(order[:0:-1], np.sort(ratios)[:0:-1], strict=True)
             if ratio <= self.settings.warm_slowdown * ratios.min()
         }

@@ -118,17 +118,17 @@ def test_the_page_and_the_pictures_are_there(whole_run):
     assert len(list((run / "report").glob("*.png"))) == 5
 
 
-def test_shapes_are_timed_whole_and_pruned_in_every_graph(whole_run):
+def test_shapes_are_timed_whole_and_pruned_in_every_choice(whole_run):
     run, _ = whole_run
     timed = pd.read_parquet(run / "latency").query("stage in ('table', 'reference')")
     plans = [Plan.from_json(json.loads(text)) for text in timed["plan"]]
     space = build_space(read_config(run), stage_of(run, "baseline"))
     assert all(space.snap(plan) == plan for plan in plans)
-    graphs = {choice.graph for choice in space.choices}
-    assert {plan.quantization for plan in plans if plan.is_pruned} == graphs
+    timed_alone = {choice.timed_as for choice in space.choices}
+    assert {plan.quantization for plan in plans if plan.is_pruned} == timed_alone
     unpruned = {plan.quantization for plan in plans if not plan.is_pruned}
     # The unpruned model in float is the baseline.
-    assert unpruned == graphs - {QuantizationChoice.FLOAT}
+    assert unpruned == timed_alone - {QuantizationChoice.FLOAT}
     assert (timed["ratio"] > 0).all()
     assert set(stage_of(run, "latency")) == {
         *zip(plans, timed["ratio"], strict=True),

@@ -94,8 +94,8 @@ def test_what_the_engine_computes_in_and_what_is_trained():
 
 
 def test_choices_whose_exports_run_alike_share_a_graph():
-    graphs = {choice.value: choice.graph.value for choice in QuantizationChoice}
-    assert graphs == {
+    timed_as = {choice.value: choice.timed_as.value for choice in QuantizationChoice}
+    assert timed_as == {
         "float": "float",
         "bfloat16": "bfloat16",
         "int8_ptq": "int8_ptq",
@@ -103,5 +103,5 @@ def test_choices_whose_exports_run_alike_share_a_graph():
         "int8_qat_pact": "int8_qat",
     }
     # What stands for others stands for itself.
-    assert all(choice.graph.graph is choice.graph for choice in QuantizationChoice)
-    assert all(choice.graph.precision == choice.precision for choice in QuantizationChoice)
+    assert all(choice.timed_as.timed_as is choice.timed_as for choice in QuantizationChoice)
+    assert all(choice.timed_as.precision == choice.precision for choice in QuantizationChoice)

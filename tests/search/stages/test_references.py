@@ -3,9 +3,9 @@ import pytest
 from search.records.search_space import reference_timings
 from search.stages import time_references
 from spaces.errors import StudyError
+from spaces.measurements import reference_plans
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
-from spaces.surveys import reference_plans
 from tests.search.made_run import baseline
 from trainables.results import Reference, Untimed
 
@@ -21,7 +21,7 @@ def test_a_resumed_run_has_the_references_it_found(run, survey):
 
 
 def references_of(choices, untimed):
-    """Return a space's references, of which those in some graphs could not be timed."""
+    """Return a space's references, of which those in some choices could not be timed."""
     plans = reference_plans(Space(GROUPS, choices))
     return [
         Untimed(plan, "TrialError: no such operator")
@@ -37,7 +37,7 @@ def test_a_choice_that_nothing_could_be_timed_in_leaves_the_space(run, survey, c
     rows = references_of(space.choices, untimed=both[:1])
     run.finish_stage("references", rows)
     found, kept = survey(time_references, space)
-    # Clipping is gone from the graph: it fails as the other training does.
+    # PACT exports the same operators, so it fails as the other training does.
     assert kept == SPACE
     assert len(found.references) == 5
     assert all(isinstance(reference, Reference) for reference in found.references)

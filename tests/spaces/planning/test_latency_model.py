@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from spaces.layers import LayerCosts
-from spaces.planning.latency_model import LatencyModel, plans_to_time
+from spaces.measurements import timing_ratios
+from spaces.planning.latency_model import LatencyModel
 from tests.spaces.networks import chain
 
 GROUPS, LAYERS = chain(6, 32)
@@ -19,7 +20,7 @@ def uneven(ratios, machine=0):
 
 
 def fitted(count, machine=0):
-    ratios = plans_to_time(count, len(GROUPS), 0.9, 0)
+    ratios = timing_ratios(count, len(GROUPS), 0.9, 0)
     return LatencyModel.fit(COSTS, ratios, uneven(ratios, machine))
 
 
@@ -50,7 +51,7 @@ def test_without_timings_cost_is_in_proportion_to_the_arithmetic():
 
 
 def test_timings_are_met_and_no_part_is_negative():
-    ratios = plans_to_time(12, len(GROUPS), 0.9, 0)
+    ratios = timing_ratios(12, len(GROUPS), 0.9, 0)
     model = LatencyModel.fit(COSTS, ratios, uneven(ratios))
     assert model.predict(ratios) == pytest.approx(uneven(ratios), rel=0.03)
     assert (model.coefficients >= 0).all()
@@ -63,7 +64,7 @@ def test_the_more_plans_were_timed_the_better_are_others_predicted():
 
 
 def test_a_model_twice_as_slow_is_predicted_twice_as_slow():
-    ratios = plans_to_time(12, len(GROUPS), 0.9, 0)
+    ratios = timing_ratios(12, len(GROUPS), 0.9, 0)
     once = LatencyModel.fit(COSTS, ratios, uneven(ratios))
     twice = LatencyModel.fit(COSTS, ratios, 2 * uneven(ratios))
     unseen = aligned(20)
@@ -90,20 +91,3 @@ def test_latency_is_a_staircase():
     in_block = (found[0] - found[2]) / 15
     assert in_block > 0
     assert found[2] - found[3] > 5 * in_block
-
-
-def test_the_plans_to_time_run_from_whole_to_most_pruned():
-    ratios = plans_to_time(12, 5, 0.8, 0)
-    assert ratios.shape == (12, 5)
-    assert (ratios[0] == 0).all()
-    assert ratios.min() >= 0
-    assert ratios.max() <= 0.8
-    means = ratios.mean(axis=1)
-    assert means[-4:].min() > means[:4].max()
-
-
-def test_the_plans_to_time_move_groups_apart_and_go_with_the_seed():
-    ratios = plans_to_time(12, 5, 0.8, 0)
-    assert (np.ptp(ratios[1:], axis=1) > 0.1).all()
-    assert (plans_to_time(12, 5, 0.8, 0) == ratios).all()
-    assert (plans_to_time(12, 5, 0.8, 1) != ratios).any()

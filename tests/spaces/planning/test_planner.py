@@ -166,10 +166,10 @@ def test_warm_starts_begin_with_the_fastest_choice_at_the_budget(problem):
     assert second.quantization is third.quantization is first.quantization
     assert lost(planner, [first])[0] > lost(planner, [second])[0]
     assert not third.is_pruned
-    # One of every graph that may be worth it, at the budget.
+    # One of every export that may be worth it, at the budget.
     assert set(others) <= set(at_budget)
-    graphs = [plan.quantization.graph for plan in others]
-    assert len(set(graphs)) == len(graphs)
+    timed_as = [plan.quantization.timed_as for plan in others]
+    assert len(set(timed_as)) == len(timed_as)
     latencies = planner.predict([first, *others])[1]
     assert (latencies <= 1.5 * latencies[0]).all()
 

@@ -1,10 +1,17 @@
 """Which ratios, shapes and references are measured."""
 
+import numpy as np
 import pytest
 
+from spaces.measurements import (
+    fast_choices,
+    reference_plans,
+    sensitivity_ratios,
+    timing_plans,
+    timing_ratios,
+)
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
-from spaces.surveys import close_graphs, reference_plans, sensitivity_ratios, shapes_to_time
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 GROUPS = (PruningGroup("a", 64), PruningGroup("b", 32), PruningGroup("c", 20))
@@ -35,8 +42,8 @@ def test_no_ratio_is_beyond_the_spaces_greatest():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_shapes_are_plans_of_the_space_in_one_graph_and_none_comes_twice(seed):
-    shapes = shapes_to_time(SPACE, PTQ, 12, seed)
+def test_shapes_are_plans_of_the_space_in_one_choice_and_none_comes_twice(seed):
+    shapes = timing_plans(SPACE, PTQ, 12, seed)
     assert len(set(shapes)) == len(shapes) <= 12
     assert len(shapes) > 8
     assert all(SPACE.snap(plan) == plan for plan in shapes)
@@ -45,7 +52,7 @@ def test_shapes_are_plans_of_the_space_in_one_graph_and_none_comes_twice(seed):
 
 
 def test_shapes_show_every_group_wide_and_narrow_and_apart_from_the_others():
-    shapes = shapes_to_time(SPACE, FLOAT, 12, 0)
+    shapes = timing_plans(SPACE, FLOAT, 12, 0)
     for group in GROUPS:
         ratios = [plan.ratio(group.name) for plan in shapes]
         assert min(ratios) == 0
@@ -54,32 +61,36 @@ def test_shapes_show_every_group_wide_and_narrow_and_apart_from_the_others():
 
 
 def test_shapes_go_with_the_seed():
-    assert shapes_to_time(SPACE, FLOAT, 12, 0) == shapes_to_time(SPACE, FLOAT, 12, 0)
-    assert shapes_to_time(SPACE, FLOAT, 12, 0) != shapes_to_time(SPACE, FLOAT, 12, 1)
+    assert timing_plans(SPACE, FLOAT, 12, 0) == timing_plans(SPACE, FLOAT, 12, 0)
+    assert timing_plans(SPACE, FLOAT, 12, 0) != timing_plans(SPACE, FLOAT, 12, 1)
 
 
 def test_a_space_of_few_plans_has_few_shapes():
     narrow = Space((PruningGroup("a", 16),), (FLOAT,))
-    assert set(shapes_to_time(narrow, FLOAT, 12, 0)) == {
+    assert set(timing_plans(narrow, FLOAT, 12, 0)) == {
         Plan.of({}, FLOAT),
         Plan.of({"a": 0.5}, FLOAT),
     }
 
 
-def test_references_are_wide_and_narrow_in_every_graph_but_the_baseline():
+def test_references_are_wide_and_narrow_in_every_choice_but_the_baseline():
     choice = QuantizationChoice
     space = Space(GROUPS, (FLOAT, PTQ, choice.INT8_QAT, choice.INT8_QAT_PACT))
     plans = reference_plans(space)
-    # Both ways of training give one graph.
+    # Both ways of training export the same operators.
     assert [(p.quantization, p.is_pruned) for p in plans] == [
         *[(FLOAT, True)] * 2,
-        *[(graph, pruned) for graph in (PTQ, choice.INT8_QAT) for pruned in (False, True, True)],
+        *[
+            (quantization, pruned)
+            for quantization in (PTQ, choice.INT8_QAT)
+            for pruned in (False, True, True)
+        ],
     ]
     assert len(set(plans)) == len(plans)
     assert all(space.snap(plan) == plan for plan in plans)
 
 
-def test_graphs_nearly_as_fast_as_the_fastest_are_close():
+def test_choices_nearly_as_fast_as_the_fastest_are_fast():
     choice = QuantizationChoice
     timings = [
         (Plan.of({}, choice.FLOAT), 1.0),
@@ -89,6 +100,23 @@ def test_graphs_nearly_as_fast_as_the_fastest_are_close():
         (Plan.of({}, choice.INT8_PTQ), 0.2),
         (Plan.of({"a": 0.5}, choice.INT8_PTQ), 0.1),
     ]
-    assert close_graphs(timings) == [choice.INT8_PTQ, choice.BFLOAT16]
-    assert close_graphs(timings[:2]) == [choice.FLOAT]
-    assert close_graphs([]) == []
+    assert fast_choices(timings) == [choice.INT8_PTQ, choice.BFLOAT16]
+    assert fast_choices(timings[:2]) == [choice.FLOAT]
+    assert fast_choices([]) == []
+
+
+def test_timing_ratios_run_from_whole_to_most_pruned():
+    ratios = timing_ratios(12, 5, 0.8, 0)
+    assert ratios.shape == (12, 5)
+    assert (ratios[0] == 0).all()
+    assert ratios.min() >= 0
+    assert ratios.max() <= 0.8
+    means = ratios.mean(axis=1)
+    assert means[-4:].min() > means[:4].max()
+
+
+def test_timing_ratios_differ_between_groups_and_depend_on_the_seed():
+    ratios = timing_ratios(12, 5, 0.8, 0)
+    assert (np.ptp(ratios[1:], axis=1) > 0.1).all()
+    assert (timing_ratios(12, 5, 0.8, 0) == ratios).all()
+    assert (timing_ratios(12, 5, 0.8, 1) != ratios).any()
