@@ -1,5 +1,5 @@
-"""Commands as the README, the profiles and the launchers' files print them: what each is, and
-which test runs it."""
+"""Commands as README, the guides, the profiles and the launchers' files print them: what each is,
+and which test runs it."""
 
 import re
 from pathlib import Path
@@ -8,16 +8,24 @@ import clusters
 
 FOLDER = Path(clusters.__file__).parent
 README = FOLDER.parent / "README.md"
+DOCS = FOLDER.parent / "docs"
+# Every page with commands, by name.
+PAGES = {
+    path.stem: path for path in (README, DOCS / "benchmarks.md", *sorted(DOCS.glob("guides/*.md")))
+}
 HEADS = (
     *(path.name for path in sorted(FOLDER.glob("*.yaml"))),
     *(f"launch/{path.name}" for path in sorted((FOLDER / "launch").iterdir())),
 )
 COMMANDS = "search/test_readme_commands.py::test_"
+FIRST_RUN = "search/test_readme_commands.py::run"
 CLUSTER = "clusters/test_as_printed.py::"
 EXAMPLES = "examples/test_examples.py::test_"
 
 # How a command begins, and the test, below this folder, that runs it as it is printed.
 RUN_BY = {
+    "python -m search.run --budget 0.1 --dry-run": FIRST_RUN,
+    "python -m search.run --resume RUN": FIRST_RUN,
     "python -m search.report RUN": f"{COMMANDS}looking_at_runs",
     "python -m search.report --compare RUN RUN": f"{COMMANDS}looking_at_runs",
     "python -m search.select RUN --max-latency-ms": f"{COMMANDS}looking_at_runs",
@@ -58,7 +66,13 @@ IMAGE = "an engine that builds images; what it copies is there: clusters/test_pr
 NOT_HERE = {
     "make run": "two gigabytes of packages; the command that it ends with is the first one run",
     "make test": "itself: it is what runs this",
-    "make bench": "hours; benchmarks has tests of its parts",
+    "python -m search.run --budget 0.1": "twice: it is run in two parts, --dry-run and --resume",
+    "make bench": "hours; tests/benchmarks has tests of its parts",
+    "make models": "hours; tests/benchmarks has tests of its parts",
+    "make searches": "hours; tests/benchmarks has tests of its parts",
+    "make configs": "hours, and the toolkits' checkouts; tests/benchmarks has tests of its parts",
+    "python -m benchmarks.faults": "minutes; the same faults: clusters and search/test_cluster.py",
+    "python -m benchmarks.scaling": "an hour; tests/benchmarks has tests of its parts",
     "pip install --no-deps -r toolkits.txt": "a package index; make test begins with it",
     "python -m search.run --task classification": TRAINED,
     "python -m search.run --task paddleclas": TRAINED,
@@ -99,29 +113,25 @@ def printed(name):
     return [*paragraphs, joined(current)] if current else paragraphs
 
 
-def fenced():
-    """Return the command lines of README's blocks by section.
+def command_blocks(page):
+    """Return the text of a page's blocks of commands.
 
-    They are the lines of every block that names no language, but for those that list files.
+    They are all blocks that name no language, except those that list files.
     """
-    found = {}
-    for section in re.split(r"^## ", README.read_text(), flags=re.MULTILINE):
-        blocks = re.findall(r"^```(\w*)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-        for language, text in blocks:
-            if not language and not re.match(r"\w+/ ", text):
-                lines = joined(text.splitlines()).splitlines()
-                found.setdefault(section.partition("\n")[0].strip("# "), []).extend(lines)
-    return found
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGES[page].read_text(), re.DOTALL | re.MULTILINE)
+    return [text for language, text in blocks if not language and not re.match(r"\w+/ ", text)]
 
 
-def readme(section):
-    """Return the commands of a section of the README, an entry a line of them."""
-    return fenced()[section]
+def commands_of(page):
+    """Return the commands of a page, one line each."""
+    return [
+        line for text in command_blocks(page) for line in joined(text.splitlines()).splitlines()
+    ]
 
 
 def every_command():
-    """Return all command lines of README and of the heads, none twice, with single spaces."""
-    lines = [line for lines in fenced().values() for line in lines]
+    """Return all command lines of the pages and of the heads, none twice, with single spaces."""
+    lines = [line for page in PAGES for line in commands_of(page)]
     for name in HEADS:
         lines += [line for paragraph in printed(name) for line in paragraph.splitlines()]
     plain = (" ".join(line.split(" # ")[0].split()) for line in lines)

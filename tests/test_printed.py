@@ -1,4 +1,4 @@
-"""Every command that README or a file of clusters/ prints is run by a test, or cannot be here."""
+"""Every command that a page or a file of clusters/ prints is run by a test, or cannot be here."""
 
 import os
 import re
@@ -36,8 +36,8 @@ def test_each_test_that_is_named_is_there(test):
     assert re.search(rf"^def {name}\w*\(", (TESTS / file).read_text(), re.MULTILINE), test
 
 
-def test_make_run_ends_with_readmes_first_command():
-    """And both of README's ways to install the toolkits are one."""
+def test_make_run_ends_with_the_first_command_of_the_guides():
+    """And both printed ways to install the toolkits are one."""
     said = subprocess.run(
         ["make", "--dry-run", "run", "VENV=elsewhere"],
         cwd=FOLDER.parent,

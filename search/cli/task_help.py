@@ -38,19 +38,25 @@ def options_of(factory: ast.FunctionDef) -> list[str]:
     return options
 
 
+def factory_meaning(factory: ast.FunctionDef) -> str:
+    """Return what a factory's docstring says of its options, in one line."""
+    text = " ".join((ast.get_docstring(factory) or "").split())
+    return text.removeprefix("Return the task; ")
+
+
 def tasks_help() -> str:
     """Return every built-in task and its options as text for a terminal."""
     width = min(LINE_WIDTH, shutil.get_terminal_size().columns)
     parts = ['tasks, for --task, and their options, for -o "task_options={NAME: VALUE}":']
     for name, spec in sorted(BUILT_IN.items()):
         factory = factory_source(spec)
-        text = " ".join((ast.get_docstring(factory) or "").split())
-        meaning = text.removeprefix("Return the task; ")
         parts += textwrap.wrap(
             f"{name} ({', '.join(options_of(factory))})",
             width,
             initial_indent="  ",
             subsequent_indent=" " * 4,
         )
-        parts += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        parts += textwrap.wrap(
+            factory_meaning(factory), width, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
     return "\n".join(parts)

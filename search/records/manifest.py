@@ -31,18 +31,30 @@ class SplitFigures(NamedTuple):
 
 
 class MetricFigures(_Part):
+    """The task's metric, of the baseline and of the delivered model (winner)."""
+
     name: str
+    """Name of the metric."""
     maximize: bool
+    """Whether more is better."""
     baseline_val: float
+    """Baseline on validation."""
     baseline_test: float
+    """Baseline on the test split."""
     winner_val: float
+    """Delivered model on validation."""
     winner_test: float
+    """Delivered model on the test split."""
     loss_val: float
     """Relative to the baseline; this is what the budget bounds."""
     loss_val_standard_error: float
+    """Standard error of loss_val, over the samples of the split."""
     loss_test: float
+    """Relative loss on the test split."""
     loss_test_standard_error: float
+    """Standard error of loss_test, over the samples of the split."""
     within_budget_on_test: bool
+    """Whether loss_test is at most the budget."""
 
     def splits(self) -> tuple[SplitFigures, SplitFigures]:
         """Return the figures on validation and on test."""
@@ -65,26 +77,42 @@ class MetricFigures(_Part):
 
 
 class LatencyFigures(_Part):
+    """Milliseconds of a run of batch_size samples, both models timed in turn."""
+
     baseline: float
+    """Milliseconds of the baseline."""
     winner: float
+    """Milliseconds of the delivered model."""
     ratio: float
     """Median of winner to baseline over rounds that time both in turn."""
     batch_size: int
+    """Samples of a timed run."""
     threads: int
+    """Threads of a timed run."""
     engine: str
+    """What ran both models."""
 
 
 class SizeFigures(_Part):
+    """Bytes of the exported files."""
+
     baseline: int
+    """Bytes of the baseline."""
     winner: int
+    """Bytes of the delivered model."""
 
 
 class TrialFigures(_Part):
+    """Counts of the search's trials."""
+
     finished: int
+    """All trials that ended."""
     complete: int
     """At full fidelity; the others of `finished` were stopped early or failed."""
     feasible: int
+    """Complete and within the budget."""
     failed: int
+    """Ended by an error."""
     repeats: int
     """Suggestions answered from an earlier trial of the same plan."""
     retries: int = 0
@@ -94,15 +122,24 @@ class TrialFigures(_Part):
 
 
 class InputFigures(_Part):
+    """An input of the model, and how raw values become it."""
+
     name: str
+    """Name of the input in the exported model."""
     shape: list[int | None]
     """The batch axis, first, is None."""
     dtype: str
+    """Type of its values."""
     layout: str
+    """Order of its axes, for example NCHW."""
     channel_order: str
+    """RGB or BGR, of raw pixels with three channels."""
     scale: float
+    """What a raw value is multiplied by, first."""
     mean: list[float]
+    """What is subtracted next, for each channel or for all."""
     std: list[float]
+    """What is divided by last, for each channel or for all."""
     image: Preparation | None = None
     """How an image file becomes this input: decoder, resizing, crop, padding. None: not known."""
 
@@ -111,23 +148,40 @@ class RetrainedFigures(_Part):
     """A candidate that was retrained, in the order of trying."""
 
     trial: int
+    """Number of its trial."""
     metric_val: float
+    """Metric on validation after the training in full."""
     loss_val: float
+    """Relative loss on validation."""
     standard_error: float
+    """Standard error of loss_val."""
     accepted: bool
+    """Whether loss_val keeps the budget by its margin."""
 
 
 class Manifest(_Part):
+    """The whole file."""
+
     schema_version: int = SCHEMA_VERSION
+    """Version of this file's fields."""
     task: str
+    """Name of the task."""
     budget: float
+    """Relative loss that was allowed."""
     seed: int
+    """Seed of the plans and of the training."""
     versions: dict[str, str]
+    """Versions of the packages that the figures depend on."""
     metric: MetricFigures
+    """The metric of both models."""
     latency_ms: LatencyFigures
+    """The latency of both models."""
     size_bytes: SizeFigures
+    """The size of both models."""
     trials: TrialFigures
+    """How many trials the search ran."""
     retrained: list[RetrainedFigures] = []
+    """The candidates that were trained in full, in that order."""
     input: InputFigures
     """Raw values times `scale`, minus `mean`, divided by `std`, in this layout."""
     more_inputs: list[InputFigures]
@@ -139,7 +193,9 @@ class Manifest(_Part):
     deleted_passes: tuple[str, ...] = ()
     """What to give `delete_pass`, each in turn: passes of Paddle Inference that compute wrongly."""
     stages_s: dict[str, float]
+    """Wall seconds of each stage of the run."""
     sha256: dict[str, str]
+    """Digest of each delivered file."""
 
 
 def installed_versions() -> dict[str, str]:

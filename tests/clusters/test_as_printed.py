@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.nodes import node_cluster
-from tests.printed import FOLDER, filled, printed, readme
+from tests.printed import FOLDER, commands_of, filled, printed
 from tests.s3 import CREDENTIALS, s3_server
 from tests.support import QUICK
 
@@ -179,15 +179,15 @@ def test_a_clone_searches_the_built_in_problem_on_premises(cluster, local_workpl
     assert manifest["task"] == "fashion_mnist"
 
 
-def test_a_task_of_ones_own_as_the_readme_prints_it(cluster, own, bucket):
-    search, _ = readme("Your own cluster")
-    values = {"PROFILE": "on-premises", "s3://bucket/runs": bucket("readme")}
+def test_a_task_of_ones_own_as_the_guide_prints_it(cluster, own, bucket):
+    search, _ = commands_of("cluster")
+    values = {"PROFILE": "on-premises", "s3://bucket/runs": bucket("guide")}
     delivered(cluster.head, filled(search, **values), own)
 
 
 def test_a_job_brings_its_own_code(cluster, own, bucket):
     """Nobody has the task but the one who submits."""
-    _, submit = readme("Your own cluster")
+    _, submit = commands_of("cluster")
     submitted = filled(submit, **{"s3://bucket/runs": bucket("jobs")})
     without = submitted.replace("RAY_AUTH_MODE=token ", "")
     assert without != submitted

@@ -10,7 +10,7 @@ from paddle import nn
 from PIL import Image
 
 from examples.deploy import Deployed
-from tests.printed import filled, readme
+from tests.printed import commands_of, filled
 from tests.search.readme import Home
 from trainables.deployment.engine import deleted_passes, switches
 from trainables.deployment.export import export_float
@@ -73,10 +73,10 @@ def image(tmp_path):
 
 @pytest.fixture
 def as_printed(tmp_path, monkeypatch):
-    """Run README's line of an example on `run`, with files for its other words."""
+    """Run the guide's line of an example on `run`, with files for its other words."""
 
     def run(name, **files):
-        lines = readme("A plan without a search")
+        lines = commands_of("deploying")
         (line,) = (line for line in lines if f"examples.{name} " in line)
         assert Home(tmp_path, monkeypatch).run(filled(line, RUN="run", **files)) == 0
 

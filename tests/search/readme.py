@@ -1,4 +1,4 @@
-"""README's commands, and a folder to run them in as they are printed."""
+"""The commands of README and the guides, and a folder to run them in as they are printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-README = Path(__file__).parents[2] / "README.md"
+from tests.printed import PAGES, command_blocks
 
 # Enough for a model to be delivered, little enough for a test.
 SHORT = {
@@ -37,22 +37,20 @@ SHORT = {
 
 
 def commands() -> dict[str, list[str]]:
-    """Return the command lines of README's blocks by section, each as it is printed."""
+    """Return the command lines of each page's blocks, as they are printed."""
     found: dict[str, list[str]] = {}
-    for section in re.split(r"^## ", README.read_text(), flags=re.MULTILINE):
-        title = section.partition("\n")[0]
-        blocks = re.findall(r"^```(\w*)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-        shell = [text for language, text in blocks if not language]
-        lines = "".join(shell).replace("\\\n", "\\\0").splitlines()
+    for page in PAGES:
+        lines = "".join(command_blocks(page)).replace("\\\n", "\\\0").splitlines()
         printed = [line.replace("\\\0", "\\\n") for line in lines]
-        kept = [line for line in printed if re.match(r"(python|make|pip|ray|docker) ", line)]
-        if kept:
-            found[title] = kept
+        runnable = [line for line in printed if re.match(r"(python|make|pip|ray|docker) ", line)]
+        if runnable:
+            found[page] = runnable
     return found
 
 
-def section(title: str) -> list[str]:
-    return commands()[title]
+def page(name: str) -> list[str]:
+    """Return the command lines of one page."""
+    return commands()[name]
 
 
 @dataclass

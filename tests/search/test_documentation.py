@@ -3,7 +3,7 @@ import ast
 from search.apply import build_parser as apply_parser
 from search.cli.task_help import factory_source, tasks_help
 from search.config import RunConfig
-from search.documentation import DOCS, PAGES, settings, settings_help
+from search.documentation import PAGES, REFERENCE, settings, settings_help
 from search.records.tables import SCHEMAS, table_columns
 from search.run import build_parser
 from trainables.loading import BUILT_IN
@@ -11,7 +11,7 @@ from trainables.loading import BUILT_IN
 
 def test_pages_are_what_the_code_says():
     for name, page in PAGES.items():
-        assert (DOCS / name).read_text() == page(), "run python -m search.documentation"
+        assert (REFERENCE / name).read_text() == page(), "run python -m search.documentation"
 
 
 def test_every_setting_has_a_kind_a_default_and_a_meaning():
@@ -33,6 +33,11 @@ def test_every_column_has_a_meaning():
     for _, columns in table_columns().values():
         assert all(meaning for _, _, meaning in columns)
     assert set(table_columns()) == set(SCHEMAS)
+
+
+def test_every_field_of_the_manifest_has_a_meaning():
+    for line in (REFERENCE / "manifest.md").read_text().splitlines():
+        assert not line.startswith("|") or not line.endswith("|  |"), line
 
 
 def test_help_lists_the_options_of_every_built_in_task(monkeypatch):

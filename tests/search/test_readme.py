@@ -1,19 +1,20 @@
-"""What the README shows is run as it stands there; its commands in test_readme_commands.py."""
+"""Code in the guides is run as it is printed; their commands in test_readme_commands.py."""
 
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-README = Path("README.md").read_text()
+from tests.printed import PAGES
+
 GROUPS = {"conv1.weight", "conv2.weight"}
 
 
 def block(name):
-    """Return the code that the README marks as tested under a name."""
-    found = re.search(rf"<!-- tested: {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found, f"the README has no block {name}"
+    """Return the code that the guide marks as tested under a name."""
+    text = PAGES["reading-results"].read_text()
+    found = re.search(rf"<!-- tested: {name} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found, f"the guide has no block {name}"
     return found.group(1)
 
 
@@ -47,22 +48,3 @@ def test_duckdb_answers_them_alike(whole_run):
     assert len(session.execute(cost).df()) >= 1
     trials = pd.read_parquet(run / "trials")
     assert set(session.execute(flops).df()["quantization"]) == set(trials["quantization"])
-
-
-def test_every_file_that_it_links_to_is_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if "://" not in target:
-            assert Path(target).exists(), target
-
-
-def test_every_file_of_the_tree_is_there():
-    tree = README[README.index("## Where things are") :]
-    folder = None
-    for line in tree[tree.index("```") :].splitlines()[1:]:
-        if line.startswith("```"):
-            break
-        if match := re.match(r"(\w+)/ ", line):
-            folder = Path(match[1])
-            assert folder.is_dir(), folder
-        elif match := re.match(r"  ([\w.]+\.py) ", line):
-            assert (folder / match[1]).is_file(), match[1]

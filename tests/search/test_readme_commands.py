@@ -1,4 +1,4 @@
-"""README's commands as they are printed, from a folder of one's own, each through to its end."""
+"""Commands of the guides as they are printed, from a folder of one's own, each to its end."""
 
 import json
 import re
@@ -10,25 +10,26 @@ from PIL import Image
 
 from search.records.run_folder import delivered_plan
 from search.records.tables import Store
-from tests.search.readme import README, Home, commands, section
+from tests.printed import PAGES
+from tests.search.readme import Home, commands, page
 
 pytestmark = pytest.mark.slow
 
-# Sections whose commands other tests run, or none can.
+# Pages whose commands other tests run, or none can.
 ELSEWHERE = {
-    "slimsearch": "make run and make test install an environment, then do what CI does",
-    "Your own images": "a MobileNetV2 at 224 pixels takes minutes: test_classification.py",
-    "Your toolkit's model": "minutes of training each: tests/trainables/tasks, and make configs",
-    "Your own cluster": "the tests of clusters",
-    "Measuring it": "hours; its parts have tests in benchmarks",
+    "README": "make run installs an environment, then does what CI does; a toolkit's model takes "
+    "minutes of training: tests/trainables/tasks",
+    "own-images": "a MobileNetV2 at 224 pixels takes minutes: test_classification.py",
+    "toolkits": "minutes of training each: tests/trainables/tasks, and make configs",
+    "cluster": "the tests of clusters",
+    "benchmarks": "hours; their parts have tests in tests/benchmarks",
 }
-HERE = {"Looking at runs", "A plan without a search", "Your own model"}
+HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
 EXAMPLES = "python -m examples."
 
 
 def test_every_command_is_run_here_or_elsewhere():
-    titles = {title.strip("# ") for title in commands()}
-    assert titles == HERE | set(ELSEWHERE)
+    assert set(commands()) == HERE | set(ELSEWHERE)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,9 @@ def home(workplace, tmp_path_factory, patch):
 
 @pytest.fixture(scope="module")
 def run(home):
-    """README's first command, interrupted before the search and carried on: the folder RUN."""
-    assert "`python -m search.run --budget 0.1`" in README.read_text()
-    assert "`python -m search.run --resume RUN`" in README.read_text()
+    """The first run, ended before the search and continued: the folder RUN."""
+    *_, search, dry_run, resume = page("first-run")
+    assert search.partition(" #")[0].strip() == "python -m search.run --budget 0.1"
     assert list(home.folder.iterdir()) == []
     home.settings(
         out="RUN",
@@ -60,9 +61,9 @@ def run(home):
         batch_size=32,
         latency_batch=4,
     )
-    assert home.run("python -m search.run --budget 0.1 --dry-run") == 0
+    assert home.run(dry_run) == 0
     assert not (home.folder / "RUN" / "model").exists()
-    assert home.run("python -m search.run --resume RUN") == 0
+    assert home.run(resume) == 0
     assert (home.folder / "RUN" / "model" / "inference.pdmodel").is_file()
     return home.folder / "RUN"
 
@@ -70,7 +71,7 @@ def run(home):
 def test_looking_at_runs(home, run, capsys):
     shutil.rmtree(run / "report")
     (run / "report.html").unlink()
-    report, compare, *selections = section("Looking at runs")
+    report, compare, *selections = page("reading-results")
     assert home.run(report) == 0
     said = capsys.readouterr().out
     assert "delivered:" in said and "{" not in said
@@ -83,8 +84,7 @@ def test_looking_at_runs(home, run, capsys):
 
 
 def test_what_can_be_done_with_a_run(home, run, capsys):
-    lines = section("A plan without a search")
-    reexport, onnx, timing = (line for line in lines if " RUN" in line and EXAMPLES not in line)
+    reexport, onnx, timing = (line for line in page("deploying") if EXAMPLES not in line)
     complete = Store(run).frame("trials").query("state == 'COMPLETE'").number
     # The number is of one's own run.
     assert home.run(reexport.replace("RUN 7", f"RUN {complete.max()}")) == 0
@@ -100,14 +100,13 @@ def test_what_can_be_done_with_a_run(home, run, capsys):
 def test_an_example_on_a_run(home, run, capsys):
     """The other examples need models of other tasks: tests/examples."""
     Image.new("L", (40, 40), 200).save(home.folder / "photo.png")
-    (line,) = (line for line in section("A plan without a search") if "classify" in line)
+    (line,) = (line for line in page("deploying") if "classify" in line)
     assert home.run(line.replace("IMAGE", "photo.png")) == 0
     assert capsys.readouterr().out.startswith("class ")
 
 
 def test_plans_without_a_search(home):
-    lines = [line for line in section("A plan without a search") if "search.apply" in line]
-    for number, line in enumerate(lines):
+    for number, line in enumerate(page("single-plans")):
         out = home.folder / f"applied-{number}"
         # Of 500 steps a sample each: the steps are on the command line.
         home.settings(out=out.name, batch_size=1, finetune_samples=32, latency_batch=4)
@@ -124,7 +123,7 @@ def test_your_own_model(home, capsys):
     import paddle
     from paddle.vision.models import LeNet
 
-    text = README.read_text()
+    text = PAGES["own-model"].read_text()
     (code,) = re.findall(r"<!-- tested: own model -->\n```python\n(.*?)```", text, re.DOTALL)
     (home.folder / "mine.py").write_text(code)
     rng = np.random.default_rng(0)
@@ -147,7 +146,7 @@ def test_your_own_model(home, capsys):
             optimizer.clear_grad()
     paddle.save(model.state_dict(), str(home.folder / "w.pdparams"))
     home.settings(out="mine", finetune_samples=320, batch_size=32)
-    check, search = section("Your own model")
+    check, search = page("own-model")
     assert home.run(check) == 0
     assert "the task meets the contract" in capsys.readouterr().out
     assert home.run(search) == 0
