@@ -111,7 +111,7 @@ def test_the_image_is_built_of_what_is_there_and_as_the_readme_installs():
             assert (FOLDER.parent / source).exists(), source
     packages = (p.name for p in FOLDER.parent.iterdir() if (p / "__init__.py").is_file())
     # What pyproject.toml installs, and nothing else.
-    assert {p for p in packages if p not in ("tests", "examples")} == {
+    assert {p for p in packages if p not in ("tests", "examples", "benchmarks")} == {
         line.split()[1]
         for line in instructions.splitlines()
         if line.startswith("COPY") and len(line.split()) == 3
