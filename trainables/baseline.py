@@ -1,4 +1,4 @@
-"""The unpruned model: evaluated, exported, timed, and its pruning groups found."""
+"""The baseline: the unpruned model evaluated, exported and timed, and its pruning groups."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.probe import FULL, NoLease, time_in_turn
 from trainables.results import Baseline
+from trainables.sanity import FirstPass, check_order, compare_with_chance
 from trainables.settings import TrialSettings
-from trainables.soundness import Sight, check_order, compare_with_chance
 from trainables.task import Split, Task
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
 
 STATISTICS_FILE = "val_statistics.npy"
+# Training steps that are timed, after a first one that takes longer than any other. A guess.
 PACE_STEPS = 4
 
 
 def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
-    """Return a hex digest of everything a split's batches hold."""
+    """Return a hex digest of all inputs and targets of a split."""
     digest = hashlib.sha256(task.name.encode())
 
     def add(value: Any) -> None:
@@ -54,7 +55,7 @@ def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
 
 
 def available_choices(kind: EngineKind = "onednn") -> tuple[QuantizationChoice, ...]:
-    """Return the quantization choices that make sense on this machine."""
+    """Return the quantization choices that an engine offers on this machine."""
     if kind != "onednn":
         return gpu.offered_choices(kind)
     return tuple(
@@ -65,20 +66,20 @@ def available_choices(kind: EngineKind = "onednn") -> tuple[QuantizationChoice, 
 
 
 def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
-    """Return the baseline's figures; its export and statistics stay in the run folder.
+    """Return the baseline; its export and statistics stay in the run folder.
 
-    Raises TaskError if the unpruned model cannot be exported or has no metric to lose, or if the
-    data are not there, or not the same each time.
+    Raises TaskError if the unpruned model cannot be exported or its metric is 0 or not finite, or
+    if the data are missing or not the same every time.
     """
-    # Before anything is paid for: the test split is read when all else is done.
+    # Checked first, since the test split is read only when the search is paid for.
     first_batch, _ = (check_order(task, split, settings.eval_batch) for split in ("val", "test"))
-    folder, sight = settings.baseline_folder, Sight()
+    folder, first_pass = settings.baseline_folder, FirstPass()
     model = new_model(task)
     weights = fingerprint(model_weights(model))
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
         start = time.monotonic()
-        statistics = evaluate(engine.run, task, "val", settings.eval_batch, see=sight)
+        statistics = evaluate(engine.run, task, "val", settings.eval_batch, observe=first_pass)
         evaluate_s = time.monotonic() - start
         train_s = training_pace(model, task, settings)
     except TrialError as error:
@@ -89,22 +90,22 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
             f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
             "a budget is relative to it, so it must be a number other than 0; load trained weights"
         )
-    if not sight.varies:
+    if not first_pass.varies:
         raise TaskError(
-            f"task {settings.task!r}: the unpruned model's outputs are the same whatever its "
-            "inputs; load trained weights"
+            f"task {settings.task!r}: the unpruned model's outputs are the same for all inputs; "
+            "load trained weights"
         )
-    ignorant = sight.again(task, "val", settings.eval_batch)
-    chance = None if ignorant is None else compare_with_chance(task, statistics, ignorant)
+    constant = first_pass.constant_statistics(task, "val", settings.eval_batch)
+    chance = None if constant is None else compare_with_chance(task, statistics, constant)
     np.save(folder / STATISTICS_FILE, statistics)
     inputs = first_samples(task, settings.latency_batch)
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
     data = data_fingerprint(task, "val", settings.eval_batch)
-    # The metric too: the same outputs may be judged in another way, or by other heads.
-    judged = f"{task.metric.name} {metric:.6g}"
-    identity = hashlib.sha256((weights + data + judged).encode()).hexdigest()
+    # The metric is part of it: the task may judge the same outputs differently, or by other heads.
+    score = f"{task.metric.name} {metric:.6g}"
+    identity = hashlib.sha256((weights + data + score).encode()).hexdigest()
     effort = FULL.times(settings.latency_effort)
     latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), effort)))
     return Baseline(
@@ -127,12 +128,11 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
 
 
 def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -> float:
-    """Return the wall seconds that training takes a sample; the model is changed by it."""
+    """Return the wall seconds of training per sample; changes the model."""
     batch_size = settings.batch_size or task.recipe.batch_size
     trainer = Trainer(
         model, task, steps=PACE_STEPS + 1, learning_rate=0.0, batch_size=batch_size, seed=0
     )
-    # The first step takes longer than any other.
     trainer.run(1)
     start = time.monotonic()
     trainer.run(PACE_STEPS)
@@ -146,5 +146,5 @@ def load_statistics(folder: Path) -> np.ndarray:
 
 
 def load_engine(settings: TrialSettings) -> Engine:
-    """Return the baseline's export, ready to be timed against."""
+    """Return the engine of the baseline's export."""
     return Engine(settings.baseline_folder, "float", settings.threads, settings.engine)

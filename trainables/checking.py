@@ -1,4 +1,4 @@
-"""A task tried against every demand of the contract, with what is wrong in words."""
+"""`--check-task`: a task tested against every demand of the contract."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.remarks import collected
 from trainables.results import Demand
+from trainables.sanity import FirstPass, compare_with_chance
 from trainables.settings import TrialSettings
-from trainables.soundness import Sight, compare_with_chance
 from trainables.task import SPLITS, Batch, Split, Task
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
 
+# Samples in a batch that is checked. A guess.
 SAMPLES = 8
+# Batches of a split that are checked. A guess.
 BATCHES = 3
 
 
 class _UnmetError(Exception):
-    """A demand is not met; the message says how, in words."""
+    """A demand is not met; the message says why."""
 
 
 def _need(condition: bool, message: str) -> None:
@@ -47,7 +49,7 @@ def _check_batch(batch: Any, task: Task, where: str) -> None:
         len(batch.inputs) == len(task.inputs),
         f"{where} yields {len(batch.inputs)} inputs, `inputs` names {len(task.inputs)}",
     )
-    _need(len(batch.inputs[0]) > 0, f"{where} yields a batch without a sample")
+    _need(len(batch.inputs[0]) > 0, f"{where} yields an empty batch")
     for array, spec in zip(batch.inputs, task.inputs, strict=True):
         _need(
             isinstance(array, np.ndarray) and str(array.dtype) == spec.dtype,
@@ -129,16 +131,18 @@ def _check_metric(task: Task) -> str:
     )
     value = metric_value(metric, statistics)
     _need(bool(np.isfinite(value)), f"aggregate gives {value!r}, a finite number is expected")
-    sight = Sight()
-    rows = evaluate(run, task, "val", 250, see=sight)
+    first_pass = FirstPass()
+    rows = evaluate(run, task, "val", 250, observe=first_pass)
     whole = metric_value(metric, rows)
-    _need(whole != 0, f"{metric.name} of the trained model on val is 0: no loss is relative to it")
-    _need(sight.varies, "the model's outputs are the same whatever its inputs; load its weights")
-    ignorant = sight.again(task, "val", 250)
-    chance = None if ignorant is None else compare_with_chance(task, rows, ignorant)
-    mind = f"; {chance.in_words(metric.name, whole)}" if chance and chance.reached else ""
+    _need(whole != 0, f"{metric.name} of the trained model on val is 0, so it has no relative loss")
+    _need(
+        first_pass.varies, "the model's outputs are the same for all inputs; load trained weights"
+    )
+    constant = first_pass.constant_statistics(task, "val", 250)
+    chance = None if constant is None else compare_with_chance(task, rows, constant)
+    warning = f"; {chance.in_words(metric.name, whole)}" if chance and chance.reached else ""
     direction = "higher" if metric.maximize else "lower"
-    return f"{metric.name} {whole:.4f} on val, {direction} is better{mind}"
+    return f"{metric.name} {whole:.4f} on val, {direction} is better{warning}"
 
 
 def _check_loss(task: Task) -> str:
@@ -163,7 +167,7 @@ def _check_groups(task: Task) -> str:
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
-    excluded = "".join(f"; left out {item.name}: {item.reason}" for item in survey.excluded)
+    excluded = "".join(f"; excluded {item.name}: {item.reason}" for item in survey.excluded)
     _need(bool(survey.groups), f"no group can be pruned{excluded}")
     return f"{len(survey.groups)} groups can be pruned{excluded}"
 
@@ -184,7 +188,7 @@ def _check_export(task: Task) -> str:
 
 
 def _check_quantization(task: Task) -> str:
-    """Try the ways to INT8. A model without them is searched in float, so nothing is unmet."""
+    """Try both kinds of INT8. A model that takes neither is searched in float: that is no fault."""
 
     def after_training(folder: str) -> str:
         model = new_model(task)
@@ -201,14 +205,14 @@ def _check_quantization(task: Task) -> str:
         return f"int8_qat quantizes {len(quantization.layers)} of {weights} weights"
 
     said = []
-    for name, way in (("after", after_training), ("in", in_training)):
+    for name, quantize in (("int8_ptq", after_training), ("int8_qat", in_training)):
         with tempfile.TemporaryDirectory() as folder:
             try:
-                said.append(way(folder))
+                said.append(quantize(folder))
             except SearchError as error:
-                said.append(f"int8 {name} training cannot be had: {error}")
-            except Exception as error:  # PaddleSlim raises every kind.
-                said.append(f"int8 {name} training cannot be had: {one_line(error)}")
+                said.append(f"{name} fails: {error}")
+            except Exception as error:  # PaddleSlim raises any type.
+                said.append(f"{name} fails: {one_line(error)}")
     return "; ".join(said)
 
 
@@ -226,7 +230,7 @@ CHECKS: tuple[tuple[str, Callable[[Task], str]], ...] = (
 
 
 def check_task(spec: str, options: Mapping[str, Any]) -> list[Demand]:
-    """Return every demand of the contract, met or not, each with a sentence."""
+    """Return every demand of the contract: whether it is met, and a sentence."""
     try:
         with collected() as remarks:
             task = load_task(spec, options)
@@ -239,7 +243,7 @@ def check_task(spec: str, options: Mapping[str, Any]) -> list[Demand]:
         try:
             with collected() as remarks:
                 said = check(task)
-            # Every check builds the model; what its weights say is said once.
+            # Every check builds the model; its remarks are given once.
             of_model = remarks if name == "build_model" else []
             demands.append(Demand(name, True, "; ".join([said, *of_model])))
         except _UnmetError as unmet:

@@ -21,8 +21,8 @@ from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
 from trainables.probe import Effort, read_latency, time_in_turn
 from trainables.results import Baseline, LatencyReading, Measurement
+from trainables.sanity import first_digest
 from trainables.settings import BASELINE, TrialSettings, reference_name
-from trainables.soundness import first_digest
 from trainables.training import Trainer
 
 

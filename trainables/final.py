@@ -1,4 +1,4 @@
-"""The delivered model beside the baseline: timed at length, and judged on the test split."""
+"""The delivered model and the baseline: timed at length, and evaluated on the test split."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from trainables.task import Metric
 def loss_on_test(metric: Metric, baseline: float, candidate: float) -> float:
     """Return the relative loss. If the baseline's metric is 0: 1 for a worse candidate, else 0.
 
-    A small test split may show 0 for a model that validation showed more of. The search is paid
-    for by then, and its model is delivered.
+    A small test split may give 0 where validation did not. The search is paid for by then, so its
+    model is delivered.
     """
     if baseline != 0:
         return relative_loss(metric, baseline, candidate)
@@ -36,9 +36,9 @@ def loss_on_test(metric: Metric, baseline: float, candidate: float) -> float:
 
 
 def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) -> FinalFigures:
-    """Return the figures of a delivered model, by its name in the run, beside the baseline's.
+    """Return the figures of a delivered model and the baseline; `name` is its folder in the run.
 
-    The only place where the test split is read, and each model reads it once.
+    Nothing else reads the test split; each of the two models reads it once.
     """
     for needed in (BASELINE, name):
         node.files.fetch(settings.folder, needed)
@@ -47,7 +47,7 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
     folder = settings.folder / name
     winner = Engine(folder, precision, settings.threads, settings.engine)
     baseline = load_engine(settings)
-    # No reference between them: this is how many times faster the one is than the other.
+    # Without other references: the ratio is the speed-up as measured.
     runs_ms = time_in_turn(
         [winner, baseline],
         first_samples(task, settings.latency_batch),

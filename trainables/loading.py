@@ -1,4 +1,4 @@
-"""A task from its name, with errors that say what was wrong with it."""
+"""Loads a task by its name; errors say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ DEMANDS = (
 
 
 def resolve(spec: str) -> tuple[str, str]:
-    """Return module and attribute of a task. Imports nothing but the module's parents.
+    """Return the module and attribute of a task. Imports the module's parents only.
 
-    Raises TaskError if no such task is known or no such module can be found.
+    Raises TaskError if the name is unknown or the module cannot be found.
     """
     name = BUILT_IN.get(spec, spec)
     module, colon, attribute = name.partition(":")
@@ -55,7 +55,7 @@ def resolve(spec: str) -> tuple[str, str]:
     except (Exception, SystemExit) as error:
         raise TaskError(
             f"task {spec!r}: importing the package of {module} fails with "
-            f"{one_line(error)}; mend it"
+            f"{one_line(error)}; correct it"
         ) from error
     if found is None:
         raise TaskError(
@@ -66,17 +66,17 @@ def resolve(spec: str) -> tuple[str, str]:
 
 
 def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
-    """Return the task that a built-in name, or "module:attribute", stands for.
+    """Return the task of a built-in name or "module:attribute".
 
-    `options` are the keyword arguments of its factory. Raises TaskError, in one
-    line, for whatever keeps it from being one; errors of weights pass through.
+    `options` are the keyword arguments of its factory. Raises TaskError, in one line, if the task
+    cannot be made or lacks a demand of the contract; WeightsError passes through.
     """
     module_name, attribute = resolve(spec)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         raise TaskError(
-            f"task {spec!r}: importing {module_name} fails with {one_line(error)}; mend it"
+            f"task {spec!r}: importing {module_name} fails with {one_line(error)}; correct it"
         ) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
@@ -108,9 +108,9 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
 
 
 def study_task(settings: TrialSettings, files: RunFiles | None = None) -> Task:
-    """Return a study's task on whichever node: in its folder, after what was shipped for it.
+    """Return a study's task on this node, loaded in the task's folder with its shipped files.
 
-    Raises what `load_task` does; where the task's folder is not on the node, it says so.
+    Raises as `load_task`; the message says if the task's folder is not on this node.
     """
     options = dict(settings.task_options)
     for option, name in settings.shipped.items():
@@ -124,6 +124,6 @@ def study_task(settings: TrialSettings, files: RunFiles | None = None) -> Task:
         if settings.task_folder is None or task_folder.locate(settings) is not None:
             raise
         raise TaskError(
-            f"{str(error)[:180]}; folder {settings.task_folder}, which relative paths are read "
-            f"from, is not on node {platform.node()}"
+            f"{str(error)[:180]}; folder {settings.task_folder}, the base of relative paths, "
+            f"is not on node {platform.node()}"
         ) from error

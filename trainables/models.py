@@ -1,4 +1,4 @@
-"""A task's model, built as often as needed."""
+"""New models of a task."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from trainables.compression.reparametrized import fold
 from trainables.task import Task
 
 _COUNT = itertools.count()
-# Looking for them takes the time of three runs, and a task's models are all alike.
-# By identity, as a user's task need not be hashable; kept as long as the task lives.
+# Biases without effect, by the task's id, as a task need not be hashable. An entry lives as long
+# as its task. Finding them takes the time of three runs, and all models of a task have the same.
 _useless: dict[int, Pairs] = {}
 
 
 def _samples(task: Task) -> list[Array]:
     try:
         return task_samples(task)
-    except Exception:  # A task's own code raises every kind; `--check-task` says which.
+    except Exception:  # A task's code may raise any type; `--check-task` reports it.
         return random_samples(task.inputs)
 
 
@@ -30,7 +30,7 @@ def _useless_biases(task: Task, model: paddle.nn.Layer) -> Pairs:
     known = _useless.get(id(task))
     if known is None:
         known = useless_biases(model, lambda: _samples(task))
-        # One that nothing can watch, as with slots, is looked at each time.
+        # A task without weak references, as with slots, is examined each time.
         with contextlib.suppress(TypeError):
             weakref.finalize(task, _useless.pop, id(task), None)
             _useless[id(task)] = known
@@ -38,12 +38,11 @@ def _useless_biases(task: Task, model: paddle.nn.Layer) -> Pairs:
 
 
 def new_model(task: Task) -> paddle.nn.Layer:
-    """Return a new model of the task with its trained weights, less biases that do nothing.
+    """Return a new model with its trained weights, without biases that have no effect.
 
-    Weights that hooks compute are parameters (compression/reparametrized.py).
-
-    Some networks, PaddleClas's MobileNetV2 for one, name their parameters themselves, and paddle
-    refuses a name that it has given away before: so each model gets names of its own.
+    Weights computed by hooks become parameters (compression/reparametrized.py). Some networks, such
+    as PaddleClas's MobileNetV2, name their parameters, and paddle refuses to use a name twice: so
+    each model has its own prefix.
     """
     with paddle.utils.unique_name.guard(f"model{next(_COUNT)}_"):
         model = task.build_model()

@@ -63,5 +63,5 @@ def test_layers_of_ones_own_are_pruned_and_what_cannot_quantize_them_is_named():
     found = unusual("own layers")
     assert found["pruning groups"].said == "2 groups can be pruned"
     said = found["quantization"].said
-    assert said.startswith("int8_ptq runs; int8 in training cannot be had: int8_qat quantizes")
+    assert said.startswith("int8_ptq runs; int8_qat fails: int8_qat quantizes")
     assert "use int8_ptq" in said

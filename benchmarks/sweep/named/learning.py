@@ -51,12 +51,12 @@ def judge(task: Any) -> tuple[float, float | None]:
     from trainables.evaluation import eager, evaluate
     from trainables.metrics import metric_value
     from trainables.models import new_model
-    from trainables.soundness import Sight, compare_with_chance
+    from trainables.sanity import FirstPass, compare_with_chance
 
-    sight = Sight()
-    statistics = evaluate(eager(new_model(task)), task, "val", BATCH, see=sight)
-    ignorant = sight.again(task, "val", BATCH)
-    chance = None if ignorant is None else compare_with_chance(task, statistics, ignorant)
+    first_pass = FirstPass()
+    statistics = evaluate(eager(new_model(task)), task, "val", BATCH, observe=first_pass)
+    constant = first_pass.constant_statistics(task, "val", BATCH)
+    chance = None if constant is None else compare_with_chance(task, statistics, constant)
     return metric_value(task.metric, statistics), None if chance is None else chance.metric
 
 

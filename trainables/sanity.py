@@ -1,5 +1,5 @@
-"""What shows that losses relative to a baseline mean anything: data that stay as they are, and a
-model that does better than one that ignores its inputs."""
+"""Checks that a loss relative to the baseline means something: the data are the same every time,
+and the baseline is better than a model that ignores its inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trainables.metrics import loss_standard_error, metric_value, relative_loss
 from trainables.results import Chance
 from trainables.task import Batch, Split, Task
 
-# Standard errors by which a model has to do better than by chance; as `confidence_z`, one in
-# twenty models at chance level goes unnoticed.
+# Standard errors by which a model must be better than chance: the one-sided 95 % quantile, as
+# `confidence_z`. Of models at chance level one in twenty goes unnoticed.
 CONFIDENCE = 1.64
 
 
 def digest_of(batch: Batch) -> str:
-    """Return a hex digest of a batch's inputs; its targets may be of any kind."""
+    """Return a hex digest of a batch's inputs, not its targets, which may be of any type."""
     digest = hashlib.sha256()
     for array in batch.inputs:
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -27,36 +27,36 @@ def digest_of(batch: Batch) -> str:
 
 
 def first_digest(task: Task, split: Split, batch_size: int) -> str:
-    """Return the digest of a split's first batch. Raises TaskError if the split holds no sample."""
+    """Return the digest of a split's first batch. Raises TaskError if the split is empty."""
     first = next(iter(task.eval_batches(split, batch_size)), None)
     if first is None or len(first.inputs[0]) == 0:
         raise TaskError(
-            f"task {task.name!r}: its {split} split holds no sample; give it some, or a smaller "
-            "share to the others"
+            f"task {task.name!r}: its {split} split holds no sample; give it some, or give the "
+            "other splits a smaller share"
         )
     return digest_of(first)
 
 
 def check_order(task: Task, split: Split, batch_size: int) -> str:
-    """Return the digest of a split's first batch, read twice.
+    """Read a split's first batch twice and return its digest.
 
-    Raises TaskError if the split is empty, or read in another order the second time.
+    Raises TaskError if the split is empty, or if the second batch differs.
     """
     first = first_digest(task, split, batch_size)
     if first_digest(task, split, batch_size) != first:
-        raise _moved(task, split)
+        raise _changed(task, split)
     return first
 
 
-def _moved(task: Task, split: Split) -> TaskError:
+def _changed(task: Task, split: Split) -> TaskError:
     return TaskError(
-        f"task {task.name!r}: eval_batches({split!r}, ...) yields other inputs the second time, "
-        "and samples are compared one by one; keep their order, and seed what is drawn"
+        f"task {task.name!r}: eval_batches({split!r}, ...) yields other inputs the second time; "
+        "samples are compared one by one, so keep their order, and seed random draws"
     )
 
 
-class Sight:
-    """What a first pass over a split saw: inputs, and the mean of the model's outputs."""
+class FirstPass:
+    """An observer of an evaluation: digests of its inputs, and the mean of the model's outputs."""
 
     def __init__(self) -> None:
         self._digests: list[str] = []
@@ -65,7 +65,7 @@ class Sight:
         self._count = 0
         self._aligned = True
         self.varies = False
-        """Whether any output depends on the input."""
+        """Whether any two outputs differ."""
 
     def __call__(self, batch: Batch, outputs: Sequence[np.ndarray]) -> None:
         self._digests.append(digest_of(batch))
@@ -86,11 +86,11 @@ class Sight:
         before = self._sums or [np.zeros(1)] * len(arrays)
         self._sums = [total + more for total, more in zip(before, sums, strict=True)]
 
-    def again(self, task: Task, split: Split, batch_size: int) -> np.ndarray | None:
-        """Return, from a second pass, the statistics of a model that always gives the mean output.
+    def constant_statistics(self, task: Task, split: Split, batch_size: int) -> np.ndarray | None:
+        """Return the statistics of a model whose output is always the mean one.
 
-        None if outputs are not one a sample, or the metric cannot judge such ones. Raises TaskError
-        if the inputs are others than in the first pass.
+        They come from a second pass over the split. None if the outputs are not one per sample, or
+        the metric fails on them. Raises TaskError if the inputs differ from the first pass's.
         """
         found: list[np.ndarray] | None = [] if self._sums is not None else None
         digests = []
@@ -102,20 +102,20 @@ class Sight:
                 same = [np.repeat(mean[None], samples, axis=0) for mean in means]
                 try:
                     found.append(np.asarray(task.metric.sample_statistics(same, batch.targets)))
-                except Exception:  # A user's metric, on outputs that no model gave it.
+                except Exception:  # A user's metric may fail on outputs that no model gave.
                     found = None
         if digests != self._digests:
-            raise _moved(task, split)
+            raise _changed(task, split)
         return np.concatenate(found) if found else None
 
 
-def compare_with_chance(task: Task, statistics: np.ndarray, ignorant: np.ndarray) -> Chance | None:
-    """Return how the baseline's statistics compare; None if chance has no finite metric."""
+def compare_with_chance(task: Task, statistics: np.ndarray, constant: np.ndarray) -> Chance | None:
+    """Return the baseline compared with a constant model; None without finite metrics."""
     try:
-        metric, chance = metric_value(task.metric, statistics), metric_value(task.metric, ignorant)
+        metric, chance = metric_value(task.metric, statistics), metric_value(task.metric, constant)
         loss = relative_loss(task.metric, metric, chance)
-        error = loss_standard_error(task.metric, statistics, ignorant)
-    except Exception:  # A user's metric, on statistics that no model gave it.
+        error = loss_standard_error(task.metric, statistics, constant)
+    except Exception:  # A user's metric may fail on statistics that no model gave.
         return None
     if not (np.isfinite(chance) and np.isfinite(error)):
         return None

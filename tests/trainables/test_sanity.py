@@ -14,7 +14,7 @@ from trainables.files.codec import decode, encode
 from trainables.files.node import Node
 from trainables.metrics import TopOneAccuracy, metric_value
 from trainables.results import Baseline
-from trainables.soundness import Sight, compare_with_chance
+from trainables.sanity import FirstPass, compare_with_chance
 from trainables.task import Batch, ModelInput
 
 
@@ -55,20 +55,20 @@ class Empty(Mine):
 
 
 class Shuffled(Mine):
-    """Draws the order of one split from what no seed fixes."""
+    """Yields the batches of one split in another order each time, after the first one if `late`."""
 
     def __init__(self, weights, split, late):
         super().__init__(weights)
-        self.split, self.late = split, late
-        self.generator = np.random.default_rng()
+        self.split, self.late, self.passes = split, late, 0
 
     def eval_batches(self, split, batch_size):
         batches = list(super().eval_batches(split, batch_size))
         if split == self.split:
-            # Only beyond the first batch, if `late`.
-            middle = 1 if self.late else 0
-            order = self.generator.permutation(len(batches) - middle) + middle
-            batches = [*batches[:middle], *(batches[i] for i in order)]
+            fixed = 1 if self.late else 0
+            others = batches[fixed:]
+            first = self.passes % len(others)
+            batches = [*batches[:fixed], *others[first:], *others[:first]]
+            self.passes += 1
         yield from batches
 
 
@@ -102,7 +102,6 @@ def test_an_empty_split_is_noticed_before_anything_is_measured(
 
 @pytest.mark.parametrize("split, late", [("val", False), ("test", False), ("val", True)])
 def test_another_order_is_noticed(split, late, context, tiny_weights, tmp_path):
-    # Batches of 20: twenty orders in a million repeat by chance.
     with pytest.raises(TaskError, match=rf"eval_batches\('{split}', ...\) yields other inputs"):
         measure(Shuffled(tiny_weights, split, late), context, tmp_path, eval_batch=20)
 
@@ -147,16 +146,16 @@ class Constant(Mine):
 
 
 def test_a_model_whose_outputs_never_change_is_refused(context, tiny_weights, tmp_path):
-    with pytest.raises(TaskError, match="outputs are the same whatever its inputs"):
+    with pytest.raises(TaskError, match="outputs are the same for all inputs"):
         measure(Constant(tiny_weights), context, tmp_path)
 
 
 def seen(task, outputs):
     """Return what a pass of 40 samples, 10 a batch, saw of a model's outputs."""
-    sight = Sight()
+    first_pass = FirstPass()
     for start, batch in zip(range(0, 40, 10), task.eval_batches("val", 10), strict=False):
-        sight(batch, [output[start : start + 10] for output in outputs])
-    return sight
+        first_pass(batch, [output[start : start + 10] for output in outputs])
+    return first_pass
 
 
 class Few(Mine):
@@ -165,9 +164,9 @@ class Few(Mine):
 
 
 def test_outputs_that_are_not_one_a_sample_say_nothing_of_chance(tiny_weights):
-    sight = seen(Few(tiny_weights), [np.random.default_rng(0).random((17, 6))])
-    assert sight.varies
-    assert sight.again(Few(tiny_weights), "val", 10) is None
+    first_pass = seen(Few(tiny_weights), [np.random.default_rng(0).random((17, 6))])
+    assert first_pass.varies
+    assert first_pass.constant_statistics(Few(tiny_weights), "val", 10) is None
 
 
 def test_chance_is_the_most_frequent_class_whatever_the_order(tiny_weights):
@@ -176,7 +175,7 @@ def test_chance_is_the_most_frequent_class_whatever_the_order(tiny_weights):
     # A model that mostly says 3, and knows nothing.
     outputs = np.zeros((40, 10), "float32")
     outputs[:, 3] = 1.0 + np.arange(40) / 40
-    ignorant = seen(task, [outputs]).again(task, "val", 10)
-    assert ignorant.mean() == (labels == 3).mean()
+    constant = seen(task, [outputs]).constant_statistics(task, "val", 10)
+    assert constant.mean() == (labels == 3).mean()
     statistics = task.metric.sample_statistics([outputs], labels)
-    assert compare_with_chance(task, statistics, ignorant).reached
+    assert compare_with_chance(task, statistics, constant).reached
