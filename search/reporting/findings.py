@@ -63,6 +63,32 @@ class RetrainedPlan:
 
 
 @dataclass(frozen=True)
+class TrialPoint:
+    """A finished trial in a figure."""
+
+    number: int
+    precision: str
+    origin: str
+    verdict: str
+    metric_loss: float
+    latency_ratio: float
+    on_front: bool
+    plan: str
+    """In words."""
+
+
+@dataclass(frozen=True)
+class ProgressPoint:
+    """How far a search was when a trial ended."""
+
+    minutes: float
+    """Since the first trial began."""
+    hypervolume: float
+    best_ratio: float | None
+    """The latency ratio of the fastest feasible trial."""
+
+
+@dataclass(frozen=True)
 class Findings:
     """One run."""
 
@@ -93,36 +119,26 @@ class Findings:
             return result.state.lower()
         return "feasible" if is_feasible(result, self.budget) else "over budget"
 
-    def trials(self) -> pd.DataFrame:
-        """Return a row a trial: number, precision, origin, verdict, metric_loss, latency_ratio,
-        latency_ms at the baseline's pace, size_bytes, on_front, plan in words."""
+    def points(self) -> list[TrialPoint]:
+        """Return the trials whose loss and latency are known, by number."""
         front = {record.number for record in self.ledger.front()}
-        pace = self.baseline.latency_ms if self.baseline is not None else None
-        rows = []
-        for number in sorted(self.ledger.records):
-            record = self.ledger.records[number]
+        found = []
+        for number, record in sorted(self.ledger.records.items()):
             result = record.result
-            ratio = result.latency_ratio
-            rows.append(
-                {
-                    "number": number,
-                    "precision": record.plan.quantization.value,
-                    "origin": record.origin.replace("_", " "),
-                    "verdict": self.verdict(result),
-                    "metric_loss": result.metric_loss,
-                    "latency_ratio": ratio,
-                    "latency_ms": None if ratio is None or pace is None else ratio * pace,
-                    "size_bytes": result.size_bytes,
-                    "on_front": number in front,
-                    "plan": self.in_words(record.plan),
-                }
-            )
-        columns = ("number", "precision", "origin", "verdict", "metric_loss", "latency_ratio")
-        more = ("latency_ms", "size_bytes", "on_front", "plan")
-        frame: pd.DataFrame = pd.DataFrame(rows, columns=[*columns, *more])
-        # Without rows pandas would take a column of nothing for names of columns.
-        frame["on_front"] = frame["on_front"].astype(bool)
-        return frame
+            if result.metric_loss is not None and result.latency_ratio is not None:
+                found.append(
+                    TrialPoint(
+                        number=number,
+                        precision=record.plan.quantization.value,
+                        origin=record.origin.replace("_", " "),
+                        verdict=self.verdict(result),
+                        metric_loss=result.metric_loss,
+                        latency_ratio=result.latency_ratio,
+                        on_front=number in front,
+                        plan=self.in_words(record.plan),
+                    )
+                )
+        return found
 
     def retrained(self) -> list[RetrainedPlan]:
         """Return the plans that a finished run trained in full, in the order of trying."""
@@ -158,33 +174,29 @@ class Findings:
             lines.append(f"and {len(pruned) - shown} more groups")
         return "\n".join(lines) or "nothing pruned"
 
-    def progress(self) -> pd.DataFrame:
-        """Return a row a finished trial, in order of ending: minutes since the first began,
-        trials finished, hypervolume, the best feasible latency_ratio."""
+    def progress(self) -> list[ProgressPoint]:
+        """Return how far the search was after each finished trial, in order of ending."""
         ended = sorted(
             self.ledger.records.values(),
             key=lambda r: r.started_at.timestamp() + r.wall_s,
         )
         start = min((r.started_at.timestamp() for r in ended), default=0.0)
-        rows: list[dict[str, float | None]] = []
+        found: list[ProgressPoint] = []
         points: list[tuple[float, float]] = []
-        for count, record in enumerate(ended, 1):
+        for record in ended:
             loss, ratio = record.result.metric_loss, record.result.latency_ratio
             if is_feasible(record.result, self.budget) and loss is not None and ratio is not None:
                 points.append((loss, ratio))
-            rows.append(
-                {
-                    "minutes": (record.started_at.timestamp() + record.wall_s - start) / 60,
-                    "trials": count,
-                    "hypervolume": hypervolume(
+            found.append(
+                ProgressPoint(
+                    minutes=(record.started_at.timestamp() + record.wall_s - start) / 60,
+                    hypervolume=hypervolume(
                         np.array(points, dtype=float).reshape(-1, 2), (self.budget, REFERENCE_RATIO)
                     ),
-                    "best_ratio": min((r for _, r in points), default=None),
-                }
+                    best_ratio=min((r for _, r in points), default=None),
+                )
             )
-        columns = ["minutes", "trials", "hypervolume", "best_ratio"]
-        frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
-        return frame
+        return found
 
     def pruned(self) -> pd.DataFrame:
         """Return the front's ratios: a row a group in the model's order, a column a trial, the

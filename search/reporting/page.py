@@ -15,8 +15,9 @@ from plotly.offline import get_plotlyjs
 from search.console import percent, ratio_text
 from search.records.manifest import LatencyFigures, Manifest
 from search.reporting.advice import as_timed, budget_in_numbers, next_steps, no_gain
-from search.reporting.figures import FIGURES, fronts
+from search.reporting.figures import FIGURES
 from search.reporting.findings import Findings
+from search.reporting.fronts import fronts
 
 TITLES = {
     "front": (

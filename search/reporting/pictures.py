@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from search.reporting.advice import as_timed
-from search.reporting.figures import (
+from search.reporting.drawing import (
     AFTER,
     BEFORE,
     BUDGET_COLOUR,
     COLOURS,
     FADED,
     SEQUENCE,
+    by_precision,
     dominated_share,
     front_losses,
+    pareto_front,
     shown_losses,
     time_spent,
     worst_shown,
 )
-from search.reporting.findings import Findings
+from search.reporting.findings import Findings, TrialPoint
 
 DPI = 130
 
@@ -31,27 +34,10 @@ DPI = 130
 def front(findings: Findings) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    trials = findings.trials().dropna(subset=["metric_loss", "latency_ms"])
-    for precision, rows in trials.groupby("precision", sort=False):
-        colour = COLOURS[str(precision)]
-        within = rows["verdict"] == "feasible"
-        for shown, opacity in ((rows[within], 1.0), (rows[~within], FADED)):
-            named = str(precision) if opacity == 1.0 or not within.any() else None
-            axes.scatter(
-                shown["latency_ms"],
-                100 * shown["metric_loss"],
-                color=colour,
-                alpha=opacity,
-                label=named,
-                s=36,
-                zorder=3,
-            )
-    line = trials[trials["on_front"]].sort_values("latency_ms")
-    axes.step(
-        line["latency_ms"], 100 * line["metric_loss"], where="post", color="#888888", zorder=2
-    )
+    trials = findings.points()
     if findings.baseline is not None:
         pace = findings.baseline.latency_ms
+        _add_trials(axes, trials, pace)
         axes.scatter([pace], [0], marker="s", s=80, color=BEFORE, label="baseline", zorder=4)
         _add_retrained(axes, findings, pace)
         for measured in (True, False):
@@ -75,6 +61,31 @@ def front(findings: Findings) -> Figure:
     return figure
 
 
+def _add_trials(axes: Axes, trials: Sequence[TrialPoint], pace: float) -> None:
+    """Add every trial, those within the budget in full colour, and the line of the front."""
+    for precision, rows in by_precision(trials).items():
+        within = [t for t in rows if t.verdict == "feasible"]
+        others = [t for t in rows if t.verdict != "feasible"]
+        for shown, opacity in ((within, 1.0), (others, FADED)):
+            axes.scatter(
+                [t.latency_ratio * pace for t in shown],
+                [100 * t.metric_loss for t in shown],
+                color=COLOURS[precision],
+                alpha=opacity,
+                label=precision if opacity == 1.0 or not within else None,
+                s=36,
+                zorder=3,
+            )
+    line = pareto_front(trials)
+    axes.step(
+        [t.latency_ratio * pace for t in line],
+        [100 * t.metric_loss for t in line],
+        where="post",
+        color="#888888",
+        zorder=2,
+    )
+
+
 def _add_retrained(axes: Axes, findings: Findings, pace: float) -> None:
     """Add what trials came to that were trained in full, each joined to its trial."""
     for plan in findings.retrained():
@@ -95,13 +106,15 @@ def _add_retrained(axes: Axes, findings: Findings, pace: float) -> None:
 
 def progress(findings: Findings) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    rows = findings.progress()
+    points = findings.progress()
+    volumes = [dominated_share(findings, p.hypervolume) for p in points]
+    ratios = [math.nan if p.best_ratio is None else p.best_ratio for p in points]
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, values, name, colour in (
-        (upper, dominated_share(findings, rows["hypervolume"]), "hypervolume, %", SEQUENCE[0]),
-        (lower, rows["best_ratio"].astype(float), "best latency ratio", SEQUENCE[1]),
+        (upper, volumes, "hypervolume, %", SEQUENCE[0]),
+        (lower, ratios, "best latency ratio", SEQUENCE[1]),
     ):
-        axes.step(rows["minutes"], values, where="post", color=colour)
+        axes.step([p.minutes for p in points], values, where="post", color=colour)
         axes.set_ylabel(name)
         axes.set_ylim(bottom=0)
     lower.set_xlabel("minutes of search")

@@ -15,43 +15,40 @@ def found(tmp_path):
 def test_a_run_that_has_only_begun(tmp_path):
     found = read_findings(str(make_run(tmp_path, stages=False)))
     assert found.baseline is None
-    assert found.trials().empty
-    assert found.progress().empty
+    assert found.points() == []
+    assert found.progress() == []
     assert found.pruned().empty
     assert not found.thresholds
     assert set(found.counts().values()) == {0}
 
 
-def test_every_trial_has_a_row_with_its_verdict(found):
-    trials = found.trials()
-    assert list(trials["number"]) == list(range(24))
-    assert trials.set_index("number").loc[7, "verdict"] == "failed"
-    assert trials.set_index("number").loc[13, "verdict"] == "stopped"
-    feasible = trials["verdict"] == "feasible"
-    assert (feasible == (trials["metric_loss"] <= 0.1)).all()
-    assert found.counts()["feasible"] == feasible.sum() == len(found.ledger.feasible())
-
-
-def test_milliseconds_are_at_the_baselines_pace(found):
-    trials = found.trials().dropna(subset=["latency_ratio"])
-    assert np.allclose(trials["latency_ms"], 20.0 * trials["latency_ratio"])
+def test_every_trial_has_a_verdict_and_every_measured_one_a_point(found):
+    records, points = found.ledger.records, {point.number: point for point in found.points()}
+    assert found.verdict(records[7].result) == "failed" and 7 not in points
+    assert found.verdict(records[13].result) == "stopped"
+    assert all(
+        points[number].metric_loss == records[number].result.metric_loss for number in points
+    )
+    feasible = [point for point in points.values() if point.verdict == "feasible"]
+    assert all(point.metric_loss <= 0.1 for point in feasible)
+    assert found.counts()["feasible"] == len(feasible) == len(found.ledger.feasible())
 
 
 def test_the_front_is_the_ledgers(found):
-    trials = found.trials()
     front = {record.number for record in found.ledger.front()}
-    assert set(trials[trials["on_front"]]["number"]) == front
+    assert {point.number for point in found.points() if point.on_front} == front
     assert 1 < len(front) < 24
 
 
 def test_progress_ends_at_the_ledgers_hypervolume_and_never_falls(found):
-    rows = found.progress()
-    assert rows["hypervolume"].is_monotonic_increasing
-    assert rows["hypervolume"].iloc[-1] == pytest.approx(found.ledger.hypervolume())
+    points = found.progress()
+    volumes = [point.hypervolume for point in points]
+    assert volumes == sorted(volumes)
+    assert volumes[-1] == pytest.approx(found.ledger.hypervolume())
     best = found.ledger.front()[0].result.latency_ratio
-    assert rows["best_ratio"].iloc[-1] == pytest.approx(best)
-    assert rows["minutes"].iloc[0] == pytest.approx(15 / 60)
-    assert rows["minutes"].iloc[-1] == pytest.approx((23 * 10 + 15) / 60)
+    assert points[-1].best_ratio == pytest.approx(best)
+    assert points[0].minutes == pytest.approx(15 / 60)
+    assert points[-1].minutes == pytest.approx((23 * 10 + 15) / 60)
 
 
 def test_what_was_pruned_is_by_group_in_the_models_order(found):

@@ -9,8 +9,10 @@ from plotly import colors
 
 from search.console import percent
 from search.report import main
-from search.reporting.figures import COLOURS, FIGURES, SEQUENCE, front, fronts, groups
+from search.reporting.drawing import COLOURS, SEQUENCE
+from search.reporting.figures import FIGURES, groups
 from search.reporting.findings import read_findings
+from search.reporting.fronts import front, fronts
 from search.reporting.page import comparison_page, run_page, winner_table
 from tests.browser import WIDTHS, chromium, show
 from tests.search.made_run import MANIFEST, make_run, manifest
