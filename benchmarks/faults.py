@@ -1,10 +1,10 @@
-"""What each thing that can go wrong on a cluster costs a search, one at a time.
+"""What single faults of a cluster cost a search.
 
     python -m benchmarks.faults [--only NAME ...]
 
-writes bench/faults.json and the README's table. Three nodes, each in a network namespace of its
-own, and the tiny task of the tests: seconds a trial, so that what is lost is what detecting it
-and beginning anew take.
+writes bench/faults.json and the table in docs/benchmarks.md. Three nodes, each in its own network
+namespace, and the tests' tiny task: a trial takes seconds, so the cost is that of detecting the fault
+and of repeating the trial.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.summary import machine, with_table
+from benchmarks.page import write_table
+from benchmarks.summary import machine
 from tests.conftest import train_tiny
 from tests.faults import FINE_TUNING, Ended, Search, fill, small_disk
 from tests.nodes import NodeCluster, node_cluster
 from tests.support import Workplace, make_workplace
 
 TRIALS = 10
-# The fault comes when so many are finished.
+# Finished trials at which the fault is injected.
 AT = 3
+# Seconds that the storage stays full.
 FULL_S = 15
-BEGIN = "<!-- table of faults -->"
-COLUMNS = ("fault", "finished", "begun anew", "seconds in lost trials", "seconds longer")
+COLUMNS = ("fault", "finished", "retries", "seconds in lost trials", "seconds longer")
 
 
 def nothing(cluster: NodeCluster, search: Search, disk: Path) -> Search:
@@ -139,13 +140,12 @@ def main() -> None:
                 folder = Path(base) / str(number)
                 folder.mkdir()
                 known[fault] = run_with(fault, place, folder)
-                ordered = {name: known[name] for name in FAULTS if name in known}
+                known = {name: known[name] for name in FAULTS if name in known}
                 target.write_text(
-                    json.dumps({"faults": ordered, "machine": machine()}, indent=1) + "\n"
+                    json.dumps({"faults": known, "machine": machine()}, indent=1) + "\n"
                 )
     if "nothing" in known:
-        readme = Path("README.md")
-        readme.write_text(with_table(readme.read_text(), rows(ordered), BEGIN))
+        write_table("faults", rows(known))
 
 
 if __name__ == "__main__":

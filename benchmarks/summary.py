@@ -2,8 +2,8 @@
 
     python -m benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
 
-writes bench/summary.json, bench/table.md, the same table in README.md, bench/ablation.md, and the
-parquet files behind them. Figures of parts that are not run again stay as they are.
+writes bench/summary.json, its tables in docs/benchmarks.md, bench/ablation.md, and the parquet files
+behind them. Figures of parts that are not run again stay as they are.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks import ablation, growth, overhead, probe, sensitivity_speed
 from benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
-
-# Between these lines README.md has the table.
-BEGIN, END = "<!-- table of make bench -->", "<!-- end of table -->"
+from benchmarks.page import write_table
 
 THRESHOLD, OPTUNA, OURS = "threshold sweep, INT8", "plain Optuna", "ours"
 # With three seeds chance alone moves their ratio by several percent.
@@ -72,22 +71,24 @@ def compared(found: pd.DataFrame) -> dict[str, dict[str, object]]:
     }
 
 
-def with_table(readme: str, rows: str, begin: str = BEGIN) -> str:
-    """Return the README's text with these rows between its two marks."""
-    before, rest = readme.split(begin)
-    after = rest[rest.index(END) :]
-    return f"{before}{begin}\n{rows}\n{after}"
-
-
-def write_table(found: pd.DataFrame, target: Path, readme: Path) -> None:
-    """Write the table of all methods into a file of its own and into the README."""
+def methods_table(found: pd.DataFrame) -> str:
+    """Return the table of all methods by problem, ours last."""
     from benchmarks.methods import METHODS
 
-    places = {method: place for place, method in enumerate(METHODS)}
-    ordered = found.sort_values("method", key=lambda column: column.map(places), kind="stable")
-    rows = table(ordered.sort_values("problem", kind="stable"))
-    target.write_text(rows + "\n")
-    readme.write_text(with_table(readme.read_text(), rows))
+    position = {method: index for index, method in enumerate(METHODS)}
+    ordered = found.sort_values("method", key=lambda column: column.map(position), kind="stable")
+    return table(ordered.sort_values("problem", kind="stable"))
+
+
+def parts_table(summary: dict[str, dict[str, Any]]) -> str:
+    """Return the table of the figures of all `PARTS` that have been measured."""
+    lines = ["| figure | value | measured on |", "| --- | --- | --- |"]
+    for part in PARTS.values():
+        for figure, meaning in part.figures.items():
+            if figure in summary:
+                value = summary[figure]["value"]
+                lines.append(f"| {meaning} | {value:.3g} | {part.problems} |")
+    return "\n".join(lines)
 
 
 def machine() -> dict[str, object]:
@@ -101,7 +102,8 @@ class Part:
     """A benchmark, its figures, and what they are measured on."""
 
     measure: Callable[[], dict[str, float]]
-    figures: tuple[str, ...]
+    figures: Mapping[str, str]
+    """What each figure means, by its key in the measurement."""
     problems: str
     seeds: int = 1
 
@@ -109,18 +111,31 @@ class Part:
 PARTS = {
     "sensitivity": Part(
         sensitivity_speed.measure,
-        ("sensitivity_speedup", "sensitivity_rank_correlation"),
+        {
+            "sensitivity_speedup": "sensitivity stage: times faster than PaddleSlim's",
+            "sensitivity_rank_correlation": "sensitivity stage: rank correlation with PaddleSlim's",
+        },
         "fashion_mnist, 9 groups at 9 ratios",
     ),
     "probe": Part(
         probe.measure,
-        ("probe_cv", "probe_order"),
+        {
+            "probe_cv": "latency probe: median coefficient of variation",
+            "probe_order": "latency probe: share of pairs 10 % apart that are read in right order",
+        },
         "fashion_mnist, 12 models, 10 readings each beside a process that loads the machine",
     ),
-    "overhead": Part(overhead.measure, ("overhead_share",), "fashion_mnist, 24 trials"),
+    "overhead": Part(
+        overhead.measure,
+        {"overhead_share": "run: share of the trials' wall time outside their stages"},
+        "fashion_mnist, 24 trials",
+    ),
     "growth": Part(
         growth.measure,
-        ("suggest_p95_ms", "simulated_busy"),
+        {
+            "suggest_p95_ms": "suggestion: 95th percentile, ms",
+            "simulated_busy": "suggestions: share of time that the simulated workers are busy",
+        },
         "tabulated, 60 groups, 10,000 finished trials, 512 workers",
     ),
 }
@@ -153,7 +168,9 @@ def main() -> None:
         )
         rows.to_parquet(folder / "evaluations.parquet", index=False)
         found = figures(rows)
-        write_table(found, folder / "table.md", Path("README.md"))
+        rows_by_method = methods_table(found)
+        (folder / "table.md").write_text(rows_by_method + "\n")
+        write_table("make bench", rows_by_method)
         behind = {
             "problems": problems,
             "budgets": {problem.name: problem.budget for problem in PROBLEMS},
@@ -173,6 +190,7 @@ def main() -> None:
             for figure in part.figures:
                 summary[figure] = {"value": measured[figure], **behind}
             target.write_text(json.dumps(summary, indent=1) + "\n")
+            write_table("parts", parts_table(summary))
     print(json.dumps(summary, indent=1))
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.models.searches [--only NAME ...] [--work FOLDER]
 
-writes bench/searches.json and the table in README.md. A search whose run folder is finished is not
-run again, one that was interrupted is carried on.
+writes bench/searches.json and the table in docs/benchmarks.md. A search whose run folder is finished
+is not run again; one that was interrupted is resumed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks.models.measure import EVAL_BATCH, WORK, ensure_weights
 from benchmarks.models.zoo import CASES, ModelCase
-from benchmarks.summary import machine, with_table
+from benchmarks.page import write_table
+from benchmarks.summary import machine
 
-BEGIN = "<!-- table of searches -->"
 TARGET = Path("bench/searches.json")
 BUDGET = 0.1
 HEADER = (
@@ -143,9 +143,8 @@ def main() -> None:
         print(line(rows[name]), flush=True)
         ordered = [rows[model] for model in SEARCHES if model in rows]
         TARGET.write_text(json.dumps({"searches": ordered}, indent=1) + "\n")
-    readme = Path("README.md")
-    text = "\n".join([HEADER, *(line(rows[model]) for model in SEARCHES if model in rows)])
-    readme.write_text(with_table(readme.read_text(), text, BEGIN))
+    lines = [line(rows[model]) for model in SEARCHES if model in rows]
+    write_table("searches", "\n".join([HEADER, *lines]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.models.table [--only NAME ...] [--work FOLDER]
 
-writes bench/models.json, a row a model, and the table in README.md. Each model has a process of its
-own; rows of models that are not measured again stay as they are.
+writes bench/models.json, a row per model, and the table in docs/benchmarks.md. Each model has its own
+process; rows of models that are not measured again stay as they are.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 from benchmarks.models.measure import WORK
 from benchmarks.models.zoo import CASES
-from benchmarks.summary import machine, with_table
+from benchmarks.page import write_table
+from benchmarks.summary import machine
 
-BEGIN = "<!-- table of make models -->"
 TARGET = Path("bench/models.json")
 HEADER = (
-    "| model | groups (left out) | parameters, M | MACs kept | size, MB | latency, ms | metric |\n"
+    "| model | groups (excluded) | parameters, M | MACs kept | size, MB | latency, ms | metric |\n"
     "| --- | --- | --- | --- | --- | --- | --- |"
 )
 
@@ -75,9 +75,8 @@ def main() -> None:
         # Each row as soon as it is there: all of them take hours.
         ordered = [rows[case] for case in CASES if case in rows]
         TARGET.write_text(json.dumps({"models": ordered}, indent=1) + "\n")
-    readme = Path("README.md")
-    text = "\n".join([HEADER, *(line(rows[case]) for case in CASES if case in rows)])
-    readme.write_text(with_table(readme.read_text(), text, BEGIN))
+    lines = [line(rows[case]) for case in CASES if case in rows]
+    write_table("make models", "\n".join([HEADER, *lines]))
 
 
 if __name__ == "__main__":
