@@ -3,8 +3,8 @@
     python -m benchmarks.faults [--only NAME ...]
 
 writes bench/faults.json and the table in docs/benchmarks.md. Three nodes, each in its own network
-namespace, and the tests' tiny task: a trial takes seconds, so the cost is that of detecting the fault
-and of repeating the trial.
+namespace, and the tests' tiny task: a trial takes seconds, so the cost is that of detecting the
+fault and of repeating the trial.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
 
-writes bench/summary.json, its tables in docs/benchmarks.md, bench/ablation.md, and the parquet files
-behind them. Figures of parts that are not run again stay as they are.
+writes bench/summary.json, its tables in docs/benchmarks.md, bench/ablation.md, and the parquet
+files behind them. Figures of parts that are not run again stay as they are.
 """
 
 from __future__ import annotations

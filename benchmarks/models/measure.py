@@ -14,11 +14,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.stage_values import build_space
-
 from benchmarks.models.zoo import CASES, ModelCase
 from clusters.lease import device_lease
 from search.config import RunConfig
+from search.records.search_space import build_space
 from spaces.heuristics import uniform
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice

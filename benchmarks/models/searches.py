@@ -2,8 +2,8 @@
 
     python -m benchmarks.models.searches [--only NAME ...] [--work FOLDER]
 
-writes bench/searches.json and the table in docs/benchmarks.md. A search whose run folder is finished
-is not run again; one that was interrupted is resumed.
+writes bench/searches.json and the table in docs/benchmarks.md. A search whose run folder is
+finished is not run again; one that was interrupted is resumed.
 """
 
 from __future__ import annotations

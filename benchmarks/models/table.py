@@ -2,8 +2,8 @@
 
     python -m benchmarks.models.table [--only NAME ...] [--work FOLDER]
 
-writes bench/models.json, a row per model, and the table in docs/benchmarks.md. Each model has its own
-process; rows of models that are not measured again stay as they are.
+writes bench/models.json, a row per model, and the table in docs/benchmarks.md. Each model has its
+own process; rows of models that are not measured again stay as they are.
 """
 
 from __future__ import annotations
