@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.log_index import LOG, references, titles, with_index
+
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 # Pages about how things are now. The log and the changelog also name files of earlier versions.
@@ -65,3 +67,18 @@ def test_each_file_of_the_tree_is_there():
 
 def test_the_readme_is_short():
     assert len((REPOSITORY / "README.md").read_text().splitlines()) <= LONGEST_README
+
+
+def test_each_entry_of_the_log_that_code_names_is_there():
+    known = titles()
+    assert len(set(known)) == len(known)
+    assert {title for title, *_ in references()} <= set(known)
+
+
+def test_the_index_of_the_log_is_what_the_code_says():
+    assert LOG.read_text() == with_index(LOG.read_text()), "run python -m tests.log_index"
+
+
+def test_the_newest_entry_of_the_log_is_first():
+    days = re.findall(r"^## (\d{4}-\d\d-\d\d): ", LOG.read_text(), re.MULTILINE)
+    assert days == sorted(days, reverse=True)
