@@ -1,5 +1,8 @@
-"""What the driver asks of workers, a function a question. The driver imports this module and never
-paddle: whatever needs paddle is imported inside, on the worker."""
+"""The jobs that the driver gives to workers, a function each.
+
+The driver imports this module but never paddle: the functions import what needs paddle, on the
+worker.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def _context(settings: TrialSettings, baseline: Baseline, node: Node) -> TrialCo
 
 
 def baseline_job(settings: TrialSettings, node: Node | None = None) -> Baseline:
-    """Return the baseline's figures; its export stays in the run folder."""
+    """Measure the baseline; its export stays in the run folder."""
     from dataclasses import replace
 
     from trainables.baseline import measure_baseline
@@ -58,9 +61,9 @@ def baseline_job(settings: TrialSettings, node: Node | None = None) -> Baseline:
 def sensitivity_job(
     settings: TrialSettings, baseline: Baseline, node: Node, curves: dict[str, list[float]]
 ) -> dict[str, tuple[list[Sensitivity], bool]]:
-    """Return each group's sensitivity at its ratios, and whether it came from the cache.
+    """Return each group's sensitivities at its ratios, and whether they came from the cache.
 
-    The model is built once for all groups that did not.
+    The model is built once for all groups that are not in the cache.
     """
     from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
     from trainables.files.cache import JsonCache
@@ -83,7 +86,7 @@ def sensitivity_job(
 def reference_job(
     settings: TrialSettings, baseline: Baseline, node: Node, plans: Sequence[Plan]
 ) -> list[Reference | Untimed]:
-    """Return what `time_references` does; the exports stay in the run folder."""
+    """Return what `time_references` returns; the exports stay in the run folder."""
     from trainables.shapes import time_references
 
     return time_references(plans, _context(settings, baseline, node))
@@ -92,14 +95,14 @@ def reference_job(
 def latency_job(
     settings: TrialSettings, baseline: Baseline, node: Node, plans: Sequence[Plan]
 ) -> list[TimedShape | Untimed]:
-    """Return a reading for every plan's shape, untrained, or the reason why there is none."""
+    """Return what `time_shapes` returns."""
     from trainables.shapes import time_shapes
 
     return time_shapes(plans, _context(settings, baseline, node))
 
 
 def groups_job(settings: TrialSettings) -> GroupList:
-    """Return the pruning groups of the task's model, and those left out."""
+    """Return the pruning groups of the task's model, and the excluded ones."""
     from dataclasses import replace
 
     from trainables.compression.graph.groups import list_groups
@@ -112,7 +115,7 @@ def groups_job(settings: TrialSettings) -> GroupList:
 
 
 def trial_job(settings: TrialSettings, baseline: Baseline, node: Node, plan: Plan) -> TrialResult:
-    """Return the result of one plan; its export stays in the folder of candidate 0."""
+    """Run one plan to its end; its export stays in the folder of candidate 0."""
     from trainables.trial import run_trial
 
     *_, result = run_trial(0, plan, _context(settings, baseline, node))
@@ -120,7 +123,7 @@ def trial_job(settings: TrialSettings, baseline: Baseline, node: Node, plan: Pla
 
 
 def final_job(settings: TrialSettings, node: Node, plan: Plan, name: str = MODEL) -> FinalFigures:
-    """Return the figures of the delivered model, by its name in the run, beside the baseline's."""
+    """Return what `measure_final` returns."""
     from trainables.final import measure_final
 
     return measure_final(settings, node, plan, name)
@@ -128,21 +131,21 @@ def final_job(settings: TrialSettings, node: Node, plan: Plan, name: str = MODEL
 
 @dataclass(frozen=True)
 class RetrainJob:
-    """What every worker of a retrain is told."""
+    """The job of every worker of a retrain."""
 
     settings: TrialSettings
     baseline: Baseline
     node: Node
     plan: Plan
     number: int
-    """The trial whose fine-tuned weights it starts from."""
+    """Of the trial whose fine-tuned weights it starts from."""
 
 
 def retrain_loop(config: Mapping[str, RetrainJob]) -> None:
-    """Retrain one candidate; run by every worker of a Ray Train job.
+    """Retrain one candidate; every worker of a Ray Train job runs this.
 
-    `config` has the job under RETRAIN_JOB. The first worker leaves the export and OUTCOME in the
-    run's folder.
+    `config` has the job under RETRAIN_JOB. Worker 0 writes the export and OUTCOME to the run's
+    folder.
     """
     from trainables.retrain import Retrain
 
@@ -177,7 +180,7 @@ def timing_job(
 def reexport_job(
     settings: TrialSettings, baseline: Baseline, node: Node, plan: Plan, number: int, out: str
 ) -> Measurement:
-    """Write the model of a finished trial from its plan and weights; return its measurement."""
+    """Export a finished trial's model to the folder `out`; return its measurement."""
     from trainables.trial import reexport
 
     return reexport(plan, number, Path(out), _context(settings, baseline, node))
@@ -186,7 +189,7 @@ def reexport_job(
 def onnx_job(
     settings: TrialSettings, files: RunFiles, plan: Plan, folder: str, target: str
 ) -> OnnxFile:
-    """Write an exported model as ONNX; return what became of it."""
+    """Write an exported model as ONNX."""
     from trainables.compression.quantization import CHECKED_SAMPLES
     from trainables.deployment.onnx_export import export_onnx
     from trainables.evaluation import first_samples
@@ -199,7 +202,7 @@ def onnx_job(
 
 
 def node_job(settings: TrialSettings, node: Node) -> str | None:
-    """Return why the task cannot be loaded on this node, or draw no batch; None if it can."""
+    """Return why the task cannot be loaded or draw a batch on this node; None if it can."""
     from spaces.errors import SearchError, one_line
     from trainables.loading import study_task
 
@@ -212,13 +215,13 @@ def node_job(settings: TrialSettings, node: Node) -> str | None:
             next(iter(batches), None)
     except SearchError as error:
         return str(error)
-    except Exception as error:  # Whatever a user's task raises.
+    except Exception as error:  # A user's task may raise any type.
         return one_line(error)
     return None
 
 
 def check_task_job(settings: TrialSettings) -> list[Demand]:
-    """Return every demand of the Task contract with whether it is met, and in words why not."""
+    """Return what `check_task` returns."""
     from trainables.checking import check_task
     from trainables.files import task_folder
 

@@ -1,10 +1,10 @@
-"""The latency probe: a candidate timed in turn with models of known latency, in one process.
+"""The latency probe: a candidate timed in turn with reference models, in one process.
 
-Absolute milliseconds drift with whatever else the machine does, so models run back to back,
-round by round. That alone is not enough where others share the processor: they slow each model
-down by a factor of its own (here, while a neighbour is busy, float 1.5 times and INT8 up to 2.5
-times, the more arithmetic the more). So a candidate is timed beside models of its own precision,
-from wide to narrow, whose ratios to the baseline are known: what slows it slows them as much.
+Absolute milliseconds drift with the load of the machine, so all models run in each round. That is
+not enough on a shared processor: a busy neighbour slows each model by a factor of its own, float
+here 1.5 times and INT8 up to 2.5 times, and more with more arithmetic. So the references have the
+candidate's precision and known ratios to the baseline, from wide to narrow: the load slows them as
+much as the candidate (LOG: a probe for processors that are shared).
 """
 
 from __future__ import annotations
@@ -25,15 +25,24 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-WARMUP_RUNS = 2
-# A probe of models that run in no time still goes on for this share of its seconds.
-LEAST_SHARE = 0.4
-# How long a probe keeps others waiting who did not keep it waiting.
-SLICE_S = 0.1
+
+@dataclass(frozen=True)
+class Pacing:
+    """How a probe spends its time on the device."""
+
+    warmup_runs: int = 2
+    """Runs of each engine before the first round. A guess."""
+    least_share: float = 0.4
+    """Minimum share of `Effort.seconds`, however fast the models. A guess."""
+    slice_s: float = 0.1
+    """Seconds of a lease, unless the probe waited longer for it. A guess."""
+
+
+PACING = Pacing()
 
 
 class DeviceLease(Protocol):
-    """Who may use the device: one probe alone, or any number of training steps."""
+    """Leases of the device: exclusive for one probe, shared for any number of training steps."""
 
     def exclusive(self) -> AbstractContextManager[None]: ...
 
@@ -41,7 +50,7 @@ class DeviceLease(Protocol):
 
 
 class NoLease:
-    """The lease of a device that nobody else uses."""
+    """Leases of a device without other users: never waited for."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -52,20 +61,23 @@ class NoLease:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a probe goes on: until so many rounds, or seconds of the device, are over."""
+    """When a probe ends: after `rounds` and a minimum share of `seconds`, or after `seconds`."""
 
     rounds: int
     seconds: float
+    """Of the device; waiting for it does not count."""
 
-    def times(self, share: float) -> Effort:
-        """Return an effort whose seconds are this share of its own."""
-        return Effort(self.rounds, share * self.seconds)
+    def times(self, factor: float) -> Effort:
+        """Return an effort with `seconds` multiplied."""
+        return Effort(self.rounds, factor * self.seconds)
 
 
-# Before the training only to see what is hopelessly slow; the export is timed again.
+# Before training, to stop plans that are far too slow; the export is timed again. A guess.
 QUICK = Effort(rounds=12, seconds=1.0)
+# 30 rounds vary by 1.3 to 2.5 % on a busy machine, and take 3 s for models of 0.1 s a round
+# (LOG: a probe for processors that are shared).
 FULL = Effort(rounds=40, seconds=4.0)
-# What all other figures rest on.
+# For the references and the delivered model, on which all other latencies rest. A guess.
 FINAL = Effort(rounds=200, seconds=20.0)
 
 
@@ -77,13 +89,13 @@ def time_in_turn(
 ) -> Array:
     """Return the milliseconds of every run, shape (rounds, engines).
 
-    Each round runs every engine once, forwards and backwards in turn, so that none always
-    follows the same other. The device is leased for a tenth of a second at a time, or for as
-    long as it was waited for. Only that time counts: where others hold the device for seconds, for
-    a step of a large model, a probe takes longer and is worth as much.
+    Each round runs every engine once. The order reverses after each round, so that no engine always
+    follows the same other one. The device is leased for `Pacing.slice_s`, or for as long as the
+    probe waited. Only leased time counts: if others hold the device for seconds, for a training
+    step of a large model, the probe takes longer and is as exact.
     """
     for engine in engines:
-        for _ in range(WARMUP_RUNS):
+        for _ in range(PACING.warmup_runs):
             engine.run(inputs)
     rounds: list[list[float]] = []
     order = list(range(len(engines)))
@@ -92,8 +104,8 @@ def time_in_turn(
         asked = time.perf_counter()
         with lease.exclusive():
             started = now = time.perf_counter()
-            mine = max(SLICE_S, started - asked)
-            while now - started < mine and not _is_enough(len(rounds), spent, effort):
+            lease_s = max(PACING.slice_s, started - asked)
+            while now - started < lease_s and not _is_enough(len(rounds), spent, effort):
                 row = [0.0] * len(engines)
                 for index in order:
                     begun = time.perf_counter()
@@ -109,17 +121,16 @@ def time_in_turn(
 
 def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
     if rounds >= effort.rounds:
-        return seconds >= LEAST_SHARE * effort.seconds
+        return seconds >= PACING.least_share * effort.seconds
     return seconds > effort.seconds
 
 
 def mean_of_runs(
     engine: Engine, inputs: Sequence[np.ndarray], warmup: int = 10, runs: int = 50
 ) -> RunTimes:
-    """Return the mean of so many runs, after others that do not count.
+    """Return the mean time of `runs` runs, after `warmup` runs that do not count.
 
-    The protocol of the toolkits' own figures. It has no reference beside it, so it says what the
-    clock said while it ran, and no more.
+    This is how the toolkits time their models. Without references it includes the machine's load.
     """
     for _ in range(warmup):
         engine.run(inputs)
@@ -134,19 +145,20 @@ def mean_of_runs(
 def ratios_between(candidate: Array, references: Array, ratios: Sequence[float]) -> Array:
     """Return the candidate's ratio to the baseline in every round, shape (rounds,).
 
-    `candidate` are milliseconds (rounds,), `references` (rounds, references), `ratios` the
-    references' own. Each reference gives an estimate, as if the candidate were slowed down as
-    much; the two nearest to it count, the nearer the more.
+    `candidate` has milliseconds, shape (rounds,), `references` too, shape (rounds, references), and
+    `ratios` the references' ratios to the baseline. Each reference gives an estimate that takes the
+    candidate to be slowed as much as itself. The result interpolates between the references that
+    are next slower and next faster, in logarithms.
     """
-    middles = np.median(references, axis=0)
-    order = np.argsort(middles)
-    places = np.arange(len(order))
-    place = np.interp(np.log(np.median(candidate)), np.log(middles[order]), places)
+    medians = np.median(references, axis=0)
+    order = np.argsort(medians)
+    ranks = np.arange(len(order))
+    rank = np.interp(np.log(np.median(candidate)), np.log(medians[order]), ranks)
     weights = np.zeros(len(order))
-    weights[order] = np.maximum(0.0, 1 - np.abs(place - places))
-    logs = np.log(candidate)[:, None] - np.log(references) + np.log(ratios)
-    found: Array = np.exp(logs @ weights)
-    return found
+    weights[order] = np.maximum(0.0, 1 - np.abs(rank - ranks))
+    estimates = np.log(candidate)[:, None] - np.log(references) + np.log(ratios)
+    result: Array = np.exp(estimates @ weights)
+    return result
 
 
 def read_latency(
@@ -157,9 +169,9 @@ def read_latency(
     batch_size: int,
     threads: int,
 ) -> LatencyReading:
-    """Return what runs say: the candidate's in the first column, then its references'."""
-    found = ratios_between(runs_ms[:, 0], runs_ms[:, 1:], ratios)
-    low, ratio, high = (float(value) for value in np.percentile(found, [25, 50, 75]))
+    """Return the reading of `runs_ms`: the candidate in column 0, then its references."""
+    by_round = ratios_between(runs_ms[:, 0], runs_ms[:, 1:], ratios)
+    low, ratio, high = (float(value) for value in np.percentile(by_round, [25, 50, 75]))
     return LatencyReading(
         latency_ms=ratio * baseline_ms,
         baseline_latency_ms=baseline_ms,

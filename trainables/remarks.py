@@ -1,7 +1,7 @@
-"""What a task or its weights say about themselves: printed in the first lines of a run.
+"""Remarks about a task and its weights, printed in the first lines of a run.
 
-A task, or `load_weights`, calls `remark` on a worker; the stage that loads the task collects what
-was said, and the driver prints it. Elsewhere (in trials, in tests) nothing is collected.
+A task, or `load_weights`, calls `remark` on a worker. The job that loads the task collects the
+remarks, and the driver prints them. Outside `collected()`, as in trials, a remark is dropped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _remarks: ContextVar[list[str] | None] = ContextVar("remarks", default=None)
 
 
 def remark(text: str) -> None:
-    """Say one line, once, in the first lines of the run."""
+    """Add a line to the remarks that are being collected, unless it is there already."""
     said = _remarks.get()
     if said is not None and text not in said:
         said.append(text)
@@ -22,7 +22,7 @@ def remark(text: str) -> None:
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """Have the list of what is remarked inside, in order."""
+    """A context whose value is the list of remarks made inside, in order."""
     said: list[str] = []
     token = _remarks.set(said)
     try:

@@ -1,4 +1,4 @@
-"""A candidate trained in full by one of several workers, then quantized and exported."""
+"""Retraining: a candidate trained in full, data-parallel, then quantized and exported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from trainables.weights import (
 )
 
 PROGRESS = "progress.json"
-# Of a phase's steps: what is lost at most with a worker. A guess.
+# Steps between checkpoints, as a share of a phase: the most that is lost with a worker. A guess.
 CHECKPOINT_SHARE = 0.1
 
 Phase = Literal["float", "quantized"]
@@ -52,7 +52,7 @@ class Progress:
 
 
 def restored() -> tuple[Progress | None, Arrays]:
-    """Return where the workers before these had come to, and the model's weights there."""
+    """Return the progress and weights of the last checkpoint, (None, {}) without one."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return None, {}
@@ -62,7 +62,7 @@ def restored() -> tuple[Progress | None, Arrays]:
 
 
 class Retrain:
-    """One worker's part. The first worker writes what is to stay."""
+    """One worker of a retrain. Worker 0 writes the files."""
 
     def __init__(self, job: RetrainJob) -> None:
         self._job, self._settings, self._plan = job, job.settings, job.plan
@@ -76,8 +76,8 @@ class Retrain:
         self._context = TrialContext(job.settings, job.baseline, Node(files=job.node.files))
         self._progress, self._arrays = restored()
         self._start = self._progress.step if self._progress is not None else 0
-        # Far from every seed of a trial, and another order of the data for every worker; after a
-        # loss yet another, for what it had seen is not known.
+        # Far from the seeds of trials. Each worker has its own order of the data, and a new one
+        # after a restart, since the position in the old one is not saved.
         own = training_seed(job.settings.seed, job.plan) + 1_000_000_007 * (self._rank + 1)
         self._seed = (own + self._start) % 2**31
         paddle.seed(self._seed)
@@ -85,8 +85,8 @@ class Retrain:
         self._loss: float | None = None
 
     def run(self) -> None:
-        """Train in float and under quantization, from where the workers before these had come to;
-        leave export and figures in the run's folder."""
+        """Train in float, then under quantization, from the last checkpoint on; write export and
+        figures to the run's folder."""
         if self._progress is None or self._progress.phase == "float":
             self._train_in_float()
         elif self._rank == 0:
@@ -105,7 +105,7 @@ class Retrain:
         return pruned_model(self._context.task, self._plan, self._settings.criterion)
 
     def _train_in_float(self) -> None:
-        """Train from the trial's weights, or a checkpoint's; the weights stay in the folder."""
+        """Train from the weights of the trial or the checkpoint, and write the result."""
         files, number = self._job.node.files, self._job.number
         if self._progress is None:
             files.fetch(self._settings.folder, candidate_name(number))
@@ -114,8 +114,8 @@ class Retrain:
             set_weights(self._model, self._arrays, "checkpoint")
         if self._plan.is_pruned:
             self._loss = self._train("float", self._settings.retrain_samples, 1.0)
-            # A wrapper's reducer stays hooked to the parameters after it is freed, and the next
-            # wrapper's backward pass would run into it: what it left behind goes to a new model.
+            # DataParallel's reducer stays hooked to the parameters after it is freed, and the next
+            # wrapper's backward pass would call it: so the weights move to a new model.
             trained = model_weights(self._model)
             self._model = self._pruned_model()
             set_weights(self._model, trained)
@@ -125,7 +125,7 @@ class Retrain:
             files.upload(self._settings.folder, retrained_name(number))
 
     def _train(self, phase: Phase, samples: int, share: float) -> float:
-        """Return the mean loss of the last stretch of a phase."""
+        """Train one phase; return the mean loss since its last checkpoint."""
         model = paddle.DataParallel(self._model) if self._workers > 1 else self._model
         trainer = self._context.trainer(
             model,
@@ -140,9 +140,9 @@ class Retrain:
         )
 
     def _report(self, progress: Progress) -> None:
-        """Leave a checkpoint; all workers come here, the first one writes it.
+        """Report a checkpoint; every worker calls this, worker 0 writes it.
 
-        Without the optimizer's momentum: it is there again after some steps.
+        It has no momentum, which builds up again in some steps.
         """
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
@@ -153,7 +153,7 @@ class Retrain:
             ray.train.report({"step": progress.step}, checkpoint=checkpoint)
 
     def _export(self, quantization: QuantizationAware | None) -> None:
-        """Leave the export, and last the figures."""
+        """Write the export, then the figures, then upload both."""
         engine, difference = export_candidate(
             self._model,
             self._plan.quantization,
@@ -177,7 +177,7 @@ class Retrain:
 
 
 def _train(trainer: Trainer, start: int, report: Callable[[int], None]) -> float:
-    """Train from step `start` to the end; return the mean loss of the last stretch."""
+    """Train from step `start` to the end; return the mean loss since the last checkpoint."""
     trainer.step = start
     stretch = max(1, round(CHECKPOINT_SHARE * trainer.steps))
     loss = 0.0

@@ -1,4 +1,4 @@
-"""Shapes of plans, untrained: channels and precision fix the latency, weights do not."""
+"""Untrained models of plans, timed: latency depends on channels and precision, not on weights."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
 
 
 def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
-    """Return an engine of the plan's shape before any training. Its scales are not final."""
+    """Return an engine of the plan's shape before training; its INT8 scales are not final."""
     choice, task = plan.quantization, context.task
     quantization = None
     if choice.is_trained:
-        # Fake quantization stays in a model once it is there, so it goes into another
-        # one; a training step gives it scales to export.
+        # Fake quantization cannot be removed from a model, so it is added to a second one. A
+        # training step at learning rate 0 gives it scales to export.
         model = _model(plan, context)
         quantization = prepare_quantization(model, choice)
         context.trainer(model, samples=1, learning_rate_share=0.0, seed=0).run(1)
@@ -41,7 +41,7 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
 
 
 def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]:
-    """Return the latency of a plan's shape, and whether it was known."""
+    """Return the latency of a plan's shape, and whether it came from the cache."""
     with tempfile.TemporaryDirectory() as folder:
         return context.probe(
             "shape",
@@ -52,12 +52,12 @@ def time_shape(plan: Plan, context: TrialContext) -> tuple[LatencyReading, bool]
 
 
 def time_shapes(plans: Sequence[Plan], context: TrialContext) -> list[TimedShape | Untimed]:
-    """Return the latency of every plan's shape, or why it has none."""
+    """Return the latency of every plan's shape, or the reason why it could not be timed."""
     found: list[TimedShape | Untimed] = []
     for plan in plans:
         try:
             reading, reused = time_shape(plan, context)
-        except Exception as error:  # A shape that cannot be had does not end the study.
+        except Exception as error:  # A shape that fails does not end the study.
             found.append(Untimed(plan, one_line(error)))
         else:
             found.append(TimedShape(plan, reused, reading))
@@ -65,10 +65,10 @@ def time_shapes(plans: Sequence[Plan], context: TrialContext) -> list[TimedShape
 
 
 def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Reference | Untimed]:
-    """Return every plan's latency ratio to the baseline, or why it has none.
+    """Return every plan's latency ratio to the baseline, or the reason why it has none.
 
-    Their exports stay in the run folder. All are timed in turn, once on a kind of machine:
-    later studies of the same model take the ratios from the cache.
+    The exports stay in the run folder. All plans are timed in turn, once per type of processor:
+    later studies of the same model read the ratios from the cache.
     """
     settings = context.settings
     reasons: dict[Plan, str] = {}
@@ -78,7 +78,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Refere
         try:
             engines[plan] = shape_engine(_model(plan, context), plan, context, folder)
             context.files.upload(settings.folder, reference_name(plan))
-        except Exception as error:  # A shape that cannot be had does not end the study.
+        except Exception as error:  # A shape that fails does not end the study.
             engines.pop(plan, None)
             reasons[plan] = one_line(error)
     ratios = _reference_ratios(engines, context)
@@ -89,7 +89,7 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Refere
 
 
 def _reference_ratios(engines: Mapping[Plan, Engine], context: TrialContext) -> dict[Plan, float]:
-    """Return the latency ratios of engines that are timed in turn with the baseline's."""
+    """Return each engine's latency ratio to the baseline, all timed in turn."""
     settings = context.settings
     cache = JsonCache(settings.cache / "references")
     key = fingerprint_of(

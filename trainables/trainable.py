@@ -1,4 +1,4 @@
-"""The Ray Tune Trainable around a trial: one actor serves many trials."""
+"""The Ray Tune Trainable that runs trials; one actor runs many of them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ from trainables.files.node import Node
 from trainables.results import Baseline, TrialResult
 from trainables.settings import TrialSettings
 
-# Keys of a configuration and of a result.
+# Keys of a trial's configuration, and of its results.
 NUMBER, PLAN, RESULT, RETIRE = "number", "plan", "result", "retire"
-# An actor is let go once it keeps so much more than it did after its first trials.
-SETTLED, GROWTH = 5, 1.1
+# Trials after which an actor's memory is taken as its normal size (LOG: on a cluster, measured).
+SETTLED = 5
+# Multiple of that size at which an actor is replaced (LOG: on a cluster, measured).
+GROWTH = 1.1
 
 
 class CompressionTrainable(tune.Trainable):
-    """Runs a trial a stage a step. What goes wrong becomes a FAILED result, not a dead actor:
-    the next trial needs it alive, with paddle loaded and the baseline ready."""
+    """Runs one stage of a trial per step.
+
+    An error becomes a FAILED result and the actor lives on: the next trial needs it, with paddle
+    loaded and the baseline ready.
+    """
 
     def setup(
         self,
@@ -58,7 +63,7 @@ class CompressionTrainable(tune.Trainable):
 
         # Ray Tune changes to a folder of its own for every trial.
         task_folder.enter(self._context.settings)
-        # What the last trial left in cycles may be as large as its model.
+        # Reference cycles of the last trial may hold its model.
         gc.collect()
         self._plan = Plan.from_json(json.loads(config[PLAN]))
         self._trials += 1
@@ -78,7 +83,7 @@ class CompressionTrainable(tune.Trainable):
                 readings=self._last.readings,
                 seconds=self._last.seconds,
             )
-            self._keep_traceback()
+            self._write_traceback()
         self._last.worker = f"{platform.node()}:{os.getpid()}"
         return {
             RESULT: encode(TrialResult, self._last),
@@ -89,9 +94,9 @@ class CompressionTrainable(tune.Trainable):
         }
 
     def _has_grown(self) -> bool:
-        """Return whether this process keeps so much more than it did that it should go.
+        """Return whether this process has leaked so much memory that it should be replaced.
 
-        Paddle's engines leave some megabytes each behind (LOG.md), which nobody else can free.
+        Each of Paddle's engines leaks some megabytes (LOG: on a cluster, measured).
         """
         if self._last.state == "RUNNING" or self._trials < SETTLED:
             return False
@@ -101,7 +106,7 @@ class CompressionTrainable(tune.Trainable):
         return resident > GROWTH * self._settled
 
     def _title(self) -> str:
-        """Return what the dashboard and `ps` show: the plan, and what is done next."""
+        """Return the process title for Ray's dashboard and `ps`: the plan, and the next stage."""
         name = f"{type(self).__name__} plan-{self._number:06d} {self._plan.quantization.value}"
         if not self._last.readings:
             return f"ray::{name} shape"
@@ -111,9 +116,9 @@ class CompressionTrainable(tune.Trainable):
             return f"ray::{name} finetune"
         return f"ray::{name} to the end"
 
-    def _keep_traceback(self) -> None:
+    def _write_traceback(self) -> None:
         folder: Path = self._context.settings.candidate_folder(self._number)
-        # On a full disk the result has the reason all the same.
+        # On a full disk, the result still has the reason.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "error.txt").write_text(traceback.format_exc())

@@ -12,14 +12,19 @@ import paddle
 from spaces.errors import TrialError
 from trainables.task import Batch, Task
 
-# A step of training happens inside this context; a latency probe waits for it to end.
+# Opens a context around a training step; a latency probe waits for its end.
 StepGuard = Callable[[], AbstractContextManager[None]]
 
+# Share of the steps in which the learning rate rises to its peak. A guess.
 WARMUP_SHARE = 0.05
+# Largest global norm of the gradients. A guess.
+GRADIENT_NORM = 5.0
+# Distance between the seeds of two epochs; wide, so that they are not those of another training.
+EPOCH_STRIDE = 100_003
 
 
 def as_tensors(batch: Batch) -> tuple[list[paddle.Tensor], object]:
-    """Return inputs and, where they are one array, targets as tensors."""
+    """Return a batch's inputs as tensors, and its targets too if they are one array."""
     targets = batch.targets
     if isinstance(targets, np.ndarray):
         targets = paddle.to_tensor(targets)
@@ -27,10 +32,10 @@ def as_tensors(batch: Batch) -> tuple[list[paddle.Tensor], object]:
 
 
 class Trainer:
-    """SGD with momentum on one cosine schedule, run a stretch at a time.
+    """SGD with momentum on one cosine schedule, which can be run in parts.
 
-    `batch_size` is a worker's own; with several workers each draws its own order
-    of the data from its `seed`, and `model` is the data-parallel wrapper.
+    With several workers `batch_size` and `seed`, which orders the data, are a worker's own, and
+    `model` is the data-parallel wrapper.
     """
 
     def __init__(
@@ -56,15 +61,14 @@ class Trainer:
             momentum=task.recipe.momentum,
             weight_decay=task.recipe.weight_decay,
             parameters=model.parameters(),
-            grad_clip=paddle.nn.ClipGradByGlobalNorm(5.0),
+            grad_clip=paddle.nn.ClipGradByGlobalNorm(GRADIENT_NORM),
         )
 
     def _endless(self, batch_size: int, seed: int) -> Iterator[Batch]:
         epoch = 0
         while True:
-            # A wide stride keeps one epoch's seed clear of another run's.
             empty = True
-            for batch in self.task.train_batches(batch_size, seed + 100_003 * epoch):
+            for batch in self.task.train_batches(batch_size, seed + EPOCH_STRIDE * epoch):
                 empty = False
                 yield batch
             if empty:

@@ -1,4 +1,4 @@
-"""One trial, stage by stage: plain Python, no Ray."""
+"""One trial, stage by stage, without Ray."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from trainables.weights import load_weights, model_weights, write_weights
 
 WEIGHTS = "weights.safetensors"
 
-# Of the recipe's learning rate: the gradients through fake quantization are noisier.
+# Learning rate of quantization-aware training, as a share of the recipe's: gradients through fake
+# quantization are noisier. A guess.
 QAT_SHARE = 0.33
 
 
 def training_seed(seed: int, plan: Plan) -> int:
-    """Return a seed for a plan's training, the same whichever trial runs it."""
+    """Return the seed of a plan's training, the same in every trial of the plan."""
     return (int(plan.key[:8], 16) ^ seed) % 2**31
 
 
 def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialResult]:
-    """Yield what is known after each stage; the last one is COMPLETE, at full fidelity.
+    """Yield the result after each stage: the shape's latency, each rung, the end (COMPLETE).
 
-    First the latency of the plan's shape, then a measurement a rung, then the whole
-    result. Whoever iterates may stop at any point. The export and the weights stay
-    in the run folder. Raises TrialError, or whatever paddle raises.
+    The caller may stop the trial at any stage. The export and the weights stay in the run folder.
+    Raises TrialError, or what paddle raises.
     """
     trial = _Trial(number, plan, context)
     trial.prune()
-    # Shape and precision fix the latency, so a plan that is too slow costs no training.
+    # Latency depends on shape and precision alone, so a plan that is too slow needs no training.
     if context.settings.shape_first:
         trial.time_shape()
         yield trial.result
@@ -54,7 +54,7 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
 
 
 class _Trial:
-    """A plan on its way: its model, and the result so far."""
+    """A running trial: its model, and the result so far."""
 
     def __init__(self, number: int, plan: Plan, context: TrialContext) -> None:
         self._number, self._plan, self._context = number, plan, context
@@ -72,7 +72,7 @@ class _Trial:
             self._model = pruned_model(self._context.task, self._plan, self._settings.criterion)
 
     def time_shape(self) -> None:
-        """Time the model as it is, untrained."""
+        """Time the untrained model."""
         with self._watch("latency"), tempfile.TemporaryDirectory() as folder:
             self._note_latency(
                 "shape",
@@ -81,7 +81,7 @@ class _Trial:
             )
 
     def finetune(self) -> Iterator[None]:
-        """Train in float, and measure at each rung; yields there. A whole model needs none."""
+        """Train in float; measure and yield at each rung. An unpruned model needs no training."""
         if not self._plan.is_pruned:
             return
         trainer = self._context.trainer(
@@ -105,14 +105,14 @@ class _Trial:
 
     @property
     def _float_share(self) -> float:
-        """The share of the trial's training that is done in float."""
+        """Share of the trial's training that is in float."""
         if not self._plan.quantization.is_trained:
             return 1.0
         samples = self._settings.finetune_samples
         return samples / (samples + self._settings.qat_samples)
 
     def quantize(self) -> None:
-        """Keep the weights in float, and train on under quantization if the plan says so."""
+        """Write the float weights, then train under quantization if the plan asks for it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         write_weights(self._folder / WEIGHTS, model_weights(self._model))
         with self._watch("quantize"), self._context.lease.shared():
@@ -129,7 +129,7 @@ class _Trial:
             self._loss_under_quantization = trainer.run(trainer.steps)
 
     def export(self) -> Engine:
-        """Return the engine of the model as it would be delivered."""
+        """Export the model as it would be delivered; return its engine."""
         context = self._context
         with self._watch("export"), context.lease.shared():
             engine, self.result.export_difference = export_candidate(
@@ -143,7 +143,7 @@ class _Trial:
         return engine
 
     def finish(self, engine: Engine) -> None:
-        """Evaluate and time the exported model; its files are there for other nodes then."""
+        """Evaluate and time the exported model, and upload its files."""
         context, result = self._context, self.result
         with self._watch("evaluate"):
             rung = len(self._settings.rungs)
@@ -170,9 +170,9 @@ class _Trial:
 
 
 def reexport(plan: Plan, number: int, target: Path, context: TrialContext) -> Measurement:
-    """Write the model of a finished trial from its plan and weights; return its measurement.
+    """Export a finished trial's model again from its plan and weights; return its measurement.
 
-    What was trained under quantization is copied: its scales are in the export alone.
+    After quantization-aware training the export is copied: only it has the scales.
     """
     settings = context.settings
     context.files.fetch(settings.folder, candidate_name(number))

@@ -1,5 +1,4 @@
-"""The arrays of a weights file that the model does not have: which change nothing, which show that
-the file is another model's."""
+"""Names in a weights file that are not the model's: harmless ones, and those of another model."""
 
 from __future__ import annotations
 
@@ -7,42 +6,41 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-# What Paddle's optimizers call their state, and what trainers save beside it.
+# Names of Paddle's optimizer states, and of what trainers save with them.
 _OPTIMIZER = re.compile(
     r"_(velocity|moment|moment[12](_max)?|beta[12]_pow_acc|inf_norm|mean_square|mean_grad|momentum"
     r"|_?avg_squared_(grad|update)|squared|linear)(_acc)?_\d+$"
     r"|@GRAD|^(master_weights|LR_Scheduler|lr_scheduler|optimizer|global_step|epoch)\b"
 )
-# Buffers that are counted or computed, which versions of a network save or do not.
+# Buffers that are counted or computed; not every version of a network saves them.
 _BUFFERS = {
     *("num_batches_tracked", "attn_mask", "relative_position_index", "relative_coords_table"),
     *("position_ids", "anchor_points", "stride_tensor", "anchors"),
 }
-# Branches that networks have in training only, as the toolkits call them.
+# The toolkits' names of branches that are used in training only.
 _TRAINING = re.compile(r"^(aux|auxiliary|auxlayer|aux_.*|auxlayer.*|loss|criterion|gtc_head)\d*$")
-# Of a distillation, what is not its student.
+# Models of a distillation other than the student.
 _TEACHER = re.compile(r"^((teacher|assistant)\d*|student\d+)$", re.IGNORECASE)
 _AVERAGE = re.compile(r"^(ema|ema_model|model_ema|module_ema)\.|(_ema|@EMA)$")
-# The prefixes of a whole model: of a distillation's student, and of wrappers for several devices.
+# Prefixes of a whole model: a distillation's student, or a wrapper for several devices.
 _WHOLE = ("Student.", "student.", "_layers.", "module.", "model.")
 
 
 def prefix_of(names: Collection[str], wanted: Sequence[str]) -> str:
-    """Return what the file puts before every name of the model; "" if nothing, or if it lacks any.
+    """Return the prefix with which a file has every name of the model, "" if there is none.
 
-    A distillation's file holds its student under a name of its own.
+    A distillation's file has its student under a prefix.
     """
-    held = set(names)
-    if not wanted or all(name in held for name in wanted):
+    if not wanted or all(name in names for name in wanted):
         return ""
     for prefix in _WHOLE:
-        if all(f"{prefix}{name}" in held for name in wanted):
+        if all(f"{prefix}{name}" in names for name in wanted):
             return prefix
     return ""
 
 
-def kind_of(name: str, wanted: Collection[str], elsewhere: Sequence[str]) -> str | None:
-    """Return why the model can do without an array; None if its outputs would not be the file's."""
+def harmless_kind(name: str, wanted: Collection[str], elsewhere: Sequence[str]) -> str | None:
+    """Return the kind of an array without effect on outputs; None if it belongs to other layers."""
     if name.startswith(tuple(elsewhere)):
         return "of parts that stay as they are"
     if _OPTIMIZER.search(name):
@@ -59,19 +57,19 @@ def kind_of(name: str, wanted: Collection[str], elsewhere: Sequence[str]) -> str
     return None
 
 
-def unused(
+def extra_arrays(
     names: Iterable[str], wanted: Collection[str], prefix: str, elsewhere: Sequence[str]
 ) -> tuple[Counter[str], list[str]]:
-    """Return how many arrays of each kind are not needed, and those that cannot be left out."""
+    """Return the number of harmless extra arrays by kind, and the names of foreign ones."""
     counts: Counter[str] = Counter()
-    missed = []
+    foreign = []
     for name in names:
         plain = name.removeprefix(prefix)
         if name.startswith(prefix) and plain in wanted:
             continue
-        kind = kind_of(plain, wanted, elsewhere)
+        kind = harmless_kind(plain, wanted, elsewhere)
         if kind is None:
-            missed.append(name)
+            foreign.append(name)
         else:
             counts[kind] += 1
-    return counts, missed
+    return counts, foreign

@@ -1,5 +1,7 @@
-"""Weights in and out of files, as plain arrays under structured names. Nothing is unpickled
-but `.pdparams`, by an unpickler that knows arrays and containers only."""
+"""Weights read from and written to files, as arrays by structured name.
+
+Only `.pdparams` files are unpickled, by an unpickler that admits arrays and containers only.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,17 @@ from safetensors.numpy import load_file, save_file
 
 from spaces.errors import WeightsError, one_line
 from trainables.remarks import remark
-from trainables.weight_names import prefix_of, unused
+from trainables.weight_names import extra_arrays, prefix_of
 
 if TYPE_CHECKING:
     import paddle
 
-# For tasks; the rest is for the other modules here.
+# For tasks; the other functions are for this package.
 __all__ = ["load_weights"]
 
 Arrays = dict[str, np.ndarray]
 
-# What numpy's own pickles of arrays name, under numpy 1 and 2, and containers.
+# Names in numpy's pickles of arrays, by numpy 1 and 2, and containers.
 _ADMITTED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -37,12 +39,12 @@ _ADMITTED = {
     ("collections", "OrderedDict"),
     ("builtins", "tuple"),
     ("__builtin__", "tuple"),
-    ("_codecs", "encode"),  # how protocol 2 spells bytes
+    ("_codecs", "encode"),  # bytes in protocol 2
 }
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that admits numpy arrays and plain containers, and refuses all else."""
+    """An unpickler that admits numpy arrays and plain containers only."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
@@ -57,7 +59,7 @@ def _read_pdparams(file: BinaryIO) -> Arrays:
     loaded = ArrayUnpickler(file).load()
     if not isinstance(loaded, dict):
         raise WeightsError(f"a state dict is expected, not {type(loaded).__name__}")
-    # paddle adds a dict of names, and wraps a tensor as (name, array) in some versions.
+    # Paddle adds a dict of names; some versions wrap a tensor as (name, array).
     plain = {k: v[1] if isinstance(v, tuple) and len(v) == 2 else v for k, v in loaded.items()}
     return {k: v for k, v in plain.items() if isinstance(v, np.ndarray)}
 
@@ -65,8 +67,8 @@ def _read_pdparams(file: BinaryIO) -> Arrays:
 def read_weights(path: Path) -> Arrays:
     """Return the arrays of a .safetensors, .npz or .pdparams file by structured name.
 
-    Raises WeightsError, with the path, for a file that is missing, damaged, of
-    another kind, or that holds anything but arrays.
+    Raises WeightsError, with the path, for a file that is missing, damaged, of another format, or
+    without arrays.
     """
     allowed = ".safetensors, .npz and .pdparams are read"
     if not path.is_file():
@@ -84,7 +86,7 @@ def read_weights(path: Path) -> Arrays:
             raise WeightsError(f"{allowed}, not {path.suffix or 'a bare name'}")
     except WeightsError as error:
         raise WeightsError(f"weights {path}: {error}") from error
-    except Exception as error:  # Each format's reader has a dozen ways to say that.
+    except Exception as error:  # Each format's reader raises a dozen types.
         raise WeightsError(
             f"weights {path}: damaged or cut short ({one_line(error)}); copy or save it again"
         ) from error
@@ -94,7 +96,7 @@ def read_weights(path: Path) -> Arrays:
 
 
 def write_weights(path: Path, arrays: Arrays) -> None:
-    """Write arrays to a .safetensors file, whole or not at all."""
+    """Write arrays to a .safetensors file, atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
     temporary.replace(path)
@@ -106,7 +108,10 @@ def model_weights(model: paddle.nn.Layer) -> Arrays:
 
 
 def set_weights(model: paddle.nn.Layer, arrays: Arrays, source: str = "weights") -> None:
-    """Give the model these arrays; every parameter must be there, in its shape."""
+    """Set the model's parameters and buffers; each must be in `arrays`, in its shape and dtype.
+
+    `source` names the arrays in errors. Raises WeightsError.
+    """
     wanted = model_weights(model)
     for name, value in wanted.items():
         if name not in arrays:
@@ -119,16 +124,16 @@ def set_weights(model: paddle.nn.Layer, arrays: Arrays, source: str = "weights")
         if arrays[name].dtype != value.dtype:
             raise WeightsError(
                 f"{source}: {name} is {arrays[name].dtype}, the model's is {value.dtype}; "
-                "save it as that"
+                "save it in the model's dtype"
             )
     model.set_state_dict({name: arrays[name] for name in wanted})
 
 
 def load_weights(model: paddle.nn.Layer, path: Path, elsewhere: Sequence[str] = ()) -> None:
-    """Give the model the weights of a file, and say of how many arrays it has no use.
+    """Load a file's weights into the model, with a remark on arrays that the model does not have.
 
-    `elsewhere` has the beginnings of names that belong to what the model is only a part of. Raises
-    WeightsError if they do not fit, or if the file's model has layers that this one does not have.
+    If the model is a part of the file's, `elsewhere` has the prefixes of the other parts' names.
+    Raises WeightsError if the weights do not fit, or if the file's model has further layers.
     """
     arrays = read_weights(path)
     wanted = list(model_weights(model))
@@ -137,12 +142,12 @@ def load_weights(model: paddle.nn.Layer, path: Path, elsewhere: Sequence[str] = 
     if prefix:
         plain = {name: arrays[f"{prefix}{name}"] for name in wanted}
         remark(f"weights {path}: the model's arrays are those that begin with {prefix!r}")
-    counts, missed = unused(arrays, set(wanted), prefix, elsewhere)
-    # Where some are missing too, that says more.
-    if missed and all(name in plain for name in wanted):
+    counts, foreign = extra_arrays(arrays, set(wanted), prefix, elsewhere)
+    # If arrays are missing too, `set_weights` names one, which says more.
+    if foreign and all(name in plain for name in wanted):
         raise WeightsError(
-            f"weights {path}: {len(missed)} of its {len(arrays)} arrays are not the model's, as "
-            f"{missed[0]}: it is of another model; build that one, or save a file without them"
+            f"weights {path}: {len(foreign)} of its {len(arrays)} arrays are not the model's, such "
+            f"as {foreign[0]}: build the file's model, or save a file without them"
         )
     set_weights(model, plain, f"weights {path}")
     if counts:
@@ -153,7 +158,7 @@ def load_weights(model: paddle.nn.Layer, path: Path, elsewhere: Sequence[str] = 
 
 
 def fingerprint(arrays: Arrays) -> str:
-    """Return a hex digest of names, shapes and contents."""
+    """Return a hex digest of names, dtypes, shapes and contents."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

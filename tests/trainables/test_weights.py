@@ -306,7 +306,7 @@ def test_arrays_of_another_models_layers_are_refused(tmp_path, model, name):
     fresh = build(seed=1)
     before = model_weights(fresh)
     text = refusal(load_weights, fresh, path)
-    assert f"1 of its 7 arrays are not the model's, as {name}" in text
+    assert f"1 of its 7 arrays are not the model's, such as {name}" in text
     assert same(model_weights(fresh), before)
 
 
@@ -330,7 +330,7 @@ def test_gates_that_the_network_lacks_are_not_passed_over(tmp_path):
     gated = DBNetwork("small", 0.35, True, 32)
     path = save(tmp_path / "weights.pdparams", model_weights(gated))
     text = refusal(load_weights, DBNetwork("small", 0.35, False, 32), path)
-    assert "arrays are not the model's, as backbone.stage" in text
+    assert "arrays are not the model's, such as backbone.stage" in text
 
 
 def test_the_weights_of_a_model_are_a_copy():

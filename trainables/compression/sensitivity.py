@@ -10,7 +10,7 @@ from pathlib import Path
 from spaces.plan import ImportanceCriterion, Precision
 from trainables.compression.pruner import ChannelPruner
 from trainables.deployment.engine import Engine, supports_bfloat16
-from trainables.deployment.export import reweighted
+from trainables.deployment.export import rewritable_export
 from trainables.evaluation import evaluate
 from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.metrics import metric_value, relative_loss
@@ -51,7 +51,7 @@ class SensitivityProbe:
             self._folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             self._pruner = ChannelPruner(new_model(task), task.inputs, self._criterion)
             self._write = opened.enter_context(
-                reweighted(self._pruner.model, task.inputs, self._folder)
+                rewritable_export(self._pruner.model, task.inputs, self._folder)
             )
             self._open = opened.pop_all()
         return self

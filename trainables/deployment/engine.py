@@ -1,4 +1,4 @@
-"""The engine a model is deployed on: Paddle Inference, configured here, and in gpu.py for GPUs."""
+"""Paddle Inference, which runs exported models: configured here, for GPUs in gpu.py."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from trainables.deployment import gpu
 
 MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
-# What Paddle Inference calls the program it runs, where it is asked to save it.
+# Paddle Inference's name for the program that it runs, when asked to save it.
 OPTIMIZED_FILE = "_optimized.pdmodel"
-# All that oneDNN quantizes but pooling. Into bins that do not divide a map, as in pyramid pooling,
-# and behind some sums of convolutions it has no INT8 kernel, and the engine fails at its first run.
+# All operators that oneDNN quantizes, except pooling. It has no INT8 kernel for pooling into bins
+# that do not divide the map, as in pyramid pooling, nor behind some sums of convolutions; the first
+# run then fails.
 WITHOUT_POOLING = (
     *("concat", "conv2d", "depthwise_conv2d", "elementwise_add", "elementwise_mul"),
     *("elementwise_sub", "fc", "fused_conv2d", "fused_elementwise_add", "fused_elementwise_mul"),
     *("fused_elementwise_sub", "fused_matmul", "fused_transpose", "matmul", "nearest_interp"),
     *("nearest_interp_v2", "prior_box", "reshape2", "slice", "split", "transpose2"),
 )
-# Nor does it concatenate a map of INT8 and one of floats, which is what the passes make of UNet.
+# Nor can it concatenate an INT8 map and a float map, as the passes produce from UNet.
 WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "concat")
-# What is tried in turn while the first run fails; None is all operators.
+# Tried in this order until the first run succeeds; None is all operators.
 INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION)
 
 
@@ -49,14 +50,14 @@ def deleted_passes(kind: EngineKind = "onednn") -> tuple[str, ...]:
 
 
 def engine_name(kind: EngineKind) -> str:
-    """Return what a manifest calls an engine."""
+    """Return an engine's name in a manifest."""
     return f"paddle_inference_{kind}"
 
 
 def switches(precision: Precision, kind: EngineKind = "onednn") -> dict[str, bool]:
-    """Return what has to be switched on in `paddle.inference.Config` for a precision.
+    """Return methods of `paddle.inference.Config`, and whether to call each for a precision.
 
-    On GPUs the calls have arguments (trainables/deployment/gpu.py); here is which of them are made.
+    On GPUs they take arguments (trainables/deployment/gpu.py).
     """
     if kind != "onednn":
         return {"enable_use_gpu": True, "enable_tensorrt_engine": kind == "tensorrt"}
@@ -68,33 +69,32 @@ def switches(precision: Precision, kind: EngineKind = "onednn") -> dict[str, boo
 
 
 def supports_bfloat16() -> bool:
-    """Return whether this processor has bfloat16 arithmetic that oneDNN uses."""
+    """Return whether oneDNN can use bfloat16 arithmetic of this processor."""
     return bool(paddle.base.core.supports_bfloat16())
 
 
 @contextmanager
 def without_native_output() -> Iterator[None]:
-    """Drop what is printed to file descriptor 2 meanwhile.
+    """Discard output to file descriptor 2.
 
-    Paddle's INT8 passes print thirty lines for each model they load, at every log level. What goes
-    wrong is raised.
+    Paddle's INT8 passes print thirty lines per loaded model, at every log level. Errors are raised.
     """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 
 class Engine:
-    """An exported model, loaded and ready. `precision` None runs it plainly, on the CPU.
+    """A loaded exported model. With `precision` None it runs on the CPU without optimization.
 
-    A quantized model run without its INT8 switch computes the same on fake-quantized
-    floats, many times slower; the plain run is that reference.
+    A quantized model then computes the same values on fake-quantized floats, many times slower:
+    that is the reference for the INT8 engine.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Engine:
         self._threads = threads
         self._has_run = False
         self.int8_operators: tuple[str, ...] | None = None
-        """The operators to quantize, where not all can be; None: all."""
+        """The operators to quantize; None: all."""
         self._create()
 
     def _config(self) -> paddle.inference.Config:
@@ -144,10 +144,10 @@ class Engine:
         ]
 
     def quantizations(self) -> int:
-        """Return how many values the engine turns into INT8, by the program that it makes.
+        """Return the number of quantize operators in the engine's optimized program.
 
-        None means that it computes in floats alone, whatever was switched on: what an INT8 operator
-        reads has to be quantized first.
+        0 means that the engine computes in floats only, despite its switches: the inputs of INT8
+        operators must be quantized first.
         """
         config = self._config()
         with tempfile.TemporaryDirectory() as folder:
@@ -162,8 +162,8 @@ class Engine:
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for one batch; `inputs` in the order of the task's inputs.
 
-        A quantized model whose first run fails is loaded anew, its pooling in float, and its
-        concatenations too if that does not help.
+        If the first run of a quantized model fails, the model is loaded again with pooling in
+        float, then with concatenations in float too.
         """
         cpu = self._kind == "onednn" and self._precision == "int8"
         if not cpu or self._has_run:
@@ -175,7 +175,7 @@ class Engine:
             try:
                 outputs = self._run(inputs)
                 break
-            except Exception:  # Each operator of the engine raises its own kind.
+            except Exception:  # Each operator of the engine raises its own type.
                 if operators == INT8_OPERATORS[-1]:
                     raise
         self._has_run = True
@@ -192,7 +192,7 @@ class Engine:
 
 
 def size_bytes(folder: Path) -> int:
-    """Return the bytes on disk of an exported model, graph and weights."""
+    """Return the bytes on disk of an exported model: program and weights."""
     return sum((folder / name).stat().st_size for name in (MODEL_FILE, WEIGHTS_FILE))
 
 

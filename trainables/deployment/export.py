@@ -1,4 +1,4 @@
-"""Inference models out, and loaded back to be checked."""
+"""Export of models for the engine, and the comparison of an export with its model."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from spaces.plan import Precision
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.task import ModelInput
 
-# Largest root mean square difference between the engine's outputs and the model's, as
-# a share of the outputs' standard deviation. Float differs by rounding alone; bfloat16
-# has 8 bits of mantissa; INT8 rounds again where oneDNN fuses what the model simulates
-# apart, which adds up over layers (ResNet50 with a pyramid: 0.47, its metric unharmed). A
-# wrong export (stale weights, lost layers, missing scales) differs by about 1.
+# Largest RMS difference between the engine's outputs and the model's, relative to the outputs'
+# standard deviation. Float differs by rounding only. bfloat16 has 8 bits of mantissa. INT8 rounds
+# differently where oneDNN fuses operators that the model simulates apart, which adds up over layers
+# (0.47 for ResNet50 with a pyramid, its metric unharmed; LOG: two-stage detectors). A wrong export
+# (stale weights, lost layers, missing scales) differs by about 1.
 TOLERANCE: dict[Precision, float] = {"float": 1e-3, "bfloat16": 0.1, "int8": 0.7}
 
 
 def input_spec(inputs: Sequence[ModelInput]) -> list[paddle.static.InputSpec]:
-    """Return the inputs of an export, with any batch size."""
+    """Return the input specifications of an export, for any batch size."""
     return [paddle.static.InputSpec([None, *i.shape], i.dtype, i.name) for i in inputs]
 
 
 def path_prefix(folder: Path) -> str:
-    """Return what paddle's save functions call the path: without the suffix."""
+    """Make the folder; return the path without suffix that paddle's save functions take."""
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder / MODEL_FILE.removesuffix(".pdmodel"))
 
 
 def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
-    """Write the model in float for the engine, which also runs it in bfloat16."""
+    """Export the model in float; the engine also runs it in bfloat16."""
     model.eval()
     paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
 
 
 @contextmanager
 def own_scope() -> Iterator[paddle.static.Scope]:
-    """Have a place for the tensors of static programs that is freed at the end."""
+    """A scope for the tensors of static programs, freed at the end."""
     scope = paddle.static.Scope()
     try:
         yield scope
     finally:
-        # Paddle keeps every scope, and what is in it, until it is told.
+        # Paddle keeps every scope with its tensors until told otherwise.
         scope._remove_from_pool()
 
 
@@ -61,13 +61,13 @@ def _static(scope: paddle.static.Scope) -> Iterator[None]:
 
 
 @contextmanager
-def reweighted(
+def rewritable_export(
     model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path
 ) -> Iterator[Callable[[Mapping[str, np.ndarray]], None]]:
-    """Export a model, and have a function that writes the export's weights anew.
+    """Export a model; yields a function that writes the export again with some weights replaced.
 
-    It is given arrays by structured name; all other weights are as they were. Tracing the model
-    again for each would take longer.
+    It takes arrays by structured name; all other weights are the model's. This is faster than
+    tracing the model for each set of weights.
     """
     export_float(model, inputs, folder)
     names = {name: parameter.name for name, parameter in model.named_parameters()}
@@ -82,7 +82,7 @@ def reweighted(
             original = {name: np.array(tensor) for name, tensor in tensors.items()}
             for name, tensor in tensors.items():
                 tensor.set(np.ascontiguousarray(weights[name]), place)
-            # Not `serialize_persistables`: what it returns stays in memory too, every time.
+            # Not `serialize_persistables`, whose every return value stays in memory.
             with _static(scope):
                 paddle.static.save_vars(
                     executor,
@@ -98,7 +98,7 @@ def reweighted(
 
 
 def output_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
-    """Return the largest root mean square difference, as a share of the reference's spread."""
+    """Return the largest RMS difference, relative to the reference's standard deviation."""
     if [o.shape for o in outputs] != [r.shape for r in reference]:
         raise TrialError(
             f"the export's outputs have shapes {[o.shape for o in outputs]}, "
@@ -108,14 +108,14 @@ def output_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndar
     for output, expected in zip(outputs, reference, strict=True):
         error = float(np.sqrt(np.mean((output.astype("f8") - expected) ** 2)))
         differences.append(error / max(float(np.std(expected)), 1e-12))
-    # Unlike max(), numpy's keeps a NaN wherever it stands.
+    # Unlike max(), np.max returns NaN if any value is NaN.
     return float(np.max(differences))
 
 
 def check_outputs(
     outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], precision: Precision
 ) -> float:
-    """Return how far an export is from its model; TrialError beyond the precision's tolerance."""
+    """Return an export's output difference; TrialError above the precision's tolerance."""
     difference = output_difference(outputs, reference)
     if not difference <= TOLERANCE[precision]:
         raise TrialError(

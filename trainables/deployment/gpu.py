@@ -1,6 +1,6 @@
-"""All that is particular to GPUs. None of it has been run on one: the README says so.
+"""All code for GPUs. It has never been run on a GPU, as the README says.
 
-Which GPU a worker has is Ray's choice: it sets CUDA_VISIBLE_DEVICES, so paddle's first one is it.
+Ray sets CUDA_VISIBLE_DEVICES for each worker, so paddle's first GPU is the worker's.
 """
 
 from __future__ import annotations
@@ -11,52 +11,50 @@ import paddle.inference
 from spaces.errors import ConfigError
 from spaces.plan import EngineKind, Precision, QuantizationChoice
 
-# Of a GPU's memory, taken before the engine's first run; it grows when that is not enough.
+# GPU memory that an engine reserves at first, in MB; it grows on demand. A guess.
 MEMORY_MB = 256
+# Memory for TensorRT's kernels. A guess.
 WORKSPACE_BYTES = 1 << 30
-# Operators that TensorRT is not handed in smaller pieces than this.
-LEAST_SUBGRAPH = 3
+# Fewest operators of a subgraph that TensorRT runs: Paddle's default.
+MIN_SUBGRAPH = 3
 
 
 def has_gpu() -> bool:
-    """Return whether this paddle can compute on a GPU that this process sees."""
+    """Return whether paddle has CUDA and this process sees a GPU."""
     return bool(paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0)
 
 
 def choose_device() -> str:
-    """Have paddle train on this worker's GPU, if it has one; return the device's name."""
+    """Set paddle's device to this worker's GPU, else to the CPU; return its name."""
     device = "gpu:0" if has_gpu() else "cpu"
     paddle.set_device(device)
     return device
 
 
 def distributed_backend() -> str:
-    """Return what paddle.distributed is to talk by."""
+    """Return the backend of paddle.distributed."""
     return "nccl" if has_gpu() else "gloo"
 
 
 def synchronize() -> None:
-    """Wait for the GPU: a clock read before that has seen the calls, not the work."""
+    """Wait for the GPU, since its calls return before the work is done."""
     if has_gpu():
         paddle.device.cuda.synchronize()
 
 
 def offered_choices(kind: EngineKind) -> tuple[QuantizationChoice, ...]:
-    """Return the quantization choices that Paddle Inference computes with on a GPU."""
+    """Return the quantization choices of Paddle Inference on a GPU."""
     if kind == "gpu":
         return (QuantizationChoice.FLOAT,)
     return tuple(c for c in QuantizationChoice if c is not QuantizationChoice.BFLOAT16)
 
 
 def configure(config: paddle.inference.Config, kind: EngineKind, precision: Precision) -> None:
-    """Have an engine run on the GPU, by TensorRT if asked for.
-
-    Raises ConfigError if there is none.
-    """
+    """Configure an engine for the GPU, or TensorRT on it. Raises ConfigError without a GPU."""
     if not has_gpu():
         raise ConfigError(
-            f"engine cannot be {kind!r}: no GPU that paddle sees; leave it out for the CPU, or "
-            "install paddlepaddle-gpu and give trials one with -o gpus_per_trial=1"
+            f"engine cannot be {kind!r}: paddle sees no GPU; omit engine to use the CPU, or "
+            "install paddlepaddle-gpu and set -o gpus_per_trial=1"
         )
     config.enable_use_gpu(MEMORY_MB, 0)
     if kind == "tensorrt":
@@ -64,12 +62,12 @@ def configure(config: paddle.inference.Config, kind: EngineKind, precision: Prec
         config.enable_tensorrt_engine(
             workspace_size=WORKSPACE_BYTES,
             max_batch_size=1,
-            min_subgraph_size=LEAST_SUBGRAPH,
+            min_subgraph_size=MIN_SUBGRAPH,
             precision_mode=paddle.inference.PrecisionType.Int8
             if int8
             else paddle.inference.PrecisionType.Float32,
             # Building an engine takes minutes.
             use_static=True,
-            # Scales come with the model, from calibration or training.
+            # The model has its scales, from calibration or training.
             use_calib_mode=False,
         )

@@ -1,4 +1,4 @@
-"""Exported models as ONNX, checked in onnxruntime against what Paddle makes of them."""
+"""Exported models converted to ONNX, and compared in onnxruntime with Paddle."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spaces.plan import Precision
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine
 from trainables.deployment.export import check_outputs
 
-# The first with the operators that scale by channel, which INT8 weights need.
+# The first with quantization by channel, which INT8 weights need.
 OPSET = 13
 PACKAGES = ("paddle2onnx", "onnxruntime")
 
-# In a process of its own: on an operator that it does not know the converter aborts.
+# Run in its own process, since the converter aborts on an unknown operator.
 CONVERT = """
 import sys
 import trainables
@@ -32,12 +32,12 @@ paddle2onnx.export(sys.argv[1], sys.argv[2], save_file=sys.argv[3], opset_versio
 def export_onnx(
     folder: Path, target: Path, inputs: Sequence[np.ndarray], precision: Precision, threads: int
 ) -> float:
-    """Write the exported model in `folder` as an ONNX file; return how far its outputs are.
+    """Convert the exported model in `folder` to an ONNX file; return its output difference.
 
-    The distance is from Paddle's own engine, on `inputs`, as a share of the outputs' spread; an
-    ONNX file computes in float or INT8, whatever the processor has. Raises ConfigError if
-    a package is missing, ExportError if the model cannot be converted, TrialError if the outputs
-    are too far.
+    That is the RMS difference from Paddle's unoptimized run on `inputs`, relative to the outputs'
+    spread. An ONNX file computes in float or INT8, never in bfloat16. Raises ConfigError if a
+    package is missing, ExportError if the model cannot be converted, TrialError if the outputs
+    differ too much.
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
@@ -54,8 +54,8 @@ def export_onnx(
     )
     if ended.returncode != 0 or not temporary.is_file():
         lines = (ended.stdout + ended.stderr).strip().splitlines()
-        telling = [line for line in lines if "error" in line.lower()] or lines[-1:]
-        said = telling[0].strip() if telling else f"exit status {ended.returncode}"
+        errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
+        said = errors[0].strip() if errors else f"exit status {ended.returncode}"
         raise ExportError(f"model {folder}: paddle2onnx cannot convert it ({said})")
     import onnxruntime
 
@@ -63,7 +63,7 @@ def export_onnx(
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         names = [item.name for item in session.get_inputs()]
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
-    except Exception as error:  # Each of its operators fails in its own way.
+    except Exception as error:  # Each of its operators raises its own type.
         raise ExportError(f"model {folder}: its ONNX file does not run ({error})") from error
     reference = Engine(folder, None, threads).run(inputs)
     difference = check_outputs(outputs, reference, precision)

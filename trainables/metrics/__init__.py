@@ -1,4 +1,4 @@
-"""Metrics a task may use, and the two numbers the search makes of any metric."""
+"""Metrics for tasks, and a metric's relative loss with its standard error."""
 
 from trainables.metrics.metric import (
     MeanIoU,

@@ -1,4 +1,4 @@
-"""COCO's mean average precision: matched by pycocotools, summed up over any choice of images."""
+"""COCO's mean average precision, from statistics per image: overlaps are pycocotools'."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from trainables.data.detection import Box, Scene
 
 Array = NDArray[np.float64]
 
+# COCO's thresholds of overlap.
 IOUS = np.linspace(0.5, 0.95, 10)
+# Pascal VOC's threshold of overlap.
 VOC_IOUS = np.array([0.5])
+# COCO's recalls at which precision is averaged.
 RECALLS = np.linspace(0.0, 1.0, 101)
-MOST_DETECTIONS = 100
-# Columns of a detection in the statistics: score, class, then for each IoU 1 where it is right,
-# 0 where it is wrong, -1 where it does not count.
+# COCO's maximum of detections per image.
+MAX_DETECTIONS = 100
+# Columns of a detection in the statistics. From FIRST_IOU on there is one for each threshold: 1 for
+# a correct detection, 0 for a wrong one, -1 for one that does not count.
 SCORE, CLASS, FIRST_IOU = 0, 1, 2
-NOTHING = -2.0
+# Fills the rows of an image without a detection.
+NO_DETECTION = -2.0
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,18 @@ class Detection:
     right: float
     bottom: float
     mask: Any = None
-    """pycocotools' run lengths of what is in the box, over the whole image; None without masks."""
+    """pycocotools' run-length encoding over the whole image; None without masks."""
 
 
 Sizes = Sequence[tuple[float, float]]
-"""Height and width of each image within the network's input."""
+"""Height and width of each image in the network's input."""
 Overlap = Callable[[Sequence[Detection], Sequence[Box]], Array]
 
 
 def box_overlap(found: Sequence[Detection], wanted: Sequence[Box]) -> Array:
     """Return the IoU of every detection's box with every box, shape (found, wanted).
 
-    Of a hard one it is the share of the detection, as COCO has it for crowds.
+    For a hard box it is the share of the detection inside the box, as for COCO's crowds.
     """
     from pycocotools.mask import iou
 
@@ -55,7 +60,7 @@ def box_overlap(found: Sequence[Detection], wanted: Sequence[Box]) -> Array:
 def mask_overlap(found: Sequence[Detection], wanted: Sequence[Box], size: tuple[int, int]) -> Array:
     """Return the IoU of every detection's mask with every box's polygons, shape (found, wanted).
 
-    `size` is the image's height and width. A box without polygons counts as a whole.
+    `size` is the image's height and width. A box without polygons is a rectangle.
     """
     from pycocotools.mask import frPyObjects, iou, merge
 
@@ -66,8 +71,10 @@ def mask_overlap(found: Sequence[Detection], wanted: Sequence[Box], size: tuple[
 
 
 class MeanAveragePrecision:
-    """Average precision over 101 recalls, mean over the classes and, COCO's way, over IoU 0.5 to
-    0.95; over VOC_IOUS it is the one at 0.5."""
+    """Average precision over 101 recalls, mean over the classes and the IoU thresholds `ious`.
+
+    COCO averages over IoU 0.5 to 0.95; Pascal VOC (VOC_IOUS) takes 0.5 alone.
+    """
 
     maximize = True
 
@@ -79,8 +86,8 @@ class MeanAveragePrecision:
         overlap: Overlap = box_overlap,
         name: str = "mean_average_precision",
     ) -> None:
-        """`detect` makes detections, an image's list each, of the model's outputs and the images'
-        sizes; `overlap` says how much of one is on what was to be found."""
+        """`detect` turns the model's outputs and the images' sizes into a list of detections per
+        image; `overlap` gives the IoU of detections with the boxes to be found."""
         self.classes = classes
         self.detect = detect
         self.ious = np.asarray(ious)
@@ -90,10 +97,10 @@ class MeanAveragePrecision:
     def sample_statistics(
         self, outputs: Sequence[np.ndarray], targets: Sequence[Scene]
     ) -> list[Array]:
-        """Return an array per image: its detections by falling score, and what there was to find.
+        """Return an array per image, shape (1 + MAX_DETECTIONS, columns).
 
-        Shape (1 + detections, columns): row 0 has the number of boxes of each class in its
-        first entries, the others are detections, padded with rows that do not count.
+        Row 0 has the number of boxes by class in its first entries; the other rows are detections
+        by falling score, padded with NO_DETECTION.
         """
         detected = self.detect(outputs, [scene.size for scene in targets])
         return [
@@ -102,38 +109,38 @@ class MeanAveragePrecision:
         ]
 
     def _matched(self, found: Sequence[Detection], boxes: Sequence[Box]) -> Array:
-        rows = np.zeros((1 + MOST_DETECTIONS, max(self.classes, FIRST_IOU + len(self.ious))))
-        rows[1:] = NOTHING
-        chosen = sorted(found, key=lambda d: -d.score)[:MOST_DETECTIONS]
+        rows = np.zeros((1 + MAX_DETECTIONS, max(self.classes, FIRST_IOU + len(self.ious))))
+        rows[1:] = NO_DETECTION
+        chosen = sorted(found, key=lambda d: -d.score)[:MAX_DETECTIONS]
         for box in boxes:
             rows[0, box.label] += not box.hard
         for label in {detection.label for detection in chosen}:
-            places = [i for i, d in enumerate(chosen) if d.label == label]
-            # What counts comes first, so that a hard box is taken only if nothing else is left.
+            rows_of_label = [i for i, d in enumerate(chosen) if d.label == label]
+            # Hard boxes come last, so that they are matched only if no other box is left.
             wanted = sorted((b for b in boxes if b.label == label), key=lambda b: b.hard)
             hard = np.array([box.hard for box in wanted], bool)
-            overlap = np.zeros((len(places), len(wanted)))
+            overlap = np.zeros((len(rows_of_label), len(wanted)))
             if wanted:
-                overlap = self.overlap([chosen[i] for i in places], wanted)
+                overlap = self.overlap([chosen[i] for i in rows_of_label], wanted)
             for column, least in enumerate(self.ious):
                 taken = np.zeros(len(wanted), bool)
-                for row, place in enumerate(places):
+                for row, index in enumerate(rows_of_label):
                     match = _best(overlap[row], least, taken, hard)
-                    rows[1 + place, SCORE] = chosen[place].score
-                    rows[1 + place, CLASS] = label
+                    rows[1 + index, SCORE] = chosen[index].score
+                    rows[1 + index, CLASS] = label
                     outcome = 0.0
                     if match is not None:
                         taken[match] = True
                         outcome = -1.0 if hard[match] else 1.0
-                    rows[1 + place, FIRST_IOU + column] = outcome
+                    rows[1 + index, FIRST_IOU + column] = outcome
         return rows
 
     def aggregate(self, statistics: np.ndarray) -> float:
-        """Return the mean over the classes that occur; 0 if none does."""
+        """Return the mean over the classes that have boxes; 0 without any."""
         wanted = statistics[:, 0, : self.classes].sum(0)
         found = statistics[:, 1:].reshape(-1, statistics.shape[2])
         found = found[found[:, CLASS] >= 0]
-        # Stable, as pycocotools sorts: equal scores stay in the order of the images.
+        # A stable sort, as pycocotools': equal scores stay in the order of the images.
         found = found[np.argsort(-found[:, SCORE], kind="mergesort")]
         values = [
             self._average(found[found[:, CLASS] == label], count)
@@ -150,7 +157,7 @@ class MeanAveragePrecision:
             right, wrong = np.cumsum(outcome == 1), np.cumsum(outcome == 0)
             recall = right / count
             precision = right / np.maximum(right + wrong, 1)
-            # The best precision at this recall or a higher one.
+            # The highest precision at this recall or a higher one.
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             at = np.searchsorted(recall, RECALLS, side="left")
             reached = at < len(envelope)
@@ -170,10 +177,13 @@ def _outlines(box: Box) -> list[list[float]]:
 
 
 def _best(overlap: Array, least: float, taken: NDArray[Any], hard: NDArray[Any]) -> int | None:
-    """Return the box that a detection matches: of those that count the one it overlaps most."""
+    """Return the index of the box that a detection matches: the one with the largest overlap.
+
+    A box that counts is preferred to a hard one. None if no overlap reaches `least`.
+    """
     best, chosen = min(least, 1 - 1e-10), None
     for index, value in enumerate(overlap):
-        # A crowd can be matched again and again.
+        # A hard box can be matched by several detections.
         if taken[index] and not hard[index]:
             continue
         if chosen is not None and not hard[chosen] and hard[index]:

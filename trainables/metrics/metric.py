@@ -1,4 +1,4 @@
-"""Metrics a task may use, and the two numbers the search makes of any metric."""
+"""Metrics for tasks, and a metric's relative loss with its standard error."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 from spaces.errors import TaskError
 from trainables.task import Metric
 
+# Resamples of the bootstrap. Its standard error is itself exact to 1 / sqrt(2 * 400) = 3.5 %.
 RESAMPLES = 400
 
 
 class TopOneAccuracy:
-    """Share of samples whose highest score is the label's."""
+    """Share of samples whose label has the highest score."""
 
     name = "top1_accuracy"
     maximize = True
@@ -28,17 +29,17 @@ class TopOneAccuracy:
 
 
 class MeanIoU:
-    """Intersection over union of the highest scores and the labels, mean over the classes.
+    """Mean over the classes of intersection over union, of highest scores and labels.
 
-    A class's pixels are counted over all samples before its ratio is taken, so
-    samples without the class do no harm.
+    A class's pixels are summed over all samples before the ratio is taken, so samples without the
+    class have no effect.
     """
 
     name = "mean_iou"
     maximize = True
 
     def __init__(self, classes: int, ignored: int | None = None) -> None:
-        """Pixels whose label is `ignored` count nowhere."""
+        """Pixels with the label `ignored` do not count."""
         self.classes = classes
         self.ignored = ignored
 
@@ -49,7 +50,7 @@ class MeanIoU:
         """
         predicted, labels = np.argmax(outputs[0], axis=1), np.asarray(targets)
         if self.ignored is not None:
-            # No class has it.
+            # -1 is no class.
             predicted = np.where(labels == self.ignored, -1, predicted)
         counts = np.empty((len(labels), 2, self.classes))
         for label in range(self.classes):
@@ -59,17 +60,14 @@ class MeanIoU:
         return counts
 
     def aggregate(self, statistics: np.ndarray) -> float:
-        """Return the mean over the classes that occur, in the labels or the outputs."""
+        """Return the mean over the classes that occur in labels or outputs."""
         intersection, union = statistics.sum(0)
         occurs = union > 0
         return float((intersection[occurs] / union[occurs]).mean())
 
 
 def metric_value(metric: Metric, statistics: np.ndarray) -> float:
-    """Return the metric over samples, whichever kind of number `aggregate` gives.
-
-    Raises TaskError if it gives none.
-    """
+    """Return the metric over samples as a float. Raises TaskError if it is not a number."""
     value = metric.aggregate(statistics)
     try:
         return float(value)
@@ -80,13 +78,13 @@ def metric_value(metric: Metric, statistics: np.ndarray) -> float:
 
 
 def relative_loss(metric: Metric, baseline: float, candidate: float) -> float:
-    """Return the relative metric loss, what the budget bounds; below 0 is a gain.
+    """Return the relative metric loss, which the budget bounds; below 0 is a gain.
 
-    `(baseline - candidate) / |baseline|` for a metric to maximise, the other sign
-    for one to minimise. A baseline of 0 has no relative loss: ValueError.
+    `(baseline - candidate) / |baseline|` for a metric to maximise, with the opposite sign for one
+    to minimise. Raises ValueError for a baseline of 0.
     """
     if baseline == 0:
-        raise ValueError(f"the baseline's {metric.name} is 0, so no loss is relative to it")
+        raise ValueError(f"the baseline's {metric.name} is 0, so it has no relative loss")
     difference = baseline - candidate if metric.maximize else candidate - baseline
     return difference / abs(baseline)
 
@@ -94,8 +92,8 @@ def relative_loss(metric: Metric, baseline: float, candidate: float) -> float:
 def loss_standard_error(metric: Metric, baseline: np.ndarray, candidate: np.ndarray) -> float:
     """Return the standard error of the relative metric loss, from a paired bootstrap.
 
-    Both arguments are statistics of the same samples in the same order, so what
-    makes a sample hard for both models cancels (Efron and Tibshirani, 1993, 6.4).
+    Both arguments are statistics of the same samples in the same order, so variation that the
+    models share cancels (Efron and Tibshirani, 1993, 6.4).
     """
     if len(baseline) != len(candidate):
         raise ValueError(f"{len(baseline)} and {len(candidate)} samples cannot be paired")

@@ -6,7 +6,12 @@ import pytest
 from spaces.errors import TrialError
 from tests.tiny.mine import Mine
 from trainables.deployment.engine import Engine
-from trainables.deployment.export import check_outputs, export_float, output_difference, reweighted
+from trainables.deployment.export import (
+    check_outputs,
+    export_float,
+    output_difference,
+    rewritable_export,
+)
 from trainables.evaluation import eager
 from trainables.task import ModelInput
 
@@ -35,7 +40,7 @@ def test_an_export_can_be_had_with_other_weights_and_with_its_own_again(tiny_wei
     model = task.build_model()
     (inputs,) = next(task.eval_batches("val", 64)).inputs
     whole = eager(model)([inputs])
-    with reweighted(model, task.inputs, tmp_path) as write:
+    with rewritable_export(model, task.inputs, tmp_path) as write:
         write({"head.bias": np.full(10, 3.0, "float32")})
         shifted = Engine(tmp_path, "float", 1).run([inputs])
         model.head.bias.set_value(np.full(10, 3.0, "float32"))
@@ -69,7 +74,7 @@ def test_weights_written_anew_do_not_stay_in_memory(tmp_path):
 
     def resident_after(exports, writes):
         for _ in range(exports):
-            with reweighted(model, model.inputs, tmp_path) as write:
+            with rewritable_export(model, model.inputs, tmp_path) as write:
                 for _ in range(writes):
                     write(zeros)
         return psutil.Process().memory_info().rss / 1e6

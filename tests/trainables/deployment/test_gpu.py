@@ -1,4 +1,4 @@
-"""What of the code for GPUs can be run without one."""
+"""The part of the code for GPUs that runs without one."""
 
 import paddle.inference
 import pytest
@@ -19,7 +19,7 @@ def test_without_a_gpu_everything_is_of_the_cpu():
 
 @pytest.mark.parametrize("kind", ["gpu", "tensorrt"])
 def test_an_engine_that_has_no_gpu_says_so_in_one_line(kind):
-    with pytest.raises(ConfigError, match="no GPU that paddle sees") as caught:
+    with pytest.raises(ConfigError, match="paddle sees no GPU") as caught:
         gpu.configure(paddle.inference.Config(), kind, "float")
     assert "\n" not in str(caught.value)
 

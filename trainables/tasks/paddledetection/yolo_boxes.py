@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import TaskError
-from trainables.metrics.average_precision import MOST_DETECTIONS, Detection
+from trainables.metrics.average_precision import MAX_DETECTIONS, Detection
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class YoloDecoder:
     """Of two boxes of a class that overlap more, the one of lower score goes."""
     candidates: int = 1000
     """Boxes of a class that are compared; -1: all."""
-    most: int = MOST_DETECTIONS
+    most: int = MAX_DETECTIONS
     """Boxes of an image that are kept; -1: all."""
     scale_x_y: float = 1.0
     """How far a center may leave its place: above 1 it can reach the border (Bochkovskiy et al.,
