@@ -23,7 +23,6 @@ from trainables.settings import WorkerSettings
 REFERENCE = Path("docs/reference")
 # Columns of the text of --help: longer lines are hard to read.
 LINE_WIDTH = 92
-COMMANDS = ("run", "apply", "report", "select", "reexport", "to_onnx", "timing")
 WRITTEN_BY = "Written by `python -m search.documentation`."
 
 
@@ -169,6 +168,7 @@ def _help(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def command_line_page() -> str:
+    from search.cli import main as script
     from search.cli.task_help import factory_meaning, factory_source, options_of
     from trainables.loading import BUILT_IN
 
@@ -177,8 +177,10 @@ def command_line_page() -> str:
         "(at the end of this page), and `run` every setting ([settings](settings.md)).",
         WRITTEN_BY,
     ]
-    for name in COMMANDS:
-        parser = importlib.import_module(f"search.{name}").build_parser()
+    lines += _help(script.build_parser())
+    for name in script.COMMANDS:
+        module = importlib.import_module(f"search.{name.replace('-', '_')}")
+        parser: argparse.ArgumentParser = module.build_parser()
         lines += [line for one in _parsers(parser) for line in _help(one)]
     lines += [
         "",
