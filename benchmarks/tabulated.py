@@ -106,7 +106,7 @@ class Tabulated:
         self._dither = rng.normal(0, 0.003, (self.depth, 8))
 
     def _raw_latency(self, ratios: np.ndarray, precision: str) -> np.ndarray:
-        work, written = self.costs.left(ratios, block=16)
+        work, written = self.costs.remaining(ratios, block=16)
         per_layer = 0.8 * work * self._compute + 0.2 * written * self._traffic
         return 0.06 * SPEED[precision] ** 0.5 + SPEED[precision] * (
             per_layer @ self._uneven[precision]

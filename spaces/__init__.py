@@ -1,4 +1,4 @@
-"""What can be searched: plans, the space they come from, and the plans known beforehand.
+"""Plans, the space they come from, and how they are chosen.
 
-Standard library and numpy only; everything else may depend on this package.
+Imports only the standard library and numpy; all other packages may import this one.
 """

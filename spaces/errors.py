@@ -1,18 +1,18 @@
 """Every exception that this project raises on purpose.
 
     SearchError                     anything below
-    ├── UserError                   mended by the user: one line, exit status 2
+    ├── UserError                   the user can correct it: one line, exit status 2
     │   ├── ConfigError             a setting, an override or a configuration file
     │   ├── TaskError               a task that cannot be loaded or breaks its contract
     │   ├── DataError               a data set with something missing, damaged or out of range
     │   ├── WeightsError            a weight file that is missing, damaged or unsafe
     │   ├── RunFolderError          a run folder that cannot be made, read or resumed
-    │   └── StorageError            a storage that cannot be opened, or stays away for too long
-    ├── TrialError                  one trial cannot be finished; the search goes on
+    │   └── StorageError            a storage that cannot be opened, or is unreachable for too long
+    ├── TrialError                  one trial cannot be finished; the search continues
     ├── ExportError                 a model cannot be written in another format: exit status 1
     └── StudyError                  the study cannot be finished: exit status 1
 
-They live here because every other package may depend on `spaces`.
+They are in `spaces` because every other package may import it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
-# Characters of a line that is printed for an error: four lines of a terminal 80 wide.
+# Greatest length of a printed error: four lines of a terminal 80 characters wide. A guess.
 LINE = 300
-# Characters of a value within such a line: the rest of the line says what is allowed.
+# Greatest length of a value in it, so that what is allowed still fits. A guess.
 VALUE = 60
 
 
@@ -34,10 +34,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text whose characters only print: a terminal obeys no escape sequence in it.
+    """Return the text without characters that a terminal would obey instead of print.
 
-    Newlines, tabs and spaces stay. Control characters, marks that change the direction of writing
-    and halves of characters are written as Python escapes.
+    Newlines, tabs and spaces stay. Control characters, marks that change the direction of writing,
+    and lone surrogates become Python escapes.
     """
     if text.isprintable():
         return text
@@ -47,7 +47,7 @@ def printable(text: str) -> str:
 def short(text: str, limit: int = LINE) -> str:
     """Return a text as one printable line of at most `limit` characters.
 
-    A longer one loses its middle: it begins with what is wrong and ends with what to do.
+    A longer text loses its middle: its start says what is wrong and its end what to do.
     """
     line = printable(" ".join(text.split()))
     if len(line) <= limit:
@@ -63,20 +63,20 @@ def shown(value: object, limit: int = VALUE) -> str:
     try:
         text = writer.repr(value)
     except ValueError:
-        # Python writes no whole number of more than 4300 digits.
+        # Python refuses to write an integer of more than 4300 digits.
         text = f"a value of type {type(value).__name__}"
     return short(text, limit)
 
 
 def one_line(error: BaseException, limit: int = LINE) -> str:
-    """Return what an exception says as one printable line of at most `limit` characters.
+    """Return an exception's message as one printable line of at most `limit` characters.
 
-    Paddle puts a traceback of its own before the message; the first line that speaks
-    of an error is the telling one.
+    Paddle puts its own traceback before the message, so the first line with the word "error" is
+    taken.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower()] or lines or ["no message"]
-    return printable(f"{type(error).__name__}: {telling[0]}")[:limit]
+    errors = [line for line in lines if "error" in line.lower()] or lines or ["no message"]
+    return printable(f"{type(error).__name__}: {errors[0]}")[:limit]
 
 
 class SearchError(Exception):
@@ -84,7 +84,7 @@ class SearchError(Exception):
 
 
 class UserError(SearchError):
-    """A mistake the user can mend. The message names the value, what is allowed, the mend."""
+    """A mistake the user can correct. The message has the value, what is allowed, what to do."""
 
 
 class ConfigError(UserError):
@@ -108,11 +108,11 @@ class RunFolderError(UserError):
 
 
 class StorageError(UserError):
-    """A storage that cannot be opened or written to, or that stays away for too long."""
+    """A storage that cannot be opened or written to, or that is unreachable for too long."""
 
 
 class TrialError(SearchError):
-    """One plan cannot be carried through; the message becomes the trial's `reason`."""
+    """A trial that cannot be finished; the message becomes its `reason`."""
 
 
 class ExportError(SearchError):
@@ -120,4 +120,4 @@ class ExportError(SearchError):
 
 
 class StudyError(SearchError):
-    """No model can be delivered: every trial failed, or none kept the budget."""
+    """No model can be delivered: every trial failed, or none was within the budget."""

@@ -1,4 +1,4 @@
-"""Plans known before any search: what today's tools would choose, and warm starts from them."""
+"""Plans by the rules of today's tools, and warm starts from them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from spaces.space import Space
 # group -> ((ratio, relative metric loss with only this group pruned), ...), ratios ascending.
 Sensitivities = Mapping[str, Sequence[tuple[float, float]]]
 
-# Shares of the budget that one group alone may lose. PaddleX's default threshold is
-# half of the loss its users accept; sums over groups stay well below their bound, and
-# fine-tuning recovers most of it, so the useful ones are larger than the budget.
+# Losses of one group alone in the warm starts, as shares of the budget. PaddleX's default is 0.5.
+# Larger ones are useful too: training recovers most of what the groups lose together. A guess.
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0)
-# How close a threshold is bisected, and the loss at its lowest ratio that makes a group sensitive
-# throughout: PaddleOCR leaves such layers alone.
-CLOSE = 1e-6
+# Width at which the bisection of a threshold ends. A guess.
+TOLERANCE = 1e-6
+# A group is sensitive throughout if it loses more than this at its lowest measured ratio; PaddleOCR
+# does not prune such layers. A guess.
 SENSITIVE = 0.1
 
 
 def uniform(space: Space, ratio: float, quantization: QuantizationChoice) -> Plan:
-    """Return the plan with one ratio everywhere, PaddleClas's way."""
+    """Return the plan with one ratio in all groups, as PaddleClas does."""
     return space.snap(Plan.of({group.name: ratio for group in space.groups}, quantization))
 
 
 def threshold_ratio(curve: Sequence[tuple[float, float]], threshold: float) -> float:
-    """Return the highest ratio at which a group alone loses no more than `threshold`.
+    """Return the highest ratio at which a group alone loses at most `threshold`.
 
-    PaddleX's rule: the last ratio measured within the threshold, then linearly on
-    to where the next one's loss crosses it; 0 if even the first is beyond it.
+    PaddleX's rule: the last measured ratio within the threshold, interpolated linearly towards
+    the next one; 0 if even the first loses more.
     """
     best, loss_there = 0.0, 0.0
     for ratio, loss in curve:
@@ -48,8 +48,8 @@ def equal_loss_threshold(
 ) -> Plan:
     """Return the plan in which each group alone loses at most `threshold`.
 
-    The way of PaddleX (`eval_metric_loss`) and PaddleSlim (`sensitive_prune`).
-    Nothing bounds what the groups lose together.
+    The rule of PaddleX (`eval_metric_loss`) and PaddleSlim (`sensitive_prune`). It does not bound
+    what the groups lose together.
     """
     ratios = {
         group.name: threshold_ratio(sensitivities.get(group.name, ()), threshold)
@@ -59,7 +59,7 @@ def equal_loss_threshold(
 
 
 def sensitive_throughout(sensitivities: Sensitivities, loss: float = SENSITIVE) -> set[str]:
-    """Return the groups that lose more than `loss` at the lowest ratio they were measured at."""
+    """Return the groups that lose more than `loss` at their lowest measured ratio."""
     return {group for group, curve in sensitivities.items() if curve and curve[0][1] > loss}
 
 
@@ -69,31 +69,31 @@ def flops_target(
     sensitivities: Sensitivities,
     removed: float,
     quantization: QuantizationChoice,
-    left_alone: Collection[str] = (),
+    excluded: Collection[str] = (),
 ) -> Plan:
-    """Return the equal-loss plan that removes this share of the multiply-adds, 0 to below 1.
+    """Return the equal-loss plan that removes a share of the multiply-adds, 0 to below 1.
 
-    The way of PaddleSeg (`pruning_ratio`) and PaddleOCR: the threshold is bisected until the share
-    is reached; steps of the alignment may take it a little beyond. PaddleSlim's
+    The rule of PaddleSeg (`pruning_ratio`) and PaddleOCR: the threshold is bisected until the share
+    is reached, or exceeded by less than a step of the alignment. PaddleSlim's
     `get_ratios_by_sensitivity` stops where a rounded share repeats, and may end anywhere.
-    Raises ConfigError if the groups that are not left alone do not hold so much.
+    Raises ConfigError if the groups that are not excluded hold less than `removed`.
     """
-    curves = {group: curve for group, curve in sensitivities.items() if group not in left_alone}
+    curves = {group: curve for group, curve in sensitivities.items() if group not in excluded}
 
     def at(threshold: float) -> tuple[Plan, float]:
         plan = equal_loss_threshold(space, curves, threshold, quantization)
-        kept = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
-        return plan, 1 - float(kept)
+        remaining = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
+        return plan, 1 - float(remaining)
 
     low = 0.0
     high = max((loss for curve in curves.values() for _, loss in curve), default=0.0) + 1.0
     plan, share = at(high)
     if share < removed:
         raise ConfigError(
-            f"{removed:.3g} of the multiply-adds cannot be removed; {share:.3g} is the most that "
-            "the groups which are not left alone hold; aim lower"
+            f"{removed:.3g} of the multiply-adds cannot be removed; the groups that are "
+            f"not excluded hold {share:.3g}; aim lower"
         )
-    while high - low > CLOSE:
+    while high - low > TOLERANCE:
         middle = (low + high) / 2
         tried, share = at(middle)
         if share >= removed:
@@ -106,8 +106,8 @@ def flops_target(
 def warm_starts(space: Space, sensitivities: Sensitivities, budget: float) -> list[Plan]:
     """Return the plans a search begins with, none twice.
 
-    The unpruned model in every precision, then equal-loss thresholds around the
-    budget in INT8 (float, where INT8 is not offered): where today's tools end.
+    The unpruned model in every choice, then equal-loss thresholds around the budget in INT8 (in the
+    first choice, if the space has no INT8): the results of today's tools.
     """
     plans = [Plan.of({}, choice) for choice in space.choices]
     preferred = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)

@@ -1,4 +1,4 @@
-"""What a model's layers cost, and which pruning groups make them cheaper."""
+"""The cost of a model's layers, and the pruning groups that reduce it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or a linear layer, as its weight sees the groups.
+    """A convolution or a linear layer, with the groups that shrink its weight.
 
-    `outputs` and `inputs` name the groups that shrink that side, each with the share of
-    the side's channels that would go with all of the group. Behind a concatenation
-    of a group of 32 channels and one of 64, `inputs` is `{first: 1/3, second: 2/3}`.
+    `outputs` and `inputs` name the groups that shrink that side, each with the group's share of
+    the side's channels. After a concatenation of a group of 32 channels and one of 64, `inputs` is
+    `{first: 1/3, second: 2/3}`.
     """
 
     name: str
     multiply_adds: int
     """Per sample, unpruned."""
     values: int
-    """Outputs per sample, unpruned: what the layer writes."""
+    """Values that the layer writes per sample, unpruned."""
     out_channels: int
     in_channels: int
     outputs: Mapping[str, float]
@@ -68,25 +68,25 @@ class LayerCosts:
             len(names), len(sides)
         )
 
-    def left(self, ratios: Array, block: int = 1) -> tuple[Array, Array]:
-        """Return the shares of multiply-adds and of written values that each layer keeps.
+    def remaining(self, ratios: Array, block: int = 1) -> tuple[Array, Array]:
+        """Return each layer's remaining shares of multiply-adds and of written values.
 
-        `ratios` has shape (plans, groups), both results (plans, layers). Channels count half
-        by themselves and half in whole blocks: vector hardware computes a part of a block as
-        if it were all, but not everywhere, and not every kernel has blocks of one size.
+        `ratios` has shape (plans, groups), both results (plans, layers). A side's share is the mean
+        of its share of channels and its share of blocks of `block` channels: vector hardware
+        computes a part of a block in the time of a whole one, but not in every kernel.
         """
-        out = self._kept(1 - ratios @ self._outputs, self._out, block)
-        into = self._kept(1 - ratios @ self._inputs, self._in, block)
+        out = self._side(1 - ratios @ self._outputs, self._out, block)
+        into = self._side(1 - ratios @ self._inputs, self._in, block)
         return out * into, out
 
     def layers_of(self, group: int) -> NDArray[np.int64]:
-        """Return the indices of the layers that a group, by its column, makes narrower."""
+        """Return the indices of the layers that a group, by its column, shrinks."""
         return np.flatnonzero((self._outputs[group] > 0) | (self._inputs[group] > 0))
 
-    def left_with(
+    def remaining_with(
         self, ratios: Array, group: int, levels: Array, layers: NDArray[np.int64], block: int = 1
     ) -> tuple[Array, Array]:
-        """Return what `left` would of some layers, with one group at each of several ratios.
+        """Return `remaining` for some layers, with one group at each of several ratios.
 
         Both results have shape (plans, levels, layers).
         """
@@ -94,21 +94,21 @@ class LayerCosts:
         def side(shares: Array, channels: Array) -> Array:
             own = shares[group, layers]
             others = 1 - ratios @ shares[:, layers] + np.outer(ratios[:, group], own)
-            return self._kept(others[:, None, :] - levels[:, None] * own, channels[layers], block)
+            return self._side(others[:, None, :] - levels[:, None] * own, channels[layers], block)
 
         out = side(self._outputs, self._out)
         return out * side(self._inputs, self._in), out
 
     @staticmethod
-    def _kept(share: Array, channels: Array, block: int) -> Array:
+    def _side(share: Array, channels: Array, block: int) -> Array:
         if block == 1:
             return np.maximum(share, 0.0)
-        # Ratios carry six digits.
+        # The tolerance covers ratios, which are rounded to six digits.
         blocks: Array = np.maximum(1, np.ceil(share * channels / block - 1e-4))
-        kept: Array = 0.5 * (share + blocks / np.ceil(channels / block))
-        return kept
+        remaining: Array = 0.5 * (share + blocks / np.ceil(channels / block))
+        return remaining
 
     def multiply_adds(self, ratios: Array) -> Array:
-        """Return the share of the model's multiply-adds that plans keep, shape (plans,)."""
-        kept: Array = self.left(ratios)[0] @ self.compute
-        return kept
+        """Return the remaining share of the model's multiply-adds, shape (plans,)."""
+        share: Array = self.remaining(ratios)[0] @ self.compute
+        return share

@@ -22,8 +22,8 @@ GROUP_SPREAD = 0.5
 
 def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[float]:
     """Return the ratios at which a group is measured: at most `points` of its levels, ascending."""
-    kept = [count for count in space.levels(group) if count < group.channels]
-    return [round(1 - count / group.channels, 6) for count in thinned(kept[::-1], points)]
+    pruned = [count for count in space.levels(group) if count < group.channels]
+    return [round(1 - count / group.channels, 6) for count in thinned(pruned[::-1], points)]
 
 
 def reference_plans(space: Space) -> list[Plan]:

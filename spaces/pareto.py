@@ -1,4 +1,4 @@
-"""Feasibility, the Pareto front and hypervolume over (metric loss, latency ratio)."""
+"""The Pareto front and its hypervolume over (metric loss, latency ratio)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-"""Shape (n, 2), both columns to be minimised."""
+"""Shape (n, 2); both columns are minimised."""
 
 
 def front_indices(points: Points) -> list[int]:
-    """Return the indices of the non-dominated points, by rising second column.
+    """Return the indices of the non-dominated points, by ascending second column.
 
-    Of equal points only the first is on the front.
+    Only the first of several equal points is on the front.
     """
     order = np.lexsort((np.arange(len(points)), points[:, 0], points[:, 1]))
     best, chosen = np.inf, []
@@ -26,7 +26,7 @@ def front_indices(points: Points) -> list[int]:
 def hypervolume(points: Points, reference: tuple[float, float]) -> float:
     """Return the area that the points dominate within `reference`, 0 or more.
 
-    A point on or beyond the reference in either column adds nothing.
+    A point at or beyond the reference in either column adds nothing.
     """
     inside = points[(points[:, 0] < reference[0]) & (points[:, 1] < reference[1])]
     area, right = 0.0, reference[0]

@@ -1,4 +1,4 @@
-"""A plan: how much of each pruning group goes, and how the rest is quantized."""
+"""A plan: the ratio of each pruning group, and the quantization choice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 Precision = Literal["float", "bfloat16", "int8"]
 EngineKind = Literal["onednn", "gpu", "tensorrt"]
-"""What Paddle Inference runs a model with."""
+"""The backend of Paddle Inference."""
 ImportanceCriterion = Literal["l1_norm", "l2_norm", "geometric_median", "batch_norm_scale"]
 CalibrationAlgorithm = Literal["abs_max", "avg", "hist", "KL", "mse", "emd"]
 
 
 class QuantizationChoice(str, Enum):
-    """The precision a model is deployed in, and how it gets there."""
+    """The precision a model is deployed in, and how it is quantized."""
 
     FLOAT = "float"
     BFLOAT16 = "bfloat16"
@@ -30,14 +30,14 @@ class QuantizationChoice(str, Enum):
 
     @property
     def precision(self) -> Precision:
-        """Return what the engine computes in."""
+        """The precision that the engine computes in."""
         if self is QuantizationChoice.FLOAT:
             return "float"
         return "bfloat16" if self is QuantizationChoice.BFLOAT16 else "int8"
 
     @property
     def is_trained(self) -> bool:
-        """Return whether the quantized model is trained, not only calibrated."""
+        """Whether the quantized model is trained, not only calibrated."""
         return self in (QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT)
 
     @property
@@ -57,15 +57,17 @@ class PruningGroup:
     name: str
     """Structured name of the master parameter, for example "blocks.0.conv1.weight"."""
     channels: int
-    """How many output channels the group has unpruned."""
+    """Output channels of the unpruned group."""
     members: tuple[str, ...] = ()
     """Structured names of every parameter that shrinks with it."""
     unit: int = 1
-    """How many channels go at a time: more than one where they hang together in rows."""
+    """Channels that can only be removed together; the group is pruned in multiples of it."""
 
     def __post_init__(self) -> None:
         if self.channels < 1 or self.unit < 1:
-            raise ValueError(f"group {self.name} has {self.channels} channels, {self.unit} a unit")
+            raise ValueError(
+                f"group {self.name} has {self.channels} channels in units of {self.unit}"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Plan:
 
     @classmethod
     def of(cls, ratios: Mapping[str, float], quantization: QuantizationChoice) -> Plan:
-        """Return the plan with these ratios; a group at 0 is left out of it."""
+        """Return the plan with these ratios; groups at 0 are dropped."""
         rounded = sorted((group, round(ratio, 6)) for group, ratio in ratios.items())
         return cls(tuple(item for item in rounded if item[1] != 0), quantization)
 
@@ -94,7 +96,7 @@ class Plan:
         return bool(self.ratios)
 
     def ratio(self, group: str) -> float:
-        """Return the ratio of a group, 0 for one that is left whole."""
+        """Return the ratio of a group, 0 if it is not pruned."""
         return dict(self.ratios).get(group, 0.0)
 
     def to_json(self) -> dict[str, Any]:
@@ -106,6 +108,6 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Return 16 hex digits that equal plans share, in any process."""
+        """16 hexadecimal digits, equal for equal plans in every process."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

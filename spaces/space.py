@@ -1,4 +1,4 @@
-"""The search space: from a plan to flat parameters and back, channels aligned."""
+"""The search space: plans with aligned channels, and their flat parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Value = int | float | str
 
 @dataclass(frozen=True)
 class IntegerParameter:
-    """A whole number from `low` to `high`, both included, in steps of `step`."""
+    """An integer from `low` to `high`, both included, in steps of `step`."""
 
     low: int
     high: int
@@ -42,11 +42,11 @@ Parameter = IntegerParameter | RealParameter | CategoricalParameter
 
 @dataclass(frozen=True)
 class Space:
-    """Every plan that may be tried.
+    """All plans that may be tried.
 
-    A group keeps a multiple of `alignment` (and of its own unit) channels, or all it has: on
-    vector hardware latency is a staircase, and a width between two steps costs as much as
-    the next one up. At most `max_ratio` of a group is removed.
+    The channels that remain of a group are a multiple of `alignment` and of the group's unit, or
+    all: on vector hardware latency is a staircase, and a width between two steps takes as long as
+    the wider step. At most `max_ratio` of a group is removed.
     """
 
     groups: tuple[PruningGroup, ...]
@@ -54,7 +54,7 @@ class Space:
     alignment: int = 8
     max_ratio: float = 0.9
 
-    def _kept_range(self, group: PruningGroup) -> IntegerParameter:
+    def _remaining(self, group: PruningGroup) -> IntegerParameter:
         step = math.lcm(self.alignment, group.unit)
         high = math.ceil(group.channels / step) * step
         least = group.channels * (1 - self.max_ratio)
@@ -62,21 +62,21 @@ class Space:
         return IntegerParameter(min(low, high), high, step)
 
     def parameters(self) -> dict[str, Parameter]:
-        """Return the flat parameters: channels kept by each group, and the quantization."""
+        """Return the flat parameters: each group's remaining channels, and the quantization."""
         flat: dict[str, Parameter] = {
-            CHANNELS + group.name: self._kept_range(group) for group in self.groups
+            CHANNELS + group.name: self._remaining(group) for group in self.groups
         }
         flat[QUANTIZATION] = CategoricalParameter(tuple(choice.value for choice in self.choices))
         return flat
 
     def levels(self, group: PruningGroup) -> list[int]:
-        """Return the channel counts a group may keep, ascending, the last one all of them."""
-        kept = self._kept_range(group)
-        steps = range(kept.low, kept.high + 1, kept.step)
+        """Return the channel counts a pruned group may have, ascending, its full count last."""
+        counts = self._remaining(group)
+        steps = range(counts.low, counts.high + 1, counts.step)
         return sorted({min(count, group.channels) for count in steps})
 
     def random(self, rng: Random) -> Plan:
-        """Return a plan with every group's level and the quantization drawn evenly."""
+        """Return a plan drawn at random: every level of a group and every choice equally likely."""
         ratios = {
             group.name: 1 - rng.choice(self.levels(group)) / group.channels for group in self.groups
         }
@@ -86,35 +86,35 @@ class Space:
         """Return the plan of flat parameters."""
         ratios = {}
         for group in self.groups:
-            kept = min(int(flat[CHANNELS + group.name]), group.channels)
-            ratios[group.name] = 1 - kept / group.channels
+            remaining = min(int(flat[CHANNELS + group.name]), group.channels)
+            ratios[group.name] = 1 - remaining / group.channels
         return Plan.of(ratios, QuantizationChoice(flat[QUANTIZATION]))
 
     def encode(self, plan: Plan) -> dict[str, Value]:
-        """Return the flat parameters of a plan, each group at the level nearest to its ratio.
+        """Return the flat parameters of a plan, its channels rounded up to a level of the space.
 
-        A plan between two levels goes to the wider one, so that no group loses more
-        than the plan says. `decode(encode(plan))` is the plan for every plan of the space.
+        Rounded up, so that no group loses more than the plan says. `decode(encode(plan))` equals
+        the plan for every plan of the space.
         """
         flat: dict[str, Value] = {}
         ratios = dict(plan.ratios)
         for group in self.groups:
-            kept = self._kept_range(group)
+            counts = self._remaining(group)
             wanted = group.channels * (1 - ratios.get(group.name, 0.0))
-            # Plans keep ratios to six digits.
-            steps = math.ceil((wanted - 1e-6 * group.channels) / kept.step)
-            aligned = steps * kept.step
-            flat[CHANNELS + group.name] = min(max(aligned, kept.low), kept.high)
+            # The tolerance covers ratios, which are rounded to six digits.
+            steps = math.ceil((wanted - 1e-6 * group.channels) / counts.step)
+            aligned = steps * counts.step
+            flat[CHANNELS + group.name] = min(max(aligned, counts.low), counts.high)
         flat[QUANTIZATION] = plan.quantization.value
         return flat
 
     def snap(self, plan: Plan) -> Plan:
-        """Return the plan of this space that is nearest, as `encode` says."""
+        """Return the plan rounded to this space, as `encode` does."""
         return self.decode(self.encode(plan))
 
 
 def thinned(levels: Sequence[int], count: int) -> list[int]:
-    """Return at most `count` of the levels, spread evenly, the first and last among them."""
+    """Return at most `count` of the levels, evenly spaced, with the first and the last."""
     if len(levels) <= count:
         return list(levels)
     picks = {round(i * (len(levels) - 1) / (count - 1)) for i in range(count)}

@@ -155,7 +155,7 @@ def choose_flops(given: Namespace, ground: Ground, choice: QuantizationChoice) -
         curves,
         given.removed,
         choice,
-        left_alone=first | sensitive_throughout(curves, given.sensitive),
+        excluded=first | sensitive_throughout(curves, given.sensitive),
     )
 
 

@@ -1,1 +1,1 @@
-"""How plans are chosen: models of loss and latency, a knapsack, and proposals from the front."""
+"""How plans are chosen: models of loss and latency, a knapsack over both, and proposals."""

@@ -42,7 +42,7 @@ def knapsack_front(
         for group, (level, loss) in enumerate(zip(levels, losses, strict=True)):
             part = touched[group]
             # Shape (prices, levels, layers of the group).
-            work, written = costs.left_with(chosen, group, level, part, latency.block)
+            work, written = costs.remaining_with(chosen, group, level, part, latency.block)
             spent = work @ compute[part] + written @ traffic[part]
             best = np.argmin(spent + prices[:, None] * loss, axis=1)
             chosen[:, group] = level[best]

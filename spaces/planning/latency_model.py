@@ -24,7 +24,7 @@ class LatencyModel:
     coefficients: Array
     """The constant, then a coefficient per layer for multiply-adds, then one for values."""
     block: int = LatencySettings.block
-    """Channels that are computed together; see `LayerCosts.left`."""
+    """Channels that are computed together; see `LayerCosts.remaining`."""
 
     @classmethod
     def fit(
@@ -86,5 +86,5 @@ def _fit_robustly(
 
 
 def _features(costs: LayerCosts, ratios: Array, block: int) -> Array:
-    compute, traffic = costs.left(ratios, block)
+    compute, traffic = costs.remaining(ratios, block)
     return np.column_stack([np.ones(len(ratios)), compute, traffic])

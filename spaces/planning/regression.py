@@ -1,4 +1,4 @@
-"""Linear models with coefficients that are not negative and are near to what is expected."""
+"""Linear regression with a prior and coefficients of at least 0."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from spaces.layers import Array
 def fit_near(
     features: Array, targets: Array, noise: Array, prior: Array, prior_spread: Array
 ) -> Array:
-    """Return coefficients for `features @ c ~ targets`, near `prior` where little is known.
+    """Return coefficients c for `features @ c ~ targets`, near `prior` where data say little.
 
     Bayesian linear regression with independent normal priors (Bishop, 2006, 3.3):
     `features` has shape (samples, n), `noise` is the standard deviation of each target,
-    `prior_spread` that of each coefficient, all above 0. A coefficient that would come
-    out negative is held at 0 and the others are fitted again.
+    `prior_spread` that of each coefficient, all above 0. Negative coefficients
+    are fixed at 0 and the others fitted again.
     """
     weighted = features / noise[:, None]
     precision = np.diag(1 / prior_spread**2)

@@ -44,7 +44,7 @@ def test_shares_of_the_whole_model(costs):
 
 
 def test_a_layer_between_two_groups_keeps_the_product_of_what_they_keep(costs):
-    work, written = costs.left(rows((0, 0), (0.5, 0), (0.5, 0.75)))
+    work, written = costs.remaining(rows((0, 0), (0.5, 0), (0.5, 0.75)))
     assert work[0] == pytest.approx([1, 1, 1, 1])
     assert work[1] == pytest.approx([0.5, 0.5, 1, 1 - 0.5 / 3])
     assert work[2] == pytest.approx([0.5, 0.5 * 0.25, 0.25, 1 - 0.5 / 3 - 0.75 * 2 / 3])
@@ -59,10 +59,10 @@ def test_multiply_adds_of_a_plan(costs):
 
 def test_channels_count_in_whole_blocks(costs):
     """Of a's 32 channels 24 are as many blocks as 32, 8 as many as 16: that is half of the cost."""
-    work, _ = costs.left(rows((0.25, 0), (0.5, 0), (0.75, 0)), block=16)
+    work, _ = costs.remaining(rows((0.25, 0), (0.5, 0), (0.75, 0)), block=16)
     assert work[:, 0] == pytest.approx([0.875, 0.5, 0.375])
     # 3 input channels are one block, and 10 outputs too.
-    whole, _ = costs.left(rows((0, 0)), block=16)
+    whole, _ = costs.remaining(rows((0, 0)), block=16)
     assert whole[0] == pytest.approx([1, 1, 1, 1])
 
 
@@ -71,7 +71,7 @@ def test_a_ratio_of_six_digits_does_not_cost_a_block_more():
     group = PruningGroup("g", 96)
     costs = LayerCosts([Layer("l", 1, 1, 96, 1, {"g": 1.0}, {})], [group])
     plan = Plan.of({"g": 0.333333}, FLOAT)
-    work, _ = costs.left(ratio_matrix([group], [plan]), block=16)
+    work, _ = costs.remaining(ratio_matrix([group], [plan]), block=16)
     assert work[0, 0] == pytest.approx(4 / 6)
 
 
@@ -86,12 +86,12 @@ def test_one_group_at_several_levels_is_what_whole_plans_would_be(costs, block, 
     rng = np.random.default_rng(0)
     ratios, levels = rng.uniform(0, 0.9, (5, 2)), np.array([0.0, 0.25, 0.6, 0.875])
     part = costs.layers_of(group)
-    work, written = costs.left_with(ratios, group, levels, part, block)
+    work, written = costs.remaining_with(ratios, group, levels, part, block)
     assert work.shape == written.shape == (5, 4, 3)
     for index, level in enumerate(levels):
         changed = ratios.copy()
         changed[:, group] = level
-        whole_work, whole_written = costs.left(changed, block)
+        whole_work, whole_written = costs.remaining(changed, block)
         assert work[:, index] == pytest.approx(whole_work[:, part])
         assert written[:, index] == pytest.approx(whole_written[:, part])
 

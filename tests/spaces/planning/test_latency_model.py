@@ -13,7 +13,7 @@ COSTS = LayerCosts(LAYERS, GROUPS)
 def uneven(ratios, machine=0):
     """Latencies of a machine on which a layer's time is not its share of the arithmetic."""
     rng = np.random.default_rng(machine)
-    work, written = COSTS.left(ratios, block=16)
+    work, written = COSTS.remaining(ratios, block=16)
     compute = 0.7 * COSTS.compute * rng.lognormal(0, 1, len(LAYERS))
     traffic = 0.2 * COSTS.traffic * rng.lognormal(0, 1, len(LAYERS))
     return 0.05 + work @ compute + written @ traffic
