@@ -14,15 +14,15 @@ from trainables.data.images import check_images, size_if_whole
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 
-# A box may stick out by rounding.
+# Pixels by which a box may lie outside its image, from rounding. A guess.
 SLACK = 1.0
-# In pixels; PaddleDetection's, for COCO.
-LEAST_SIDE = 1e-5
+# Boxes of COCO with a shorter side, in pixels, are skipped; PaddleDetection's value.
+MIN_SIDE = 1e-5
 
 
 @dataclass(frozen=True)
 class Box:
-    """Corners in pixels from the image's left and top edge."""
+    """A labelled box; corners in pixels from the image's left and top edge."""
 
     label: int
     left: float
@@ -32,10 +32,10 @@ class Box:
     hard: bool = False
     """VOC's `difficult`, COCO's `iscrowd`: counts neither as found nor as missed."""
     polygons: tuple[tuple[float, ...], ...] = ()
-    """COCO's `segmentation`, x and y in turn; empty if it is not of polygons or was not wanted."""
+    """COCO's `segmentation`, alternating x and y; empty without polygons or if not read."""
 
     def scaled(self, across: float, down: float) -> Box:
-        """Return the box in an image so many times as wide and as high."""
+        """Return the box after its image was scaled by these factors."""
         factors = (across, down)
         return replace(
             self,
@@ -44,19 +44,19 @@ class Box:
             top=self.top * down,
             bottom=self.bottom * down,
             polygons=tuple(
-                tuple(value * factors[place % 2] for place, value in enumerate(polygon))
+                tuple(value * factors[index % 2] for index, value in enumerate(polygon))
                 for polygon in self.polygons
             ),
         )
 
     def mirrored(self, width: float) -> Box:
-        """Return the box in an image of this width whose left and right are exchanged."""
+        """Return the box after its image, of this width, was mirrored left to right."""
         return replace(
             self,
             left=width - self.right,
             right=width - self.left,
             polygons=tuple(
-                tuple(value if place % 2 else width - value for place, value in enumerate(polygon))
+                tuple(value if index % 2 else width - value for index, value in enumerate(polygon))
                 for polygon in self.polygons
             ),
         )
@@ -64,7 +64,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to find on one image, as the network sees it."""
+    """The targets of one image, in the network's input."""
 
     boxes: Sequence[Box]
     """In pixels of the network's input."""
@@ -77,19 +77,18 @@ class BoxedImage:
     image: Path
     boxes: tuple[Box, ...]
     where: str
-    places: tuple[str, ...]
-    """Where each box is written."""
+    box_sources: tuple[str, ...]
+    """The position of each box in its annotation file."""
 
 
 def read_coco(
     file: Path, root: Path, problems: Problems, masks: bool = False
 ) -> tuple[list[BoxedImage], dict[int, str]]:
-    """Return the samples of a COCO annotation file, and the names of its classes by label.
+    """Return the samples of a COCO annotation file, and its class names by label.
 
-    Labels count from 0 in the order in which the file lists its categories: that is how
-    PaddleDetection counts them. As there, annotations marked `ignore` and boxes without an area,
-    of which COCO's own files have some, are passed over. With `masks`, every box that is not a
-    crowd's needs polygons.
+    As in PaddleDetection, labels count from 0 in the file's order of categories, and annotations
+    marked `ignore` or without an area are skipped; COCO's own files have some. With `masks`, every
+    box that is not a crowd's needs polygons.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -98,12 +97,12 @@ def read_coco(
             f"{file} cannot be read ({error.strerror}); name an existing file"
         ) from error
     except ValueError as error:
-        raise DataError(f"{file} is not JSON ({one_line(error)}); mend it") from error
+        raise DataError(f"{file} is not JSON ({one_line(error)}); correct it") from error
     missing = [key for key in ("images", "annotations", "categories") if key not in content]
     if missing:
         raise DataError(f"{file} has no {missing[0]!r}; COCO's format needs it")
     if not content["images"]:
-        raise DataError(f"{file} lists no image; a split needs one at least")
+        raise DataError(f"{file} lists no image; a split needs at least one")
     categories = content["categories"]
     labels = {category["id"]: label for label, category in enumerate(categories)}
     boxes: dict[Any, list[tuple[Box, str]]] = {image["id"]: [] for image in content["images"]}
@@ -119,7 +118,7 @@ def read_coco(
         else:
             left, top, width, height = map(float, annotation["bbox"])
             area = annotation.get("area", 1.0)
-            if annotation.get("ignore") or min(width, height) <= LEAST_SIDE or area <= 0:
+            if annotation.get("ignore") or min(width, height) <= MIN_SIDE or area <= 0:
                 continue
             hard = bool(annotation.get("iscrowd", 0))
             polygons = _polygons(annotation.get("segmentation")) if masks and not hard else ()
@@ -143,7 +142,7 @@ def read_coco(
 
 
 def _polygons(segmentation: Any) -> tuple[tuple[float, ...], ...] | None:
-    """Return lists of x and y, of three corners at least; None if it is anything else."""
+    """Return polygons of at least three corners, alternating x and y; None for anything else."""
     try:
         polygons = tuple(tuple(map(float, polygon)) for polygon in segmentation)
     except (TypeError, ValueError):
@@ -160,7 +159,7 @@ def read_voc_list(
     for where, line in numbered_lines(file):
         parts = line.split()
         if len(parts) != 2:
-            problems.note(where, f'{line!r} is not "image annotation.xml"; mend the line')
+            problems.note(where, f'{line!r} is not "image annotation.xml"; correct the line')
             continue
         annotation = root / parts[1]
         try:
@@ -169,15 +168,15 @@ def read_voc_list(
             problems.note(where, f"annotation {annotation} is missing; restore it")
             continue
         except ElementTree.ParseError as error:
-            problems.note(where, f"annotation {annotation} is not XML ({error}); mend it")
+            problems.note(where, f"annotation {annotation} is not XML ({error}); correct it")
             continue
-        boxes, places = [], []
+        boxes, sources = [], []
         for index, item in enumerate(tree.iter("object")):
-            place = f"{annotation}: object {index + 1}"
+            source = f"{annotation}: object {index + 1}"
             name = item.findtext("name", "").strip()
             if name not in names:
                 problems.note(
-                    place, f"class {name!r} is out of range; known are {', '.join(names)}"
+                    source, f"class {name!r} is out of range; allowed: {', '.join(names)}"
                 )
                 continue
             try:
@@ -186,31 +185,32 @@ def read_voc_list(
                     for key in ("xmin", "ymin", "xmax", "ymax")
                 )
             except ValueError:
-                problems.note(place, "`bndbox` lacks a number among xmin, ymin, xmax and ymax")
+                problems.note(source, "`bndbox` lacks a number among xmin, ymin, xmax and ymax")
                 continue
             hard = item.findtext("difficult", "0").strip() == "1"
             boxes.append(Box(list(names).index(name), left, top, right, bottom, hard))
-            places.append(place)
-        samples.append(BoxedImage(root / parts[0], tuple(boxes), where, tuple(places)))
+            sources.append(source)
+        samples.append(BoxedImage(root / parts[0], tuple(boxes), where, tuple(sources)))
     return samples
 
 
 def check_samples(samples: Sequence[BoxedImage], problems: Problems) -> None:
-    """Note every image that is missing or damaged, and every box that is not inside its image."""
+    """Note every missing or damaged image, and every box that is not inside its image."""
     check_images(((sample.image, sample.where) for sample in samples), problems)
     for sample in samples:
         size = size_if_whole(sample.image)
         if size is None:
             continue
         height, width = size
-        for box, place in zip(sample.boxes, sample.places, strict=True):
+        for box, source in zip(sample.boxes, sample.box_sources, strict=True):
             corners = f"({box.left:g}, {box.top:g}) to ({box.right:g}, {box.bottom:g})"
             if box.right <= box.left or box.bottom <= box.top:
-                problems.note(place, f"the box {corners} is empty; mend or remove it")
+                problems.note(source, f"the box {corners} is empty; correct or remove it")
             elif min(box.left, box.top) < -SLACK or (
                 box.right > width + SLACK or box.bottom > height + SLACK
             ):
                 problems.note(
-                    place,
-                    f"the box {corners} reaches outside its image, {width} wide and {height} high",
+                    source,
+                    f"the box {corners} is partly outside its image, {width} wide and "
+                    f"{height} high",
                 )

@@ -1,4 +1,4 @@
-"""Batches of images with a class each: their middles, or for training parts chosen at random."""
+"""Batches of images with one class each; random crops for training."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from trainables.task import Batch, ModelInput, Split
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of an image before a classifier sees it."""
+    """How images are preprocessed for a classifier, in evaluation and in training."""
 
     input: ModelInput
-    """With its `image`: what is evaluated."""
-    shares: tuple[float, float] | None = (0.25, 1.0)
-    """Least and greatest share of an image's area that a training crop shows (Szegedy et al.,
-    2015); None: what is evaluated."""
+    """The evaluation's input, with its preparation in `image`."""
+    areas: tuple[float, float] | None = (0.25, 1.0)
+    """Range of a training crop's area, relative to the image's (Szegedy et al., 2015); None: no
+    crops, training uses the evaluation's preparation. The lower bound is a guess."""
     aspects: tuple[float, float] = (3 / 4, 4 / 3)
-    """Of such a crop, least and greatest: its width by its height before it is resized."""
+    """Range of a training crop's width / height, before it is resized (Szegedy et al., 2015)."""
     library: Library = "pillow"
+    """Resizes training crops."""
     interpolation: Interpolation = "bilinear"
-    """What such a crop is resized by."""
+    """Of training crops."""
     mirrors: bool = True
 
     @property
@@ -38,9 +39,9 @@ class Preprocessing:
         assert self.input.image is not None
         return self.input.image
 
-    def part(self, pixels: Pixels, rng: np.random.Generator) -> np.ndarray:
-        """Return the tensor of a part of an image for training, mirrored or not."""
-        if self.shares is None:
+    def augmented(self, pixels: Pixels, rng: np.random.Generator) -> np.ndarray:
+        """Return an image's tensor for training, randomly cropped and mirrored."""
+        if self.areas is None:
             tensor = prepare(pixels, self.input)
         else:
             steps = tuple(step for step in self.decoding.steps if isinstance(step, Normalize))
@@ -50,9 +51,9 @@ class Preprocessing:
         return np.ascontiguousarray(tensor[:, :, ::-1]) if mirrored else tensor
 
     def _crop(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        assert self.shares is not None
+        assert self.areas is not None
         height, width = pixels.shape[:2]
-        area = height * width * rng.uniform(*self.shares)
+        area = height * width * rng.uniform(*self.areas)
         narrowest, widest = map(math.log, self.aspects)
         aspect = np.exp(rng.uniform(narrowest, widest))
         wide = min(width, max(1, round((area * aspect) ** 0.5)))
@@ -69,13 +70,13 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """The images of a task, by split, as its network is given them."""
+    """The images of a task by split, in batches for its network."""
 
     samples: Mapping[Split, Sequence[LabelledImage]]
     preprocessing: Preprocessing
 
     def train(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Yield one epoch of full batches, shuffled and cropped by `seed`."""
+        """Yield one epoch of full batches, shuffled and augmented with `seed`."""
         samples = self.samples["train"]
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(samples))
@@ -94,13 +95,13 @@ class ImageBatches:
     def _batch(
         self, samples: Sequence[LabelledImage], rngs: Sequence[np.random.Generator | None]
     ) -> Batch:
-        """Return the samples' images, each cropped by its generator or, without one, centred."""
+        """Return a batch of samples; those with a generator are augmented."""
         with ThreadPoolExecutor(READERS) as pool:
             images = list(pool.map(self._image, [sample.image for sample in samples], rngs))
         labels = np.array([[sample.label] for sample in samples], "int64")
         return Batch((np.stack(images),), labels)
 
     def _image(self, path: Path, rng: np.random.Generator | None) -> np.ndarray:
-        shown = self.preprocessing
-        pixels = read_pixels(path, shown.decoding)
-        return prepare(pixels, shown.input) if rng is None else shown.part(pixels, rng)
+        how = self.preprocessing
+        pixels = read_pixels(path, how.decoding)
+        return prepare(pixels, how.input) if rng is None else how.augmented(pixels, rng)

@@ -1,8 +1,8 @@
-"""How the file of an image becomes a model's input, written down so that it can be repeated.
+"""How an image file becomes a model's input, described as data.
 
-A `Preparation` is data: tasks follow it (trainables/data/preparing.py), the manifest of a delivered
-model carries it, and examples/deploy.py follows it there. The names are this project's, the
-arithmetic the toolkits': with the same decoder, library and rounding the tensors are equal.
+Tasks compute a `Preparation` (trainables/data/preparing.py). The manifest of a delivered model
+contains it, and examples/deploy.py computes it there. The names are this project's, the arithmetic
+is the toolkits': with the same decoder, library and rounding the tensors are equal.
 """
 
 from __future__ import annotations
@@ -24,31 +24,36 @@ Rule = Literal[
 ]
 Rounding = Literal["nearest", "half_up", "down", "up"]
 
+# Means and standard deviations of ImageNet's pixels (red, green, blue; 0 to 1), with which nearly
+# all published weights were trained, and which the toolkits take by default.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True)
 class Resize:
-    """The image gets another size."""
+    """Resize the image."""
 
     rule: Rule = "exact"
     """`exact`: to `height` x `width`. `shorter_side`, `longer_side`: that side becomes `side`.
-    `at_least`: enlarged, if it has to be, until the shorter side is `side`; `at_most`: shrunk until
-    the longer side is. `inside`: as large as fits into `height` x `width`; `inside_turned`: into
-    that or, for an upright image, `width` x `height`. `height`: to `height`, the width in
-    proportion. All but `exact` keep the proportions."""
+    `at_least`: enlarged if its shorter side is below `side`; `at_most`: shrunk if its longer side
+    is above it. `inside`: as large as fits into `height` x `width`; `inside_turned`: the same, with
+    both exchanged for an upright image. `height`: to `height`. All but `exact` keep the aspect
+    ratio."""
     side: int | None = None
     height: int | None = None
     width: int | None = None
     most_height: int | None = None
     most_width: int | None = None
-    """What would be larger is shrunk in proportion, to fit: an engine has one size. None: any."""
+    """Larger results are shrunk to fit, with their aspect ratio, as an engine has one input size.
+    None: no limit."""
     multiple: int = 1
-    """Sides are multiples of this, at least one of it."""
+    """Sides are rounded to multiples of this, and are at least this."""
     rounding: Rounding = "nearest"
-    """Of sides to multiples; `nearest` takes halves to the even neighbour."""
+    """How sides are rounded to multiples; `nearest` rounds halves to even."""
     whole_first: bool = False
-    """Sides lose their fraction before they are rounded to multiples."""
+    """Sides are truncated to whole pixels before they are rounded to multiples."""
     by_factor: bool = False
-    """OpenCV is given the factors and not the size, which places samples a little differently."""
+    """OpenCV gets scale factors instead of a size, which shifts its sampling grid slightly."""
     library: Library = "pillow"
     interpolation: Interpolation = "bilinear"
     step: Literal["resize"] = "resize"
@@ -56,7 +61,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """The middle is cut out; it begins at half of what is left over, rounded down."""
+    """Crop the centre; the offset is half of the remaining pixels, rounded down."""
 
     height: int
     width: int
@@ -65,7 +70,7 @@ class CenterCrop:
 
 @dataclass(frozen=True)
 class CenterSquare:
-    """The middle square is cut out, with this share of the shorter side, rounded down."""
+    """Crop the centre square, whose side is `share` of the shorter side, rounded down."""
 
     share: float
     step: Literal["center_square"] = "center_square"
@@ -73,28 +78,28 @@ class CenterSquare:
 
 @dataclass(frozen=True)
 class Pad:
-    """The image is filled up to `height` x `width`, or to the next multiples of `multiple`."""
+    """Pad the image to `height` x `width`, or to the next multiples of `multiple`."""
 
     height: int | None = None
     width: int | None = None
     multiple: int = 1
     at: Literal["end", "center"] = "end"
-    """`end`: to the right and below; `center`: on all sides, the first ones rounded down."""
+    """`end`: at the right and bottom; `center`: on all sides, left and top rounded down."""
     value: tuple[float, ...] = (0.0,)
-    """A number for all channels, or one each, in the input's channel order."""
+    """One value for all channels, or one per channel in the input's channel order."""
     step: Literal["pad"] = "pad"
 
 
 @dataclass(frozen=True)
 class Normalize:
-    """The values of ModelInput are applied: times `scale`, minus `mean`, divided by `std`."""
+    """Apply ModelInput's values: multiply by `scale`, subtract `mean`, divide by `std`."""
 
     divides: bool = False
-    """Pixels are divided by 1/scale, and not multiplied by `scale`: other last bits."""
+    """Divide by 1/scale instead of multiplying by `scale`: the last bits differ."""
     double: bool = False
-    """`mean` and `std` are applied in double precision."""
+    """Apply `mean` and `std` in double precision."""
     zero_channels: int = 0
-    """So many channels of zeros are appended."""
+    """Number of channels of zeros to append."""
     step: Literal["normalize"] = "normalize"
 
 
@@ -103,12 +108,12 @@ Step = Resize | CenterCrop | CenterSquare | Pad | Normalize
 
 @dataclass(frozen=True)
 class Preparation:
-    """What an image goes through from its file to the input, in order."""
+    """The steps from an image file to a model's input, in order."""
 
     steps: tuple[Step, ...]
-    """One of them is Normalize; the tensor is of what the last one leaves, channels first."""
+    """One of them is Normalize; after the last one, channels become the first axis."""
     decoder: Library = "pillow"
     turned: bool = True
-    """Whether the image is turned as its EXIF data say. OpenCV does so when it decodes."""
+    """Whether EXIF orientation is applied. OpenCV applies it when it decodes."""
     floats: bool = False
-    """Pixels are made floats before the first step, so that resizing does not round them."""
+    """Convert pixels to floats before the first step, so that resizing does not round them."""

@@ -1,8 +1,8 @@
-"""Images from files, whole or not at all."""
+"""Image files read, measured and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,26 +13,21 @@ from PIL import Image, ImageFile, ImageOps
 from spaces.errors import one_line
 from trainables.data.problems import Problems
 
+# Threads that read images. A guess.
 READERS = 8
 
 Pixels = NDArray[np.uint8]
 
 
 def read_image(path: Path) -> Pixels:
-    """Return an image as red, green and blue, shape (h, w, 3), turned as its camera says.
+    """Return an image's pixels, RGB, shape (h, w, 3), with EXIF orientation applied.
 
-    Raises OSError for a file that is missing, damaged or cut short.
+    Raises OSError for a file that is missing, damaged or truncated.
     """
-    # PaddleDetection's import lets damaged files pass, in the whole process.
+    # Importing PaddleDetection makes Pillow accept truncated files, in the whole process.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
-def normalized(pixels: Pixels, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Return pixels (h, w, channels) of 0 to 255 as a tensor (channels, h, w)."""
-    scaled = (pixels / np.float32(255) - np.array(mean, "float32")) / np.array(std, "float32")
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype="float32")
 
 
 def read_mask(path: Path) -> Pixels:
@@ -43,7 +38,7 @@ def read_mask(path: Path) -> Pixels:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return an image's height and width as `read_image` gives it, from its header alone."""
+    """Return the height and width of what `read_image` returns, reading only the header."""
     with Image.open(path) as image:
         width, height = image.size
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
@@ -51,27 +46,27 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def size_if_whole(path: Path) -> tuple[int, int] | None:
-    """Return an image's height and width, None if it has none to tell: `check_images` says why."""
+    """Return an image's height and width, None if it is unreadable: `check_images` says why."""
     try:
         return image_size(path)
-    except Exception:  # Decoders raise every kind.
+    except Exception:  # Decoders raise errors of many kinds.
         return None
 
 
 def check_images(images: Iterable[tuple[Path, str]], problems: Problems) -> None:
-    """Note every image that cannot be decoded to its last pixel; each comes with its line."""
+    """Note every image that cannot be fully decoded; each comes with where it is listed."""
 
     def failure(path: Path) -> str | None:
         if not path.is_file():
-            return f"image {path} is missing; restore it or take the line out"
+            return f"image {path} is missing; restore it or remove the line"
         try:
             read_image(path)
-        except Exception as error:  # Decoders raise every kind.
+        except Exception as error:  # Decoders raise errors of many kinds.
             return f"image {path} cannot be read ({one_line(error)}); replace it"
         return None
 
     listed = list(images)
-    # A file may be listed many times.
+    # Each file is decoded once, however often it is listed.
     paths = list(dict.fromkeys(path for path, _ in listed))
     with ThreadPoolExecutor(READERS) as pool:
         failures = dict(zip(paths, pool.map(failure, paths), strict=True))

@@ -1,4 +1,4 @@
-"""Text files with a sample a line."""
+"""Text files with one sample per line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from spaces.errors import DataError
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """Yield where a line stands ("train.txt:12") and what it says; empty ones are passed over.
+    """Yield each line's position ("train.txt:12") and text; empty lines are skipped.
 
-    Raises DataError if the file is missing, is not UTF-8 text or has no line at all.
+    Raises DataError if the file is missing, is not UTF-8 text or has no lines.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -27,4 +27,4 @@ def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
             empty = False
             yield f"{file}:{number}", line.strip()
     if empty:
-        raise DataError(f"{file} lists no sample; a split needs one at least")
+        raise DataError(f"{file} lists no sample; a split needs at least one")

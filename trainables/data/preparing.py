@@ -1,4 +1,4 @@
-"""Images made into a model's input, as its `Preparation` says."""
+"""Computes a `Preparation`: an image file's pixels become a model's input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainables.data.image_input import (
 )
 from trainables.task import ModelInput
 
-# OpenCV has no `box` and no `hamming`, Pillow no `area`.
+# The libraries' constants by interpolation. OpenCV has no `box` and `hamming`, Pillow no `area`.
 OPENCV = {
     "nearest": "INTER_NEAREST",
     "bilinear": "INTER_LINEAR",
@@ -40,7 +40,7 @@ PILLOW = {
 
 
 class Placement(NamedTuple):
-    """Where a pixel of the image lies in the input: at place * scale + offset."""
+    """Maps image coordinates to input coordinates: x * scale_x + offset_x, likewise y."""
 
     scale_x: float = 1.0
     scale_y: float = 1.0
@@ -49,9 +49,9 @@ class Placement(NamedTuple):
 
 
 def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
-    """Return a file's pixels, (height, width, channels), with red first; one channel is grey.
+    """Return an image's pixels, shape (height, width, channels), RGB or one grey channel.
 
-    Raises OSError for a file that is missing, damaged or cut short (OpenCV fills up the last).
+    Raises OSError for a missing, damaged or, with Pillow, truncated file; OpenCV fills those up.
     """
     if how.decoder == "opencv":
         import cv2
@@ -59,11 +59,11 @@ def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
         mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), mode)
         if pixels is None:
-            raise OSError(f"{path} is no image that OpenCV can decode")
+            raise OSError(f"{path} is not an image that OpenCV can decode")
         return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)[..., ::-1])
     from PIL import Image, ImageFile, ImageOps
 
-    # PaddleDetection's import lets damaged files pass, in the whole process.
+    # Importing PaddleDetection makes Pillow accept truncated files, in the whole process.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         upright = ImageOps.exif_transpose(image) if how.turned else image
@@ -72,7 +72,7 @@ def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
 
 
 def prepare(pixels: np.ndarray, spec: ModelInput) -> np.ndarray:
-    """Return the input's tensor, (channels, height, width), of what `read_pixels` gives."""
+    """Return the input's tensor, (channels, height, width), given pixels from `read_pixels`."""
     assert spec.image is not None
     values = pixels[..., ::-1] if spec.channel_order == "BGR" else pixels
     values = values.astype(np.float32) if spec.image.floats else values
@@ -82,7 +82,7 @@ def prepare(pixels: np.ndarray, spec: ModelInput) -> np.ndarray:
 
 
 def apply(step: Step, values: np.ndarray, spec: ModelInput) -> np.ndarray:
-    """Return what one step makes of (height, width, channels)."""
+    """Apply one step to values of shape (height, width, channels)."""
     height, width = values.shape[:2]
     if isinstance(step, Resize):
         return resized(values, step)
@@ -98,13 +98,13 @@ def apply(step: Step, values: np.ndarray, spec: ModelInput) -> np.ndarray:
 
 
 def resized(values: np.ndarray, step: Resize) -> np.ndarray:
-    """Return pixels (height, width, channels) at the size that the rule gives them."""
+    """Return pixels (height, width, channels) resized by the step's rule."""
     height, width = target_size(step, *values.shape[:2])
     if step.library == "pillow":
         from PIL import Image
 
         filter_ = Image.Resampling[PILLOW[step.interpolation]]
-        # Pillow knows no axis of one channel.
+        # Pillow accepts no axis of one channel.
         given = values[..., 0] if values.shape[2] == 1 else values
         image = Image.fromarray(np.ascontiguousarray(given))
         made = np.asarray(image.resize((width, height), filter_))
@@ -122,7 +122,7 @@ def resized(values: np.ndarray, step: Resize) -> np.ndarray:
 
 
 def resize_factors(step: Resize, height: int, width: int) -> tuple[float, float]:
-    """Return what an image's height and width are multiplied by, before they are rounded."""
+    """Return the factors of an image's height and width, before rounding."""
     if step.rule == "exact":
         high, wide = target_size(step, height, width)
         return high / height, wide / width
@@ -131,7 +131,7 @@ def resize_factors(step: Resize, height: int, width: int) -> tuple[float, float]
 
 
 def _factor(step: Resize, height: int, width: int) -> float:
-    """Return what both sides of an image are multiplied by, before they are rounded."""
+    """Return the common factor of both sides, before rounding."""
     shorter, longer = min(height, width), max(height, width)
     if step.rule in ("inside", "inside_turned"):
         assert step.height is not None and step.width is not None
@@ -162,17 +162,17 @@ def target_size(step: Resize, height: int, width: int) -> tuple[int, int]:
     shrink = min((step.most_height or high) / high, (step.most_width or wide) / wide, 1.0)
     if shrink == 1:
         return high, wide
-    # A rounding up would not fit.
+    # Rounded down: anything larger would not fit.
     high, wide = (int(side * shrink) // step.multiple for side in (high, wide))
     return max(high, 1) * step.multiple, max(wide, 1) * step.multiple
 
 
 def _rounded(step: Resize, side: float) -> int:
-    """Return a side as a whole number of `multiple`, at least one of it."""
+    """Return a side rounded to a multiple of `multiple`, at least one multiple."""
     parts = (int(side) if step.whole_first else side) / step.multiple
-    ways = {"nearest": round(parts), "half_up": math.floor(parts + 0.5)}
-    ways |= {"down": math.floor(parts), "up": math.ceil(parts)}
-    return max(ways[step.rounding], 1) * step.multiple
+    rounded = {"nearest": round(parts), "half_up": math.floor(parts + 0.5)}
+    rounded |= {"down": math.floor(parts), "up": math.ceil(parts)}
+    return max(rounded[step.rounding], 1) * step.multiple
 
 
 def _crop_size(step: CenterCrop | CenterSquare, height: int, width: int) -> tuple[int, int]:
@@ -205,7 +205,7 @@ def _normalized(values: np.ndarray, spec: ModelInput, step: Normalize) -> np.nda
         floats = floats / np.float32(1 / spec.scale)
     else:
         floats = floats * np.float32(spec.scale)
-    # In two steps, each rounded to single precision, as the toolkits do it in place.
+    # Two steps, each rounded to single precision, as in the toolkits' in-place arithmetic.
     floats = (floats - np.array(spec.mean, precision)).astype(np.float32)
     floats = (floats / np.array(spec.std, precision)).astype(np.float32)
     if step.zero_channels:
@@ -215,7 +215,7 @@ def _normalized(values: np.ndarray, spec: ModelInput, step: Normalize) -> np.nda
 
 
 def placement(steps: Sequence[Step], height: int, width: int) -> Placement:
-    """Return where the pixels of an image of this size lie in the input."""
+    """Return how the steps map coordinates of an image of this size to the input's."""
     found = Placement()
     for step in steps:
         if isinstance(step, Resize):

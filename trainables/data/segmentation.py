@@ -1,4 +1,4 @@
-"""Images with a mask each: PaddleSeg's list files."""
+"""Images with one mask each, checked."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 
 from spaces.errors import one_line
 from trainables.data.images import check_images, image_size, read_mask, size_if_whole
-from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 
 IGNORED = 255
-"""Pixels of this class count neither in the loss nor in the metric."""
+"""The class of pixels that the loss and the metric ignore."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,6 @@ class MaskedImage:
     where: str
 
 
-def read_list(
-    file: Path, root: Path, problems: Problems, separator: str = " "
-) -> list[MaskedImage]:
-    """Return the samples of a PaddleSeg list: "image mask" a line, relative to `root`."""
-    samples = []
-    for where, line in numbered_lines(file):
-        parts = [part for part in line.split(separator) if part]
-        if len(parts) == 2:
-            samples.append(MaskedImage(root / parts[0], root / parts[1], where))
-        else:
-            problems.note(where, f'{line!r} is not "image{separator}mask"; mend the line')
-    return samples
-
-
 def check_samples(
     samples: Sequence[MaskedImage],
     classes: int,
@@ -45,9 +30,9 @@ def check_samples(
     ignored: int = IGNORED,
     read: Callable[[int], np.ndarray] | None = None,
 ) -> None:
-    """Note every sample whose image or mask is missing, damaged, of another size or class.
+    """Note every sample with a missing or damaged file, a wrong size or a class out of range.
 
-    `read` returns a sample's class numbers by its index; without it they are the mask's pixels.
+    `read` returns a sample's class numbers by its index; None: they are the mask's pixels.
     """
     check_images(((sample.image, sample.where) for sample in samples), problems)
     for index, sample in enumerate(samples):
@@ -57,9 +42,10 @@ def check_samples(
         try:
             mask = read_mask(sample.mask) if read is None else read(index)
             size = image_size(sample.image)
-            # A mask need not be an image file, and labels need not have the size of their file.
+            # A mask need not be an image file, and class numbers may differ from it in size.
             mask_size = size_if_whole(sample.mask) or mask.shape[:2]
-        except Exception as error:  # Decoders raise every kind; of images it is known by now.
+        except Exception as error:  # Decoders raise errors of many kinds.
+            # An unreadable image is already noted.
             if sample.image.is_file():
                 problems.note(
                     sample.where,
@@ -69,19 +55,19 @@ def check_samples(
         if mask.ndim != 2:
             problems.note(
                 sample.where,
-                f"mask {sample.mask} has {mask.shape[-1]} channels; save one class number a pixel",
+                f"mask {sample.mask} has {mask.shape[-1]} channels; save one class per pixel",
             )
             continue
         if mask_size != size:
             problems.note(
                 sample.where,
                 f"mask {sample.mask} is {mask_size[0]}x{mask_size[1]}, its image "
-                f"{size[0]}x{size[1]} (height x width); they have to be of one size",
+                f"{size[0]}x{size[1]} (height x width); give them one size",
             )
         beyond = np.setdiff1d(np.unique(mask), [*range(classes), ignored])
         if len(beyond):
             problems.note(
                 sample.where,
                 f"mask {sample.mask} has class {beyond[0]}, out of range; "
-                f"0 to {classes - 1} are allowed, and {ignored} for what is ignored",
+                f"0 to {classes - 1} are allowed, and {ignored} for ignored pixels",
             )

@@ -1,4 +1,4 @@
-"""Validation and test out of one list, where the user has no list for the test."""
+"""A list of samples divided into validation and test, for data without a test split."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import numpy as np
 
 from trainables.remarks import remark
 
-# Any would do. A fixed one, so that every worker and every resumed run splits alike.
+# Fixed, so that every worker and every resumed run splits alike; the value is arbitrary.
 SEED = 0
 
 
 def halves(strata: Sequence[Hashable]) -> tuple[list[int], list[int]]:
-    """Return the places of two halves of a list, each in the list's order.
+    """Return the indices of two halves of a list, each in ascending order.
 
-    Every stratum is split evenly, to within one. Within it chance decides, always alike: a list
-    may have a period, as one whose classes or cameras take turns.
+    Each stratum is split evenly, to within one. Within a stratum the choice is random with a fixed
+    seed: taking every second sample would fail on lists whose classes or cameras alternate.
     """
     order = np.random.default_rng(SEED).permutation(len(strata)).tolist()
-    # By the first place of each stratum: labels of mixed types have no order.
-    rank = {stratum: place for place, stratum in reversed(list(enumerate(strata)))}
-    arranged = sorted(order, key=lambda place: rank[strata[place]])
+    # Strata in order of first appearance: labels of mixed types cannot be compared.
+    rank = {stratum: index for index, stratum in reversed(list(enumerate(strata)))}
+    arranged = sorted(order, key=lambda index: rank[strata[index]])
     return sorted(arranged[::2]), sorted(arranged[1::2])
 
 
 def rarest(labels: Iterable[Iterable[Hashable]]) -> list[Hashable]:
-    """Return, for samples with several labels each, the one that fewest samples have; or None."""
-    sets = [set(of) for of in labels]
+    """Return each sample's rarest label, the one that the fewest samples have; None without any."""
+    sets = [set(each) for each in labels]
     counts: dict[Hashable, int] = {}
-    for of in sets:
-        for label in of:
+    for each in sets:
+        for label in each:
             counts[label] = counts.get(label, 0) + 1
-    return [min(of, key=lambda label: (counts[label], str(label)), default=None) for of in sets]
+    return [min(each, key=lambda label: (counts[label], str(label)), default=None) for each in sets]
 
 
 def remark_split(part: str, validation: Sequence[object], test: Sequence[object], how: str) -> None:
-    """Say in the first lines of a run that a part without a test split was divided."""
+    """Say among the run's first lines that a split was divided into validation and test."""
     remark(
         f"no test split is named: the {len(validation) + len(test)} images of {part} are divided "
-        f"{how}, {len(validation)} to validate on and {len(test)} for the test"
+        f"{how}, {len(validation)} for validation and {len(test)} for test"
     )

@@ -12,14 +12,15 @@ from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 
 UNREADABLE = ("###", "*")
-"""What PaddleOCR writes for text nobody can read: it counts neither as found nor as missed."""
+"""PaddleOCR's labels of illegible text, which counts neither as found nor as missed."""
+# Pixels by which a corner may lie outside its image, from rounding. A guess.
 SLACK = 2.0
 
 
 @dataclass(frozen=True)
 class TextRegion:
     points: tuple[tuple[float, float], ...]
-    """Corners as (x, y) in pixels, three at least, in order."""
+    """Corners as (x, y) in pixels, at least three, in order."""
     text: str
 
     @property
@@ -35,7 +36,7 @@ class TextImage:
 
 
 def read_labels(file: Path, root: Path, problems: Problems) -> list[TextImage]:
-    """Return the samples of a Label.txt: a path, a tab, and a JSON list of regions a line."""
+    """Return the samples of a Label.txt: a path, a tab and a JSON list of regions per line."""
     samples = []
     for where, line in numbered_lines(file):
         path, tab, content = line.partition("\t")
@@ -53,7 +54,7 @@ def read_labels(file: Path, root: Path, problems: Problems) -> list[TextImage]:
             problems.note(
                 where,
                 'not "path<tab>[{"transcription": ..., "points": [[x, y], ...]}, ...]"; '
-                "mend the line",
+                "correct the line",
             )
         else:
             samples.append(TextImage(root / path, regions, where))
@@ -61,7 +62,7 @@ def read_labels(file: Path, root: Path, problems: Problems) -> list[TextImage]:
 
 
 def check_samples(samples: Sequence[TextImage], problems: Problems) -> None:
-    """Note every image that is missing or damaged, and every region that is not inside."""
+    """Note every missing or damaged image, and every region that is not inside its image."""
     check_images(((sample.image, sample.where) for sample in samples), problems)
     for sample in samples:
         size = size_if_whole(sample.image)
@@ -77,6 +78,6 @@ def check_samples(samples: Sequence[TextImage], problems: Problems) -> None:
             ):
                 problems.note(
                     sample.where,
-                    f"region {number} ({region.text!r}) reaches outside its image, "
+                    f"region {number} ({region.text!r}) is partly outside its image, "
                     f"{width} wide and {height} high",
                 )

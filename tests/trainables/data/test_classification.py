@@ -43,14 +43,14 @@ def test_a_class_training_does_not_know_and_an_empty_one_are_noted(tmp_path, pic
     picture("val/cow/1.png")
     (tmp_path / "val/dog").mkdir()
     assert read_folders(tmp_path / "val", ["cat", "dog"], problems) == []
-    assert ["not among" in one for one in problems.found] == [True, False]
-    assert "holds no image" in problems.found[1]
+    assert ["not in the training split" in one for one in problems.found] == [True, False]
+    assert "has no images" in problems.found[1]
 
 
 def test_a_split_without_a_class_is_an_error(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         class_names(tmp_path / "none")
-    with pytest.raises(DataError, match="holds no folder"):
+    with pytest.raises(DataError, match="has no folders"):
         class_names(tmp_path)
 
 
@@ -58,5 +58,5 @@ def test_a_missing_image_is_noted_with_its_line(tmp_path, listed, problems):
     file = listed("train.txt", "none.jpg 0")
     check_samples(read_list(file, tmp_path, 1, problems), problems)
     assert problems.found == [
-        f"{file}:1: image {tmp_path / 'none.jpg'} is missing; restore it or take the line out"
+        f"{file}:1: image {tmp_path / 'none.jpg'} is missing; restore it or remove the line"
     ]

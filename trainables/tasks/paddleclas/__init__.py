@@ -1,1 +1,6 @@
-"""PaddleClas's classifiers, from its own configuration files."""
+"""PaddleClas's classifiers, from the toolkit's own configuration files.
+
+task.py      the task: configuration, lists of images, losses
+images.py    what the configuration does to images
+networks.py  networks built by PaddleClas's wheel
+"""

@@ -1,7 +1,7 @@
-"""What PaddleClas's configurations do to an image, as this project writes it down.
+"""Preprocessing of images, from PaddleClas's configurations.
 
-The evaluation's operators become a `Preparation` whose tensor equals the toolkit's. Of training's,
-crops and mirror images are repeated; the rest is left out, and named.
+The evaluation's operators become a `Preparation` whose tensor equals the toolkit's. Of training's
+operators, crops and mirroring are supported; the others are omitted, and named.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 from spaces.errors import TaskError
 from trainables.data.image_batches import Preprocessing
 from trainables.data.image_input import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     CenterCrop,
     CenterSquare,
     Library,
@@ -25,8 +27,8 @@ from trainables.data.preparing import OPENCV, PILLOW
 from trainables.task import ModelInput
 from trainables.tasks.config_file import pixel_scale, section
 
-# The keys that each operator of an evaluation may have: another one may change the pixels.
-KNOWN: Mapping[str, tuple[str, ...]] = {
+# Supported keys of each evaluation operator: any other may change the pixels.
+SUPPORTED: Mapping[str, tuple[str, ...]] = {
     "DecodeImage": ("to_np", "to_rgb", "channel_first", "backend"),
     "ResizeImage": ("size", "resize_short", "interpolation", "backend", "return_numpy"),
     "CropImage": ("size",),
@@ -34,49 +36,54 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
     "NormalizeImage": ("scale", "mean", "std", "order", "output_fp16", "channel_num"),
     "ToCHWImage": (),
 }
-# Operators of training that crops and mirror images stand for, or that change nothing else.
-REPEATED = {"DecodeImage", "RandCropImage", "RandFlipImage", "NormalizeImage", "ToCHWImage"}
-# What configurations leave out.
-SIDE, SHARES = 224, (0.08, 1.0)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Supported operators of training; decoding and normalization are the evaluation's.
+SUPPORTED_IN_TRAINING = {
+    "DecodeImage",
+    "RandCropImage",
+    "RandFlipImage",
+    "NormalizeImage",
+    "ToCHWImage",
+}
+# Range of RandCropImage's area for a configuration without one: the toolkit's default.
+DEFAULT_AREAS = (0.08, 1.0)
 
 
 def operators(
     config: Mapping[str, Any], split: str, key: str = "transform_ops"
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Return the name and the settings of each of a split's operators, in order."""
+    """Return the name and the settings of a split's operators, in order."""
     given = section(config, "DataLoader", split, "dataset").get(key) or []
     return [(name, dict(keys or {})) for entry in given for name, keys in entry.items()]
 
 
 def preprocessing(config: Mapping[str, Any], file: str, image_size: int | None) -> Preprocessing:
-    """Return what images go through, from the operators of both splits.
+    """Return the preprocessing that the operators of Train and Eval describe.
 
-    Raises TaskError, with the name, for what would give the evaluation other pixels.
+    Raises TaskError for an operator or key that would change the evaluation's pixels.
     """
     evaluated = _Reader(f"config_file {file}: Eval's").read(operators(config, "Eval"), image_size)
     trained = dict(operators(config, "Train"))
     crop = trained.get("RandCropImage")
     mirrors = trained.get("RandFlipImage", {}).get("flip_code", 1) == 1
     if crop is None:
-        return Preprocessing(evaluated, shares=None, mirrors="RandFlipImage" in trained and mirrors)
+        return Preprocessing(evaluated, areas=None, mirrors="RandFlipImage" in trained and mirrors)
     library: Library = "pillow" if str(crop.get("backend")).lower() == "pil" else "opencv"
     interpolation = str(crop.get("interpolation") or "bilinear").lower()
     known = PILLOW if library == "pillow" else OPENCV
     return Preprocessing(
         evaluated,
-        shares=tuple(crop.get("scale") or SHARES),  # type: ignore[arg-type]
+        areas=tuple(crop.get("scale") or DEFAULT_AREAS),  # type: ignore[arg-type]
         aspects=tuple(crop.get("ratio") or Preprocessing.aspects),  # type: ignore[arg-type]
         library=library,
-        # `random` takes one of two in turn.
+        # `random` chooses between two each time.
         interpolation=interpolation if interpolation in known else "bilinear",  # type: ignore[arg-type]
         mirrors="RandFlipImage" in trained and mirrors,
     )
 
 
-def left_out(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of training's operators that are not repeated here."""
-    names = [name for name, _ in operators(config, "Train") if name not in REPEATED]
+def omitted_augmentations(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of training operators that are not supported."""
+    names = [name for name, _ in operators(config, "Train") if name not in SUPPORTED_IN_TRAINING]
     for name, keys in operators(config, "Train", "batch_transform_ops"):
         names += [name] if name != "OpSampler" else list(keys)
     return names
@@ -84,7 +91,7 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
 
 @dataclass
 class _Reader:
-    """The evaluation's operators, one after the other; `where` begins each refusal."""
+    """Reads the evaluation's operators; error messages begin with `where`."""
 
     where: str
 
@@ -111,22 +118,22 @@ class _Reader:
             (3 + zeros, height, width),
             channel_order=order,
             scale=pixel_scale(normalization.get("scale"), self.where),
-            mean=tuple(normalization.get("mean") or MEAN),
-            std=tuple(normalization.get("std") or STD),
+            mean=tuple(normalization.get("mean") or IMAGENET_MEAN),
+            std=tuple(normalization.get("std") or IMAGENET_STD),
             image=Preparation(tuple(steps), decoder, turned),
         )
 
     def _check(self, name: str, keys: Mapping[str, Any]) -> None:
-        if name not in KNOWN:
-            raise TaskError(f"{self.where} {name} is not known here; {', '.join(KNOWN)} are")
+        if name not in SUPPORTED:
+            raise TaskError(f"{self.where} {name} is not supported; {', '.join(SUPPORTED)} are")
         for key in keys:
-            if key not in KNOWN[name]:
-                allowed = ", ".join(KNOWN[name]) or "none"
-                raise TaskError(f"{self.where} {name}: key {key!r} is not known; {allowed} are")
+            if key not in SUPPORTED[name]:
+                allowed = ", ".join(SUPPORTED[name]) or "none"
+                raise TaskError(f"{self.where} {name}: key {key!r} is not supported; {allowed} are")
         if keys.get("output_fp16"):
-            raise TaskError(f"{self.where} {name}: output_fp16 cannot be had; give false")
+            raise TaskError(f"{self.where} {name}: output_fp16 is not supported; give false")
         if keys.get("channel_first"):
-            raise TaskError(f"{self.where} {name}: channel_first cannot be had; give false")
+            raise TaskError(f"{self.where} {name}: channel_first is not supported; give false")
 
     def _library(self, name: str, backend: object) -> Library:
         if str(backend).lower() not in ("cv2", "pil"):
@@ -134,9 +141,9 @@ class _Reader:
         return "pillow" if str(backend).lower() == "pil" else "opencv"
 
     def _decoding(self, keys: Mapping[str, Any]) -> tuple[Library, bool, str]:
-        """Return what decodes, whether it turns images, and the order of channels."""
+        """Return the decoder, whether it applies EXIF orientation, and the channel order."""
         decoder = self._library("DecodeImage", keys.get("backend", "cv2"))
-        # A PIL image that stays one is RGB whatever `to_rgb` says.
+        # With `to_np: false` the image stays a PIL image, which is RGB whatever `to_rgb` says.
         rgb = keys.get("to_rgb", True) or (decoder == "pillow" and not keys.get("to_np", True))
         return decoder, decoder == "opencv", "RGB" if rgb else "BGR"
 
@@ -150,14 +157,14 @@ class _Reader:
                     f"{self.where} {name}: interpolation {interpolation!r} is not one of "
                     f"{', '.join(known)}"
                 )
-            way = Resize(library=library, interpolation=interpolation)  # type: ignore[arg-type]
+            resize = Resize(library=library, interpolation=interpolation)  # type: ignore[arg-type]
             short = keys.get("resize_short")
             if short and short > 0:
-                return [replace(way, rule="shorter_side", side=int(short))]
+                return [replace(resize, rule="shorter_side", side=int(short))]
             if keys.get("size") is None:
                 raise TaskError(f"{self.where} {name} has neither size nor resize_short; give one")
             width, height = self._pair(keys["size"])
-            return [replace(way, height=height, width=width)]
+            return [replace(resize, height=height, width=width)]
         if name == "CropImage":
             width, height = self._pair(keys.get("size"))
             return [CenterCrop(height, width)]
@@ -165,7 +172,9 @@ class _Reader:
             side, pad = int(keys["size"]), int(keys["pad"])
             interpolation = str(keys.get("interpolation") or "bilinear").lower()
             if interpolation not in OPENCV:
-                raise TaskError(f"{self.where} {name}: interpolation {interpolation!r} is unknown")
+                raise TaskError(
+                    f"{self.where} {name}: interpolation {interpolation!r} is not supported"
+                )
             resize = Resize(
                 height=side,
                 width=side,
@@ -176,12 +185,12 @@ class _Reader:
         return []
 
     def _pair(self, size: object) -> tuple[int, int]:
-        """Return width and height, in which order the toolkit takes them."""
+        """Return width and height, which is the toolkit's order."""
         width, height = size if isinstance(size, list | tuple) else (size, size)
         return int(width), int(height)  # type: ignore[call-overload]
 
     def _size(self, steps: Sequence[Step]) -> tuple[int, int]:
-        """Return the height and width that every image ends in."""
+        """Return the height and width of every image after the last step."""
         found: tuple[int, int] | None = None
         shortest: int | None = None
         for step in steps:
@@ -194,18 +203,18 @@ class _Reader:
                 if shortest is not None and max(step.height, step.width) > shortest:
                     raise TaskError(
                         f"{self.where} CropImage {step.height} x {step.width} is larger than the "
-                        f"image that ResizeImage leaves, {shortest}"
+                        f"resized image's shorter side, {shortest}"
                     )
                 found = step.height, step.width
         if found is None or shortest is None:
             raise TaskError(
-                f"{self.where} images have no one size; give ResizeImage and then CropImage"
+                f"{self.where} images have no fixed size; give ResizeImage and then CropImage"
             )
         return found
 
 
 def _scaled(steps: Sequence[Step], side: int, given: int) -> Iterator[Step]:
-    """Yield the steps to an input of another side, in the same proportions."""
+    """Yield the steps to an input of side `side` instead of `given`, in the same proportions."""
     for step in steps:
         if isinstance(step, Resize) and step.rule == "shorter_side":
             assert step.side is not None
@@ -213,10 +222,10 @@ def _scaled(steps: Sequence[Step], side: int, given: int) -> Iterator[Step]:
         elif isinstance(step, CenterCrop):
             yield CenterCrop(side, side)
         elif isinstance(step, Resize):
-            # What is cut out of it keeps its share.
+            # A crop that follows keeps its proportion of the image.
             assert step.height is not None and step.width is not None
-            wanted = (round(length * side / given) for length in (step.height, step.width))
-            high, wide = (max(length, side) for length in wanted)
-            yield replace(step, height=high, width=wide)
+            scaled = (round(length * side / given) for length in (step.height, step.width))
+            height, width = (max(length, side) for length in scaled)
+            yield replace(step, height=height, width=width)
         else:
             yield step

@@ -1,4 +1,4 @@
-"""The networks in PaddleClas's wheel, which holds nothing else that a task could use."""
+"""Networks built by PaddleClas's wheel, which has nothing else that a task could use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def build_paddleclas(name: str, **settings: Any) -> paddle.nn.Layer:
-    """Return an untrained network of PaddleClas, as its configurations' `Arch` names it.
+    """Return an untrained network of PaddleClas, by its name in a configuration's `Arch`.
 
-    Raises TaskError where the wheel is not installed or the settings are not the network's.
+    Raises TaskError if the wheel is not installed or the network does not take the settings.
     """
     found = importlib.util.find_spec("paddleclas")
     if found is None or not found.submodule_search_locations:
@@ -24,19 +24,19 @@ def build_paddleclas(name: str, **settings: Any) -> paddle.nn.Layer:
             f"model {name!r} needs PaddleClas, which is not installed; "
             'pip install --no-deps "paddleclas==2.6.0" prettytable wcwidth'
         )
-    # Its modules import each other from inside that folder, as scripts do.
+    # Its modules import each other as `ppcls`, which is inside that folder.
     folder = found.submodule_search_locations[0]
     if folder not in sys.path:
         sys.path.append(folder)
     importlib.import_module("ppcls.utils.logger").init_logger()
     builder = getattr(importlib.import_module("ppcls.arch.backbone"), name, None)
-    # Beside the networks it has the modules that they are in.
+    # The module's attributes include submodules, which are not callable.
     if not callable(builder):
         raise TaskError(
             f"model {name!r} is unknown; PaddleClas has ResNet50_vd, MobileNetV3_large_x1_0 and "
             "others, by these names"
         )
-    # All weights come from one file, and some networks fetch theirs unless told not to.
+    # Some networks download weights by default; here all weights come from one file.
     settings.setdefault("pretrained", False)
     try:
         return builder(**settings)

@@ -1,12 +1,11 @@
-"""PaddleClas's own models, from its own configuration file and its lists of images.
+"""PaddleClas's classifiers, from its configuration file and lists of images.
 
     --task paddleclas --config-file ResNet50_vd.yaml --weights model.pdparams
 
-Its wheel has the networks alone. Data, loss and metric are read from the configuration and written
-here: lists of images, what the evaluation does to them (paddleclas_images.py), crops and mirror
-images, cross entropy with its smoothing, top-1. Stronger augmentations of training (AutoAugment,
-Mixup) are left out, and named in a run's first lines: fine-tuning is short. Of a distillation the
-student is searched.
+PaddleClas's wheel has only the networks. The rest of the configuration is implemented here: lists
+of images, their preprocessing (images.py), crops and mirroring, cross entropy with label smoothing,
+top-1. Stronger training augmentations (AutoAugment, Mixup) are omitted, as fine-tuning is short,
+and named in the run's first lines. Of a distillation configuration, the student is searched.
 """
 
 from __future__ import annotations
@@ -26,36 +25,38 @@ from trainables.data.image_batches import ImageBatches
 from trainables.data.problems import Problems
 from trainables.remarks import remark
 from trainables.task import Split, TrainingRecipe
-from trainables.tasks.classification import AUXILIARY, ImageClassifier, every_output
 from trainables.tasks.config_file import read_config, section
-from trainables.tasks.paddleclas.images import left_out, preprocessing
+from trainables.tasks.image_classifier import AUXILIARY_WEIGHT, ImageClassifier, all_outputs
+from trainables.tasks.paddleclas.images import omitted_augmentations, preprocessing
 from trainables.tasks.paddleclas.networks import build_paddleclas
 
 if TYPE_CHECKING:
     import paddle
 
 DATA_SETS = ("ImageNetDataset", "CommonDataset", "MultiScaleDataset")
-# The keys of a data set that are read; `batch_transform_ops` are left out with a remark.
+# Supported keys of a data set; `batch_transform_ops` are omitted with a remark.
 DATA_KEYS = (
     *("name", "image_root", "cls_label_path", "delimiter"),
     *("transform_ops", "batch_transform_ops", "relabel"),
 )
-# Cross entropy, also under the names that it has where Mixup blends labels, and where a network
-# has auxiliary outputs in training.
+# Supported losses: cross entropy, and its names for labels blended by Mixup and for networks with
+# auxiliary outputs.
 LOSSES = ("CELoss", "MixCELoss", "GoogLeNetLoss")
-# What of an architecture is not the network's.
+# Keys of an architecture that are not settings of its network.
 UNUSED = (
     *("pretrained", "use_sync_bn", "use_ml_decoder", "infer_output_key", "infer_add_softmax"),
     *("return_patterns", "return_stages", "use_ssld", "use_ssld_stage1_pretrained"),
 )
-# What its configurations leave out.
-BATCH, CLASSES = 32, 1000
+# The toolkit's batch size for a configuration without one.
+DEFAULT_BATCH_SIZE = 32
+# The networks' number of classes for a configuration without one: ImageNet's.
+DEFAULT_CLASSES = 1000
 
 
 class PaddleClasTask(ImageClassifier):
     """One classification configuration of PaddleClas, with trained weights.
 
-    Without a part `Test`, half of each class of `Eval` is the test.
+    Without a section `Test`, half of each class of `Eval` becomes the test split.
     """
 
     name = "paddleclas"
@@ -67,19 +68,19 @@ class PaddleClasTask(ImageClassifier):
         is_distilled = section(config, "Arch").get("name") == "DistillationModel"
         self._losses = [(1.0, 0.0)] if is_distilled else _losses(config, config_file)
         sampler = section(config, "DataLoader", "Train", "sampler")
-        batch = sampler.get("batch_size") or sampler.get("first_bs") or BATCH
+        batch = sampler.get("batch_size") or sampler.get("first_bs") or DEFAULT_BATCH_SIZE
         self.recipe = TrainingRecipe(batch_size=int(batch))
-        shown = preprocessing(config, config_file, image_size)
-        self.inputs = (shown.input,)
-        if names := left_out(config):
-            remark(f"left out of training: {', '.join(names)}; crops and mirror images are used")
-        self._images = ImageBatches(self._read_samples(config, config_file), shown)
+        how = preprocessing(config, config_file, image_size)
+        self.inputs = (how.input,)
+        if names := omitted_augmentations(config):
+            remark(f"omitted in training: {', '.join(names)}; crops and mirroring are used")
+        self._images = ImageBatches(self._read_samples(config, config_file), how)
 
     def _read_samples(
         self, config: Mapping[str, Any], config_file: str
     ) -> dict[Split, list[LabelledImage]]:
-        """Return the samples of every split. Raises DataError for what is missing or damaged."""
-        classes = int(self._architecture.get("class_num", CLASSES))
+        """Return the samples of every split. Raises DataError for missing or damaged data."""
+        classes = int(self._architecture.get("class_num", DEFAULT_CLASSES))
         problems = Problems()
         train, held_out = (
             _listed(config, config_file, key, classes, problems) for key in ("Train", "Eval")
@@ -104,40 +105,40 @@ class PaddleClasTask(ImageClassifier):
 
         total = 0.0
         for weight, smoothing in self._losses:
-            for place, scores in enumerate(every_output(outputs)):
-                # Smoothed labels, of shape (samples, classes) (Szegedy et al., 2016).
-                hot = F.one_hot(targets[:, 0], scores.shape[-1])
-                likely = F.label_smooth(hot, epsilon=smoothing)
-                share = AUXILIARY if place else 1.0
-                total = total + weight * share * F.cross_entropy(scores, likely, soft_label=True)
+            for index, scores in enumerate(all_outputs(outputs)):
+                # Smoothed labels, shape (samples, classes) (Szegedy et al., CVPR 2016).
+                one_hot = F.one_hot(targets[:, 0], scores.shape[-1])
+                labels = F.label_smooth(one_hot, epsilon=smoothing)
+                factor = weight * (AUXILIARY_WEIGHT if index else 1.0)
+                total = total + factor * F.cross_entropy(scores, labels, soft_label=True)
         return total
 
 
 def _losses(config: Mapping[str, Any], file: str) -> list[tuple[float, float]]:
-    """Return the weight and the smoothing of each loss of training."""
+    """Return the weight and the label smoothing of each training loss."""
     given = section(config, "Loss").get("Train") or [{"CELoss": {}}]
     found = []
     for name, settings in (item for entry in given for item in entry.items()):
         if name not in LOSSES:
-            raise TaskError(f"config_file {file}: loss {name!r} cannot be trained with; CELoss can")
+            raise TaskError(f"config_file {file}: loss {name!r} is not supported; CELoss is")
         settings = settings or {}
         found.append((float(settings.get("weight", 1.0)), float(settings.get("epsilon") or 0.0)))
     return found
 
 
 def _searched(config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return the settings of the network that is searched; of a distillation, its student's."""
+    """Return the settings of the searched network; of a distillation, its student's."""
     architecture = section(config, "Arch")
     name = architecture.get("name")
     if name in ("RecModel", "AttentionModel"):
         raise TaskError(
-            f"config_file {file}: Arch {name!r} is no classifier; a network of PaddleClas, or a "
-            "DistillationModel, can be searched"
+            f"config_file {file}: Arch {name!r} is not a classifier; a network of PaddleClas or a "
+            "DistillationModel can be searched"
         )
     if name == "DistillationModel":
         student = architecture.get("infer_model_name") or "Student"
         models = {
-            key: of for entry in architecture.get("models") or [] for key, of in entry.items()
+            key: model for entry in architecture.get("models") or [] for key, model in entry.items()
         }
         if not isinstance(models.get(student), Mapping):
             raise TaskError(
@@ -146,22 +147,21 @@ def _searched(config: Mapping[str, Any], file: str) -> dict[str, Any]:
             )
         architecture = dict(models[student])
         if architecture.get("name") == "AttentionModel":
-            # A network, and then what makes the distillation's loss of its features.
+            # The first is the network, the others compute the distillation loss.
             architecture = dict(next(iter((architecture["models"] or [{}])[0].values())))
         remark(
             f"of the distillation, {student} ({architecture.get('name')}) is searched, and trained "
-            "by cross entropy on the labels"
+            "with cross entropy on the labels"
         )
     if architecture.get("use_ml_decoder"):
-        raise TaskError(f"config_file {file}: Arch's use_ml_decoder cannot be had; remove it")
-    # All weights come from one file, each trial has a device, and the outputs are those of Arch.
-    return {key: of for key, of in architecture.items() if key not in UNUSED}
+        raise TaskError(f"config_file {file}: Arch's use_ml_decoder is not supported; remove it")
+    return {key: value for key, value in architecture.items() if key not in UNUSED}
 
 
 def _listed(
     config: Mapping[str, Any], file: str, key: str, classes: int, problems: Problems
 ) -> list[LabelledImage]:
-    """Return the samples that a split's list names."""
+    """Return the samples in a split's list."""
     dataset = section(config, "DataLoader", key, "dataset")
     if dataset.get("name") not in DATA_SETS:
         raise TaskError(
@@ -171,7 +171,7 @@ def _listed(
     for name in dataset:
         if name not in DATA_KEYS or (name == "relabel" and dataset[name]):
             raise TaskError(
-                f"config_file {file}: {key}'s data set has {name!r}, which is not known here; "
+                f"config_file {file}: {key}'s data set has {name!r}, which is not supported; "
                 "remove it"
             )
     if not (dataset.get("image_root") and dataset.get("cls_label_path")):
@@ -184,5 +184,5 @@ def _listed(
 
 def make_task(config_file: str, weights: str, image_size: int | None = None) -> PaddleClasTask:
     """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
-    `image_size` the side of what the model is given, in pixels."""
+    `image_size` the side of the model's input in pixels."""
     return PaddleClasTask(config_file, weights, image_size)

@@ -23,7 +23,7 @@ from trainables.metrics.average_precision import (
     Sizes,
     mask_overlap,
 )
-from trainables.tasks.paddledetection.common import DetectionTask
+from trainables.tasks.paddledetection.base import DetectionTask
 from trainables.tasks.paddledetection.reader import LoadedImage
 from trainables.weights import load_weights
 

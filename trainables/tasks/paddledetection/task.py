@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spaces.errors import TaskError
-from trainables.tasks.paddledetection.common import DetectionTask
+from trainables.tasks.paddledetection.base import DetectionTask
 from trainables.tasks.paddledetection.config import read_detection_config
 
 

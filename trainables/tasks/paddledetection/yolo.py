@@ -11,7 +11,7 @@ import numpy as np
 
 from spaces.errors import TaskError
 from trainables.metrics.average_precision import Detection, Sizes
-from trainables.tasks.paddledetection.common import DetectionTask
+from trainables.tasks.paddledetection.base import DetectionTask
 from trainables.tasks.paddledetection.reader import LoadedImage
 from trainables.tasks.paddledetection.yolo_boxes import YoloDecoder, decoder_of
 

@@ -200,7 +200,7 @@ def test_a_distillations_student_is_searched(config, options):
         task = make_task(**options(config))
     assert type(task.build_untrained()).__name__ == "MobileNetV3"
     assert said[0].startswith("of the distillation, Student (MobileNetV3_small_x0_35) is searched")
-    assert said[1] == "left out of training: AutoAugment; crops and mirror images are used"
+    assert said[1] == "omitted in training: AutoAugment; crops and mirroring are used"
     attention = {"name": "AttentionModel", "models": [{"Small": student}, {"Linear": {}}]}
     config["Arch"]["models"][1]["Student"] = attention
     assert make_task(**options(config))._architecture["name"] == student["name"]
@@ -226,8 +226,7 @@ def test_without_a_part_for_it_half_of_each_class_is_the_test(config, options, r
     )
     assert sorted(val) == sorted(test) == [0, 1, 2]
     assert (
-        "6 images of Eval are divided class by class, 3 to validate on and 3 for the test"
-        in said[-1]
+        "6 images of Eval are divided class by class, 3 for validation and 3 for test" in said[-1]
     )
     config["DataLoader"]["Test"] = config["DataLoader"]["Train"]
     with collected() as said:
@@ -256,14 +255,14 @@ def at(config, *keys):
 @pytest.mark.parametrize(
     ("keys", "value", "said"),
     (
-        (("Loss", "Train"), [{"ArcLoss": {}}], "loss 'ArcLoss' cannot be trained with"),
+        (("Loss", "Train"), [{"ArcLoss": {}}], "loss 'ArcLoss' is not supported"),
         (("DataLoader", "Eval", "dataset", "name"), "MultiLabelDataset", "'MultiLabelDataset'"),
         (("DataLoader", "Eval", "dataset", "transform_ops"), [{"Pad": {}}], "Eval's Pad is not"),
         (("DataLoader", "Train", "dataset", "image_root"), None, "needs image_root"),
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
             [DECODE, {"ResizeImage": {"size": 32, "padding": 3}}, NORMAL],
-            "ResizeImage: key 'padding' is not known",
+            "ResizeImage: key 'padding' is not supported",
         ),
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
@@ -278,19 +277,23 @@ def at(config, *keys):
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
             [DECODE, {"ResizeImage": {"resize_short": 30}}, CROP, NORMAL],
-            "CropImage 32 x 32 is larger than the image that ResizeImage leaves, 30",
+            "CropImage 32 x 32 is larger than the resized image's shorter side, 30",
         ),
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
             [DECODE, {"ResizeImage": {"resize_short": 30}}, NORMAL],
-            "images have no one size",
+            "images have no fixed size",
         ),
-        (("Arch", "name"), "RecModel", "Arch 'RecModel' is no classifier"),
-        (("DataLoader", "Train", "dataset", "relabel"), True, "has 'relabel', which is not known"),
+        (("Arch", "name"), "RecModel", "Arch 'RecModel' is not a classifier"),
+        (
+            ("DataLoader", "Train", "dataset", "relabel"),
+            True,
+            "has 'relabel', which is not supported",
+        ),
         (
             ("DataLoader", "Eval", "dataset", "transform_ops"),
             [{"ResizeImage": {"size": 32}}, {"NormalizeImage": {"scale": "one"}}],
-            "scale 'one' is no number",
+            "scale 'one' is not a number",
         ),
     ),
 )

@@ -161,7 +161,7 @@ def test_an_image_of_another_shape_keeps_its_proportions(options, tmp_path):
         ({"DetResizeForTest": {"max_side_limit": 3}}, "key 'max_side_limit' is not known"),
         ({"DetResizeForTest": {"limit_side_len": 9, "limit_type": "most"}}, "limit_type 'most'"),
         ({"DecodeImage": {"img_mode": "GRAY"}}, "img_mode 'GRAY'"),
-        ({"NormalizeImage": {"scale": "one"}}, "scale 'one' is no number"),
+        ({"NormalizeImage": {"scale": "one"}}, "scale 'one' is not a number"),
     ],
 )
 def test_transforms_that_are_not_followed_are_refused_by_name(options, tmp_path, transform, said):
