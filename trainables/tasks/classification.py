@@ -138,10 +138,7 @@ def _classes(file: Path) -> int:
 def make_task(
     model: str, weights: str, data: str, image_size: int = 224, batch_size: int = 32
 ) -> Classification:
-    """Return the task.
-
-    `model` is a network of paddle.vision.models or of PaddleClas, `weights` its file, `data` a
-    folder of lists or of folders per class, `image_size` the input's side in pixels, `batch_size`
-    that of training.
-    """
+    """Return the task; `model` is a network of paddle.vision.models or of PaddleClas, `weights` its
+    file, `data` a folder of lists or of folders per class, `image_size` the input's side in pixels,
+    `batch_size` that of training."""
     return Classification(model, weights, data, image_size, batch_size)
