@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -101,6 +102,12 @@ def make_workplace(folder: Path, weights: Path) -> Workplace:
 
 
 TABLES = ("trials", "measurements", "ratios", "sensitivity", "latency")
+
+
+def allowed_fall(said):
+    """Return the metrics of the baseline and at the budget, as a command printed them."""
+    before, lowest = re.search(r"may fall from (\d\.\d{4}) to (\d\.\d{4})", said).groups()
+    return float(before), float(lowest)
 
 
 def rows_of(run, table):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.support import rows_of
+from tests.support import allowed_fall, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,9 @@ def test_a_dry_run_explains_what_is_ahead_and_a_resume_does_it(workplace, monkey
         trackers="[tensorboard, mlflow, wandb]",
     )
     assert said.returncode == 0, said.stdout + said.stderr
-    assert "top1_accuracy may fall from 0.7325 to 0.6593" in said.stdout
+    assert "top1_accuracy may fall from" in said.stdout
+    before, lowest = allowed_fall(said.stdout)
+    assert before > 0.5 and lowest == pytest.approx(0.9 * before, abs=1e-4)
     assert f"{TRIALS} trials of" in said.stdout
     assert f" -m search.run --resume {run}" in said.stdout
     assert rows_of(run, "trials") == 0
