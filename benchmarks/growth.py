@@ -17,9 +17,10 @@ from benchmarks.tabulated import Tabulated
 from search.records.ledger import Ledger
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
-from search.tune.journal import open_study
+from search.tune.journal import CONSTRAINT, PLANNED, open_study, plan_text
+from search.tune.plan_source import Sources
 from search.tune.sampling import optuna_distributions
-from search.tune.searcher import CONSTRAINT, PLANNED, PlanSearcher
+from search.tune.searcher import PlanSearcher
 from spaces.plan import Plan
 from spaces.planning.planner import Planner
 from trainables.files.codec import encode
@@ -44,7 +45,7 @@ class _InMemory(Store):
 def _grown(folder: Path, table: Tabulated, planner: Planner, finished: int) -> PlanSearcher:
     """Return a searcher that has `finished` trials behind it."""
     ledger = Ledger(_InMemory(folder), table.budget, table.space.groups)
-    distributions = optuna_distributions(planner.parameters())
+    distributions = optuna_distributions(table.space.parameters())
     journal = folder / "optuna.journal"
     study = open_study(journal, distributions, 0)
     rng = np.random.default_rng(0)
@@ -59,16 +60,16 @@ def _grown(folder: Path, table: Tabulated, planner: Planner, finished: int) -> P
         ledger.records[number] = TrialRecord(number, plan, "sampled", result, now, 1.0)
         trials.append(
             optuna.trial.create_trial(
-                params=dict(planner.encode(plan)),
+                params=table.space.encode(plan),
                 distributions=distributions,
                 values=[result.metric_loss, result.latency_ratio],
-                user_attrs={PLANNED: json.dumps(plan.to_json(), sort_keys=True)},
+                user_attrs={PLANNED: plan_text(plan)},
                 constraints={CONSTRAINT: result.metric_loss - table.budget},
                 state=TrialState.COMPLETE,
             )
         )
     study.add_trials(trials)
-    return PlanSearcher(planner, ledger, journal, 0)
+    return PlanSearcher(Sources(table.space, planner), ledger, journal, 0)
 
 
 def measure(

@@ -16,10 +16,10 @@ from ray.tune.search import Searcher
 from benchmarks.setup import Setup
 from search.records.ledger import Ledger
 from search.records.tables import Store
+from search.tune.plan_source import Sources
 from search.tune.searcher import PlanSearcher
 from spaces.heuristics import threshold_ratio, warm_starts
 from spaces.plan import Plan, QuantizationChoice
-from spaces.planning.encoding import Encoding, LayerEncoding
 from spaces.planning.planner import Planner
 from spaces.planning.settings import (
     DEFAULT_SETTINGS,
@@ -128,15 +128,13 @@ def plain_optuna(setup: Setup, count: int) -> Evaluations:
         searcher.on_trial_complete(str(number), {"score": score, "training_iteration": 1})
 
 
-def _searched(encoding: Encoding, first: list[Plan], setup: Setup, count: int) -> Iterator[Plan]:
+def _searched(sources: Sources, setup: Setup, count: int) -> Iterator[Plan]:
     """Drive our searcher without Ray, a trial at a time."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.create()
         ledger = Ledger(store, setup.budget, setup.space.groups)
-        searcher = PlanSearcher(
-            encoding, ledger, Path(folder) / "optuna.journal", setup.seed, first
-        )
+        searcher = PlanSearcher(sources, ledger, Path(folder) / "optuna.journal", setup.seed)
         for number in range(count):
             suggestion = searcher.suggest(str(number))
             if suggestion == Searcher.FINISHED:
@@ -156,7 +154,7 @@ def _ours_with(settings: PlannerSettings) -> Method:
 
     def method(setup: Setup, count: int) -> Evaluations:
         planner = _planner(setup, settings)
-        return _searched(planner, planner.warm_starts(), setup, count)
+        return _searched(Sources(setup.space, planner, planner.warm_starts()), setup, count)
 
     return method
 
@@ -174,27 +172,28 @@ def _without(kind: ProposalKind) -> PlannerSettings:
 def without_latency_table(setup: Setup, count: int) -> Evaluations:
     """Shapes are not timed: latency is taken to go with the arithmetic until trials say more."""
     planner = Planner(setup.space, setup.layers, setup.sensitivities, (), setup.budget)
-    return _searched(planner, planner.warm_starts(), setup, count)
+    return _searched(Sources(setup.space, planner, planner.warm_starts()), setup, count)
 
 
 def without_warm_starts(setup: Setup, count: int) -> Evaluations:
-    return _searched(_planner(setup), [], setup, count)
+    return _searched(Sources(setup.space, _planner(setup)), setup, count)
 
 
 def threshold_warm_starts(setup: Setup, count: int) -> Evaluations:
     first = warm_starts(setup.space, setup.sensitivities, setup.budget)
-    return _searched(_planner(setup), first, setup, count)
+    return _searched(Sources(setup.space, _planner(setup), first), setup, count)
 
 
 def layers_sampled(setup: Setup, count: int) -> Evaluations:
     """Optuna samples every group's channels; thresholds as warm starts."""
     first = warm_starts(setup.space, setup.sensitivities, setup.budget)
-    return _searched(LayerEncoding(setup.space), first, setup, count)
+    return _searched(Sources(setup.space, first=first), setup, count)
 
 
 def layers_after_knapsack(setup: Setup, count: int) -> Evaluations:
     """Optuna samples every group's channels; the knapsack's warm starts."""
-    return _searched(LayerEncoding(setup.space), _planner(setup).warm_starts(), setup, count)
+    first = _planner(setup).warm_starts()
+    return _searched(Sources(setup.space, first=first), setup, count)
 
 
 METHODS: dict[str, Method] = {

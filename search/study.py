@@ -27,7 +27,7 @@ from search.stages import (
     time_references,
     time_shapes,
 )
-from search.tune.plan_source import is_planned, plan_source
+from search.tune.plan_source import is_planned, plan_sources
 from spaces.errors import StudyError
 
 
@@ -69,14 +69,14 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     sensitivities = measure_sensitivities(study, baseline, space)
     baseline, space = time_references(study, baseline, space)
     timings = time_shapes(study, baseline, space) if is_planned(config, space) else None
-    source, first = plan_source(config, space, baseline.layers, sensitivities, timings)
+    sources = plan_sources(config, space, baseline.layers, sensitivities, timings)
     ledger = Ledger.load(study.store, config.budget, space.groups, baseline.layers)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")
     say_estimate(study, baseline, len(ledger.records) - len(ledger.in_vain()))
     if dry:
         return False
-    repeats = search_plans(study, baseline, source, first, ledger)
+    repeats = search_plans(study, baseline, sources, ledger)
     winner = retrain_winner(study, baseline, ledger)
     manifest = deliver(study, baseline, ledger, winner, repeats)
     say_result(study, ledger, winner.trial, manifest)

@@ -25,19 +25,11 @@ class IntegerParameter:
 
 
 @dataclass(frozen=True)
-class RealParameter:
-    """A number from `low` to `high`, both included."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class CategoricalParameter:
     choices: tuple[str, ...]
 
 
-Parameter = IntegerParameter | RealParameter | CategoricalParameter
+Parameter = IntegerParameter | CategoricalParameter
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from search.records.trial_record import TrialRecord, read_trial, trial_row
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.pareto import Points, front_indices, hypervolume
 from spaces.plan import Plan, PruningGroup
-from spaces.planning.encoding import Known
+from spaces.planning.known import Known
 from trainables.results import Measurement, TrialResult
 
 # The reference point of the hypervolume is the budget and this latency ratio.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from ray import tune
 from ray.tune.utils.log import Verbosity
@@ -17,13 +16,12 @@ from search.records.run_folder import JOURNAL, RAY
 from search.reporting.advice import estimate
 from search.tune.outcomes import OutcomeCallback
 from search.tune.overdue import TrialWatch
+from search.tune.plan_source import Sources
 from search.tune.searcher import PlanSearcher
 from search.tune.stopping import BudgetScheduler
 from search.tune.trackers import tensorboard, tracker_callbacks
 from search.tune.watching import Metrics, listening
 from spaces.errors import StudyError
-from spaces.plan import Plan
-from spaces.planning.encoding import Encoding
 from trainables.results import Baseline
 from trainables.trainable import CompressionTrainable
 
@@ -86,8 +84,7 @@ def _tune(
 def search_plans(
     study: StudyContext,
     baseline: Baseline,
-    encoding: Encoding,
-    warm_starts: Sequence[Plan],
+    sources: Sources,
     ledger: Ledger,
     trainable: type[tune.Trainable] = CompressionTrainable,
 ) -> int:
@@ -102,19 +99,18 @@ def search_plans(
     in_vain = ledger.in_vain()
     trials = config.trials + len(in_vain)
     searcher = PlanSearcher(
-        encoding,
+        sources,
         ledger,
         run.path / JOURNAL,
         config.seed,
-        warm_starts,
         trials=trials,
         retries=config.retries,
         again=[record.plan for record in in_vain],
     )
     if searcher.rebuilt:
         study.display.say(
-            f"{'journal':<12} Optuna's was damaged: made again from the tables, the old one is "
-            f"beside it as {JOURNAL}.damaged"
+            f"{'journal':<12} Optuna's was damaged, or written by an older version: it is made "
+            f"again from the tables; the old one is beside it as {JOURNAL}.damaged"
         )
     expected_s = estimate(config, baseline, config.trials, 1, 1).trial_s
     scheduler = BudgetScheduler(ledger, config.max_latency_ratio, searcher.explain)

@@ -1,8 +1,13 @@
-"""The file in which Optuna keeps a study, trial by trial, for `optuna-dashboard` too."""
+"""The Optuna study of a search, kept in a file that `optuna-dashboard` reads too.
+
+Every trial is in it, whatever source its plan came from: entered as running, under the channels and
+the precision that its plan has, and told its result once the ledger has its row.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -12,20 +17,31 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord
-from search.tune.sampling import ENDED, RecentTPESampler
+from search.tune.sampling import ENDED, RecentTPESampler, optuna_distributions
+from spaces.errors import one_line
 from spaces.plan import Plan
+from spaces.space import Space
+from trainables.results import TrialResult
+
+logger = logging.getLogger(__name__)
 
 STUDY_NAME = "search"
 OBJECTIVES = ("metric_loss", "latency_ratio")
+CONSTRAINT = "metric_loss_within_budget"
 
 # Attributes of Optuna's trials.
 PLANNED = "plan"
+ORIGIN = "origin"
 REPEATS = "repeats_trial"
 
-# What Optuna is told of a trial that ended so.
+SAMPLED = "sampled"
+"""The origin of a plan that Optuna samples, and of one drawn at random."""
+
+# Optuna's state of a trial that ended in each of ours.
 STATES = {
     "COMPLETE": TrialState.COMPLETE,
     "STOPPED": TrialState.PRUNED,
@@ -38,11 +54,11 @@ def plan_text(plan: Plan) -> str:
     return json.dumps(plan.to_json(), sort_keys=True)
 
 
-def _mend(journal: Path) -> None:
-    """Remove what a killed process may have left; the run folder's own lock says it is gone.
+def _repair(journal: Path) -> None:
+    """Remove what a killed process leaves; the run folder's own lock says that it is gone.
 
-    Its lock, and half a line at the end: Optuna reads past that, but would write on
-    behind it and then find a line that makes no sense.
+    That is its lock, and half a line at the end: Optuna reads past such a line, but appends to it
+    and cannot read the result.
     """
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
     if journal.exists():
@@ -52,8 +68,8 @@ def _mend(journal: Path) -> None:
                 file.truncate(len(whole[0]) + len(whole[1]))
 
 
-def set_aside(journal: Path) -> None:
-    """Move a damaged journal out of the way, in place of one that was moved before."""
+def _set_aside(journal: Path) -> None:
+    """Rename a damaged journal, in place of one that was renamed before."""
     aside = journal.with_name(f"{journal.name}.damaged")
     if aside.is_dir():
         shutil.rmtree(aside)
@@ -65,7 +81,7 @@ def open_study(
 ) -> optuna.Study:
     """Return the study kept in the journal file, a new one if there is none."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _mend(journal)
+    _repair(journal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(
@@ -91,7 +107,7 @@ def agrees(
             return False
         record = records.get(number)
         if record is None:
-            # One that repeats another has no row.
+            # A trial that repeats another has no row.
             if trial.state in ENDED and REPEATS not in trial.user_attrs:
                 return False
             continue
@@ -104,3 +120,131 @@ def agrees(
         if trial.state is TrialState.COMPLETE and trial.values != measured:
             return False
     return records.keys() <= trials.keys()
+
+
+class Journal:
+    """Numbers trials, remembers which run, and learns what became of them."""
+
+    def __init__(self, path: Path, space: Space, ledger: Ledger, seed: int) -> None:
+        """Opens the file and brings it up to the ledger. A damaged one is set aside, and a new one
+        is made from the ledger."""
+        self._space, self._ledger = space, ledger
+        self._distributions = optuna_distributions(space.parameters())
+        self._running: dict[int, optuna.Trial] = {}
+        self.interrupted: list[tuple[int, Plan, str]] = []
+        """Trials that ran when the driver before this one died: number, plan and origin. They go on
+        running."""
+        self.rebuilt = False
+        """Whether the file was damaged, and made again from the ledger."""
+        self.study = self._open(path, seed)
+
+    def _open(self, path: Path, seed: int) -> optuna.Study:
+        if path.exists():
+            try:
+                study = open_study(path, self._distributions, seed)
+                if agrees(study, self._distributions, self._ledger.records):
+                    self._replay(study)
+                    return study
+            except Exception as error:  # Optuna raises any kind of error for a damaged line.
+                logger.debug("journal %s: %s", path, one_line(error))
+            self.interrupted.clear()
+            self._running.clear()
+            self.rebuilt = True
+            _set_aside(path)
+        study = open_study(path, self._distributions, seed)
+        self._rebuild(study)
+        return study
+
+    def _replay(self, study: optuna.Study) -> None:
+        """Bring the study up to the ledger after a crash.
+
+        A running trial that has a row was finished, whether the study had been told or not. One
+        without a row was interrupted.
+        """
+        for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = optuna.Trial(study, frozen._trial_id)
+            record = self._ledger.records.get(frozen.number)
+            if record is not None:
+                self._tell(study, trial, record.result)
+                continue
+            text = frozen.user_attrs.get(PLANNED)
+            if text is None:
+                # Its driver died while Optuna sampled: there is no plan to lose.
+                study.tell(trial, state=TrialState.FAIL)
+                continue
+            plan = Plan.from_json(json.loads(text))
+            origin = frozen.user_attrs.get(ORIGIN, SAMPLED)
+            self.interrupted.append((self._runs(trial), plan, origin))
+
+    def _rebuild(self, study: optuna.Study) -> None:
+        """Add the ledger's trials under their numbers; a number without a row is a failure."""
+        for number in range(max(self._ledger.records, default=-1) + 1):
+            record = self._ledger.records.get(number)
+            if record is None:
+                study.add_trial(create_trial(state=TrialState.FAIL))
+                continue
+            state, loss = STATES[record.result.state], record.result.metric_loss
+            complete = state is TrialState.COMPLETE
+            study.add_trial(
+                self._template(
+                    record.plan,
+                    record.origin,
+                    state=state,
+                    values=[loss, record.result.latency_ratio] if complete else None,
+                    constraints={} if loss is None else {CONSTRAINT: loss - self._ledger.budget},
+                )
+            )
+
+    def _template(self, plan: Plan, origin: str, **more: object) -> FrozenTrial:
+        attributes = {PLANNED: plan_text(plan), ORIGIN: origin}
+        return create_trial(
+            params=self._space.encode(plan),
+            distributions=self._distributions,
+            user_attrs=attributes,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def begin(self, plan: Plan, origin: str) -> int:
+        """Enter a plan as a running trial; return the trial's number."""
+        template = self._template(plan, origin, state=TrialState.RUNNING)
+        # As `add_trial`, which does not return the identity.
+        identity = self.study._storage.create_new_trial(self.study._study_id, template)
+        return self._runs(optuna.Trial(self.study, identity))
+
+    def _runs(self, trial: optuna.Trial) -> int:
+        self._running[trial.number] = trial
+        return trial.number
+
+    def sample(self) -> tuple[int, Plan]:
+        """Return the number and the plan of a running trial that Optuna has sampled."""
+        trial = self.study.ask(self._distributions)
+        plan = self._space.decode(trial.params)
+        trial.set_user_attr(PLANNED, plan_text(plan))
+        return self._runs(trial), plan
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Give a running trial its result. COMPLETE is for full fidelity alone."""
+        self._tell(self.study, self._running.pop(number), result)
+
+    def repeat(self, number: int, record: TrialRecord) -> None:
+        """Give a running trial the result of an earlier one that had the same plan."""
+        self._running[number].set_user_attr(REPEATS, record.number)
+        self.tell(number, record.result)
+
+    def drop(self, number: int) -> None:
+        """End a running trial without a result: another one runs with its plan."""
+        self.study.tell(self._running.pop(number), state=TrialState.FAIL)
+
+    def _tell(self, study: optuna.Study, trial: optuna.Trial, result: TrialResult) -> None:
+        if result.state != "FAILED" and result.metric_loss is not None:
+            trial.set_constraint(CONSTRAINT, result.metric_loss - self._ledger.budget)
+        if result.state == "COMPLETE":
+            assert result.metric_loss is not None and result.latency_ratio is not None
+            study.tell(trial, [result.metric_loss, result.latency_ratio])
+        else:
+            study.tell(trial, state=STATES[result.state])
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial of the study, repeats and failures included."""
+        return self.study.get_trials(deepcopy=False)

@@ -1,18 +1,113 @@
-"""Where the plans of a study come from, and which of them come first."""
+"""Where the plans of a search come from: three sources, asked in turn, and the plans to begin with.
+
+The planner is spaces/planning/planner.py; it proposes where its models promise a gain. Where it has
+nothing, Optuna samples the whole space, and where Optuna repeats itself, plans are drawn at random.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
 
 from search.config import RunConfig
+from search.records.trial_record import TrialRecord
+from search.tune.journal import SAMPLED, Journal
 from spaces.heuristics import Sensitivities, warm_starts
 from spaces.layers import Layer
 from spaces.plan import Plan
-from spaces.planning.encoding import Encoding, LayerEncoding
+from spaces.planning.known import Known
 from spaces.planning.planner import Planner
 from spaces.space import Space
 
 Timings = Sequence[tuple[Plan, float]]
+IsTried = Callable[[Plan], bool]
+
+PROPOSED, WARM_START = "proposed", "warm_start"
+
+# Samples in a row that may repeat plans before this suggestion is drawn at random: a guess.
+PATIENCE = 20
+# Draws in a row that may repeat plans before the space counts as exhausted: a guess. If one plan in
+# fifty is untried, they miss it once in sixty times.
+DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A plan to try next."""
+
+    plan: Plan
+    origin: str
+    number: int | None = None
+    """Of its trial, if the journal has it already."""
+
+
+class PlanSource(Protocol):
+    """Proposes plans that nobody has tried."""
+
+    def propose(self, turn: int, is_tried: IsTried, rng: Random) -> Proposal | None:
+        """Return an untried plan, None if this source has none."""
+        ...
+
+    def learn(self, known: Sequence[Known]) -> None:
+        """Take in trials of full fidelity that have finished since the last call."""
+        ...
+
+
+class PlannerSource:
+    """The planner's proposals: optima, neighbours and fillings, in turn."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+
+    def propose(self, turn: int, is_tried: IsTried, rng: Random) -> Proposal | None:
+        plan = self._planner.propose(turn, is_tried, rng)
+        return None if plan is None else Proposal(plan, PROPOSED)
+
+    def learn(self, known: Sequence[Known]) -> None:
+        self._planner.learn(known)
+
+
+class OptunaSource:
+    """Optuna's samples of the whole space: every group's channels, and the precision."""
+
+    def __init__(self, journal: Journal, finished: Callable[[Plan], TrialRecord | None]) -> None:
+        """`finished` returns the finished trial that had a plan, None without one."""
+        self._journal, self._finished = journal, finished
+
+    def propose(self, turn: int, is_tried: IsTried, rng: Random) -> Proposal | None:
+        for _ in range(PATIENCE):
+            number, plan = self._journal.sample()
+            record = self._finished(plan)
+            if record is not None:
+                self._journal.repeat(number, record)
+            elif is_tried(plan):
+                # The trial that runs with this plan will be told.
+                self._journal.drop(number)
+            else:
+                return Proposal(plan, SAMPLED, number)
+        return None
+
+    def learn(self, known: Sequence[Known]) -> None:
+        """Nothing: the journal is told of every trial."""
+
+
+class RandomSource:
+    """Plans of the space, each as likely as any other."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def propose(self, turn: int, is_tried: IsTried, rng: Random) -> Proposal | None:
+        for _ in range(DRAWS):
+            plan = self._space.random(rng)
+            if not is_tried(plan):
+                return Proposal(plan, SAMPLED)
+        return None
+
+    def learn(self, known: Sequence[Known]) -> None:
+        """Nothing: chance does not learn."""
 
 
 def is_planned(config: RunConfig, space: Space) -> bool:
@@ -20,15 +115,26 @@ def is_planned(config: RunConfig, space: Space) -> bool:
     return config.sampler == "knapsack" and bool(space.groups)
 
 
-def plan_source(
+@dataclass(frozen=True)
+class Sources:
+    """What a searcher is given to choose plans with."""
+
+    space: Space
+    planner: Planner | None = None
+    """None: Optuna chooses."""
+    first: Sequence[Plan] = ()
+    """The plans to begin with."""
+
+
+def plan_sources(
     config: RunConfig,
     space: Space,
     layers: Sequence[Layer],
     sensitivities: Sensitivities,
     timings: Timings | None,
-) -> tuple[Encoding, Sequence[Plan]]:
-    """Return where plans come from, and those to begin with. Without timings Optuna chooses."""
+) -> Sources:
+    """Return what chooses the plans of a study. Without timings there is no planner."""
     if timings is None:
-        return LayerEncoding(space), warm_starts(space, sensitivities, config.budget)
+        return Sources(space, None, warm_starts(space, sensitivities, config.budget))
     planner = Planner(space, layers, sensitivities, timings, config.budget)
-    return planner, planner.warm_starts()
+    return Sources(space, planner, planner.warm_starts())

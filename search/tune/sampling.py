@@ -10,13 +10,12 @@ import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    FloatDistribution,
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from spaces.space import CategoricalParameter, IntegerParameter, Parameter
+from spaces.space import CategoricalParameter, Parameter
 
 # Trials drawn at random before TPE has something to go by.
 STARTUP = 8
@@ -32,9 +31,7 @@ def optuna_distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseD
     def one(parameter: Parameter) -> BaseDistribution:
         if isinstance(parameter, CategoricalParameter):
             return CategoricalDistribution(parameter.choices)
-        if isinstance(parameter, IntegerParameter):
-            return IntDistribution(parameter.low, parameter.high, step=parameter.step)
-        return FloatDistribution(parameter.low, parameter.high)
+        return IntDistribution(parameter.low, parameter.high, step=parameter.step)
 
     return {name: one(parameter) for name, parameter in parameters.items()}
 

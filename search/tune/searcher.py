@@ -1,54 +1,46 @@
-"""The Ray Tune Searcher over Optuna's ask and tell.
+"""The Ray Tune Searcher: suggests plans, and records what became of them.
 
-Ray's own OptunaSearch cannot do this job: it sets no constraints, tells a trial that
-was stopped early COMPLETE, and leaves one without metrics RUNNING.
+Ray's own OptunaSearch cannot do this job: it sets no constraints, tells a trial that was stopped
+early COMPLETE, and leaves one without metrics RUNNING.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
 from search.records.ledger import Ledger, known_of
 from search.records.trial_record import TrialRecord
-from search.tune.journal import PLANNED, REPEATS, agrees, open_study, plan_text, set_aside
+from search.tune.journal import REPEATS, Journal, plan_text
+from search.tune.plan_source import (
+    WARM_START,
+    OptunaSource,
+    PlannerSource,
+    PlanSource,
+    Proposal,
+    RandomSource,
+    Sources,
+)
 from search.tune.ray_quirks import StaysInDriver
-from search.tune.sampling import optuna_distributions
-from spaces.errors import one_line
 from spaces.plan import Plan
-from spaces.planning.encoding import Encoding
-from spaces.space import Value
 from trainables.files.codec import decode
 from trainables.results import TrialResult
 from trainables.trainable import NUMBER, PLAN, RESULT
-
-logger = logging.getLogger(__name__)
-
-CONSTRAINT = "metric_loss_within_budget"
-ORIGIN = "origin"
-
-# Asks in a row that may give plans already seen, before it is a proposal's turn (the first there
-# is in so many turns), before a plan is drawn at random, and before the space counts as exhausted.
-HESITATION, TURNS = 3, 4
-PATIENCE = 20
-EXHAUSTED = 200
 
 
 @dataclass
 class RunningTrial:
     """A plan that Ray is trying."""
 
-    optuna_trial: optuna.Trial
+    number: int
     plan: Plan
     origin: str
     started_at: datetime
@@ -67,118 +59,60 @@ class Losses:
 
 
 class PlanSearcher(StaysInDriver, Searcher):
-    """Suggests plans, and tells Optuna how they did once the ledger has them on disk."""
+    """Suggests plans of several sources, and tells them how they did once the ledger has a row."""
 
     def __init__(
         self,
-        encoding: Encoding,
+        sources: Sources,
         ledger: Ledger,
         journal: Path,
         seed: int,
-        warm_starts: Sequence[Plan] = (),
         *,
         trials: int | None = None,
         retries: int = 0,
         again: Collection[Plan] = (),
     ) -> None:
-        """`trials` is how many to finish, those of before among them; None for as many as are
-        asked for. `retries` is how often a plan is begun anew when its worker is lost.
-        Plans in `again` failed before, and may be tried as if they had not been."""
+        """`trials` is the number to finish, earlier ones included; None for no limit. `retries` is
+        how often a plan is begun again after its worker was lost. Plans in `again` failed in an
+        earlier run and may be tried once more."""
         super().__init__()
-        self._encoding = encoding
         self._ledger = ledger
-        self._explanations: dict[str, str] = {}
+        self._trials, self._retries = trials, retries
         self._seen = {
             record.plan: record for record in ledger.records.values() if record.plan not in again
         }
         self._running: dict[str, RunningTrial] = {}
-        self._trials = trials
-        self._retries = retries
         self._losses: dict[Plan, Losses] = {}
+        self._explanations: dict[str, str] = {}
         self.exhausted = False
-        """Whether there is no plan left that nobody has tried."""
-        self._distributions = optuna_distributions(encoding.parameters())
-        self._encoding.learn(ledger.known())
-        self._journal = journal
-        # A seed of its own after every resume, or the sampler would repeat itself.
-        self._journal_seed = (seed + 1_000_003 * len(ledger.records)) % 2**31
-        self.rebuilt = False
-        """Whether Optuna's journal was damaged, and made again from the tables."""
-        self._random = random.Random(seed + len(ledger.records))
-        self._turn = len(ledger.records)
-        self._open_journal()
-        asked = {trial.user_attrs.get(PLANNED) for trial in self.optuna_trials}
-        for plan in warm_starts:
-            if plan not in self._seen and (plan in again or plan_text(plan) not in asked):
-                self._enqueue(plan, "warm_start")
-        self._waiting = sum(t.state is TrialState.WAITING for t in self.optuna_trials)
+        """Whether every plan of the space has been tried."""
+        done = len(ledger.records)
+        self._random, self._turn = random.Random(seed + done), done
+        # A resumed search has another seed, or the sampler would repeat itself.
+        self._journal = Journal(journal, sources.space, ledger, (seed + 1_000_003 * done) % 2**31)
+        self._sources: list[PlanSource] = [
+            OptunaSource(self._journal, self._seen.get),
+            RandomSource(sources.space),
+        ]
+        if sources.planner is not None:
+            self._sources.insert(0, PlannerSource(sources.planner))
+        for source in self._sources:
+            source.learn(ledger.known())
+        self._queue = deque(self._first_proposals(sources.first, again))
 
-    def _enqueue(self, plan: Plan, origin: str, flat: Mapping[str, Value] | None = None) -> None:
-        """Have the next `ask` give this plan, under the numbers it is nearest to."""
-        self._study.enqueue_trial(
-            dict(flat if flat is not None else self._encoding.encode(plan)),
-            user_attrs={ORIGIN: origin, PLANNED: plan_text(plan)},
-        )
-
-    def _open_journal(self) -> None:
-        """Open Optuna's journal and bring it up to the ledger.
-
-        One that is damaged is set aside, and a new one told of all that the tables have.
-        """
-        if self._journal.exists():
-            try:
-                self._study = open_study(self._journal, self._distributions, self._journal_seed)
-                if agrees(self._study, self._distributions, self._ledger.records):
-                    self._replay()
-                    return
-            except Exception as error:  # Of a damaged line Optuna raises whatever it runs into.
-                logger.debug("journal %s: %s", self._journal, one_line(error))
-            self.rebuilt = True
-            set_aside(self._journal)
-        self._study = open_study(self._journal, self._distributions, self._journal_seed)
-        self._rebuild()
-
-    def _replay(self) -> None:
-        """Bring Optuna up to the ledger after a crash.
-
-        A trial that has its row was finished, whether Optuna had been told or not;
-        one without is asked for again.
-        """
-        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            trial = optuna.Trial(self._study, frozen._trial_id)
-            record = self._ledger.records.get(frozen.number)
-            if record is not None:
-                self._tell(trial, record.result)
-                continue
-            # Killed while it was being asked for, it may have no plan yet: nothing is lost.
-            text = frozen.user_attrs.get(PLANNED)
-            if text is not None:
-                flat = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
-                whole = set(flat) == set(self._distributions)
-                plan = Plan.from_json(json.loads(text))
-                origin = frozen.user_attrs.get(ORIGIN, "sampled")
-                self._enqueue(plan, origin, flat if whole else None)
-            self._study.tell(trial, state=TrialState.FAIL)
-
-    def _rebuild(self) -> None:
-        """Tell a new journal of the ledger's trials, under their numbers.
-
-        On another machine there are the tables alone. Numbers without a row were begun in vain.
-        """
-        for number in range(max(self._ledger.records, default=-1) + 1):
-            record = self._ledger.records.get(number)
-            if record is None:
-                self._study.tell(self._study.ask(), state=TrialState.FAIL)
-                continue
-            self._enqueue(record.plan, record.origin)
-            trial = self._study.ask(self._distributions)
-            assert trial.number == number
-            self._tell(trial, record.result)
+    def _first_proposals(self, first: Collection[Plan], again: Collection[Plan]) -> list[Proposal]:
+        """Return what is tried before any source is asked: warm starts that nobody has tried, those
+        that failed in an earlier run, and the plans that a crash interrupted."""
+        interrupted = [Proposal(plan, origin, n) for n, plan, origin in self._journal.interrupted]
+        running = {proposal.plan for proposal in interrupted}
+        untried = [p for p in first if p not in self._seen and p not in running]
+        plans = sorted(untried, key=lambda plan: plan in again)
+        return [*(Proposal(plan, WARM_START) for plan in plans), *interrupted]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the configuration of a plan nobody has tried, or FINISHED if there is none.
 
-        None as long as those that run may be enough: if a worker is lost, one is not.
+        None as long as the running trials may be enough: if a worker is lost, they are not.
         """
         if self._trials is not None:
             done = len(self._ledger.records)
@@ -186,59 +120,30 @@ class PlanSearcher(StaysInDriver, Searcher):
                 return Searcher.FINISHED
             if done + len(self._running) >= self._trials:
                 return None
-        if self._waiting:
-            self._waiting -= 1
-        else:
-            self._enqueue_proposal()
-        for attempt in range(EXHAUSTED):
-            if attempt >= PATIENCE:
-                self._enqueue_at_random()
-            elif attempt and attempt % HESITATION == 0:
-                self._enqueue_proposal(TURNS)
-            trial = self._study.ask(self._distributions)
-            plan = self._plan_of(trial)
-            record = self._seen.get(plan)
-            if record is not None:
-                trial.set_user_attr(REPEATS, record.number)
-                self._tell(trial, record.result)
-            elif self._is_tried(plan):
-                # Its twin is being measured and will be told.
-                self._study.tell(trial, state=TrialState.FAIL)
-            else:
-                return self._start(trial_id, trial, plan)
-        self.exhausted = True
-        return Searcher.FINISHED
+        proposal = self._next_proposal()
+        if proposal is None:
+            self.exhausted = True
+            return Searcher.FINISHED
+        plan, number = proposal.plan, proposal.number
+        if number is None:
+            number = self._journal.begin(plan, proposal.origin)
+        now = datetime.now(timezone.utc)
+        self._running[trial_id] = RunningTrial(number, plan, proposal.origin, now)
+        return {NUMBER: number, PLAN: plan_text(plan)}
+
+    def _next_proposal(self) -> Proposal | None:
+        if self._queue:
+            return self._queue.popleft()
+        self._turn += 1
+        for source in self._sources:
+            proposal = source.propose(self._turn, self._is_tried, self._random)
+            if proposal is not None:
+                return proposal
+        return None
 
     def _is_tried(self, plan: Plan) -> bool:
         running = self._running.values()
         return plan in self._seen or any(plan == trial.plan for trial in running)
-
-    def _plan_of(self, trial: optuna.Trial) -> Plan:
-        """Return the plan a trial was enqueued with, or what its numbers mean today."""
-        text = trial.user_attrs.get(PLANNED)
-        if text is not None:
-            return Plan.from_json(json.loads(text))
-        plan = self._encoding.decode(trial.params)
-        trial.set_user_attr(PLANNED, plan_text(plan))
-        return plan
-
-    def _start(self, trial_id: str, trial: optuna.Trial, plan: Plan) -> dict[str, Any]:
-        origin = trial.user_attrs.get(ORIGIN, "sampled")
-        now = datetime.now(timezone.utc)
-        self._running[trial_id] = RunningTrial(trial, plan, origin, now)
-        return {NUMBER: trial.number, PLAN: plan_text(plan)}
-
-    def _enqueue_proposal(self, turns: int = 1) -> None:
-        """Have the next `ask` give a proposal, if there is one in so many turns."""
-        for _ in range(turns):
-            self._turn += 1
-            plan = self._encoding.propose(self._turn, self._is_tried, self._random)
-            if plan is not None:
-                self._enqueue(plan, "proposed")
-                return
-
-    def _enqueue_at_random(self) -> None:
-        self._enqueue(self._encoding.space.random(self._random), "sampled")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: a multi-objective study takes no intermediate values."""
@@ -291,15 +196,13 @@ class PlanSearcher(StaysInDriver, Searcher):
         losses.times += 1
         losses.seconds += running.age_s()
         del self._running[trial_id]
-        self._enqueue(running.plan, running.origin, running.optuna_trial.params)
-        self._waiting += 1
-        self._study.tell(running.optuna_trial, state=TrialState.FAIL)
+        self._queue.append(Proposal(running.plan, running.origin, running.number))
 
     def _finish(self, trial_id: str, result: TrialResult) -> None:
         running = self._running.pop(trial_id)
         losses = self._losses.pop(running.plan, Losses())
         record = TrialRecord(
-            number=running.optuna_trial.number,
+            number=running.number,
             plan=running.plan,
             origin=running.origin,
             result=result,
@@ -308,34 +211,27 @@ class PlanSearcher(StaysInDriver, Searcher):
             retries=losses.times,
             lost_s=losses.seconds,
         )
-        # On disk before Optuna knows: a crash in between is replayed, not lost.
+        # On disk before the journal is told: a crash in between is replayed, not lost.
         self._ledger.record(record)
         self._seen[record.plan] = record
-        self._tell(running.optuna_trial, result)
-        self._encoding.learn(known_of([record]))
+        self._journal.tell(running.number, result)
+        for source in self._sources:
+            source.learn(known_of([record]))
 
-    def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
-        """Give Optuna a result: COMPLETE is for full fidelity alone."""
-        if result.state == "FAILED":
-            self._study.tell(trial, state=TrialState.FAIL)
-            return
-        if result.metric_loss is not None:
-            trial.set_constraint(CONSTRAINT, result.metric_loss - self._ledger.budget)
-        if result.state == "COMPLETE":
-            assert result.metric_loss is not None and result.latency_ratio is not None
-            self._study.tell(trial, [result.metric_loss, result.latency_ratio])
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED)
+    @property
+    def rebuilt(self) -> bool:
+        """Whether Optuna's journal was damaged, and made again from the tables."""
+        return self._journal.rebuilt
 
     @property
     def repeats(self) -> int:
-        """Suggestions, since the run began, that repeated a plan and were answered at once."""
+        """Samples of Optuna's, since the run began, that repeated a plan and were told at once."""
         return sum(REPEATS in trial.user_attrs for trial in self.optuna_trials)
 
     @property
     def optuna_trials(self) -> list[FrozenTrial]:
-        """Every trial of the Optuna study, repeats and failures among them."""
-        return self._study.get_trials(deepcopy=False)
+        """Every trial of the Optuna study, repeats and failures included."""
+        return self._journal.trials
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal and the tables are the state."""

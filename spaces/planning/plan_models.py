@@ -9,7 +9,7 @@ import numpy as np
 
 from spaces.layers import Array, Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
-from spaces.planning.encoding import Known
+from spaces.planning.known import Known
 from spaces.planning.latency_model import LatencyModel
 from spaces.planning.loss_model import Curve, Curves, LossModel
 from spaces.planning.settings import PlannerSettings

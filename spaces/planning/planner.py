@@ -1,4 +1,4 @@
-"""The planner: the fastest plan for a loss target, and proposals learned from finished trials."""
+"""The planner: the fastest plan for a loss, and proposals learned from finished trials."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ import numpy as np
 from spaces.layers import Array, Layer, ratio_matrix
 from spaces.pareto import Points, front_indices
 from spaces.plan import Plan, QuantizationChoice
-from spaces.planning.encoding import Known
 from spaces.planning.fastest import FastestPlans
+from spaces.planning.known import Known
 from spaces.planning.loss_model import Curve
 from spaces.planning.plan_models import Observations
 from spaces.planning.proposals import Proposals
-from spaces.planning.settings import DEFAULT_SETTINGS, PlannerSettings
-from spaces.space import QUANTIZATION, CategoricalParameter, Parameter, RealParameter, Space, Value
-
-LOSS = "loss_target"
+from spaces.planning.settings import DEFAULT_SETTINGS, PlannerSettings, ProposalKind
+from spaces.space import Space
 
 
 class Planner:
-    """Turns a loss target and a quantization choice into the fastest plan predicted to meet it.
+    """Proposes plans from predicted losses and latencies, which improve with finished trials.
 
-    Every group has its own ratio. Predictions and proposals improve with finished trials.
+    Every group has its own ratio.
     """
 
     def __init__(
@@ -81,10 +79,10 @@ class Planner:
         Plans of the predicted front in the choice that is fastest there, the unpruned model in
         that choice, then the plan at the budget in every other choice that is nearly as fast.
         """
-        at_budget = {choice: self._at(1.0, choice) for choice in self.space.choices}
+        at_budget = {choice: self.within(1.0, choice) for choice in self.space.choices}
         _, ratios = self.predict(list(at_budget.values()))
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
-        plans = [self._at(share, order[0]) for share in self.settings.warm_shares]
+        plans = [self.within(share, order[0]) for share in self.settings.warm_shares]
         plans.append(Plan.of({}, order[0]))
         # From the slowest to the second fastest, so that of choices timed alike the fastest stays.
         near = {
@@ -95,38 +93,27 @@ class Planner:
         plans += reversed(near.values())
         return list(dict.fromkeys(plans))
 
-    def _at(self, share: float, choice: QuantizationChoice) -> Plan:
-        """Return the plan of one choice that is predicted to lose this share of the budget."""
-        return self.decode({LOSS: share / self.settings.target_range, QUANTIZATION: choice.value})
+    def within(self, share: float, choice: QuantizationChoice) -> Plan:
+        """Return the fastest plan in a choice predicted to lose at most this share of the budget.
+
+        Of a budget near 0 the share is of `PlannerSettings.least_scale`.
+        """
+        return self.fastest().within(share * self._scale, choice)
 
     def predict(self, plans: Sequence[Plan]) -> tuple[Array, Array]:
         """Return the predicted metric losses and latency ratios of plans, each (plans,)."""
         ratios = ratio_matrix(self.space.groups, plans)
         return self.fastest().models.predict(ratios, [plan.quantization for plan in plans])
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Return the numbers that make a plan: a loss target and a choice."""
-        choices = tuple(choice.value for choice in self.space.choices)
-        return {LOSS: RealParameter(0.0, 1.0), QUANTIZATION: CategoricalParameter(choices)}
-
-    def decode(self, flat: Mapping[str, Value]) -> Plan:
-        """Return the fastest plan predicted to lose no more than the target."""
-        loss = float(flat[LOSS]) * self.settings.target_range * self._scale
-        return self.fastest().within(loss, QuantizationChoice(flat[QUANTIZATION]))
-
-    def encode(self, plan: Plan) -> dict[str, Value]:
-        """Return numbers whose plan is near to this one: its own predicted loss as the target."""
-        loss = float(self.predict([plan])[0][0])
-        return {
-            LOSS: float(np.clip(loss / (self.settings.target_range * self._scale), 0.0, 1.0)),
-            QUANTIZATION: plan.quantization.value,
-        }
-
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
         """Return the proposal of the turn's kind (`ProposalSettings.turns`).
 
-        None if the turn is the sampler's, or no untried plan of its kind promises a gain.
+        If that kind has none, a plan drawn from the predicted front, else one of another kind.
         """
-        turns = self.settings.proposals.turns
-        kind = turns[turn % len(turns)]
-        return None if kind is None else self.proposals().of(kind, is_tried, rng)
+        turns, proposals = self.settings.proposals.turns, self.proposals()
+        first, *others = (turns[(turn + step) % len(turns)] for step in range(len(turns)))
+        for kind in (first, ProposalKind.DRAWN, *others):
+            plan = None if kind is None else proposals.of(kind, is_tried, rng)
+            if plan is not None:
+                return plan
+        return None

@@ -12,8 +12,8 @@ import numpy as np
 from spaces.layers import Array, ratio_matrix
 from spaces.pareto import Points, hypervolume
 from spaces.plan import Plan, QuantizationChoice
-from spaces.planning.encoding import Known
 from spaces.planning.fastest import FastestPlans
+from spaces.planning.known import Known
 from spaces.planning.settings import ProposalKind, ProposalSettings
 
 IsTried = Callable[[Plan], bool]
@@ -38,7 +38,18 @@ class Proposals:
             return self.optimum(is_tried)
         if kind is ProposalKind.NEIGHBOUR:
             return self.neighbour(is_tried, rng)
+        if kind is ProposalKind.DRAWN:
+            return self.drawn(is_tried, rng)
         return self.filling(is_tried)
+
+    def drawn(self, is_tried: IsTried, rng: Random) -> Plan | None:
+        """Return the fastest plan within a loss and in a choice that are drawn at random."""
+        for _ in range(self.settings.draws):
+            loss = rng.uniform(0.0, self.settings.drawn_range) * self.scale
+            plan = self.fastest.within(loss, rng.choice(self.fastest.space.choices))
+            if not is_tried(plan):
+                return plan
+        return None
 
     def optimum(self, is_tried: IsTried) -> Plan | None:
         """Return the most promising of the fastest plans at several losses in every choice."""

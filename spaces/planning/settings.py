@@ -15,6 +15,7 @@ class ProposalKind(Enum):
     OPTIMUM = "optimum"
     NEIGHBOUR = "neighbour"
     FILLING = "filling"
+    DRAWN = "drawn"
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,16 @@ class ProposalSettings:
         ProposalKind.OPTIMUM,
         ProposalKind.NEIGHBOUR,
     )
-    """The kind proposed at every turn, in a cycle; None leaves the turn to the sampler. Each kind
-    is a gain, sampling is none (LOG: what each part is worth, pair by pair)."""
+    """The kind proposed at every turn, in a cycle; None leaves the turn to a drawn plan. Each kind
+    is a gain, drawn plans are none (LOG: what each part is worth, pair by pair)."""
     optimum_shares: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.1)
     """Shares of the budget that an optimum may be predicted to lose (LOG: plans between the
     corners)."""
+    drawn_range: float = 2.0
+    """Greatest share of the budget that a drawn plan may be predicted to lose: above 1, since the
+    model may predict too much. A guess."""
+    draws: int = 3
+    """Draws in a row that may repeat plans. A guess."""
     parents: int = 2
     """Fastest plans within the budget from which a neighbour may start. A guess."""
     neighbours: int = 200
@@ -126,9 +132,6 @@ class PlannerSettings:
     least_scale: float = 0.01
     """Losses are scaled by the budget, or by this where the budget is smaller: shares of a budget
     near 0 would all mean the same plan. A guess."""
-    target_range: float = 2.0
-    """Share of the budget that a loss target of 1 stands for: above 1, since the model may predict
-    too much. A guess."""
     warm_shares: tuple[float, ...] = (1.0, 0.2)
     """Shares of the budget that the first plans are predicted to lose; two more changed nothing
     (LOG: the new search, first figures)."""

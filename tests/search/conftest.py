@@ -8,9 +8,9 @@ from filelock import FileLock
 from search.records.ledger import Ledger
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
+from search.tune.plan_source import Sources
 from search.tune.searcher import PlanSearcher
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
-from spaces.planning.encoding import LayerEncoding
 from spaces.space import Space
 from tests.search.tune.tabulated import BUDGET, JOURNAL
 from tests.support import AS_BY_DEFAULT
@@ -86,13 +86,12 @@ def open_searcher(tmp_path, space, open_ledger):
         budget=BUDGET,
         folder=tmp_path,
         space=space,
-        encoding=None,
         **more,
     ):
         folder.mkdir(exist_ok=True)
         ledger = open_ledger(budget, folder)
-        encoding = encoding or LayerEncoding(space)
-        return PlanSearcher(encoding, ledger, folder / JOURNAL, seed, warm_starts, **more)
+        sources = Sources(space, first=warm_starts)
+        return PlanSearcher(sources, ledger, folder / JOURNAL, seed, **more)
 
     return make
 

@@ -21,9 +21,9 @@ from search.needs import check_needs
 from search.records.ledger import Ledger
 from search.records.opening import create_run
 from search.stages import search_plans
+from search.tune.plan_source import Sources
 from spaces.errors import ConfigError
 from spaces.plan import Plan, PruningGroup
-from spaces.planning.encoding import LayerEncoding
 from spaces.space import Space
 from tests.search.made_run import baseline
 from tests.search.tune.tabulated import FLOAT, PTQ, reported, tabulated
@@ -100,7 +100,7 @@ def test_what_lacks_is_refused_or_said_and_a_hung_trial_fails(tmp_path, monkeypa
             study.store.create()
             ledger = Ledger.load(study.store, config.budget, SPACE.groups)
             told = baseline(fingerprint=str(tmp_path), train_s=0.0, evaluate_s=0.0)
-            search_plans(study, told, LayerEncoding(SPACE), (), ledger, Hangs)
+            search_plans(study, told, Sources(SPACE), ledger, Hangs)
     run.release()
     assert "search: " in said.getvalue()
     states = [record.result.state for record in ledger.records.values()]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from benchmarks.models.test_sweep import CLASSIFIER
 
 from benchmarks.sweep.named import delivery
 from benchmarks.sweep.named.__main__ import known_rows, row_file
@@ -19,6 +18,7 @@ from benchmarks.sweep.named.steps import LIMITS, in_child, see_through
 from benchmarks.sweep.painting import Amount
 from benchmarks.sweep.summary import page
 from search.records.manifest import digests
+from tests.benchmarks.sweep.test_sweep import CLASSIFIER
 from tests.search.made_run import MANIFEST, baseline
 from trainables.files.codec import encode
 from trainables.results import Baseline

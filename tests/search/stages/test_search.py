@@ -16,8 +16,8 @@ from search.context import StudyContext, cluster_of
 from search.records.ledger import Ledger
 from search.records.opening import create_run
 from search.stages import search_plans
+from search.tune.plan_source import Sources
 from spaces.plan import Plan, PruningGroup
-from spaces.planning.encoding import LayerEncoding
 from spaces.space import Space
 from tests.nodes import NICENESS
 from tests.search.made_run import baseline
@@ -80,7 +80,7 @@ def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp
 
         ledger.listeners.append(leave)
         told = baseline(fingerprint=str(marks))
-        search_plans(study, told, LayerEncoding(space), (), ledger, SlowStarter)
+        search_plans(study, told, Sources(space), ledger, SlowStarter)
     run.release()
     trials = sorted(len(mark.read_text()) for mark in marks.iterdir())
     assert sum(trials) == TRIALS

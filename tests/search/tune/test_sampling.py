@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 
 from search.tune import sampling
 from search.tune.sampling import STARTUP, RecentTPESampler, optuna_distributions
-from spaces.space import CategoricalParameter, IntegerParameter, RealParameter
+from spaces.space import CategoricalParameter, IntegerParameter
 
 DISTRIBUTIONS = {"x": FloatDistribution(0.0, 1.0), "kind": CategoricalDistribution(("a", "b"))}
 OTHER_WAY = {"low": lambda x: (x, x), "high": lambda x: (1 - x, 1 - x)}
@@ -52,16 +52,14 @@ def test_parameters_in_optunas_words():
     found = optuna_distributions(
         {
             "kept": IntegerParameter(8, 64, 8),
-            "target": RealParameter(0.0, 1.0),
             "quantization": CategoricalParameter(("float", "int8_ptq")),
         }
     )
     assert found == {
         "kept": IntDistribution(8, 64, step=8),
-        "target": FloatDistribution(0.0, 1.0),
         "quantization": CategoricalDistribution(("float", "int8_ptq")),
     }
-    assert list(found) == ["kept", "target", "quantization"]
+    assert list(found) == ["kept", "quantization"]
 
 
 def test_every_parameter_is_suggested_within_its_bounds():

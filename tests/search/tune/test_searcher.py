@@ -7,8 +7,8 @@ from optuna.samplers import PartialFixedSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.tune.journal import open_study
-from search.tune.searcher import CONSTRAINT, PATIENCE, REPEATS
+from search.tune.journal import CONSTRAINT, REPEATS, open_study
+from search.tune.plan_source import PATIENCE
 from spaces.plan import Plan
 from tests.search.tune.tabulated import (
     BUDGET,
@@ -202,7 +202,7 @@ def test_a_sampler_that_is_stuck_does_not_end_the_search(open_searcher):
     """Plans are drawn at random once it has repeated itself long enough."""
     searcher = open_searcher(space=one_group(32))
     always = {"channels/a": 16, "quantization": "float"}
-    searcher._study.sampler = PartialFixedSampler(always, searcher._study.sampler)
+    searcher._journal.study.sampler = PartialFixedSampler(always, searcher._journal.study.sampler)
     plans = drive(searcher, 4)
     assert plans[0].ratio("a") == 0.5
     assert {plan.ratio("a") for plan in plans} == {0.0, 0.25, 0.5, 0.75}
@@ -223,13 +223,13 @@ def test_a_plan_that_runs_is_not_suggested_but_can_still_end(open_searcher, open
 
 def test_the_row_is_on_disk_before_optuna_is_told(open_searcher, open_ledger, monkeypatch):
     searcher = open_searcher()
-    tell, checked = searcher._study.tell, []
+    tell, checked = searcher._journal.study.tell, []
 
     def watched(trial, *arguments, **keywords):
         assert trial.number in open_ledger().records
         checked.append(trial.number)
         return tell(trial, *arguments, **keywords)
 
-    monkeypatch.setattr(searcher._study, "tell", watched)
+    monkeypatch.setattr(searcher._journal.study, "tell", watched)
     drive(searcher, 3)
     assert checked == [0, 1, 2]

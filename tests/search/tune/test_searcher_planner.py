@@ -1,4 +1,4 @@
-"""The searcher with the planner, on a tabulated problem: what it learns moves its encoding."""
+"""The searcher with the planner, on a tabulated problem: it proposes, learns, survives crashes."""
 
 import json
 import random
@@ -10,15 +10,17 @@ from optuna.trial import TrialState
 from benchmarks.tabulated import Tabulated
 from search.records.ledger import Ledger
 from search.records.tables import Store
-from search.tune.searcher import CONSTRAINT, ORIGIN, REPEATS, PlanSearcher
+from search.tune.journal import CONSTRAINT, ORIGIN, REPEATS
+from search.tune.plan_source import Sources
+from search.tune.searcher import PlanSearcher
 from spaces.layers import Layer
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
-from spaces.planning.encoding import Known
-from spaces.planning.planner import LOSS, Planner
+from spaces.plan import PruningGroup, QuantizationChoice
+from spaces.planning.known import Known
+from spaces.planning.planner import Planner
 from spaces.space import Space
 from tests.search.tune.tabulated import JOURNAL, drive, plan_of, reported
 from trainables.results import TrialResult
-from trainables.trainable import NUMBER, PLAN
+from trainables.trainable import NUMBER
 
 PROBLEM = Tabulated(0)
 SETUP = PROBLEM.setup(0)
@@ -42,10 +44,14 @@ def open_planned(tmp_path):
         store.create()
         ledger = Ledger.load(store, budget, SETUP.space.groups)
         planner = Planner(SETUP.space, SETUP.layers, SETUP.sensitivities, SETUP.timings, budget)
-        first = planner.warm_starts()
-        return PlanSearcher(planner, ledger, folder / JOURNAL, seed, first)
+        sources = Sources(SETUP.space, planner, planner.warm_starts())
+        return PlanSearcher(sources, ledger, folder / JOURNAL, seed)
 
     return make
+
+
+def planner_of(searcher):
+    return searcher._sources[0]._planner
 
 
 def records_of(searcher):
@@ -53,7 +59,7 @@ def records_of(searcher):
 
 
 def waiting_in(searcher):
-    return sum(trial.state == TrialState.WAITING for trial in searcher.optuna_trials)
+    return len(searcher._queue)
 
 
 def lost(searcher, origin):
@@ -75,46 +81,44 @@ def test_the_same_seed_gives_the_same_plans(open_planned, tmp_path):
     assert one != other
 
 
-def test_warm_starts_come_first_then_proposals_and_samples_where_these_end(open_planned):
+def test_warm_starts_come_first_then_proposals(open_planned):
     searcher = open_planned()
-    first = searcher._encoding.warm_starts()
+    first = planner_of(searcher).warm_starts()
     plans = drive(searcher, len(first) + 12, PROBLEM.evaluate)
     assert plans[: len(first)] == first
     assert len(set(plans)) == len(plans)
     assert all(SETUP.space.snap(plan) == plan for plan in plans)
     origins = [record.origin for record in records_of(searcher)]
     assert origins[: len(first)] == ["warm_start"] * len(first)
-    assert origins[len(first) :].count("proposed") >= 9
-    assert set(origins[len(first) :]) <= {"proposed", "sampled"}
+    assert origins[len(first) :] == ["proposed"] * 12
 
 
 def test_a_search_ends_with_better_plans_than_it_began_with(open_planned):
     searcher = open_planned()
-    first = len(searcher._encoding.warm_starts())
+    first = len(planner_of(searcher).warm_starts())
     drive(searcher, 20, PROBLEM.evaluate)
     feasible = searcher._ledger.feasible()
     start = min(r.result.latency_ratio for r in feasible if r.number < first)
     assert min(r.result.latency_ratio for r in feasible) < 0.95 * start
 
 
-def test_optuna_is_told_of_proposals_under_their_nearest_numbers(open_planned):
+def test_optuna_is_told_of_proposals_under_the_channels_they_have(open_planned):
     searcher = open_planned()
     drive(searcher, 15, PROBLEM.evaluate)
     by_number = {record.number: record for record in records_of(searcher)}
-    proposed = [t for t in searcher.optuna_trials if t.user_attrs.get(ORIGIN) == "proposed"]
+    proposed = [t for t in searcher.optuna_trials if t.user_attrs[ORIGIN] == "proposed"]
     assert proposed
     for trial in proposed:
         record = by_number[trial.number]
         assert json.loads(trial.user_attrs["plan"]) == record.plan.to_json()
         assert trial.values == [record.result.metric_loss, record.result.latency_ratio]
         assert trial.constraints == {CONSTRAINT: record.result.metric_loss - SETUP.budget}
-        assert trial.params["quantization"] == record.plan.quantization.value
-        assert 0 <= trial.params[LOSS] <= 1
+        assert SETUP.space.decode(trial.params) == record.plan
 
 
 def test_the_planner_learns_from_complete_trials_alone(open_planned, monkeypatch):
     searcher, learnt = open_planned(), []
-    monkeypatch.setattr(searcher._encoding, "learn", lambda known: learnt.extend(known))
+    monkeypatch.setattr(planner_of(searcher), "learn", lambda known: learnt.extend(known))
     (plan,) = drive(searcher, 1, PROBLEM.evaluate)
     expected = PROBLEM.evaluate(plan)
     assert learnt == [Known(plan, expected.metric_loss, expected.latency_ratio)]
@@ -127,57 +131,24 @@ def test_after_a_crash_the_planner_knows_what_it_knew(open_planned):
     searcher = open_planned()
     plans = drive(searcher, 12, PROBLEM.evaluate)
     resumed = open_planned()
-    before, after = searcher._encoding.predict(plans), resumed._encoding.predict(plans)
+    before, after = planner_of(searcher).predict(plans), planner_of(resumed).predict(plans)
     assert after[0] == pytest.approx(before[0])
     assert after[1] == pytest.approx(before[1])
 
 
-@pytest.mark.parametrize("origin", ["warm_start", "proposed", "sampled"])
+@pytest.mark.parametrize("origin", ["warm_start", "proposed"])
 def test_a_lost_trial_is_asked_for_again_as_the_same_plan(open_planned, origin):
-    """Also where the same numbers mean another plan by now."""
     suggestion, trial = lost(open_planned(), origin)
     resumed = open_planned()
-    assert resumed.optuna_trials[suggestion[NUMBER]].state == TrialState.FAIL
+    assert resumed.optuna_trials[suggestion[NUMBER]].state == TrialState.RUNNING
     # Behind the warm starts that are still to come.
     plans = drive(resumed, waiting_in(resumed), PROBLEM.evaluate)
     assert plans[-1] == plan_of(suggestion)
-    again = records_of(resumed)[-1]
+    again = resumed._ledger.records[suggestion[NUMBER]]
     assert again.plan == plan_of(suggestion)
     assert again.origin == origin
-    assert again.number != suggestion[NUMBER]
+    assert again.number == suggestion[NUMBER]
     assert resumed.optuna_trials[again.number].params == trial.params
-
-
-def test_a_plan_that_was_lost_is_the_one_it_was_whatever_has_been_learnt(open_planned):
-    """Another trial ended after the plan was decoded: decoded today it would differ."""
-    searcher = open_planned()
-    suggestion, trial = lost(searcher, "sampled")
-    searcher.suggest("other")
-    searcher.on_trial_complete(
-        "other", reported(TrialResult("COMPLETE", metric=0.5, metric_loss=0.4, latency_ratio=0.9))
-    )
-    resumed = open_planned()
-    assert resumed._encoding.decode(trial.params) != plan_of(suggestion)
-    assert resumed.suggest("again")[PLAN] == suggestion[PLAN]
-
-
-def test_a_proposal_that_was_never_asked_for_is_not_lost(open_planned, monkeypatch):
-    """The driver dies between enqueueing and asking."""
-    searcher = open_planned()
-    drive(searcher, waiting_in(searcher), PROBLEM.evaluate)
-    before = len(searcher._ledger.records)
-    monkeypatch.setattr(searcher._study, "ask", killed)
-    for _ in range(3):
-        with pytest.raises(KilledError):
-            searcher.suggest("never")
-    resumed = open_planned()
-    waiting = [t for t in resumed.optuna_trials if t.state == TrialState.WAITING]
-    wanted = {Plan.from_json(json.loads(t.user_attrs["plan"])) for t in waiting}
-    assert wanted
-    plans = drive(resumed, len(wanted), PROBLEM.evaluate)
-    assert set(plans) == wanted
-    assert len(resumed._ledger.records) == before + len(wanted)
-    assert {record.origin for record in records_of(resumed)[before:]} == {"proposed"}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -197,7 +168,7 @@ def test_crashes_at_any_time_lose_nothing_and_double_nothing(open_planned, monke
             searcher, running, crashes = open_planned(seed), [], crashes + 1
         elif fate < 0.2 and running:
             # This time between the row and the telling.
-            monkeypatch.setattr(searcher._study, "tell", killed)
+            monkeypatch.setattr(searcher._journal.study, "tell", killed)
             with pytest.raises(KilledError):
                 complete_first()
             searcher, running, crashes = open_planned(seed), [], crashes + 1
@@ -216,7 +187,8 @@ def test_crashes_at_any_time_lose_nothing_and_double_nothing(open_planned, monke
     plans = [record.plan for record in records.values()]
     assert len(set(plans)) == len(plans) >= trials
     assert asked <= set(plans)
-    first = set(open_planned(seed, searcher._ledger.store.folder / "new")._encoding.warm_starts())
+    new = open_planned(seed, searcher._ledger.store.folder / "new")
+    first = set(planner_of(new).warm_starts())
     assert {r.plan for r in records.values() if r.origin == "warm_start"} == first
     for trial in searcher.optuna_trials:
         assert trial.state not in (TrialState.RUNNING, TrialState.WAITING)
@@ -229,7 +201,7 @@ def test_crashes_at_any_time_lose_nothing_and_double_nothing(open_planned, monke
 
 
 def test_a_small_space_is_searched_to_its_last_plan(tmp_path):
-    """The planner's numbers reach a part of it only; a search may not end there."""
+    """The planner proposes a part of it only; a search may not end there."""
     groups = (PruningGroup("conv1.weight", 16), PruningGroup("conv2.weight", 32))
     layers = (
         Layer("conv1", 28_224, 3_136, 16, 1, {"conv1.weight": 1.0}, {}),
@@ -252,7 +224,8 @@ def test_a_small_space_is_searched_to_its_last_plan(tmp_path):
     store.create()
     planner = Planner(space, layers, curves, [], 0.1)
     ledger = Ledger(store, 0.1, groups)
-    searcher = PlanSearcher(planner, ledger, tmp_path / JOURNAL, 0, planner.warm_starts())
+    sources = Sources(space, planner, planner.warm_starts())
+    searcher = PlanSearcher(sources, ledger, tmp_path / JOURNAL, 0)
     plans = drive(searcher, 20, evaluate)
     assert len(set(plans)) == len(plans) == 2 * 4 * 2
 

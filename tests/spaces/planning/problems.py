@@ -5,10 +5,9 @@ import pytest
 
 from benchmarks.tabulated import Tabulated
 from spaces.plan import QuantizationChoice
-from spaces.planning.encoding import Known
-from spaces.planning.planner import LOSS, Planner
+from spaces.planning.known import Known
+from spaces.planning.planner import Planner
 from spaces.planning.settings import DEFAULT_SETTINGS
-from spaces.space import QUANTIZATION
 
 FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
 PROBLEMS = [Tabulated(seed) for seed in range(3)]
@@ -33,16 +32,22 @@ def tried(problem, plans):
     ]
 
 
+RANGE = 2.0
+"""Targets of 0 to 1 are shares of this many budgets."""
+
+
 def at(target, choice=PTQ):
-    """Return the numbers of a plan."""
-    return {LOSS: float(target), QUANTIZATION: choice.value}
+    """Return what `Planner.within` is given: a share of the budget, and the choice."""
+    return RANGE * float(target), choice
 
 
 def experienced(problem):
     """Return a planner that has seen its own first plans, and these."""
     planner = planner_of(problem)
     plans = planner.warm_starts()
-    plans += [planner.decode(at(target, choice)) for target in (0.2, 0.4) for choice in (PTQ, BF16)]
+    plans += [
+        planner.within(*at(target, choice)) for target in (0.2, 0.4) for choice in (PTQ, BF16)
+    ]
     known = tried(problem, list(dict.fromkeys(plans)))
     planner.learn(known)
     return planner, known

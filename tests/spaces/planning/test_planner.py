@@ -7,10 +7,10 @@ import pytest
 
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
-from spaces.planning.encoding import Known
-from spaces.planning.planner import LOSS, Planner
+from spaces.planning.known import Known
+from spaces.planning.planner import Planner
 from spaces.planning.settings import DEFAULT_SETTINGS
-from spaces.space import QUANTIZATION, CategoricalParameter, RealParameter, Space
+from spaces.space import Space
 from tests.spaces.networks import chain
 from tests.spaces.planning.problems import (
     FLOAT,
@@ -18,6 +18,7 @@ from tests.spaces.planning.problems import (
     PROBLEMS,
     PTQ,
     QAT,
+    RANGE,
     TARGETS,
     at,
     each_choice,
@@ -26,8 +27,6 @@ from tests.spaces.planning.problems import (
     planner_of,
     tried,
 )
-
-RANGE = DEFAULT_SETTINGS.target_range
 
 
 def multiply_adds(problem, plans):
@@ -40,24 +39,14 @@ def lost(planner, plans):
     return planner.predict(plans)[0]
 
 
-# Numbers
-
-
-def test_the_numbers_are_a_target_and_the_choice():
-    assert planner_of(PROBLEMS[0]).parameters() == {
-        LOSS: RealParameter(0.0, 1.0),
-        QUANTIZATION: CategoricalParameter(tuple(c.value for c in QuantizationChoice)),
-    }
-
-
-# Decoding
+# The fastest plan within a loss
 
 
 @each_problem
 @each_choice
 def test_the_more_may_be_lost_the_more_is_pruned(problem, choice):
     planner = planner_of(problem)
-    plans = [planner.decode(at(target, choice)) for target in TARGETS]
+    plans = [planner.within(*at(target, choice)) for target in TARGETS]
     _, latencies = planner.predict(plans)
     assert (np.diff(latencies) <= 0).all()
     assert latencies[0] > 1.5 * latencies[-1]
@@ -69,7 +58,7 @@ def test_the_more_may_be_lost_the_more_is_pruned(problem, choice):
 @each_choice
 def test_a_plan_is_predicted_to_keep_its_target_and_to_use_most_of_it(problem, choice):
     planner = planner_of(problem)
-    plans = [planner.decode(at(target, choice)) for target in TARGETS]
+    plans = [planner.within(*at(target, choice)) for target in TARGETS]
     targets = TARGETS * RANGE * problem.budget
     assert (lost(planner, plans) <= targets + 1e-12).all()
     assert lost(planner, plans)[-1] > 0.8 * targets[-1]
@@ -80,7 +69,7 @@ def test_plans_are_of_the_space_and_of_the_choice(problem):
     planner = planner_of(problem)
     for choice in QuantizationChoice:
         for target in TARGETS:
-            plan = planner.decode(at(target, choice))
+            plan = planner.within(*at(target, choice))
             assert plan.quantization is choice
             assert problem.space.snap(plan) == plan
 
@@ -89,7 +78,7 @@ def test_plans_are_of_the_space_and_of_the_choice(problem):
 def test_no_random_plan_is_predicted_to_beat_the_decoded_one(problem):
     """Of those that keep its target, in the same choice."""
     planner, rng = planner_of(problem), np.random.default_rng(0)
-    best = planner.decode(at(0.5))
+    best = planner.within(*at(0.5))
     rows = rng.uniform(0, 0.9, (300, len(problem.space.groups))) * rng.uniform(0, 1, (300, 1))
     plans = [
         problem.space.snap(
@@ -107,8 +96,8 @@ def test_if_even_the_unpruned_model_loses_too_much_it_is_left_unpruned():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
     planner.learn([Known(Plan.of({}, PTQ), 0.04, 0.3)] * 5)
-    assert planner.decode(at(0.01, PTQ)) == Plan.of({}, PTQ)
-    assert planner.decode(at(0.1, FLOAT)).is_pruned
+    assert planner.within(*at(0.01, PTQ)) == Plan.of({}, PTQ)
+    assert planner.within(*at(0.1, FLOAT)).is_pruned
 
 
 @each_problem
@@ -116,34 +105,8 @@ def test_little_of_a_target_is_left_over(problem):
     """Between the corners of the trade-off too: a small step of the target is made use of."""
     planner = planner_of(problem)
     targets = np.linspace(0.3, 0.7, 30)
-    losses = lost(planner, [planner.decode(at(target)) for target in targets])
+    losses = lost(planner, [planner.within(*at(target)) for target in targets])
     assert (losses > 0.93 * targets * RANGE * problem.budget).all()
-
-
-# Encoding
-
-
-@each_problem
-def test_a_plan_of_the_front_comes_back_nearly_from_its_numbers(problem):
-    planner = planner_of(problem)
-    for target in (0.2, 0.5, 0.8):
-        plan = planner.decode(at(target))
-        flat = planner.encode(plan)
-        assert set(flat) == set(planner.parameters())
-        assert planner.decode(flat).quantization is PTQ
-        (loss, again), (latency, after) = planner.predict([plan, planner.decode(flat)])
-        assert again == pytest.approx(loss, abs=0.2 * RANGE * problem.budget)
-        assert after == pytest.approx(latency, rel=0.2)
-
-
-def test_any_plan_has_numbers_within_bounds():
-    problem = PROBLEMS[0]
-    planner = planner_of(problem)
-    most = Plan.of({group.name: 0.875 for group in problem.space.groups}, QAT)
-    assert lost(planner, [most])[0] > RANGE * problem.budget
-    assert planner.encode(most)[LOSS] == 1.0
-    assert planner.encode(Plan.of({}, FLOAT))[LOSS] == 0.0
-    assert planner.encode(most)[QUANTIZATION] == "int8_qat"
 
 
 # Warm starts
@@ -160,7 +123,7 @@ def test_warm_starts_are_plans_of_the_space_and_none_comes_twice(problem):
 def test_warm_starts_begin_with_the_fastest_choice_at_the_budget(problem):
     planner = planner_of(problem)
     first, second, third, *others = planner.warm_starts()
-    at_budget = [planner.decode(at(1 / RANGE, choice)) for choice in QuantizationChoice]
+    at_budget = [planner.within(*at(1 / RANGE, choice)) for choice in QuantizationChoice]
     fastest = at_budget[int(np.argmin(planner.predict(at_budget)[1]))]
     assert first == fastest
     assert second.quantization is third.quantization is first.quantization
@@ -213,7 +176,7 @@ def test_trials_move_predictions_towards_them(problem):
 @each_problem
 def test_trials_improve_predictions_of_plans_that_were_not_tried(problem):
     planner = planner_of(problem)
-    plans = [planner.decode(at(t, c)) for t in np.linspace(0.1, 1, 8) for c in (FLOAT, PTQ)]
+    plans = [planner.within(*at(t, c)) for t in np.linspace(0.1, 1, 8) for c in (FLOAT, PTQ)]
     seen, unseen = plans[::2], plans[1::2]
     truth = np.array([problem.true_loss(plan) for plan in unseen])
     before = np.abs(lost(planner, unseen) - truth).mean()
@@ -224,7 +187,7 @@ def test_trials_improve_predictions_of_plans_that_were_not_tried(problem):
 def test_without_timings_trials_teach_the_latency():
     problem = PROBLEMS[0]
     planner = planner_of(problem, timings=())
-    plans = [planner.decode(at(target)) for target in TARGETS]
+    plans = [planner.within(*at(target)) for target in TARGETS]
     truth = np.array([problem.true_latency(plan) for plan in plans])
     before = np.abs(planner.predict(plans)[1] / truth - 1).mean()
     planner.learn(tried(problem, plans[::2]))
@@ -247,8 +210,8 @@ def test_the_order_of_the_lessons_does_not_matter(problem):
     other = planner_of(problem)
     for trial in known:
         other.learn([trial])
-    plans = [planner.decode(at(target)) for target in TARGETS]
-    assert [other.decode(at(target)) for target in TARGETS] == plans
+    plans = [planner.within(*at(target)) for target in TARGETS]
+    assert [other.within(*at(target)) for target in TARGETS] == plans
     assert np.array(other.predict(plans)) == pytest.approx(np.array(planner.predict(plans)))
 
 
@@ -256,7 +219,7 @@ def test_among_many_trials_one_more_is_learnt_from_with_the_next_ones():
     """Fitting takes time, and of one in hundreds there is little to learn."""
     problem = PROBLEMS[0]
     planner = planner_of(problem)
-    plans = [Plan.of({}, PTQ), planner.decode(at(0.5))]
+    plans = [Plan.of({}, PTQ), planner.within(*at(0.5))]
     planner.learn(tried(problem, plans) * 100)
     before = lost(planner, plans)
     planner.learn([Known(plans[1], 0.5, 0.1)])

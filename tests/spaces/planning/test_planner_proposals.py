@@ -9,7 +9,7 @@ import pytest
 from spaces.layers import ratio_matrix
 from spaces.pareto import hypervolume
 from spaces.plan import Plan
-from spaces.planning.encoding import Known
+from spaces.planning.known import Known
 from spaces.planning.settings import DEFAULT_SETTINGS, ProposalKind, ProposalSettings
 from tests.spaces.planning.problems import (
     PROBLEMS,
@@ -75,7 +75,7 @@ def test_without_a_trial_within_the_budget_there_is_no_neighbour():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
     assert planner.proposals().neighbour(lambda plan: False, Random(0)) is None
-    planner.learn([Known(planner.decode(at(0.5)), 2 * problem.budget, 0.1)])
+    planner.learn([Known(planner.within(*at(0.5)), 2 * problem.budget, 0.1)])
     assert planner.proposals().neighbour(lambda plan: False, Random(0)) is None
 
 
@@ -142,7 +142,7 @@ def test_the_error_of_predicted_losses_is_that_of_trials_near_the_budget():
     planner = planner_of(problem)
     unknowing = error_of(planner)
     assert unknowing == pytest.approx(0.3 * problem.budget)
-    exact = [planner.decode(at(target)) for target in np.linspace(0.1, 0.5, 12)]
+    exact = [planner.within(*at(target)) for target in np.linspace(0.1, 0.5, 12)]
     losses = planner.predict(exact)[0]
     planner.learn([Known(p, float(v), 0.3) for p, v in zip(exact, losses, strict=True)])
     knowing = error_of(planner)
@@ -170,10 +170,25 @@ def test_proposals_take_turns():
         assert planner.propose(turn + 2, seen, Random(0)) == proposals.filling(seen)
 
 
-def test_turns_are_a_setting_and_none_is_the_samplers():
+def test_turns_are_a_setting_and_none_leaves_one_to_a_drawn_plan():
     problem, turns = PROBLEMS[0], (None, ProposalKind.OPTIMUM)
     settings = replace(DEFAULT_SETTINGS, proposals=ProposalSettings(turns))
     planner = planner_of(problem, settings=settings)
     untried = {}.__contains__
-    assert planner.propose(0, untried, Random(0)) is None
+    drawn = planner.proposals().drawn(untried, Random(0))
+    assert planner.propose(0, untried, Random(0)) == drawn
     assert planner.propose(1, untried, Random(0)) == planner.proposals().optimum(untried)
+
+
+def test_a_drawn_plan_is_untried_and_another_kind_follows_where_draws_repeat():
+    problem = PROBLEMS[0]
+    planner = planner_of(problem)
+    plans = {planner.proposals().drawn({}.__contains__, Random(seed)) for seed in range(40)}
+    assert len(plans) > 10
+    assert all(problem.space.snap(plan) == plan for plan in plans)
+    assert planner.proposals().drawn(lambda plan: True, Random(0)) is None
+    turns = (None, ProposalKind.OPTIMUM)
+    settings = replace(DEFAULT_SETTINGS, proposals=ProposalSettings(turns, draws=0))
+    other = planner_of(problem, settings=settings)
+    optimum = other.proposals().optimum({}.__contains__)
+    assert other.propose(0, {}.__contains__, Random(0)) == optimum
