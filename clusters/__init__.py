@@ -1,1 +1,2 @@
-"""Where a study runs: finding Ray, sharing a device, paddle's own data parallelism."""
+"""Where a study runs: Ray, its nodes and their working folder, storage, the lease of a device,
+and Ray Train's backend for Paddle."""

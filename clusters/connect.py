@@ -14,6 +14,7 @@ import ray
 
 from clusters import ray_quirks
 from clusters.authentication import matching_token, token_mode_restored
+from clusters.resources import live_nodes
 from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
 from spaces.errors import ConfigError, one_line
@@ -29,11 +30,11 @@ class Cluster:
     dashboard: str | None
     """Address of the Ray dashboard, "host:port"."""
     local: bool
-    """Whether it is of this machine alone, begun by this command: no node will ever join."""
+    """Whether this command started it on this machine: no node will ever join."""
 
     @property
     def in_words(self) -> str:
-        """What it has, and where its dashboard is."""
+        """Nodes, cores, GPUs and the dashboard's address."""
         return f"{self.nodes} nodes, {self.cpus} cores, {self.gpus} GPUs, {self._dashboard_line}"
 
     @property
@@ -43,7 +44,7 @@ class Cluster:
         return f"dashboard http://{self.dashboard} (token: ray get-auth-token)"
 
     def now(self) -> Cluster:
-        """Return what it consists of at this moment: nodes come and go."""
+        """Return the cluster as it is at this moment: nodes come and go."""
         return _cluster(self.dashboard, self.local)
 
 
@@ -52,14 +53,14 @@ def _cluster(dashboard: str | None, local: bool) -> Cluster:
     return Cluster(
         cpus=int(resources.get("CPU", 0)),
         gpus=int(resources.get("GPU", 0)),
-        nodes=sum(node["Alive"] for node in ray.nodes()),
+        nodes=len(live_nodes()),
         dashboard=dashboard,
         local=local,
     )
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Return the variables every worker needs before it imports anything."""
+    """Return the environment variables that every worker needs before its imports."""
     count = str(threads)
     return {
         "FLAGS_enable_pir_api": "0",
@@ -72,7 +73,7 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 def _refusal(address: str | None, error: BaseException) -> ConfigError:
-    """Return why a cluster cannot be connected to, and what to do about it."""
+    """Return the error that says why a cluster cannot be connected to, and what to do."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ray.exceptions.AuthenticationError):
         cause = cause.__cause__ or cause.__context__
@@ -99,10 +100,10 @@ def connected(
 ) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start a local one; leave it afterwards.
 
-    None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is
-    set. `dashboard_host` is what a local one's dashboard listens on. `is_run` tells the folders
-    of runs, which no working folder takes along. Raises ConfigError if nothing answers at the
-    address, or if the working folder cannot be sent.
+    None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is set.
+    `dashboard_host` is what a local cluster's dashboard listens on. `is_run` recognises the folders
+    of runs, which are not sent with the working folder. Raises ConfigError if nothing answers at
+    the address, or the working folder cannot be sent.
     """
     ray_quirks.quieten()
     address = address or os.environ.get("RAY_ADDRESS")

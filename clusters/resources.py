@@ -10,9 +10,9 @@ import ray
 from clusters.ray_quirks import free_resources
 
 Resources = Mapping[str, float]
-"""Amounts by Ray's names: "CPU", "GPU", "memory" in bytes, and resources of one's own."""
+"""Amounts by Ray's names: "CPU", "GPU", "memory" in bytes, and the user's own resources."""
 
-# Ray's names of what every node has, in words; the others are named as they are.
+# Singular and plural of what Ray counts on every node; other resources go by their own names.
 UNITS = {"CPU": ("core", "cores"), "GPU": ("GPU", "GPUs")}
 
 
@@ -34,8 +34,26 @@ def fits(asked: Resources, has: Resources) -> bool:
 
 
 @dataclass(frozen=True)
+class LiveNode:
+    """A node of the cluster."""
+
+    identity: str
+    host: str
+    resources: Resources
+
+
+def live_nodes() -> list[LiveNode]:
+    """Return the nodes that are alive. Ray must be connected."""
+    return [
+        LiveNode(node["NodeID"], node["NodeManagerHostname"], node["Resources"])
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+@dataclass(frozen=True)
 class Nodes:
-    """The nodes that are alive: everything they have, and what of it is free."""
+    """What the nodes that are alive have, and what of it is free."""
 
     totals: Sequence[Resources]
     free: Sequence[Resources]
@@ -43,12 +61,11 @@ class Nodes:
     @classmethod
     def now(cls) -> Nodes:
         """Ask Ray, which must be connected."""
-        totals = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-        free = free_resources()
-        return cls(list(totals.values()), [free.get(node, {}) for node in totals])
+        nodes, free = live_nodes(), free_resources()
+        return cls([node.resources for node in nodes], [free.get(n.identity, {}) for n in nodes])
 
     def largest(self, asked: Resources) -> str:
-        """Return what the largest node has of what is asked for, in words."""
+        """Return what the largest node has of the resources asked for, in words."""
         names = dict.fromkeys(("CPU", "GPU", "memory", *asked))
         best = max(
             self.totals,
@@ -63,25 +80,25 @@ class Nodes:
         parts = [_amount(name, best.get(name, 0.0)) for name in names]
         return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
-    def places(self, asked: Resources) -> int:
-        """Return how many pieces of work that ask for this fit at once, with nothing else going."""
+    def capacity(self, asked: Resources) -> int:
+        """Return how many pieces of work with this request run at once on idle nodes."""
         count = 0
         for has in self.totals:
             shares = [has.get(name, 0.0) / value for name, value in asked.items() if value > 0]
             count += int(min(shares, default=0.0))
         return count
 
-    def why_not(self, asked: Resources, pieces: int = 1) -> str | None:
-        """Return why work of so many pieces cannot be placed, now or at all; None if it can."""
-        if self.places(asked) == 0:
+    def shortage(self, asked: Resources, pieces: int = 1) -> str | None:
+        """Return why the nodes can never run this many pieces of work at once; None if they can."""
+        if self.capacity(asked) == 0:
             return f"no node has {in_words(asked)}; the largest has {self.largest(asked)}"
-        if self.places(asked) < pieces:
+        if self.capacity(asked) < pieces:
             return (
-                f"all nodes have room for {self.places(asked)} of {pieces} workers that take "
+                f"all nodes have room for {self.capacity(asked)} of {pieces} workers that take "
                 f"{in_words(asked)} each; the largest has {self.largest(asked)}"
             )
         return None
 
     def is_full(self, asked: Resources) -> bool:
-        """Return whether no node has free what is asked for: this work may itself be why."""
+        """Return whether no node has this request free; the work itself may be what fills them."""
         return not any(fits(asked, free) for free in self.free)

@@ -40,7 +40,7 @@ class Awaited:
             return f"{waited}, {running}", False
         if nodes is None or not self.asked:
             return f"{waited}, not ready yet", False
-        missing = nodes.why_not(self.asked, self.pieces)
+        missing = nodes.shortage(self.asked, self.pieces)
         if missing is not None:
             return f"{waited}, waiting for nodes: {missing}", True
         if running == "":

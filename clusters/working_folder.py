@@ -10,9 +10,9 @@ from typing import Any
 from clusters.ray_quirks import job_config, walk_sent_files
 from spaces.errors import ConfigError
 
-# Ray keeps the folder in one message of its control store, which holds this many bytes.
+# Bytes of one message of Ray's control store, which the folder has to fit in.
 LARGEST_BYTES = 512 * 2**20
-# A folder this much larger is refused before all of it was counted.
+# Counting stops here: a folder this large is refused in any case. A guess.
 COUNTED_BYTES = 20 * LARGEST_BYTES
 # What tools leave in a project, at any depth. Ray leaves out .git, .venv, venv and __pycache__.
 CACHES = (
@@ -26,16 +26,16 @@ CACHES = (
     "*.egg-info",
     "node_modules",
 )
-# A file that only the root of a virtual or a conda environment has.
+# Files that mark the root of a virtual or conda environment.
 ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta/history")
-# In a clone these hide the packages installed on a node, so their data files have to come along.
+# In a clone these hide the installed packages, so their data files have to be sent too.
 PACKAGES = ("search", "trainables", "spaces", "clusters")
-# How many of the largest entries a refusal names.
+# Largest entries that a refusal names.
 NAMED = 3
 
 
 class _EnoughError(Exception):
-    """So much was counted that the rest does not matter."""
+    """Counting can stop: the folder is too large."""
 
 
 def job_environment() -> dict[str, Any]:
@@ -45,10 +45,10 @@ def job_environment() -> dict[str, Any]:
 
 
 def beyond_the_job(environment: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a runtime environment the job does not have: Ray refuses a field of both."""
+    """Return the fields of a runtime environment that the job has not set: Ray refuses both."""
     ours = {key: value for key, value in environment.items() if key not in job}
     if "working_dir" in job:
-        # They are of a folder that is not sent.
+        # They belong to our own working folder, which is then not sent.
         ours.pop("excludes", None)
     if "env_vars" in environment:
         theirs = job.get("env_vars", {})
@@ -61,7 +61,7 @@ def _is_environment(path: Path) -> bool:
 
 
 def _anchored(path: Path, folder: Path) -> str:
-    """Return the pattern of this one path, as .gitignore writes it."""
+    """Return the .gitignore pattern of this one path."""
     name = path.relative_to(folder).as_posix()
     return "/" + "".join(f"\\{letter}" if letter in "\\*?[]! " else letter for letter in name)
 
@@ -69,26 +69,26 @@ def _anchored(path: Path, folder: Path) -> str:
 def with_excludes(
     environment: Mapping[str, Any], is_run: Callable[[Path], bool] = lambda _: False
 ) -> dict[str, Any]:
-    """Return a runtime environment whose local working folder leaves out what no node needs.
+    """Return a runtime environment that excludes what no node needs of a local working folder.
 
-    That is virtual environments, caches and the folders of runs, as `is_run` knows them. All other
-    files go along, whatever git ignores: a task's own code may read them.
-    Raises ConfigError if the rest is more than Ray takes.
+    Excluded are virtual environments, caches and the folders of runs, as `is_run` recognises them.
+    All other files are sent, also those that git ignores: a task's code may read them. Raises
+    ConfigError if they are more than Ray sends.
     """
     folder = environment.get("working_dir")
     if not isinstance(folder, (str, Path)) or not Path(folder).is_dir():
         return dict(environment)
     root = Path(folder).absolute()
     packages = [f"!/{name}/**" for name in PACKAGES if (root / name / "__init__.py").is_file()]
-    # Later patterns win over earlier ones.
+    # Later patterns override earlier ones.
     given = [*(environment.get("excludes") or []), *packages, *CACHES]
-    left_out: list[str] = []
+    excluded: list[str] = []
     sizes: Counter[str] = Counter()
 
     def not_needed(path: Path) -> bool:
         if path == root or not path.is_dir() or not (_is_environment(path) or is_run(path)):
             return False
-        left_out.append(_anchored(path, root))
+        excluded.append(_anchored(path, root))
         return True
 
     def count(path: Path) -> None:
@@ -107,7 +107,7 @@ def with_excludes(
             "name it in .rayignore there, or start from another folder"
         ) from error
     check_size(root, sizes)
-    return {**environment, "working_dir": str(root), "excludes": [*given, *left_out]}
+    return {**environment, "working_dir": str(root), "excludes": [*given, *excluded]}
 
 
 def check_size(folder: Path, sizes: Counter[str]) -> None:

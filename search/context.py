@@ -14,7 +14,7 @@ from search.cli import interrupts
 from search.cli.paths import check_nodes, environment_here, in_task_folder, is_sent
 from search.config import RunConfig
 from search.console import Display
-from search.needs import A_LITTLE, check_needs, check_storage
+from search.needs import MARKER_AMOUNT, check_needs, check_storage
 from search.records.clock import StageClock
 from search.records.run_folder import RunFolder, is_run_folder, run_once
 from search.records.tables import Store
@@ -135,5 +135,5 @@ class StudyContext:
         """Return Ray's options for a task: on a node of the target's kind if it times models."""
         options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": self.config.gpus_per_trial}
         if timed and self.config.target_resource is not None:
-            options["resources"] = {self.config.target_resource: A_LITTLE}
+            options["resources"] = {self.config.target_resource: MARKER_AMOUNT}
         return options

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from search.console import Display, trial_table
 from search.context import StudyContext
-from search.needs import places_for_trials, workers_of_retrain
+from search.needs import count_retrain_workers, trials_at_once
 from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
@@ -31,7 +31,7 @@ def say_untimed(found: Sequence[object], display: Display) -> None:
 def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Say how long all of it will take, as soon as the model's own pace is known."""
     config, cluster = study.config, study.cluster.now()
-    places, workers = places_for_trials(config, cluster), workers_of_retrain(config, cluster)
+    places, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
     surveys = survey_seconds(config, baseline, len(baseline.groups), places)
     guess = estimate(config, baseline, config.trials, places, workers)
     total = minutes(surveys + guess.search_s + guess.retrain_s)
@@ -43,7 +43,7 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
 def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
     """Say how long what is left of a search will take, more or less."""
     config, cluster = study.config, study.cluster.now()
-    places, workers = places_for_trials(config, cluster), workers_of_retrain(config, cluster)
+    places, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
     left = config.trials - done
     guess = estimate(config, baseline, left, places, workers)
     study.display.say(f"{'ahead':<12} {guess.in_words(left, places)}")

@@ -11,7 +11,7 @@ from search.console import Display
 from spaces.errors import ConfigError
 
 # Of a resource that only says which nodes may be used; a thousand tasks fit on one.
-A_LITTLE = 0.001
+MARKER_AMOUNT = 0.001
 # The setting that each resource of a trial comes from.
 SETTINGS = {"CPU": "threads", "GPU": "gpus_per_trial", "memory": "memory_gb_per_trial"}
 
@@ -25,7 +25,7 @@ class Need:
     pieces: int = 1
 
 
-def places_for_trials(config: RunConfig, cluster: Cluster) -> int:
+def trials_at_once(config: RunConfig, cluster: Cluster) -> int:
     """Return how many trials run at a time, at most."""
     places = max(1, cluster.cpus // config.threads)
     if config.gpus_per_trial:
@@ -33,22 +33,22 @@ def places_for_trials(config: RunConfig, cluster: Cluster) -> int:
     return config.concurrency or places
 
 
-def asked_by_trial(config: RunConfig) -> dict[str, float]:
+def trial_resources(config: RunConfig) -> dict[str, float]:
     """Return what a trial asks of a node, by Ray's names of resources."""
     asked: dict[str, float] = {"CPU": config.threads, "GPU": config.gpus_per_trial}
     if config.memory_gb_per_trial is not None:
         asked["memory"] = config.memory_gb_per_trial * 1e9
     if config.target_resource is not None:
-        asked[config.target_resource] = A_LITTLE
+        asked[config.target_resource] = MARKER_AMOUNT
     return {name: value for name, value in asked.items() if value}
 
 
-def asked_by_retrain(config: RunConfig) -> dict[str, float]:
+def retrain_worker_resources(config: RunConfig) -> dict[str, float]:
     """Return what one worker of a retrain asks of a node, as Ray Train places it."""
     return {"GPU": 1.0} if config.gpus_per_trial > 0 else {"CPU": 1.0}
 
 
-def workers_of_retrain(config: RunConfig, cluster: Cluster) -> int:
+def count_retrain_workers(config: RunConfig, cluster: Cluster) -> int:
     """Return how many data-parallel workers a retrain has."""
     default = cluster.gpus if config.gpus_per_trial > 0 else min(2, cluster.cpus)
     return max(1, config.retrain_workers or default)
@@ -59,10 +59,12 @@ def check_needs(config: RunConfig, cluster: Cluster, display: Display) -> None:
     be yet to come, say what it waits for."""
     nodes = Nodes.now()
     for need in (
-        Need("a trial", asked_by_trial(config)),
-        Need("the retrain", asked_by_retrain(config), workers_of_retrain(config, cluster)),
+        Need("a trial", trial_resources(config)),
+        Need(
+            "the retrain", retrain_worker_resources(config), count_retrain_workers(config, cluster)
+        ),
     ):
-        missing = nodes.why_not(need.asked, need.pieces)
+        missing = nodes.shortage(need.asked, need.pieces)
         if missing is None:
             continue
         if cluster.local:
@@ -83,12 +85,12 @@ def _refusal(need: Need, config: RunConfig, nodes: Nodes) -> str:
     """Return which setting asks for more than this machine has, and what to give."""
     has = nodes.largest(need.asked)
     if need.pieces > 1:
-        most = max(1, nodes.places(need.asked))
+        most = max(1, nodes.capacity(need.asked))
         return (
             f"retrain_workers={need.pieces}: each takes {in_words(need.asked)}, and this machine "
             f"has {has}; give -o retrain_workers={most} or less"
         )
-    name = next(n for n in need.asked if nodes.why_not({n: need.asked[n]}) is not None)
+    name = next(n for n in need.asked if nodes.shortage({n: need.asked[n]}) is not None)
     if name in SETTINGS:
         setting = SETTINGS[name]
         asked = in_words({name: need.asked[name]})

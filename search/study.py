@@ -50,7 +50,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
             report_run(run, display)
             raise
     if delivered:
-        run.forget(RAY)
+        run.delete_folder(RAY)
         report_run(run, display)
     else:
         display.say("nothing was searched yet")
@@ -73,7 +73,7 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     ledger = Ledger.load(study.store, config.budget, space.groups, baseline.layers)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")
-    say_estimate(study, baseline, len(ledger.records) - len(ledger.in_vain()))
+    say_estimate(study, baseline, len(ledger.records) - len(ledger.retryable()))
     if dry:
         return False
     repeats = search_plans(study, baseline, sources, ledger)

@@ -14,7 +14,7 @@ Options = Mapping[str, Any]
 """Ray's options of a remote function."""
 
 
-def asked_by(options: Options) -> dict[str, float]:
+def task_resources(options: Options) -> dict[str, float]:
     """Return what a task with these options asks of a node, by Ray's names of resources."""
     found = {"CPU": options.get("num_cpus", 1), "GPU": options.get("num_gpus", 0)}
     found |= options.get("resources", {})
@@ -30,7 +30,7 @@ def call_worker(
     """
     placed = {"num_cpus": 1, **options}
     reference = ray.remote(**placed)(function).remote(*arguments)
-    with display.waiting(what, asked_by(placed)):
+    with display.waiting(what, task_resources(placed)):
         return _fetch(reference)
 
 
@@ -47,7 +47,7 @@ def each_result(
     """
     remote = ray.remote(**options)(function)
     pending = {remote.remote(*given): key for key, given in arguments.items()}
-    with display.bar(unit, len(pending), asked_by(options)) as advance:
+    with display.bar(unit, len(pending), task_resources(options)) as advance:
         while pending:
             done, _ = ray.wait(list(pending), num_returns=1)
             key = pending.pop(done[0])

@@ -87,7 +87,7 @@ def apply(given: Namespace, config: RunConfig) -> None:
                 _write_sensitivities(study, baseline, ground)
                 return
             outcome = _run_plan(given, study, baseline, ground)
-        run.keep_text(OUTCOME, encode(Outcome, outcome, indent=1))
+        run.write_text(OUTCOME, encode(Outcome, outcome, indent=1))
         _say_outcome(study, baseline, outcome.test)
     except UserError:
         run.discard()
@@ -108,7 +108,7 @@ def _ground(study: StudyContext, baseline: Baseline) -> Ground:
 def _write_sensitivities(study: StudyContext, baseline: Baseline, ground: Ground) -> None:
     curves = {group: list(curve) for group, curve in ground.measure().items()}
     table = {"data": study.config.task, "metric": baseline.metric_name, "curves": curves}
-    study.run.keep_text(SENSITIVITIES, json.dumps(table, indent=1))
+    study.run.write_text(SENSITIVITIES, json.dumps(table, indent=1))
     study.display.say(f"sensitivities: {study.run.path / SENSITIVITIES}")
 
 
@@ -117,7 +117,7 @@ def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground:
     run, display, settings = study.run, study.display, study.settings
     options = study.placement(timed=True)
     plan = CHOICES[given.chosen_by](given, ground, QuantizationChoice(given.quantization))
-    run.keep_text(PLAN, json.dumps(plan.to_json(), indent=1))
+    run.write_text(PLAN, json.dumps(plan.to_json(), indent=1))
     for line in removed_lines(plan, ground):
         display.say_below(line)
     with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):

@@ -94,12 +94,14 @@ def check_nodes(settings: TrialSettings, node: Node, display: Display) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
+    from clusters.resources import live_nodes
+
+    nodes = [node for node in live_nodes() if node.resources.get("CPU", 0) > 0]
     # Without a core of its own, so that no node has to be waited for.
     checks = {
         ray.remote(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
-        )(node_job).remote(settings, node): n["NodeManagerHostname"]
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(n.identity, soft=False)
+        )(node_job).remote(settings, node): n.host
         for n in nodes
     }
     with display.bar("nodes have loaded the task", len(checks)) as advance:

@@ -18,7 +18,7 @@ from search.records.tables import Store
 from search.records.trial_record import TrialRecord
 from search.reporting.advice import winner_lines
 from search.stages import deliver
-from search.stages.retrain import retrain_first_kept
+from search.stages.retrain import first_within_budget
 from spaces.errors import ConfigError, RunFolderError
 from trainables.results import Baseline
 from trainables.settings import MODEL, SELECTIONS
@@ -124,10 +124,10 @@ def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display)
         study = StudyContext.of(config, run, cluster, display)
         baseline = replace(baseline, references=timed(run.stage("references") or []))
         with study.stage("retrain", f"{len(candidates)} candidates, until one keeps the budget"):
-            winner = retrain_first_kept(study, baseline, candidates)
-        run.keep_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
+            winner = first_within_budget(study, baseline, candidates)
+        run.write_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
         manifest = deliver(study, baseline, ledger, winner, 0, part)
-    run.forget(RAY)
+    run.delete_folder(RAY)
     for line in winner_lines(manifest, winner.trial, config.budget):
         display.say(line)
     latency_ms, bound_ms = manifest.latency_ms.winner, bounds.max_latency_ms

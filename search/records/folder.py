@@ -1,4 +1,4 @@
-"""A folder whose files are whole or not there, on this machine and, if asked for, on storage."""
+"""A folder whose files are whole or absent, on this machine and, for a run there, on storage."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainables.files.whole_file import link_below, write_whole
 
 
 class Folder:
-    """Files by name, with "/" between parts. Whoever reads meets an old or a new one, never half.
+    """Files by name, with "/" between parts. A reader meets an old or a new file, never half.
 
-    With an ownership, storage has a file before this machine does: what counts is there, and
-    what is here is a copy.
+    With an ownership each file is written to storage first: that one counts, the one here is a
+    copy.
     """
 
     def __init__(self, path: Path, ownership: Ownership | None = None) -> None:
@@ -26,11 +26,11 @@ class Folder:
     def storage(self) -> Storage | None:
         return self._ownership.storage if self._ownership is not None else None
 
-    def keep(self, name: str, data: bytes) -> None:
-        """Write a file, in place of what it held.
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, or replace it.
 
-        Raises StorageError if the storage stays away, RunFolderError if it is another driver's or
-        the file cannot be written.
+        Raises StorageError if the storage does not come back, RunFolderError if another driver has
+        taken over or the file cannot be written.
         """
         if self._ownership is not None:
             self._ownership.check()
@@ -48,11 +48,11 @@ class Folder:
         except OSError as error:
             raise RunFolderError(
                 f"folder {self.path}: {name} cannot be written ({error.strerror}); make room, or "
-                "make it writable: what was written before is kept, a run goes on with --resume"
+                "make it writable; nothing is lost, and a run is resumed with --resume"
             ) from error
 
-    def drop(self, name: str) -> None:
-        """Delete a file, if it is there."""
+    def delete(self, name: str) -> None:
+        """Delete a file, if it exists."""
         if self._ownership is not None:
             self._ownership.check()
             self._ownership.storage.delete(name)
@@ -60,7 +60,7 @@ class Folder:
 
 
 def empty_folder(folder: Path) -> None:
-    """Delete what a folder holds: this machine's copy of a run that was there before."""
+    """Delete what a folder holds: this machine's copy of an earlier run."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

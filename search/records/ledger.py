@@ -158,7 +158,7 @@ class Ledger:
     def failed(self) -> list[TrialRecord]:
         return [r for r in self.records.values() if r.result.state == "FAILED"]
 
-    def in_vain(self) -> list[TrialRecord]:
+    def retryable(self) -> list[TrialRecord]:
         """Return the failed trials if all failed: what kept them from working may be mended now."""
         failed = self.failed()
         return failed if len(failed) == len(self.records) else []

@@ -1,4 +1,7 @@
-"""How a run folder is made, carried on, or brought here to be read."""
+"""How a run folder is made, resumed, or copied here to be read.
+
+The process that makes or resumes one holds it until it releases it: no other may write there.
+"""
 
 from __future__ import annotations
 
@@ -27,45 +30,45 @@ from trainables.settings import node_cache, user_path
 
 
 def create_run(config: RunConfig, say: Callable[[str], None] | None = None) -> RunFolder:
-    """Return a new run folder with the configuration in it.
+    """Return a new run folder with the configuration in it, held by this process.
 
-    Raises RunFolderError if it cannot be made, or holds anything.
+    Raises RunFolderError if it cannot be made, or is not empty.
     """
     on_storage = config.storage is not None
     folder = _make_on_storage(config, say) if on_storage else _make(config, "runs")
-    held = folder.held()
-    if held:
+    found = folder.content()
+    if found:
         folder.release()
         raise RunFolderError(
             f"run folder {folder.address}: holds a run already; carry it on with --resume "
             f"{shlex.quote(folder.address)}, or name another with --out"
-            if CONFIG in held
-            # What lies there could be taken for the run's own, a model even be delivered.
-            else f"run folder {folder.address}: is not empty ({held[0]} is there); name "
+            if CONFIG in found
+            # Its files could pass for the run's own: a model there would be delivered.
+            else f"run folder {folder.address}: is not empty ({found[0]} is there); name "
             "another with --out"
         )
     if folder.folder.storage is not None:
         empty_folder(folder.path)
     folder.finish_stage("format", STAGES_FORMAT)
-    folder.keep_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+    folder.write_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
     return folder
 
 
 def create_plain(config: RunConfig) -> RunFolder:
-    """Return an empty folder for what is no study, so that none can be resumed from it.
+    """Return an empty folder, held by this process, for what is no study and cannot be resumed.
 
-    Raises RunFolderError if it cannot be made, or holds anything.
+    Raises RunFolderError if it cannot be made, or is not empty.
     """
     if config.storage is not None:
         raise ConfigError("storage is for a search; leave it out, and name a folder with --out")
     folder = _make(config, "applied")
-    held = folder.held()
-    if held:
+    found = folder.content()
+    if found:
         folder.release()
         raise RunFolderError(
-            f"folder {folder.path}: is not empty ({held[0]} is there); name another with --out"
+            f"folder {folder.path}: is not empty ({found[0]} is there); name another with --out"
         )
-    folder.keep_text(PLAIN_CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
+    folder.write_text(PLAIN_CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
     return folder
 
 
@@ -104,14 +107,34 @@ def resume_run(
     *,
     finished: bool = False,
 ) -> tuple[RunFolder, RunConfig]:
-    """Return an unfinished run and its configuration, or a finished one if that is asked for.
+    """Return an unfinished run, held by this process, and its configuration; with `finished`, a
+    finished one.
 
-    `address` is its folder, or its URI on storage. Raises RunFolderError if there is none, if
-    it is the other kind, still going, or of a version whose stages left something else.
+    `address` is its folder, or its URI on storage. Raises RunFolderError if there is none, it is
+    the other kind, another process works in it, or another version began it.
     """
     local = not is_uri(str(address))
     place = str(user_path(str(address)).absolute()) if local else str(address)
     storage = Storage(place, say=say)
+    config = _resumable(storage, place, finished)
+    if config.storage is None:
+        folder = RunFolder(Path(place))
+        folder.acquire()
+    else:
+        storage.patience_s = config.storage_patience_s
+        folder = _on_storage(storage, config)
+    try:
+        if config.storage is not None:
+            folder.pull()
+        folder.check_stages()
+    except BaseException:
+        folder.release()
+        raise
+    return folder, config
+
+
+def _resumable(storage: Storage, place: str, finished: bool) -> RunConfig:
+    """Return the configuration of the run at a place. Raises as `resume_run` does."""
     text = storage.read(CONFIG) if storage.is_there() else None
     if text is None:
         raise RunFolderError(
@@ -130,29 +153,15 @@ def resume_run(
     known = storage.read(f"{STAGES}/format.json")
     if known is None or known.strip() != str(STAGES_FORMAT).encode():
         raise RunFolderError(
-            f"run folder {place}: begun by another version of this program, which its stages "
-            "are written for; carry it on with that one, or start another with --budget"
+            f"run folder {place}: begun by another version of this program, whose stage files "
+            "differ; carry it on with that version, or start another with --budget"
         )
     try:
-        config = build_config(parse_config(text.decode(), f"{place}/{CONFIG}"), [], {})
+        return build_config(parse_config(text.decode(), f"{place}/{CONFIG}"), [], {})
     except (ConfigError, UnicodeDecodeError) as error:
         raise RunFolderError(
             f"run folder {place}: its {CONFIG} cannot be used ({error}); restore it"
         ) from error
-    if config.storage is None:
-        folder = RunFolder(Path(place))
-        folder.acquire()
-    else:
-        storage.patience_s = config.storage_patience_s
-        folder = _on_storage(storage, config)
-    try:
-        if config.storage is not None:
-            folder.pull()
-        folder.check_stages()
-    except BaseException:
-        folder.release()
-        raise
-    return folder, config
 
 
 def _default_name(config: RunConfig) -> str:
@@ -161,10 +170,10 @@ def _default_name(config: RunConfig) -> str:
 
 
 def local_copy(address: str, part: str = "") -> Path:
-    """Return a folder with what the run at a folder, or a URI, has left so far.
+    """Return a folder of this machine with what a run has left so far; it is not held.
 
-    `part` is a folder of the run with a model of its own, empty or with "/" at its end. Raises
-    RunFolderError if there is no run.
+    `address` is the run's folder or URI. `part` is a folder of the run with a model of its own:
+    empty, or ending in "/". Raises RunFolderError if there is no run.
     """
     if is_uri(address):
         path = node_cache(None) / "seen" / node_name(address)

@@ -45,4 +45,4 @@ def copy_run(storage: Storage, path: Path, more: Sequence[str]) -> None:
     for name in (*more, *(n for part in kept for n in storage.names(part))):
         data = storage.read(name)
         if data is not None:
-            Folder(path).keep(name, data)
+            Folder(path).write(name, data)

@@ -100,8 +100,8 @@ class Store:
     """The tables of one run folder."""
 
     def __init__(self, folder: Path | Folder) -> None:
-        self._kept = folder if isinstance(folder, Folder) else Folder(folder)
-        self.folder = self._kept.path
+        self._files = folder if isinstance(folder, Folder) else Folder(folder)
+        self.folder = self._files.path
         self.damaged: set[str] = set()
         """Files that could not be read, as "table/name.parquet"; their rows are left out."""
 
@@ -121,12 +121,12 @@ class Store:
         assert not unknown, f"{table} has no column {sorted(unknown)}"
         file = f"{table}/{name}.parquet"
         if not complete:
-            self._kept.drop(file)
+            self._files.delete(file)
             return
         buffer = pa.BufferOutputStream()
         table_ = pa.Table.from_pylist(complete, schema=schema)
         pq.write_table(table_, buffer, write_page_checksum=True)
-        self._kept.keep(file, buffer.getvalue().to_pybytes())
+        self._files.write(file, buffer.getvalue().to_pybytes())
 
     def read(self, table: str) -> list[dict[str, Any]]:
         """Return all rows of a table, file by file in order of name; null is None.

@@ -25,9 +25,9 @@ def write_report(findings: Findings, address: str, out: Path) -> Path:
     Commands on the page name the run by `address`.
     """
     folder = Folder(out)
-    folder.keep(PAGE, run_page(findings, address).encode())
+    folder.write(PAGE, run_page(findings, address).encode())
     for name, picture in draw_pictures(findings):
-        folder.keep(f"{PICTURES}/{name}.png", picture)
+        folder.write(f"{PICTURES}/{name}.png", picture)
     return out / PAGE
 
 
@@ -53,7 +53,7 @@ def write_page(findings: Sequence[Findings], runs: Sequence[str], out: Path | No
         if len(findings) == 1:
             return write_report(findings[0], runs[0], target)
         page = (out or Path()) / COMPARISON
-        Folder(page.parent).keep(COMPARISON, comparison_page(findings).encode())
+        Folder(page.parent).write(COMPARISON, comparison_page(findings).encode())
         return page
     except OSError as error:
         raise RunFolderError(

@@ -81,8 +81,8 @@ def deliver(
         row = {"number": winner.trial, "stage": "final", "reused": False, **cells(final.latency)}
         study.store.write("latency", f"{part}final".replace("/", "-"), [row])
         manifest = _manifest_of(study, baseline, ledger, winner, final, repeats, part)
-        study.run.keep_journal()
-        study.run.keep_text(f"{part}{MANIFEST}", manifest.model_dump_json(indent=1))
+        study.run.upload_journal()
+        study.run.write_text(f"{part}{MANIFEST}", manifest.model_dump_json(indent=1))
     return manifest
 
 
@@ -94,7 +94,7 @@ def _copy_winner(study: StudyContext, winner: Winner, part: str) -> None:
             files.fetch(run.path, name)
     copy_model(run.path / retrained_name(winner.trial), run.path / part / MODEL)
     files.upload(run.path, f"{part}{MODEL}")
-    run.keep_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
+    run.write_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
     if part:
         copy_model(run.path / BASELINE, run.path / part / BASELINE)
         files.upload(run.path, f"{part}{BASELINE}")

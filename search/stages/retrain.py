@@ -9,7 +9,7 @@ from dataclasses import replace
 from search.config import RunConfig
 from search.console import percent, ratio_text
 from search.context import StudyContext
-from search.needs import asked_by_retrain, workers_of_retrain
+from search.needs import count_retrain_workers, retrain_worker_resources
 from search.records.ledger import Ledger
 from search.records.run_folder import RAY, run_once
 from search.records.stage_files import FailedRetrain, Retrained, Winner, read_json
@@ -70,14 +70,14 @@ def train_on_workers(
     return Retrained(trial=record.number, **vars(figures))
 
 
-def keeps_budget(outcome: Retrained, config: RunConfig) -> bool:
+def is_within_budget(outcome: Retrained, config: RunConfig) -> bool:
     """Return whether the loss on validation, with its sampling error, is within the budget."""
     margin = config.confidence_z * outcome.standard_error
     return outcome.metric_loss + margin <= config.budget
 
 
 def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Winner:
-    """Return what `retrain_first_kept` finds of the front, the fastest first, once.
+    """Return what `first_within_budget` finds of the front, the fastest first, once.
 
     Raises StudyError if no trial was feasible, or none of the candidates kept the budget.
     """
@@ -90,14 +90,14 @@ def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> W
                 f"none of {len(ledger.records)} trials kept a loss of {config.budget:g}; "
                 "give more --trials, more -o finetune_samples, or a larger --budget"
             )
-        return retrain_first_kept(study, baseline, candidates)
+        return first_within_budget(study, baseline, candidates)
 
     with study.stage("retrain", "the fastest feasible plans in full, until one keeps it"):
         winner: Winner = run_once(study.run, "retrain", compute)
     return winner
 
 
-def retrain_first_kept(
+def first_within_budget(
     study: StudyContext, baseline: Baseline, candidates: Sequence[TrialRecord]
 ) -> Winner:
     """Return the first candidate that keeps the budget after its retrain, and those before it.
@@ -112,8 +112,8 @@ def retrain_first_kept(
         stage = f"retrain-{record.number:06d}"
         outcome: Retrained | FailedRetrain | None = run.stage(stage)
         if outcome is None:
-            places = workers_of_retrain(config, study.cluster.now())
-            asked = asked_by_retrain(config)
+            places = count_retrain_workers(config, study.cluster.now())
+            asked = retrain_worker_resources(config)
             with display.waiting(f"retrain of trial {record.number}", asked, places):
                 outcome = train_on_workers(study, baseline, record, places)
             run.finish_stage(stage, outcome)
@@ -121,7 +121,7 @@ def retrain_first_kept(
             failures[stage] = outcome.failed
             display.say(f"{'':<12} trial {record.number}: failed ({outcome.failed})")
             continue
-        accepted = keeps_budget(outcome, config)
+        accepted = is_within_budget(outcome, config)
         margin = config.confidence_z * outcome.standard_error
         display.say(
             f"{'':<12} trial {record.number}: latency {ratio_text(record.result.latency_ratio)}, "

@@ -10,7 +10,7 @@ from ray.tune.utils.log import Verbosity
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
 from search.context import StudyContext
-from search.needs import asked_by_trial, places_for_trials
+from search.needs import trial_resources, trials_at_once
 from search.records.ledger import Ledger
 from search.records.run_folder import JOURNAL, RAY
 from search.reporting.advice import estimate
@@ -45,13 +45,13 @@ def _tune(
         trainable, settings=study.settings, baseline=baseline, node=study.node
     )
     tuner = tune.Tuner(
-        tune.with_resources(told, _tunes_names(asked_by_trial(study.config))),
+        tune.with_resources(told, _tunes_names(trial_resources(study.config))),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             # The searcher knows when it is enough: a trial that is lost does not count.
             num_samples=-1,
-            max_concurrent_trials=places_for_trials(study.config, study.cluster.now()),
+            max_concurrent_trials=trials_at_once(study.config, study.cluster.now()),
             reuse_actors=True,
             trial_name_creator=lambda trial: f"plan-{trial.config['number']:06d}",
             trial_dirname_creator=lambda trial: f"plan-{trial.trial_id}",
@@ -73,7 +73,7 @@ def _tune(
     )
     display = study.display
     with said_while(
-        Awaited("search", asked_by_trial(study.config)),
+        Awaited("search", trial_resources(study.config)),
         display.say_below,
         quiet=display.console.is_terminal,
         running=watch.in_words,
@@ -96,8 +96,8 @@ def search_plans(
     StudyError if every trial failed.
     """
     config, run = study.config, study.run
-    in_vain = ledger.in_vain()
-    trials = config.trials + len(in_vain)
+    retryable = ledger.retryable()
+    trials = config.trials + len(retryable)
     searcher = PlanSearcher(
         sources,
         ledger,
@@ -105,7 +105,7 @@ def search_plans(
         config.seed,
         trials=trials,
         retries=config.retries,
-        again=[record.plan for record in in_vain],
+        again=[record.plan for record in retryable],
     )
     if searcher.rebuilt:
         study.display.say(
@@ -129,7 +129,7 @@ def search_plans(
                     "Ray Tune ended without a finished trial; the run can be carried on with "
                     f"--resume {shlex.quote(run.address)}"
                 )
-    failed = ledger.in_vain()
+    failed = ledger.retryable()
     if failed:
         raise StudyError(
             f"all {len(failed)} trials failed; trial {failed[-1].number}: "

@@ -20,7 +20,7 @@ from trainables.results import Baseline
 PARTS = 3
 
 
-def in_parts(names: Sequence[str], places: int) -> dict[str, list[str]]:
+def split_evenly(names: Sequence[str], places: int) -> dict[str, list[str]]:
     """Return names in parts, PARTS of them for each place, each part under its first name."""
     count = max(1, min(len(names), PARTS * places))
     return {names[start]: list(names[start::count]) for start in range(min(count, len(names)))}
@@ -35,7 +35,7 @@ def measure_sensitivities(study: StudyContext, baseline: Baseline, space: Space)
         places = study.cluster.now().cpus // study.config.threads
         told = {
             part: (study.settings, baseline, study.node, {name: ratios[name] for name in names})
-            for part, names in in_parts(list(ratios), places).items()
+            for part, names in split_evenly(list(ratios), places).items()
         }
         curves: Curves = {}
         from_cache = 0

@@ -42,12 +42,12 @@ def test_resources_in_words(resources, words):
     ],
 )
 def test_what_is_missing_is_named_beside_what_the_largest_node_has(asked, pieces, words):
-    missing = NODES.why_not(asked, pieces)
+    missing = NODES.shortage(asked, pieces)
     assert missing is None if words is None else missing.startswith(words)
 
 
 def test_a_cluster_without_nodes_has_nothing():
-    assert Nodes((), ()).why_not({"CPU": 1}) == (
+    assert Nodes((), ()).shortage({"CPU": 1}) == (
         "no node has 1 core; the largest has 0 cores, 0 GPUs and 0.0 GB"
     )
 
@@ -145,7 +145,7 @@ SPOKEN_FOR = {
     ("clusters/owner.py", "_ended.wait"): "thread",
     ("clusters/waiting.py", "ended.wait"): "thread",
     # With no patience: refused at once.
-    ("search/records/run_folder.py", "FileLock"): "acquire(timeout=0)",
+    ("search/records/run_lock.py", "FileLock"): "acquire(timeout=0)",
 }
 
 

@@ -71,7 +71,7 @@ def sometimes_a_page(calls):
     """Return what draws every fifth page, and only computes what the others would show."""
 
     def page(findings, address):
-        for table in (findings.trials, findings.progress, findings.pruned, findings.sensitivity):
+        for table in (findings.points, findings.progress, findings.pruned, findings.sensitivity):
             table()
         findings.trial_seconds()
         return run_page(findings, address) if next(calls) % 5 == 0 else state_line(findings)

@@ -21,10 +21,10 @@ def shared(tmp_path):
 
 def test_what_is_kept_is_in_both_places(shared):
     folder, storage = shared
-    folder.keep("stages/baseline.json", b"1")
+    folder.write("stages/baseline.json", b"1")
     assert storage.read("stages/baseline.json") == b"1"
     assert (folder.path / "stages" / "baseline.json").read_bytes() == b"1"
-    folder.drop("stages/baseline.json")
+    folder.delete("stages/baseline.json")
     assert storage.read("stages/baseline.json") is None
     assert not (folder.path / "stages" / "baseline.json").exists()
 

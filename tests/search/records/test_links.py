@@ -63,8 +63,8 @@ def test_a_run_is_not_carried_on_through_links(run, outside, name, monkeypatch, 
 
     def carry_on(given):
         found, _ = resume_run(run)
-        found.keep_text("stages/seconds.json", "{}")
-        found.keep_text("trials/000000.parquet", "")
+        found.write_text("stages/seconds.json", "{}")
+        found.write_text("trials/000000.parquet", "")
         found.release()
         return 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from search.config import RunConfig
 from search.records.opening import create_plain, create_run, resume_run
-from search.records.run_folder import CONFIG, MANIFEST, read_config, run_once, write_text
+from search.records.run_folder import CONFIG, MANIFEST, read_config, run_once
 from search.records.tables import Store
 from spaces.errors import RunFolderError
 from spaces.plan import QuantizationChoice
@@ -123,7 +123,7 @@ def test_an_unfinished_run_is_resumed_with_its_configuration(config, folder, pat
 
 
 def test_a_finished_run_is_not_resumed(folder, path):
-    write_text(path / MANIFEST, json.dumps(MANIFEST_READ))
+    folder.write_text(MANIFEST, json.dumps(MANIFEST_READ))
     assert folder.finished
     assert folder.manifest == manifest()
     text = refusal(resume_run, path)

@@ -92,7 +92,7 @@ def test_a_run_that_is_there_is_not_begun_again(config):
 
 def test_a_finished_run_is_not_resumed(config):
     run = create_run(config)
-    run.keep_text(MANIFEST, "{}")
+    run.write_text(MANIFEST, "{}")
     run.release()
     with pytest.raises(RunFolderError, match="is finished"):
         resume_run(join(config.storage, "mine"))
@@ -104,10 +104,10 @@ def test_what_ray_kept_is_forgotten_everywhere(config):
     storage.write("ray/retrain-000001/.marker", b"")
     storage.write("ray/retrain-000001/weights", b"1")
     (run.path / "ray").mkdir()
-    run.forget("ray")
+    run.delete_folder("ray")
     assert storage.read("ray/retrain-000001/weights") is None
     assert not (run.path / "ray").exists()
-    run.forget("ray")
+    run.delete_folder("ray")
     run.release()
 
 

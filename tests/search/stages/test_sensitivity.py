@@ -1,7 +1,7 @@
 from itertools import chain
 
 from search.stages import measure_sensitivities
-from search.stages.sensitivity import in_parts
+from search.stages.sensitivity import split_evenly
 from spaces.plan import PruningGroup
 from spaces.space import Space
 
@@ -16,9 +16,9 @@ def test_a_resumed_run_has_the_curves_it_found(run, survey):
 
 def test_groups_are_measured_in_parts_that_hold_each_once():
     names = [f"group {number}" for number in range(20)]
-    parts = in_parts(names, 2)
+    parts = split_evenly(names, 2)
     assert len(parts) == 6 and sorted(chain(*parts.values())) == sorted(names)
     assert max(map(len, parts.values())) - min(map(len, parts.values())) <= 1
-    assert in_parts(names[:2], 8) == {names[0]: names[:1], names[1]: names[1:2]}
+    assert split_evenly(names[:2], 8) == {names[0]: names[:1], names[1]: names[1:2]}
     # A head alone in a cluster may have no core of its own.
-    assert in_parts(names, 0) == {names[0]: names} and in_parts([], 2) == {}
+    assert split_evenly(names, 0) == {names[0]: names} and split_evenly([], 2) == {}

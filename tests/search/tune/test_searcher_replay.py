@@ -211,14 +211,14 @@ def test_plans_that_all_failed_may_be_tried_again(open_searcher, open_ledger):
         return TrialResult("FAILED", reason="the data is gone")
 
     drive(open_searcher(warm_starts=WARM_STARTS, trials=3), 9, fails)
-    in_vain = open_ledger().in_vain()
-    assert [record.plan for record in in_vain] == list(WARM_STARTS[:3])
+    retryable = open_ledger().retryable()
+    assert [record.plan for record in retryable] == list(WARM_STARTS[:3])
     resumed = open_searcher(
-        warm_starts=WARM_STARTS, trials=6, again=[record.plan for record in in_vain]
+        warm_starts=WARM_STARTS, trials=6, again=[record.plan for record in retryable]
     )
     # What has not been tried yet comes first.
     assert drive(resumed, 9) == [WARM_STARTS[3], *WARM_STARTS[:2]]
     ledger = open_ledger()
     assert sorted(ledger.records) == [0, 1, 2, *sorted(ledger.records)[3:]]
     assert len(ledger.complete()) == 3
-    assert ledger.in_vain() == []
+    assert ledger.retryable() == []
