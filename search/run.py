@@ -31,8 +31,8 @@ MOVABLE = ("concurrency", "address")
 
 
 def build_parser() -> argparse.ArgumentParser:
+    from search.cli.settings_help import settings_help
     from search.cli.task_help import tasks_help
-    from search.documentation import settings_help
 
     parser = command_parser("run", __doc__, f"{tasks_help()}\n\n{settings_help()}")
     add = parser.add_argument

@@ -9,7 +9,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
-from search.documentation import LINE_WIDTH
+from search.cli.settings_help import LINE_WIDTH
 from trainables.loading import BUILT_IN
 
 
