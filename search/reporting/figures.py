@@ -1,164 +1,273 @@
-"""A run's findings as plotly figures, for a page that answers to the pointer.
-
-search/reporting/pictures.py draws the same ones as PNG files.
-"""
+"""A run's findings as figures, described as data: search/reporting/figure.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle
+from typing import Any
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+import numpy as np
 
-from search.reporting.drawing import (
-    AFTER,
-    BEFORE,
-    SEQUENCE,
-    dominated_share,
-    time_spent,
-    worst_shown,
-)
-from search.reporting.findings import Findings
-from search.reporting.fronts import front
-from search.reporting.plotly_style import styled
+from search.records.ledger import REFERENCE_RATIO
+from search.reporting.advice import as_timed
+from search.reporting.figure import Axis, Bars, Figure, HeatMap, Level, Panel, Segment, Series
+from search.reporting.findings import Findings, TrialPoint
 
-# Pixels below the heat maps.
-SCALE_HEIGHT = 64
+# Okabe and Ito, 2008: colours that colour-blind readers tell apart.
+COLOURS = {
+    "float": "#000000",
+    "bfloat16": "#E69F00",
+    "int8_ptq": "#0072B2",
+    "int8_qat": "#009E73",
+    "int8_qat_pact": "#CC79A7",
+}
+RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BUDGET_COLOUR = "#D55E00"
+FRONT_COLOUR = "#888888"
+# Colours of what is neither a precision nor a run: stages of a study, lines over time.
+SEQUENCE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+BEFORE, AFTER = "#999999", "#0072B2"
+# Opacity of trials that are not feasible.
+FADED = 0.25
+# Highest loss that is shown, in budgets: a guess; a few high losses would flatten all others.
+SHOWN_BUDGETS = 4.0
+# Smallest range of losses that is shown, relative: for a budget of 0. A guess.
+LEAST_RANGE = 0.02
+# Pixels of a row of a heat map, and of what is around the rows: titles, axis, colour scale.
+ROW_HEIGHT, AROUND_ROWS = 22, 174
 
 
-def progress(findings: Findings) -> go.Figure:
+def shown_losses(losses: Sequence[float], budget: float) -> tuple[float, float]:
+    """Return the limits of an axis of losses, in percent."""
+    top = max(SHOWN_BUDGETS * budget, LEAST_RANGE)
+    inside = [loss for loss in losses if loss <= top]
+    low, high = min([0.0, *inside]), max([budget, *inside])
+    margin = 0.08 * (high - low)
+    return 100 * (low - margin), 100 * (high + margin)
+
+
+def _loss_axis(runs: Sequence[Findings]) -> Axis:
+    """Return an axis for the losses of trials, and of those that were trained in full."""
+    losses = [point.metric_loss for found in runs for point in found.points()]
+    losses += [plan.metric_loss for found in runs for plan in found.retrained()]
+    limits = shown_losses(losses, max(found.budget for found in runs))
+    return Axis("metric loss on validation, %", limits=limits)
+
+
+def _trial_series(
+    points: Sequence[TrialPoint], colour: str, name: str | None, pace: float = 1.0, **more: Any
+) -> Series:
+    """Return trials at their latency ratio, or at milliseconds: `pace` is the baseline's."""
+    hover = [
+        f"trial {point.number}, {point.verdict}\n{point.precision}, {point.origin}\n"
+        f"latency {point.latency_ratio:.3f} ({1 / point.latency_ratio:.1f}x)\n"
+        f"loss {100 * point.metric_loss:+.2f} %\n{point.plan}"
+        for point in points
+    ]
+    x = [point.latency_ratio * pace for point in points]
+    return Series(
+        x, [100 * point.metric_loss for point in points], colour, name, hover=hover, **more
+    )
+
+
+def _pareto_front(findings: Findings) -> list[TrialPoint]:
+    """Return the trials of the front, the fastest first."""
+    points = [point for point in findings.points() if point.on_front]
+    return sorted(points, key=lambda point: point.latency_ratio)
+
+
+def _precision_series(findings: Findings, pace: float) -> Iterator[Series]:
+    """Yield the trials of each precision, feasible and faded, then the front's line."""
+    points = findings.points()
+    for name in dict.fromkeys(point.precision for point in points):
+        of_it = [point for point in points if point.precision == name]
+        within = [point for point in of_it if point.verdict == "feasible"]
+        others = [point for point in of_it if point.verdict != "feasible"]
+        for shown, opacity in ((within, 1.0), (others, FADED)):
+            if shown:
+                listed = name if opacity == 1.0 or not within else None
+                yield _trial_series(shown, COLOURS[name], listed, pace, opacity=opacity, group=name)
+    line = _trial_series(_pareto_front(findings), FRONT_COLOUR, "Pareto front", pace)
+    yield replace(line, marker=None, line="steps", hover=())
+
+
+def _threshold_series(findings: Findings, pace: float) -> Iterator[Series]:
+    """Yield the plans of equal-loss thresholds: the measured ones, then the predicted ones."""
+    for measured in (True, False):
+        found = [t for t in findings.thresholds if t.measured is measured]
+        if found:
+            yield Series(
+                [t.latency_ratio * pace for t in found],
+                [100 * t.metric_loss for t in found],
+                BUDGET_COLOUR,
+                "equal-loss thresholds" + ("" if measured else ", predicted"),
+                marker="diamond" if measured else "open diamond",
+                size=11,
+                hover=[
+                    f"each group alone may lose {100 * t.threshold:.3g} %\n"
+                    f"{'measured' if measured else 'predicted, not tried'}\n"
+                    f"{findings.in_words(t.plan)}"
+                    for t in found
+                ],
+            )
+
+
+def _retrained_series(findings: Findings, pace: float) -> Iterator[Series]:
+    """Yield the candidates that were trained in full, each joined to its trial."""
+    for plan in findings.retrained():
+        trial, colour = findings.ledger.records[plan.number].result, COLOURS[plan.precision]
+        x, y = plan.latency_ratio * pace, 100 * plan.metric_loss
+        if trial.metric_loss is not None and trial.latency_ratio is not None:
+            xs, ys = [trial.latency_ratio * pace, x], [100 * trial.metric_loss, y]
+            yield Series(xs, ys, colour, marker=None, line="dotted")
+        yield Series(
+            [x],
+            [y],
+            colour,
+            "delivered" if plan.delivered else "trained in full, over the budget",
+            marker="star" if plan.delivered else "cross",
+            size=17 if plan.delivered else 10,
+            hover=[f"{plan.in_words}\nlatency {plan.latency_ratio:.3f}"],
+        )
+
+
+def front(findings: Findings) -> Figure:
+    """Return loss against latency: trials, front, baseline, budget, thresholds, delivered model."""
+    drawn: list[Series] = []
+    if findings.baseline is not None:
+        pace = findings.baseline.latency_ms
+        hover = [f"baseline\n{pace:.2f} ms"]
+        baseline = Series([pace], [0], BEFORE, "baseline", "square", size=12, hover=hover)
+        drawn += [*_precision_series(findings, pace), baseline]
+        drawn += [*_threshold_series(findings, pace), *_retrained_series(findings, pace)]
+    timed = as_timed(findings.config.latency_batch, findings.config.threads)
+    panel = Panel(
+        drawn,
+        x=Axis(f"latency, ms at {timed}", from_zero=True),
+        y=_loss_axis([findings]),
+        levels=[Level(100 * findings.budget, BUDGET_COLOUR, "budget")],
+    )
+    return Figure([panel], 520)
+
+
+def progress(findings: Findings) -> Figure:
     """Return the hypervolume, and below it the best latency ratio, over the search's time."""
     points = findings.progress()
-    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
-    lines = (
-        ([dominated_share(findings, p.hypervolume) for p in points], "hypervolume, %"),
-        ([p.best_ratio for p in points], "best latency ratio"),
-    )
-    for row, ((values, name), colour) in enumerate(zip(lines, SEQUENCE, strict=False), 1):
-        figure.add_scatter(
-            x=[p.minutes for p in points],
-            y=values,
-            name=name,
-            line={"shape": "hv", "color": colour},
-            mode="lines",
-            showlegend=False,
-            row=row,
-            col=1,
-        )
-        figure.update_yaxes(title=name, rangemode="tozero", nticks=6, row=row, col=1)
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_xaxes(title="minutes of search", row=2, col=1)
-    return styled(figure)
+    x = [point.minutes for point in points]
+    # Percent of the largest possible hypervolume: the whole area below the budget.
+    box = findings.budget * REFERENCE_RATIO
+    shares = [100 * point.hypervolume / box if box > 0 else 0.0 for point in points]
+    ratios = [point.best_ratio for point in points]
+    above = Series(x, shares, SEQUENCE[0], marker=None, line="steps")
+    below = Series(x, ratios, SEQUENCE[1], marker=None, line="steps")
+    minutes = Axis("minutes of search", from_zero=True)
+    panels = [
+        Panel([above], x=Axis(from_zero=True), y=Axis("hypervolume, %", from_zero=True)),
+        Panel([below], x=minutes, y=Axis("best latency ratio", from_zero=True)),
+    ]
+    return Figure(panels, 420, shared="x")
 
 
-def _scale(x: float, worst: float) -> dict[str, object]:
-    """Return the scale of a heat map, below it."""
-    place = {"orientation": "h", "x": x, "xanchor": "center", "len": 0.46, "thickness": 10}
-    ticks = {"tickvals": [0, worst / 2, worst], "tickfont": {"size": 11}}
-    return {**place, "y": 0, "yanchor": "top", "ypad": 52, **ticks}
-
-
-def groups(findings: Findings) -> go.Figure:
-    """Return two heat maps side by side: what the front's plans remove of each group, and what
-    each group alone loses."""
+def groups(findings: Findings) -> Figure | None:
+    """Return two heat maps: what the front's plans remove of each group, and each group's
+    sensitivity; None before the groups are known."""
+    if not findings.groups:
+        return None
     pruned, sensitivity = findings.pruned(), findings.sensitivity()
-    figure = make_subplots(
-        cols=2,
-        shared_yaxes=True,
-        horizontal_spacing=0.06,
-        subplot_titles=("removed, %", "lost, %"),
+    names = list(pruned.index)
+    removed = HeatMap(
+        100 * np.asarray(pruned, float),
+        names,
+        [str(number) for number in pruned.columns],
+        "Blues",
+        100,
+        "{row}\ntrial {column}: {value:.0f} % removed",
     )
-    names, worst = list(pruned.index), worst_shown(findings)
-    figure.add_heatmap(
-        z=100 * pruned.to_numpy(),
-        x=[str(number) for number in pruned.columns],
-        y=names,
-        zmin=0,
-        zmax=100,
-        colorscale="Blues",
-        colorbar=_scale(0.235, 100),
-        hovertemplate="%{y}<br>trial %{x}: %{z:.0f} % removed<extra></extra>",
-        col=1,
-        row=1,
+    lost = HeatMap(
+        100 * np.asarray(sensitivity, float),
+        names,
+        [f"{100 * ratio:.0f}" for ratio in sensitivity.columns],
+        "OrRd",
+        100 * max(2 * findings.budget, LEAST_RANGE),
+        "{row}\n{column} % removed: {value:.2f} % lost",
+        open_ended=True,
     )
-    scale = _scale(0.765, worst)
-    figure.add_heatmap(
-        z=100 * sensitivity.to_numpy(),
-        x=[f"{100 * ratio:.0f}" for ratio in sensitivity.columns],
-        y=names,
-        zmin=0,
-        zmax=worst,
-        colorscale="OrRd",
-        colorbar={**scale, "ticktext": ["0", f"{worst / 2:g}", f"≥ {worst:g}"]},
-        hovertemplate="%{y}<br>%{x} % removed: %{z:.2f} % lost<extra></extra>",
-        col=2,
-        row=1,
-    )
-    figure.update_annotations(font={"size": 12})
-    figure.update_xaxes(type="category", tickangle=0)
-    figure.update_xaxes(title="trial", col=1)
-    # Every second one: on a phone there is no room for more.
-    every_second = [f"{100 * ratio:.0f}" for ratio in sensitivity.columns[::2]]
-    figure.update_xaxes(title="% removed", tickvals=every_second, col=2)
-    figure.update_yaxes(autorange="reversed", type="category")
-    # Long names would leave a phone nothing for the maps themselves.
-    figure.update_yaxes(
-        tickvals=names, ticktext=[n if len(n) < 22 else f"…{n[-20:]}" for n in names], col=1
-    )
-    with_scales = styled(figure, max(280, 22 * len(names) + 110) + SCALE_HEIGHT)
-    return with_scales.update_layout(margin={"b": 48 + SCALE_HEIGHT})
+    panels = [
+        Panel([removed], "removed, %", Axis("trial")),
+        Panel([lost], "lost, %", Axis("% removed")),
+    ]
+    return Figure(panels, max(345, ROW_HEIGHT * len(names) + AROUND_ROWS), shared="y")
 
 
-def seconds(findings: Findings) -> go.Figure:
+def seconds(findings: Findings) -> Figure:
     """Return where the time went: the stages of the study, and those of all trials together."""
-    figure = go.Figure()
-    for whole, stages in time_spent(findings):
-        for (stage, spent), colour in zip(stages.items(), cycle(SEQUENCE), strict=False):
-            if spent > 0:
-                figure.add_bar(
-                    y=[whole],
-                    x=[spent],
-                    name=stage,
-                    orientation="h",
-                    text=stage,
-                    marker={"color": colour},
-                    hovertemplate=f"{stage}: {spent:,.0f} s<extra></extra>",
-                    showlegend=False,
-                    insidetextanchor="middle",
-                )
-    figure.update_layout(barmode="stack", uniformtext={"minsize": 9, "mode": "hide"})
-    figure.update_xaxes(title="wall seconds")
-    return styled(figure, 260)
+    segments = [
+        Segment(bar, spent, colour, stage, f"{stage}: {spent:,.0f} s")
+        for bar, stages in (
+            ("study", findings.stage_seconds),
+            ("all trials", findings.trial_seconds()),
+        )
+        for (stage, spent), colour in zip(stages.items(), cycle(SEQUENCE), strict=False)
+        if spent > 0
+    ]
+    return Figure([Panel([Bars(segments, horizontal=True)], x=Axis("wall seconds"))], 260)
 
 
-def before_and_after(findings: Findings) -> go.Figure:
-    """Return size and latency of the baseline and of the delivered model."""
-    figure = make_subplots(cols=2, subplot_titles=("latency, ms", "size, MB"))
-    manifest = findings.manifest
-    if manifest is not None:
-        latency, size = manifest.latency_ms, manifest.size_bytes
-        for column, values in (
-            (1, (latency.baseline, latency.winner)),
-            (2, (size.baseline / 1e6, size.winner / 1e6)),
-        ):
-            figure.add_bar(
-                x=["before", "after"],
-                y=list(values),
-                marker={"color": [BEFORE, AFTER]},
-                text=[f"{value:.3g}" for value in values],
-                showlegend=False,
-                hovertemplate="%{x}: %{y:.4g}<extra></extra>",
-                col=column,
-                row=1,
-            )
-    return styled(figure, 320)
+def before_and_after(findings: Findings) -> Figure | None:
+    """Return latency and size of the baseline and of the delivered model; None before there is
+    one."""
+    if findings.manifest is None:
+        return None
+    latency, size = findings.manifest.latency_ms, findings.manifest.size_bytes
+    panels = []
+    for title, values in (
+        ("latency, ms", (latency.baseline, latency.winner)),
+        ("size, MB", (size.baseline / 1e6, size.winner / 1e6)),
+    ):
+        segments = [
+            Segment(bar, value, colour, f"{value:.3g}", f"{bar}: {value:.4g}")
+            for bar, value, colour in zip(("before", "after"), values, (BEFORE, AFTER), strict=True)
+        ]
+        panels.append(Panel([Bars(segments)], title))
+    return Figure(panels, 320)
 
 
-FIGURES: Mapping[str, Callable[[Findings], go.Figure]] = {
-    "front": front,
-    "progress": progress,
-    "groups": groups,
-    "seconds": seconds,
-    "before_and_after": before_and_after,
-}
+def figures(findings: Findings) -> dict[str, Figure]:
+    """Return the figures that a run has so far, by name."""
+    described = {
+        "front": front(findings),
+        "progress": progress(findings),
+        "groups": groups(findings),
+        "seconds": seconds(findings),
+        "before_and_after": before_and_after(findings),
+    }
+    return {name: figure for name, figure in described.items() if figure is not None}
+
+
+def fronts(runs: Sequence[Findings]) -> Figure:
+    """Return the fronts of several runs, by latency ratio, each with its budget."""
+    drawn, levels = [], []
+    for found, colour in zip(runs, cycle(RUNS), strict=False):
+        rest = [point for point in found.points() if not point.on_front]
+        series = [
+            _trial_series(rest, colour, None, opacity=FADED),
+            _trial_series(_pareto_front(found), colour, found.name, line="steps"),
+        ]
+        for plan in found.retrained():
+            if plan.delivered:
+                x, y, text = [plan.latency_ratio], [100 * plan.metric_loss], [plan.in_words]
+                series.append(Series(x, y, colour, None, "star", size=17, hover=text))
+        # Which run a point is of.
+        drawn += [
+            replace(one, group=found.name, hover=[f"{found.name}\n{text}" for text in one.hover])
+            for one in series
+        ]
+        levels.append(Level(100 * found.budget, colour))
+    panel = Panel(
+        drawn,
+        x=Axis("latency ratio to the run's own baseline", from_zero=True),
+        y=_loss_axis(runs),
+        levels=levels,
+    )
+    return Figure([panel], 520)

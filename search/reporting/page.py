@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
 import yaml
 from jinja2 import Environment, PackageLoader
 from plotly.io import to_html
@@ -15,9 +14,10 @@ from plotly.offline import get_plotlyjs
 from search.console import percent, ratio_text
 from search.records.manifest import LatencyFigures, Manifest
 from search.reporting.advice import as_timed, budget_in_numbers, next_steps, no_gain
-from search.reporting.figures import FIGURES
+from search.reporting.figure import Figure
+from search.reporting.figures import figures, fronts
 from search.reporting.findings import Findings
-from search.reporting.fronts import fronts
+from search.reporting.interactive import rendered
 
 TITLES = {
     "front": (
@@ -52,10 +52,14 @@ class Table:
     warning: str | None = None
 
 
-def _figure(name: str, title: str, about: str, figure: go.Figure) -> dict[str, str]:
+def _figure(name: str, title: str, about: str, figure: Figure) -> dict[str, str]:
     options = {"responsive": True, "displayModeBar": False}
     html = to_html(
-        figure, full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=options
+        rendered(figure),
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=f"figure-{name}",
+        config=options,
     )
     return {"title": title, "about": about, "html": html}
 
@@ -175,14 +179,10 @@ def run_page(findings: Findings, address: str) -> str:
         tables.append(front_table(findings))
     if findings.failures():
         tables.append(failures_table(findings))
-    for name, draw in FIGURES.items():
-        if name == "before_and_after" and manifest is None:
-            continue
-        if name == "groups" and not findings.groups:
-            continue
+    for name, figure in figures(findings).items():
         title, about = TITLES[name]
         about = about_front(findings) if name == "front" else about
-        shown.append(_figure(name, title, about, draw(findings)))
+        shown.append(_figure(name, title, about, figure))
     return _page(
         title=f"{findings.config.task}: {findings.name}",
         summary=summary,

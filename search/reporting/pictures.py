@@ -1,201 +1,143 @@
-"""A run's findings as PNG files: search/reporting/figures.py's figures, drawn by matplotlib."""
+"""Figures as PNG files, rendered by matplotlib."""
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from search.reporting.advice import as_timed
-from search.reporting.drawing import (
-    AFTER,
-    BEFORE,
-    BUDGET_COLOUR,
-    COLOURS,
-    FADED,
-    SEQUENCE,
-    by_precision,
-    dominated_share,
-    front_losses,
-    pareto_front,
-    shown_losses,
-    time_spent,
-    worst_shown,
-)
-from search.reporting.findings import Findings, TrialPoint
+from search.reporting.figure import Bars, Figure, HeatMap, Panel, Series
+from search.reporting.figures import figures
+from search.reporting.findings import Findings
 
 DPI = 130
-
-
-def front(findings: Findings) -> Figure:
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    trials = findings.points()
-    if findings.baseline is not None:
-        pace = findings.baseline.latency_ms
-        _add_trials(axes, trials, pace)
-        axes.scatter([pace], [0], marker="s", s=80, color=BEFORE, label="baseline", zorder=4)
-        _add_retrained(axes, findings, pace)
-        for measured in (True, False):
-            marked = [t for t in findings.thresholds if t.measured is measured]
-            if marked:
-                axes.scatter(
-                    [t.latency_ratio * pace for t in marked],
-                    [100 * t.metric_loss for t in marked],
-                    marker="D",
-                    facecolors=BUDGET_COLOUR if measured else "none",
-                    edgecolors=BUDGET_COLOUR,
-                    label="equal-loss thresholds" + ("" if measured else ", predicted"),
-                )
-    axes.axhline(100 * findings.budget, color=BUDGET_COLOUR, linestyle="--")
-    axes.set_ylim(*shown_losses(front_losses(findings, trials), findings.budget))
-    axes.set_xlim(left=0)
-    timed = as_timed(findings.config.latency_batch, findings.config.threads)
-    axes.set_xlabel(f"latency, ms at {timed}")
-    axes.set_ylabel("metric loss on validation, %")
-    _legend(axes)
-    return figure
-
-
-def _add_trials(axes: Axes, trials: Sequence[TrialPoint], pace: float) -> None:
-    """Add every trial, those within the budget in full colour, and the line of the front."""
-    for precision, rows in by_precision(trials).items():
-        within = [t for t in rows if t.verdict == "feasible"]
-        others = [t for t in rows if t.verdict != "feasible"]
-        for shown, opacity in ((within, 1.0), (others, FADED)):
-            axes.scatter(
-                [t.latency_ratio * pace for t in shown],
-                [100 * t.metric_loss for t in shown],
-                color=COLOURS[precision],
-                alpha=opacity,
-                label=precision if opacity == 1.0 or not within else None,
-                s=36,
-                zorder=3,
-            )
-    line = pareto_front(trials)
-    axes.step(
-        [t.latency_ratio * pace for t in line],
-        [100 * t.metric_loss for t in line],
-        where="post",
-        color="#888888",
-        zorder=2,
-    )
-
-
-def _add_retrained(axes: Axes, findings: Findings, pace: float) -> None:
-    """Add what trials came to that were trained in full, each joined to its trial."""
-    for plan in findings.retrained():
-        trial, colour = findings.ledger.records[plan.number].result, COLOURS[plan.precision]
-        point = (plan.latency_ratio * pace, 100 * plan.metric_loss)
-        if trial.latency_ratio is not None and trial.metric_loss is not None:
-            begin = (trial.latency_ratio * pace, 100 * trial.metric_loss)
-            axes.plot(*zip(begin, point, strict=True), color=colour, linestyle=":", zorder=2)
-        axes.scatter(
-            *point,
-            marker="*" if plan.delivered else "x",
-            s=220 if plan.delivered else 60,
-            color=colour,
-            label="delivered" if plan.delivered else "trained in full, over the budget",
-            zorder=5,
-        )
-
-
-def progress(findings: Findings) -> Figure:
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    points = findings.progress()
-    volumes = [dominated_share(findings, p.hypervolume) for p in points]
-    ratios = [math.nan if p.best_ratio is None else p.best_ratio for p in points]
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for axes, values, name, colour in (
-        (upper, volumes, "hypervolume, %", SEQUENCE[0]),
-        (lower, ratios, "best latency ratio", SEQUENCE[1]),
-    ):
-        axes.step([p.minutes for p in points], values, where="post", color=colour)
-        axes.set_ylabel(name)
-        axes.set_ylim(bottom=0)
-    lower.set_xlabel("minutes of search")
-    return figure
-
-
-def groups(findings: Findings) -> Figure:
-    pruned, sensitivity = findings.pruned(), findings.sensitivity()
-    figure = Figure(figsize=(10, max(3.0, 0.25 * len(pruned) + 1.8)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    if len(pruned):
-        if len(pruned.columns):
-            removed = 100 * pruned.to_numpy()
-            shown = left.imshow(removed, vmin=0, vmax=100, cmap="Blues", aspect="auto")
-            figure.colorbar(shown, ax=left, location="bottom", label="% removed")
-        worst = worst_shown(findings)
-        lost = 100 * sensitivity.to_numpy()
-        shown = right.imshow(lost, vmin=0, vmax=worst, cmap="OrRd", aspect="auto")
-        label = f"% lost, {worst:g} or more"
-        figure.colorbar(shown, ax=right, location="bottom", label=label)
-        left.set_yticks(range(len(pruned)), list(pruned.index), fontsize=7)
-        left.set_xticks(range(len(pruned.columns)), list(pruned.columns), fontsize=7)
-        tenths = [f"{100 * ratio:.0f} %" for ratio in sensitivity.columns]
-        right.set_xticks(range(len(tenths)), tenths, fontsize=7)
-    left.set_title("removed, by trial of the front", fontsize=10)
-    right.set_title("loss of the group alone", fontsize=10)
-    return figure
-
-
-def seconds(findings: Findings) -> Figure:
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
-    axes = figure.add_subplot()
-    parts = time_spent(findings)
-    whole = max([1.0, *(sum(stages.values()) for _, stages in parts)])
-    for row, (_, stages) in enumerate(parts):
-        begin = 0.0
-        for (stage, spent), colour in zip(stages.items(), cycle(SEQUENCE), strict=False):
-            axes.barh(row, spent, left=begin, color=colour, edgecolor="white")
-            if spent > 0.06 * whole:
-                axes.text(begin + spent / 2, row, stage, ha="center", va="center", fontsize=8)
-            begin += spent
-    axes.set_yticks(range(len(parts)), [name for name, _ in parts])
-    axes.set_xlabel("wall seconds")
-    return figure
-
-
-def before_and_after(findings: Findings) -> Figure:
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    latency_axes, size_axes = figure.subplots(1, 2)
-    manifest = findings.manifest
-    if manifest is not None:
-        latency, size = manifest.latency_ms, manifest.size_bytes
-        for axes, values in (
-            (latency_axes, (latency.baseline, latency.winner)),
-            (size_axes, (size.baseline / 1e6, size.winner / 1e6)),
-        ):
-            bars = axes.bar(["before", "after"], values, color=[BEFORE, AFTER])
-            axes.bar_label(bars, fmt="%.3g")
-    latency_axes.set_title("latency, ms", fontsize=10)
-    size_axes.set_title("size, MB", fontsize=10)
-    return figure
-
-
-PICTURES: Mapping[str, Callable[[Findings], Figure]] = {
-    "front": front,
-    "progress": progress,
-    "groups": groups,
-    "seconds": seconds,
-    "before_and_after": before_and_after,
+# Inches.
+WIDTH = 8.5
+# Pixels of a page to an inch of a picture.
+PIXELS = 100
+# Points to a pixel.
+POINTS = 0.75
+# Marker, and its diameter as a multiple of plotly's: to look as large.
+MARKERS = {
+    "circle": ("o", 0.9),
+    "square": ("s", 1.0),
+    "star": ("*", 1.3),
+    "cross": ("X", 1.1),
+    "diamond": ("D", 0.75),
+    "open diamond": ("D", 0.75),
 }
-
-
-def _legend(axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(handles, names, fontsize=8, framealpha=0.8)
+LINES: dict[str, dict[str, Any]] = {
+    "dotted": {"linestyle": ":"},
+    "steps": {"drawstyle": "steps-post"},
+}
+# Shortest segment of a bar that is labelled, as a share of the longest bar: the text fits.
+LABELLED = 0.06
 
 
 def draw_pictures(findings: Findings) -> Iterator[tuple[str, bytes]]:
-    """Yield every figure's name, and the figure as a PNG file."""
-    for name, draw in PICTURES.items():
+    """Yield the figures that a run has so far as PNG files, by name."""
+    for name, figure in figures(findings).items():
         picture = io.BytesIO()
-        draw(findings).savefig(picture, dpi=DPI)
+        rendered(figure).savefig(picture, dpi=DPI)
         yield name, picture.getvalue()
+
+
+def rendered(figure: Figure) -> Canvas:
+    """Return the figure of matplotlib."""
+    canvas = Canvas(figsize=(WIDTH, figure.height / PIXELS), layout="constrained")
+    rows, columns = figure.grid
+    shared = figure.shared
+    panels = canvas.subplots(
+        rows, columns, squeeze=False, sharex=shared == "x", sharey=shared == "y"
+    )
+    for axes, panel in zip(panels.ravel(), figure.panels, strict=True):
+        _draw(canvas, axes, panel)
+    return canvas
+
+
+def _draw(canvas: Canvas, axes: Axes, panel: Panel) -> None:
+    for item in panel.drawn:
+        if isinstance(item, Series):
+            _series(axes, item)
+        elif isinstance(item, Bars):
+            _bars(axes, item)
+        else:
+            _heat_map(canvas, axes, item)
+    for level in panel.levels:
+        axes.axhline(level.y, color=level.colour, linestyle="--", linewidth=1.5)
+        edge = axes.get_yaxis_transform()
+        axes.text(
+            1, level.y, level.text, color=level.colour, transform=edge, ha="right", va="bottom"
+        )
+    axes.set_title(panel.title, fontsize=10)
+    for axis, name in ((panel.x, "x"), (panel.y, "y")):
+        axes.set(**{f"{name}label": axis.title})
+        if axis.from_zero:
+            axes.set(**{f"{name}lim": (0, None)})
+        if axis.limits is not None:
+            axes.set(**{f"{name}lim": axis.limits})
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=8, framealpha=0.8)
+
+
+def _series(axes: Axes, series: Series) -> None:
+    label = series.name or "_"
+    y = np.array(series.y, dtype=float)
+    if series.line is not None:
+        settings = {"color": series.colour, "zorder": 2, **LINES[series.line]}
+        axes.plot(series.x, y, label=label, **settings)
+    if series.marker is not None:
+        shape, size = MARKERS[series.marker]
+        filled = not series.marker.startswith("open")
+        outlined = series.marker in ("star", "cross")
+        axes.scatter(
+            series.x,
+            y,
+            s=(POINTS * size * series.size) ** 2,
+            marker=shape,
+            facecolors=series.colour if filled else "none",
+            edgecolors="white" if outlined else series.colour,
+            linewidths=0.8,
+            alpha=series.opacity,
+            label="_" if series.line else label,
+            zorder=3,
+        )
+
+
+def _bars(axes: Axes, bars: Bars) -> None:
+    lengths: dict[str, float] = defaultdict(float)
+    for segment in bars.segments:
+        lengths[segment.bar] += segment.length
+    ends: dict[str, float] = defaultdict(float)
+    for segment in bars.segments:
+        begin, length = ends[segment.bar], segment.length
+        ends[segment.bar] += length
+        look: dict[str, Any] = {"color": segment.colour, "edgecolor": "white"}
+        if bars.horizontal:
+            (patch,) = axes.barh(segment.bar, length, left=begin, **look)
+            if length > LABELLED * max(lengths.values()):
+                axes.annotate(
+                    segment.text, (0.5, 0.5), xycoords=patch, ha="center", va="center", fontsize=8
+                )
+        else:
+            axes.bar_label(axes.bar(segment.bar, length, bottom=begin, **look), [segment.text])
+    if not bars.horizontal:
+        # Room for the text above the highest bar.
+        axes.margins(y=0.1)
+
+
+def _heat_map(canvas: Canvas, axes: Axes, heat: HeatMap) -> None:
+    """Draw a heat map with its colour scale below it."""
+    if heat.values.size:
+        image = axes.imshow(
+            heat.values, vmin=0, vmax=heat.highest, cmap=heat.colours, aspect="auto"
+        )
+        extend = "max" if heat.open_ended else "neither"
+        canvas.colorbar(image, ax=axes, location="bottom", extend=extend)
+    axes.set_yticks(range(len(heat.rows)), list(heat.rows), fontsize=7)
+    axes.set_xticks(range(len(heat.columns)), list(heat.columns), fontsize=7)

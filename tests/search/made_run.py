@@ -1,5 +1,6 @@
 """A run folder as a search leaves it, of made-up trials: what reads runs is tested on it."""
 
+import json
 import math
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -13,6 +14,7 @@ from search.records.run_folder import CONFIG, STAGES_FORMAT, RunFolder
 from search.records.search_space import build_space
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
+from search.reporting.findings import read_findings
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from trainables.results import Baseline, Excluded, TrialResult
@@ -172,3 +174,16 @@ def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET):
         origin = "warm_start" if number < 3 else "sampled"
         ledger.record(TrialRecord(number, plan, origin, result_of(number, plan), began, 15.0))
     return path
+
+
+def finish(run):
+    """Return a made run with a manifest: the first of its front was over the budget after its full
+    training, the second was delivered, at other figures than its trial's."""
+    figures = {"metric_val": 0.85, "standard_error": 0.004}
+    rejected, delivered, *_ = (r.number for r in read_findings(str(run)).ledger.front())
+    retrained = [
+        {**figures, "trial": rejected, "loss_val": 0.105, "accepted": False},
+        {**figures, "trial": delivered, "loss_val": 0.0556, "accepted": True},
+    ]
+    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained}))
+    return run

@@ -3,39 +3,19 @@
 import json
 import re
 
-import numpy as np
 import pytest
-from plotly import colors
 
 from search.console import percent
 from search.report import main
-from search.reporting.drawing import COLOURS, SEQUENCE
-from search.reporting.figures import FIGURES, groups
 from search.reporting.findings import read_findings
-from search.reporting.fronts import front, fronts
 from search.reporting.page import comparison_page, run_page, winner_table
 from tests.browser import WIDTHS, chromium, show
-from tests.search.made_run import MANIFEST, make_run, manifest
-
-FIGURES_OF_ONE = {"metric_val": 0.85, "standard_error": 0.004}
-
-
-def finish(run):
-    """Leave a manifest in a made run: the first of its front was over the budget in full, the
-    second was delivered, at other figures than its trial's."""
-    rejected, delivered, *_ = (r.number for r in read_findings(str(run)).ledger.front())
-    retrained = [
-        {**FIGURES_OF_ONE, "trial": rejected, "loss_val": 0.105, "accepted": False},
-        {**FIGURES_OF_ONE, "trial": delivered, "loss_val": 0.0556, "accepted": True},
-    ]
-    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained}))
+from tests.search.made_run import MANIFEST, finish, make_run, manifest
 
 
 @pytest.fixture
 def finished(tmp_path):
-    run = make_run(tmp_path / "finished", 24)
-    finish(run)
-    return run
+    return finish(make_run(tmp_path / "finished", 24))
 
 
 def page_of(run):
@@ -59,39 +39,14 @@ def test_the_delivered_point_is_shown_beside_its_trial_and_said(finished):
     assert "was trained in full and delivered at +5.6 % (the star)" in page
     assert "+10.5 % (a cross: over the budget)" in page
     assert ">+5.6 %, delivered</td>" in page
-    for drawn in (front(findings), fronts([findings])):
-        (star,) = (t for t in drawn.data if t.marker.symbol == "star")
-        assert star.y[0] == pytest.approx(5.56)
-        # The manifest's own latency, 4 of 20 ms, not the trial's.
-        assert star.x[0] == pytest.approx(4.0 if drawn.data[0].x[0] > 1 else 0.2)
-    (cross,) = (t for t in front(findings).data if t.marker.symbol == "x")
-    assert cross.y[0] == pytest.approx(10.5)
 
 
-def test_a_run_of_before_and_one_that_goes_on_have_no_delivered_point(finished, tmp_path):
-    of_before = {name: value for name, value in MANIFEST.items() if name != "retrained"}
-    (finished / "manifest.json").write_text(json.dumps(of_before))
+def test_an_older_run_and_an_unfinished_one_have_no_delivered_point(finished, tmp_path):
+    older = {name: value for name, value in MANIFEST.items() if name != "retrained"}
+    (finished / "manifest.json").write_text(json.dumps(older))
     for run in (finished, make_run(tmp_path / "begun", 5)):
         assert read_findings(str(run)).retrained() == []
         assert "the star" not in page_of(run)
-
-
-def test_figures_have_one_palette_and_heat_maps_a_scale(finished):
-    findings = read_findings(str(finished))
-    scales = ("Blues", "OrRd")
-    for name, draw in FIGURES.items():
-        figure = draw(findings)
-        for trace in figure.data:
-            if trace.type == "heatmap":
-                assert trace.showscale is not False and len(trace.colorbar.tickvals) == 3
-                continue
-            chosen = [trace.marker.color, trace.line.color if trace.type == "scatter" else None]
-            for colour in np.ravel([c for c in chosen if c is not None]):
-                assert colour in {*COLOURS.values(), *SEQUENCE, "#888888"}, (name, colour)
-            assert any(colour is not None for colour in chosen), name
-    assert {t.colorscale[-1][1] for t in groups(findings).data} == {
-        colors.get_colorscale(scale)[-1][1] for scale in scales
-    }
 
 
 def test_a_budget_that_is_missed_on_test_is_said():
