@@ -18,8 +18,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.sweep.alike import copied, network_of
 from benchmarks.sweep.isolated import LIMIT_GB, LIMIT_S, try_file
-from benchmarks.sweep.stages import STAGES, TOOLKITS
+from benchmarks.sweep.stages import STAGES, TOOLKITS, Row
 from benchmarks.sweep.summary import write_summary
 
 WORK = Path("bench/work/configs")
@@ -46,6 +47,31 @@ def known(file: Path, until: str) -> bool:
     return bool(ended) or STAGES.index(row["reached"]) >= STAGES.index(until)
 
 
+def read_row(file: Path) -> Row:
+    """Return a row; one of an earlier sweep may lack fields."""
+    return Row(**json.loads(file.read_text()))
+
+
+def write_row(target: Path, row: Row) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".new")
+    temporary.write_text(json.dumps(row.to_json()) + "\n")
+    temporary.rename(target)
+
+
+def row_like(work: Path, toolkit: str, file: Path, target: Path) -> Row | None:
+    """Return the row of a file that is built, if a trial of the same network has passed."""
+    if not target.is_file():
+        return None
+    own, network = read_row(target), network_of(toolkit, file)
+    root = Path(str(file).removesuffix(own.file))
+    for known_file in sorted((work / toolkit).glob("*.json")):
+        other = read_row(known_file)
+        if other.reached == STAGES[-1] and network_of(toolkit, root / other.file) == network:
+            return copied(own, other)
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkouts", type=Path, required=True)
@@ -69,11 +95,10 @@ def main() -> None:
             skipped = index % shards != shard - 1 or given.match not in name
             if skipped or (known(target, given.until) and not given.again):
                 continue
-            row = try_file(toolkit, file, name, given.until, given.limit_s, given.limit_gb)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_suffix(".new")
-            temporary.write_text(json.dumps(row.to_json()) + "\n")
-            temporary.rename(target)
+            row = row_like(given.work, toolkit, file, target)
+            if row is None or given.again:
+                row = try_file(toolkit, file, name, given.until, given.limit_s, given.limit_gb)
+            write_row(target, row)
             said = row.refused or row.failed or f"{row.groups} groups"
             print(f"{toolkit} {name}: {row.reached or '-'}: {said} ({row.seconds} s)", flush=True)
     write_summary(given.work)

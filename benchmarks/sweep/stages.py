@@ -85,6 +85,8 @@ class Row:
     """Largest difference between the trial's export and its model, as a share of their spread."""
     int8: str | None = None
     """Why the trial's model does not run in INT8; empty if it does."""
+    like: str | None = None
+    """The file with the same network whose groups and trial these are; None: its own."""
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -21,8 +21,8 @@ HEAD = f"""
 `make configs CHECKOUTS=FOLDER` gives every configuration file of the four toolkits, unchanged, to
 its task, with small drawn data in the layout that it names and random weights: is it loaded, or
 refused in words; is its network built; are pruning groups found; does one trial (30 % of each
-group, two steps of training, export, evaluation, INT8) pass. Rows by file are in
-bench/configs.json.
+group, two steps of training, export, evaluation, INT8) pass. Files with the same network share a
+trial. Rows by file are in bench/configs.json.
 
 | {" | ".join(COLUMNS)} |
 |{" --- |" * len(COLUMNS)}

@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks.sweep import drawing, painting
-from benchmarks.sweep.__main__ import files_of, known, row_file
+from benchmarks.sweep.__main__ import files_of, known, row_file, row_like, write_row
 from benchmarks.sweep.isolated import try_file
 from benchmarks.sweep.reading import read
 from benchmarks.sweep.stages import Row
@@ -122,3 +123,27 @@ def test_the_tables_count_what_they_say():
     assert "| PaddleSeg | 1 | no \\| such |" in text
     assert "| d.yml | groups | ValueError: x |" in text
     assert plain("config_file x.yml: data/a/b.txt is missing") == "FILE is missing"
+
+
+def test_files_with_the_same_network_share_a_trial(tmp_path):
+    checkout, work = tmp_path / "PaddleSeg", tmp_path / "work"
+    checkout.mkdir()
+    text = "model: {{type: UNet, num_classes: {classes}, deconv: {deconv}}}\niters: {iters}"
+    for name, values in (
+        ("a.yml", (19, False, 10)),
+        ("b.yml", (21, False, 80)),
+        ("c.yml", (19, True, 10)),
+    ):
+        named = dict(zip(("classes", "deconv", "iters"), values, strict=True))
+        (checkout / name).write_text(text.format(**named))
+        write_row(row_file(work, "PaddleSeg", name), Row("PaddleSeg", name, reached="build"))
+    tried = Row("PaddleSeg", "a.yml", reached="trial", groups=3, excluded={"why": 1}, int8="")
+    write_row(row_file(work, "PaddleSeg", "a.yml"), tried)
+
+    def like(name):
+        return row_like(work, "PaddleSeg", checkout / name, row_file(work, "PaddleSeg", name))
+
+    assert like("b.yml") == replace(tried, file="b.yml", like="a.yml")
+    assert like("c.yml") is None
+    write_row(row_file(work, "PaddleSeg", "b.yml"), Row("PaddleSeg", "b.yml", failed="it fails"))
+    assert like("b.yml") is None, "a file that is not built has its own row"
