@@ -1,4 +1,4 @@
-"""Delivered models, loaded and run. Paddle says nothing below an error here."""
+"""Delivered models, loaded and run. Paddle logs errors only."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""python -m examples.classify RUN IMAGE: the five likeliest classes."""
+"""python -m examples.classify RUN IMAGE: print the five likeliest classes."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A delivered model, loaded from its folder and manifest: numpy, OpenCV, Pillow, paddle.inference.
+"""Load and run a delivered model. Needs numpy, OpenCV, Pillow and paddle.inference only.
 
-What an image goes through is in the manifest (`input.image`; trainables/data/image_input.py says
-what each step means), so nothing here knows which model it is.
+The manifest has the steps from an image file to the model's input (`input.image`;
+trainables/data/image_input.py documents each), so this file works for every model.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ import numpy as np
 import paddle.inference
 from PIL import Image, ImageOps
 
-# What a manifest without `input.image` stands for: the whole image at the input's size.
+Placement = tuple[float, float, float, float]
+"""(a, b, c, d): pixel (x, y) of an image is at (a * x + c, b * y + d) of the model's input."""
+# For a manifest without `input.image`: the whole image, resized to the input's size.
 WHOLE: dict[str, Any] = {"decoder": "pillow", "turned": True, "steps": None}
 
 
 @contextmanager
 def without_native_output() -> Iterator[None]:
-    """Drop the thirty lines that Paddle's C++ code prints for each INT8 model it loads."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Discard the thirty lines that Paddle's C++ code prints per loaded INT8 model."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 
@@ -66,7 +68,7 @@ class Deployed:
         return height, width
 
     def read(self, file: str | Path) -> np.ndarray:
-        """Return a file's pixels, (height, width, channels), red first; one channel is grey."""
+        """Return an image file's pixels, shape (height, width, channels), in RGB or grey."""
         grey = self.spec["shape"][1] == 1
         if self.image["decoder"] == "opencv":
             mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
@@ -78,16 +80,16 @@ class Deployed:
         return pixels.reshape(*pixels.shape[:2], -1)
 
     def preprocess(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the tensor of one image, shape (1, channels, height, width)."""
-        values, _ = self._follow(pixels)
+        """Return the input tensor of an image, shape (1, channels, height, width)."""
+        values, _ = self._apply_steps(pixels)
         return np.ascontiguousarray(values.transpose(2, 0, 1)[None], self.spec["dtype"])
 
-    def place(self, pixels: np.ndarray) -> tuple[float, float, float, float]:
-        """Return a, b, c, d: (x, y) of the image lies at (a * x + c, b * y + d) of the input."""
-        return self._follow(pixels)[1]
+    def place(self, pixels: np.ndarray) -> Placement:
+        """Return where the image is in the model's input."""
+        return self._apply_steps(pixels)[1]
 
-    def _follow(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        across, down, left, top = 1.0, 1.0, 0.0, 0.0
+    def _apply_steps(self, pixels: np.ndarray) -> tuple[np.ndarray, Placement]:
+        scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
         values = pixels[..., ::-1] if self.spec["channel_order"] == "BGR" else pixels
         values = values.astype(np.float32) if self.image.get("floats") else values
         height, width = self.size
@@ -98,13 +100,13 @@ class Deployed:
             if step["step"] == "resize":
                 values = resized(values, step)
                 x, y = values.shape[1] / before[1], values.shape[0] / before[0]
-                across, down, left, top = across * x, down * y, left * x, top * y
+                scale_x, scale_y, left, top = scale_x * x, scale_y * y, left * x, top * y
             elif step["step"] == "normalize":
                 values = normalized(values, self.spec, step)
             else:
                 values, x, y = padded(values, step) if step["step"] == "pad" else cut(values, step)
                 left, top = left + x, top + y
-        return values, (across, down, left, top)
+        return values, (scale_x, scale_y, left, top)
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
         """Return the model's outputs for one image, given as `read` gives it."""
@@ -115,7 +117,7 @@ class Deployed:
 
 
 def factor(step: dict[str, Any], height: int, width: int) -> float:
-    """Return what both sides are multiplied by, before they are rounded."""
+    """Return the factor of both sides, before rounding."""
     shorter, longer, rule = min(height, width), max(height, width), step["rule"]
     if rule == "inside":
         return min(step["height"] / height, step["width"] / width)
@@ -132,11 +134,12 @@ def factor(step: dict[str, Any], height: int, width: int) -> float:
 
 
 def size_of(step: dict[str, Any], height: int, width: int) -> tuple[int, int]:
-    """Return the height and width that a resize gives an image."""
+    """Return the height and width of an image after a resize step."""
     if step["rule"] == "exact":
         return step["height"], step["width"]
-    multiple, ways = step["multiple"], {"nearest": round, "down": math.floor, "up": math.ceil}
-    whole = ways.get(step["rounding"], lambda parts: math.floor(parts + 0.5))
+    multiple = step["multiple"]
+    roundings = {"nearest": round, "down": math.floor, "up": math.ceil}
+    whole = roundings.get(step["rounding"], lambda parts: math.floor(parts + 0.5))
     sides = []
     for side in (height, width):
         wanted = side * factor(step, height, width)
@@ -154,24 +157,24 @@ def resized(values: np.ndarray, step: dict[str, Any]) -> np.ndarray:
     values = np.ascontiguousarray(values)
     if step["library"] == "pillow":
         image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-        way = Image.Resampling[step["interpolation"].upper()]
-        made = np.asarray(image.resize((width, height), way))
+        filter_ = Image.Resampling[step["interpolation"].upper()]
+        result = np.asarray(image.resize((width, height), filter_))
     else:
         names = {"bilinear": "LINEAR", "bicubic": "CUBIC", "lanczos": "LANCZOS4"}
         name = names.get(step["interpolation"], step["interpolation"].upper())
-        way = getattr(cv2, f"INTER_{name}")
+        interpolation = getattr(cv2, f"INTER_{name}")
         if step["by_factor"]:
             x, y = width / values.shape[1], height / values.shape[0]
             if step["rule"] != "exact":
                 x = y = factor(step, *values.shape[:2])
-            made = cv2.resize(values, None, None, fx=x, fy=y, interpolation=way)
+            result = cv2.resize(values, None, None, fx=x, fy=y, interpolation=interpolation)
         else:
-            made = cv2.resize(values, (width, height), interpolation=way)
-    return made.reshape(*made.shape[:2], -1)
+            result = cv2.resize(values, (width, height), interpolation=interpolation)
+    return result.reshape(*result.shape[:2], -1)
 
 
 def cut(values: np.ndarray, step: dict[str, Any]) -> tuple[np.ndarray, float, float]:
-    """Return the middle, and how far it moves the image to the right and down."""
+    """Return the centre crop, and the image's shift to the right and down."""
     height, width = values.shape[:2]
     if step["step"] == "center_crop":
         high, wide = step["height"], step["width"]
@@ -182,7 +185,7 @@ def cut(values: np.ndarray, step: dict[str, Any]) -> tuple[np.ndarray, float, fl
 
 
 def padded(values: np.ndarray, step: dict[str, Any]) -> tuple[np.ndarray, float, float]:
-    """Return the image filled up, and how far it moves to the right and down."""
+    """Return the padded image, and its shift to the right and down."""
     (height, width), multiple = values.shape[:2], step["multiple"]
     wanted = step["height"] or height, step["width"] or width
     high, wide = (math.ceil(side / multiple) * multiple for side in wanted)

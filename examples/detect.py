@@ -1,6 +1,6 @@
-"""python -m examples.detect RUN CONFIG_FILE IMAGE PICTURE: the image with its boxes.
+"""python -m examples.detect RUN CONFIG_FILE IMAGE PICTURE: write the image with its boxes.
 
-The model ends in the maps of YOLOv3's head; CONFIG_FILE, PaddleDetection's, has the anchors.
+The model's outputs are the maps of YOLOv3's head; PaddleDetection's CONFIG_FILE has the anchors.
 """
 
 import sys
@@ -15,6 +15,7 @@ from trainables.metrics.average_precision import Detection
 from trainables.tasks.paddledetection.config import plain_settings
 from trainables.tasks.paddledetection.yolo_boxes import decoder_of
 
+# Lowest score of a box that is drawn. A guess.
 LEAST_SCORE = 0.3
 COLOUR = (255, 60, 0)
 
@@ -32,23 +33,23 @@ def main(run: str, config_file: str, image: str, picture: str) -> None:
 
 
 def draw(pixels: np.ndarray, found: Sequence[Detection], model: Deployed, picture: str) -> None:
-    """Write the image with its boxes, and masks if there are any, both in pixels of the input."""
+    """Write the image with its boxes and masks; `found` is in pixels of the model's input."""
     original = Image.fromarray(np.ascontiguousarray(pixels))
-    across, down, left, top = model.place(pixels)
+    scale_x, scale_y, left, top = model.place(pixels)
     pen = ImageDraw.Draw(original)
     shown = [box for box in found if box.score >= LEAST_SCORE]
     for box in shown:
         if box.mask is not None:
-            # Only who draws masks has to have it.
+            # Needed for masks only.
             from pycocotools.mask import decode
 
-            box_of = (left, top, original.width * across + left, original.height * down + top)
+            box_of = (left, top, original.width * scale_x + left, original.height * scale_y + top)
             shade = Image.fromarray(90 * decode(box.mask)).resize(original.size, box=box_of)
             original.paste(COLOUR, mask=shade)
         xs, ys = (box.left, box.right), (box.top, box.bottom)
         (west, east), (north, south) = (
-            [(x - left) / across for x in xs],
-            [(y - top) / down for y in ys],
+            [(x - left) / scale_x for x in xs],
+            [(y - top) / scale_y for y in ys],
         )
         corners = (west, north, east, south)
         pen.rectangle(corners, outline=COLOUR, width=2)

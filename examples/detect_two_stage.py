@@ -1,7 +1,7 @@
-"""python -m examples.detect_two_stage RUN CONFIG_FILE WEIGHTS IMAGE PICTURE: it, boxes drawn.
+"""python -m examples.detect_two_stage RUN CONFIG_FILE WEIGHTS IMAGE PICTURE: write it with boxes.
 
-The model is the trunk of a Faster or Mask R-CNN; CONFIG_FILE and WEIGHTS, those that the search was
-given, have the heads. Needs PaddleDetection.
+The model is the trunk of a Faster or Mask R-CNN; the search's CONFIG_FILE and WEIGHTS have the
+heads. Needs PaddleDetection.
 """
 
 import sys
@@ -22,8 +22,8 @@ def main(run: str, config_file: str, weights: str, image: str, picture: str) -> 
     load_weights(detector, Path(weights))
     model = Deployed(Path(run))
     pixels = model.read(image)
-    across, down, *_ = model.place(pixels)
-    size = pixels.shape[0] * down, pixels.shape[1] * across
+    scale_x, scale_y, *_ = model.place(pixels)
+    size = pixels.shape[0] * scale_y, pixels.shape[1] * scale_x
     (found,) = Heads(detector, model.size).detections(model(pixels), [size])
     draw(pixels, found, model, picture)
 

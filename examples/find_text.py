@@ -1,4 +1,4 @@
-"""python -m examples.find_text RUN IMAGE PICTURE: the image with a frame around each line."""
+"""python -m examples.find_text RUN IMAGE PICTURE: write the image, each line of text framed."""
 
 import sys
 from pathlib import Path
@@ -15,10 +15,10 @@ def main(run: str, image: str, picture: str) -> None:
     pixels = model.read(image)
     original = Image.fromarray(np.ascontiguousarray(pixels))
     regions = RegionFinder().find(model(pixels)[0][0, 0])
-    across, down, left, top = model.place(pixels)
+    scale_x, scale_y, left, top = model.place(pixels)
     draw = ImageDraw.Draw(original)
     for corners in regions:
-        frame = [((x - left) / across, (y - top) / down) for x, y in corners]
+        frame = [((x - left) / scale_x, (y - top) / scale_y) for x, y in corners]
         draw.polygon(frame, outline=(255, 60, 0), width=2)
     original.save(picture)
     print(f"{picture}: {len(regions)} lines")

@@ -1,4 +1,4 @@
-"""python -m examples.segment RUN IMAGE PICTURE: the image with each class in its colour."""
+"""python -m examples.segment RUN IMAGE PICTURE: write the image with its classes coloured."""
 
 import sys
 from pathlib import Path
@@ -14,10 +14,10 @@ def main(run: str, image: str, picture: str) -> None:
     pixels = model.read(image)
     height, width = pixels.shape[:2]
     classes = model(pixels)[0][0].argmax(0).astype(np.uint8)
-    across, down, left, top = model.place(pixels)
-    # The part of the input that the image is in; what was cropped off is not background for sure.
-    rows = np.clip(((np.arange(height) + 0.5) * down + top).astype(int), 0, len(classes) - 1)
-    columns = np.clip(((np.arange(width) + 0.5) * across + left).astype(int), 0, model.size[1] - 1)
+    scale_x, scale_y, left, top = model.place(pixels)
+    # Each pixel takes the class at its place in the input; one that was cropped takes the nearest.
+    rows = np.clip(((np.arange(height) + 0.5) * scale_y + top).astype(int), 0, len(classes) - 1)
+    columns = np.clip(((np.arange(width) + 0.5) * scale_x + left).astype(int), 0, model.size[1] - 1)
     labels = classes[rows[:, None], columns]
     colours = np.random.default_rng(1).integers(60, 256, (256, 3))
     # Class 0 is the background.

@@ -1,10 +1,8 @@
-"""What a worker keeps between trials: the task, the baseline, and how to judge against it."""
+"""A worker's state between trials: the task and the baseline, and measuring against it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import paddle
@@ -26,24 +24,8 @@ from trainables.settings import BASELINE, TrialSettings, reference_name
 from trainables.training import Trainer
 
 
-class Stopwatch:
-    """Wall seconds by stage, summed over visits."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-
-
 class TrialContext:
-    """Built once by a worker, then shared by all its trials."""
+    """The state of a worker, shared by all its trials."""
 
     def __init__(self, settings: TrialSettings, baseline: Baseline, node: Node) -> None:
         gpu.choose_device()
@@ -56,7 +38,7 @@ class TrialContext:
         if baseline.first_batch not in (None, first_digest(self.task, "val", settings.eval_batch)):
             raise TaskError(
                 f"task {self.task.name!r}: eval_batches('val', ...) yields other inputs in another "
-                "process; sort what comes from sets and folders, and seed what is drawn"
+                "process; sort entries of sets and folders, and seed random draws"
             )
         self.baseline_engine = load_engine(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
@@ -73,9 +55,9 @@ class TrialContext:
         fidelity: float,
         train_loss: float | None = None,
     ) -> Measurement:
-        """Return how a model does on validation, relative to the baseline.
+        """Evaluate a model on validation, relative to the baseline.
 
-        Raises TrialError if the outputs or the metric are not finite numbers.
+        Raises TrialError if the outputs or the metric are not finite.
         """
         statistics = evaluate(run, self.task, "val", self.settings.eval_batch, self.lease.shared)
         metric = metric_value(self.task.metric, statistics)
@@ -103,9 +85,7 @@ class TrialContext:
         seed: int,
         workers: int = 1,
     ) -> Trainer:
-        """Return a trainer that sees `samples`, spread over data-parallel workers, or makes so
-        many steps.
-        """
+        """Return a trainer of `samples` in total over data-parallel workers, or of `steps`."""
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
         learning_rate = self.settings.learning_rate or self.task.recipe.learning_rate
         return Trainer(
@@ -121,7 +101,7 @@ class TrialContext:
     def references(self, choice: QuantizationChoice) -> list[tuple[Engine, float]]:
         """Return the reference engines of models timed as `choice`, each with its latency ratio.
 
-        The baseline is one of them in float, and the only one where a choice has none.
+        In float the baseline is one of them; a choice without references has the baseline alone.
         """
         if choice not in self._references:
             found = []
@@ -158,11 +138,11 @@ class TrialContext:
     def probe(
         self, stage: str, plan: Plan, effort: Effort, engine: Callable[[], Engine]
     ) -> tuple[LatencyReading, bool]:
-        """Return the plan's latency, and whether it was known.
+        """Return the plan's latency, and whether it came from the cache.
 
-        Shape and precision fix it, so a later study of the same model on the same
-        kind of machine reuses it; that also makes a seeded search repeatable, which
-        no clock would. `engine` is called only if there is something to time.
+        It depends on shape and precision alone, so a later study of the same model on the same
+        processor reuses it, and a seeded search is repeatable. `engine` is called only for a plan
+        that is not in the cache.
         """
         choice = plan.quantization.timed_as
         key = fingerprint_of(
@@ -170,8 +150,7 @@ class TrialContext:
             stage,
             self.baseline.fingerprint,
             plan.to_json(),
-            # What was timed beside other models, or before these were timed anew, is on another
-            # scale.
+            # A reading beside other references, or earlier ratios of them, is on another scale.
             [ratio for _, ratio in self.references(choice)],
             self.settings.latency_batch,
             self.settings.latency_effort,

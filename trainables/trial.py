@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import paddle
@@ -13,7 +15,7 @@ from spaces.plan import Plan
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.compression.slim import QuantizationAware
-from trainables.context import Stopwatch, TrialContext
+from trainables.context import TrialContext
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine, size_bytes
 from trainables.evaluation import eager
 from trainables.probe import FULL, QUICK, Effort
@@ -51,6 +53,22 @@ def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialR
     trial.quantize()
     trial.finish(trial.export())
     yield trial.result
+
+
+class Stopwatch:
+    """Wall seconds by stage, summed."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
 class _Trial:
