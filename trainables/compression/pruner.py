@@ -76,8 +76,8 @@ class ChannelPruner:
             count = min(round(ratio * group.count), group.count - 1)
             if count > 0:
                 least = np.argsort(self.importance(group), kind="stable")[:count]
-                for key, places in group.removed(least).items():
-                    found.setdefault(key, []).append(places)
+                for key, indices in group.removed(least).items():
+                    found.setdefault(key, []).append(indices)
         return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
 
     def prune(self, ratios: Mapping[str, float]) -> None:
@@ -98,10 +98,10 @@ class ChannelPruner:
         removed channel are zero. The model itself is not changed.
         """
         found: dict[str, NDArray[Any]] = {}
-        for (name, axis), places in self.removed(ratios).items():
+        for (name, axis), indices in self.removed(ratios).items():
             if name not in found:
                 found[name] = self._tensors[name].numpy().copy()
-            np.moveaxis(found[name], axis, 0)[places] = 0
+            np.moveaxis(found[name], axis, 0)[indices] = 0
         return found
 
     @contextmanager
@@ -169,14 +169,14 @@ Cuts = list[tuple[int, Indices]]
 
 def _by_weight(removed: Mapping[tuple[str, int], Indices]) -> dict[str, Cuts]:
     found: dict[str, Cuts] = {}
-    for (name, axis), places in removed.items():
-        found.setdefault(name, []).append((axis, places))
+    for (name, axis), indices in removed.items():
+        found.setdefault(name, []).append((axis, indices))
     return found
 
 
 def _without(whole: NDArray[Any], cuts: Cuts) -> NDArray[Any]:
-    for axis, places in cuts:
-        whole = np.delete(whole, places, axis=axis)
+    for axis, indices in cuts:
+        whole = np.delete(whole, indices, axis=axis)
     return whole
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHECKED_SAMPLES = 64
 # Most characters of a reason: a few lines of a terminal. A guess.
 MAX_REASON = 300
+# Data formats that oneDNN does not take.
 CHANNELS_LAST = ("NLC", "NHWC", "NDHWC")
 
 

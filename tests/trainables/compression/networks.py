@@ -64,7 +64,7 @@ class Transposed(Pooled):
 
 
 class Flattened(nn.Layer):
-    """Every channel is 4 x 4 inputs of the linear layer."""
+    """Each channel becomes 4 x 4 inputs of the linear layer."""
 
     def __init__(self):
         super().__init__()
@@ -107,7 +107,7 @@ class Shared(Pooled):
 
 
 class Squashed(Pooled):
-    """Its activations make something of nothing."""
+    """Its activations map 0 to another value."""
 
     def __init__(self):
         super().__init__(6)
@@ -166,7 +166,7 @@ class Gated(Pooled):
 
 
 class Upsampled(Pooled):
-    """As a decoder does: up, beside what came before, and down to fewer channels."""
+    """A decoder: upsampled, concatenated with an earlier map, reduced to fewer channels."""
 
     def __init__(self):
         super().__init__(6)
@@ -179,7 +179,7 @@ class Upsampled(Pooled):
 
 
 class Attention(nn.Layer):
-    """Two heads over the places of an image."""
+    """Attention with two heads over the positions of an image."""
 
     def __init__(self):
         super().__init__()
@@ -254,7 +254,7 @@ class Auxiliary(Pooled):
 
 
 class Between(Pooled):
-    """Something between two convolutions that does not let channels go."""
+    """A function `what` between two convolutions."""
 
     def __init__(self, what):
         super().__init__(6)
@@ -265,7 +265,7 @@ class Between(Pooled):
 
 
 class PixelShuffled(Pooled):
-    """Adds three, and makes rows and columns of channels."""
+    """Adds three equal tensors and shuffles channels into rows and columns."""
 
     def __init__(self):
         super().__init__(6)
@@ -277,7 +277,7 @@ class PixelShuffled(Pooled):
 
 
 class Own(nn.Layer):
-    """A convolution written as a layer of one's own."""
+    """A user's own convolution layer."""
 
     def __init__(self, inputs, outputs, **options):
         super().__init__()
@@ -288,12 +288,12 @@ class Own(nn.Layer):
         self.options = options
 
     def forward(self, x):
-        # The weight is computed: its channels are followed through what computes it.
+        # The weight is computed: labels pass through the multiplication.
         return nn.functional.conv2d(x, self.kernel * self.scale, padding=1, **self.options)
 
 
 class OwnLayers(nn.Layer):
-    """Convolutions and multiplications whose layers are not paddle's."""
+    """Convolutions and multiplications of a user's own layers."""
 
     def __init__(self):
         super().__init__()
@@ -319,4 +319,4 @@ EVERY = {
         )
     },
 }
-"""Those with the one input IMAGE, whose groups can all be pruned."""
+"""Networks with the one input IMAGE, whose groups can all be pruned."""

@@ -1,4 +1,4 @@
-"""Biases that a batch norm subtracts again."""
+"""Biases that a batch norm cancels."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class CalledTwice(Block):
 
 
 def trained(block):
-    """A model whose biases and means are not those of a new one."""
+    """A model with random weights, biases and means."""
     paddle.seed(3)
     model = block()
     for _, parameter in model.named_parameters():
@@ -57,7 +57,7 @@ def image(count=2):
     return paddle.to_tensor(np.random.default_rng(1).standard_normal((count, 3, 8, 8), "float32"))
 
 
-def test_the_model_stays_what_it_is_without_the_bias():
+def test_outputs_stay_without_the_bias():
     model = trained(Block)
     before = model(image()).numpy()
     pairs = useless_biases(model, samples)
@@ -91,11 +91,11 @@ def test_it_trains_as_before():
 
 
 @pytest.mark.parametrize("block", [UsedElsewhere, CalledTwice, lambda: Block(norm=False)])
-def test_a_bias_that_counts_stays(block):
+def test_a_bias_that_matters_is_not_removed(block):
     assert useless_biases(trained(block), samples) == ()
 
 
-def test_a_model_that_cannot_be_run_on_noise_keeps_its_biases():
+def test_a_model_that_fails_on_the_samples_keeps_its_biases():
     class Choosy(Block):
         def forward(self, image):
             raise RuntimeError("not an image")
@@ -114,7 +114,7 @@ class Comparable:
 
 
 class Unwatched(tuple):
-    """A task that nothing can watch."""
+    """A task without a `__dict__` and without weak references."""
 
     __slots__ = ()
     inputs = INPUTS

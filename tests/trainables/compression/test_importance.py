@@ -17,13 +17,13 @@ def test_norms(criterion, scores):
     assert CRITERIA[criterion](ROWS) == pytest.approx(scores)
 
 
-def test_the_geometric_median_spares_what_others_are_like():
+def test_the_geometric_median_is_the_summed_distance_to_all_channels():
     scores = CRITERIA["geometric_median"](ROWS)
     expected = [np.hypot(*(ROWS - row).T).sum() for row in ROWS]
     assert scores == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_one_score_a_channel_and_none_negative(criterion):
+def test_one_score_per_channel_and_none_negative(criterion):
     scores = CRITERIA[criterion](np.random.default_rng(0).standard_normal((7, 12)))
     assert scores.shape == (7,) and (scores >= 0).all()

@@ -20,7 +20,7 @@ def image():
 
 
 def with_statistics(model):
-    """Give batch norms something to lose: fresh ones are all alike."""
+    """Give batch norms random values: those of new ones are all equal."""
     rng = np.random.default_rng(0)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if "norm" in name:
@@ -29,7 +29,7 @@ def with_statistics(model):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_prune_computes_what_the_masked_model_does(name):
+def test_every_group_pruned_computes_the_same_as_zeroed(name):
     model = with_statistics(EVERY[name]())
     pruner = ChannelPruner(model, IMAGE)
     x = image()
@@ -58,7 +58,7 @@ def test_all_groups_at_once(name):
     assert sum(p.numel().item() for p in model.parameters()) < 0.75 * before
 
 
-def test_what_matters_least_goes_first():
+def test_the_least_important_channels_are_removed():
     model = Chain()
     rows = -np.arange(1, 9, dtype="f4").reshape(8, 1, 1, 1)
     model.first.weight.set_value(np.broadcast_to(rows, (8, 3, 3, 3)).copy())
@@ -66,14 +66,14 @@ def test_what_matters_least_goes_first():
     assert pruner.removed({"first.weight": 0.25})[("first.weight", 0)].tolist() == [0, 1]
 
 
-def test_a_score_is_summed_over_what_makes_the_channel():
+def test_importance_is_summed_over_all_weights_that_produce_the_channel():
     model = Residual()
     pruner = ChannelPruner(model, IMAGE)
     first, outer = (abs(w.numpy()).sum((1, 2, 3)) for w in (model.first.weight, model.outer.weight))
     assert pruner.importance(pruner.groups["first.weight"]) == pytest.approx(first + outer)
 
 
-def test_one_channel_is_always_left():
+def test_one_channel_always_remains():
     model = Chain()
     pruner = ChannelPruner(model, IMAGE)
     pruner.prune({"first.weight": 0.99})
@@ -85,7 +85,7 @@ def test_a_ratio_below_one_channel_changes_nothing():
     assert ChannelPruner(Chain(), IMAGE).removed({"first.weight": 0.05}) == {}
 
 
-def test_layers_know_their_new_widths():
+def test_layers_have_their_new_widths():
     model = Depthwise(2)
     ChannelPruner(model, IMAGE).prune({"first.weight": 0.5})
     depthwise = model.depthwise
@@ -106,7 +106,7 @@ def test_a_pruned_model_can_be_trained():
     assert (model.first.weight.numpy() != before).any()
 
 
-def test_by_the_scales_of_batch_norms_the_smallest_goes():
+def test_the_smallest_batch_norm_scale_is_removed():
     model = Depthwise()
     model.first = paddle.nn.Sequential(model.first, paddle.nn.BatchNorm2D(8))
     scales = np.ones(8, "float32")
@@ -116,7 +116,7 @@ def test_by_the_scales_of_batch_norms_the_smallest_goes():
     assert pruner.removed({"first.0.weight": 0.125})["first.0.weight", 0].tolist() == [3]
 
 
-def test_a_group_without_batch_norms_goes_by_its_weights():
+def test_a_group_without_batch_norms_is_ranked_by_its_weights():
     model = Flattened()
     by_weights, by_scales = (
         ChannelPruner(model, IMAGE, criterion).removed({"hidden.weight": 0.3})

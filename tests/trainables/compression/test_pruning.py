@@ -19,7 +19,7 @@ def test_ratios_become_channels(tiny_weights):
     assert model(paddle.rand([2, 1, 14, 14])).shape == [2, 10]
 
 
-def test_the_channels_with_the_smallest_l1_norm_go(tiny_weights):
+def test_the_channels_with_the_smallest_l1_norm_are_removed(tiny_weights):
     task = Mine(tiny_weights)
     whole = task.build_model().conv1.weight.numpy()
     norms = abs(whole).sum((1, 2, 3))
@@ -40,6 +40,6 @@ def test_empty_plan_is_the_trained_model(tiny_weights):
     assert same == fingerprint(model_weights(task.build_model()))
 
 
-def test_group_of_another_model_is_a_trial_error(tiny_weights):
+def test_a_group_of_another_model_is_a_trial_error(tiny_weights):
     with pytest.raises(TrialError, match=r"conv9\.weight"):
         pruned_model(Mine(tiny_weights), Plan.of({"conv9.weight": 0.5}, FLOAT))

@@ -45,7 +45,7 @@ def test_pruned_model_is_exported_and_the_engine_agrees_with_it(
     task = Mine(tiny_weights)
     engine, difference = exported(task, choice, tmp_path)
     outputs = engine.run(next(task.eval_batches("val", 50)).inputs)
-    # Commands that load a model say what they found, and not what Paddle did for it.
+    # Loading a model prints nothing of Paddle's.
     capfd.readouterr()
     Engine(tmp_path / choice.value, choice.precision, 1)
     assert capfd.readouterr() == ("", "")
@@ -68,7 +68,7 @@ def test_int8_weights_take_a_byte_each(tiny_weights, tmp_path):
     assert size_bytes(tmp_path / "float") > weights["float"]
 
 
-def test_every_calibration_gives_a_quantized_model_and_they_are_not_one(tiny_weights, tmp_path):
+def test_every_calibration_gives_another_quantized_model(tiny_weights, tmp_path):
     task = Mine(tiny_weights)
     inputs = next(task.eval_batches("val", 50)).inputs
     plan = Plan.of({}, QuantizationChoice.FLOAT)
@@ -103,7 +103,7 @@ def test_first_samples_repeat_where_the_split_is_too_small(tiny_weights):
 def test_the_engine_computes_in_the_precision_asked_for(
     precision, expected, tiny_weights, tmp_path
 ):
-    """What oneDNN says it ran, not what was switched on."""
+    """By what oneDNN reports that it ran, not by what was requested."""
     choice = {"int8": QuantizationChoice.INT8_PTQ, "float": QuantizationChoice.FLOAT}[precision]
     exported(Mine(tiny_weights), choice, tmp_path)
     script = (
@@ -128,7 +128,7 @@ def test_the_engine_computes_in_the_precision_asked_for(
 
 def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path):
     task = Mine(tiny_weights)
-    # Unpruned: a model that has not been trained again decides by so little that rounding turns it.
+    # Unpruned: the scores of an untrained pruned model differ by less than rounding.
     engine, _ = exported(task, QuantizationChoice.INT8_PTQ, tmp_path, Plan())
     inputs = next(task.eval_batches("val", 400)).inputs
     plain = Engine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
@@ -136,15 +136,15 @@ def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path
     assert agreement > 0.9
 
 
-def test_a_model_that_training_cannot_quantize_is_refused_before_it_is_trained():
+def test_a_model_without_quantizable_layers_is_refused_before_training():
     model = make_task("own layers").build_model()
     with pytest.raises(TrialError, match=r"int8_qat quantizes .* use int8_ptq"):
         prepare_quantization(model, QuantizationChoice.INT8_QAT)
     assert model(paddle.rand([2, 3, 16, 16])).shape == [2, 5]
 
 
-def test_an_export_in_floats_alone_is_not_int8(tmp_path):
-    """Its one operator is none that the engine has in INT8."""
+def test_an_export_that_runs_in_float_only_is_not_int8(tmp_path):
+    """The engine has no INT8 kernel for its only operator."""
     task = make_task("own layers")
     task.build_model = Weightless
     settings = TrialSettings(task="unusual", run_folder=str(tmp_path), cache_folder=str(tmp_path))

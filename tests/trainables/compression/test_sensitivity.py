@@ -15,7 +15,7 @@ def measured(task, group, ratios):
         return probe.curve(group, ratios, base)
 
 
-def test_a_nearly_whole_group_loses_less_than_a_nearly_empty_one(tiny_weights):
+def test_a_small_ratio_loses_less_than_a_large_one(tiny_weights):
     task = Mine(tiny_weights)
     rows = measured(task, "conv2.weight", [0.0625, 0.9375])
     assert [row.ratio for row in rows] == [0.0625, 0.9375]
@@ -23,7 +23,7 @@ def test_a_nearly_whole_group_loses_less_than_a_nearly_empty_one(tiny_weights):
     assert rows[1].metric_loss > 0.2
 
 
-def test_ratios_do_not_depend_on_those_measured_before_them(tiny_weights):
+def test_ratios_do_not_depend_on_those_measured_before(tiny_weights):
     task = Mine(tiny_weights)
     alone = measured(task, "conv1.weight", [0.25])
     after = measured(task, "conv1.weight", [0.75, 0.25])
@@ -78,6 +78,6 @@ def test_known_curves_are_not_computed_again(tiny_weights, tmp_path):
         "conv1.weight": True,
         "conv2.weight": False,
     }
-    # Other weights are another question.
+    # Other weights have their own cache entries.
     other = cached_sensitivities(cache, "other weights", probe, one, base)
     assert not other["conv1.weight"][1]

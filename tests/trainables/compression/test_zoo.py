@@ -1,4 +1,4 @@
-"""The groups of paddle.vision's models beside PaddleSlim's, where PaddleSlim is right."""
+"""The groups of paddle.vision's models, compared with PaddleSlim's where those are right."""
 
 import paddle
 import pytest
@@ -8,12 +8,12 @@ from trainables.compression.graph.dependency import find_dependencies
 from trainables.compression.graph.modes import quietly
 from trainables.task import ModelInput
 
-# Models whose last layers count on the size of what arrives.
+# Models whose last layers need this input size.
 SIDES = {"vgg11": 224, "squeezenet1_0": 224}
 
 
 def slim_groups(model, side):
-    """Return what PaddleSlim takes from each parameter, and along which axis, by group."""
+    """Return the parameters and axes of each of PaddleSlim's groups."""
     import paddleslim.dygraph
 
     with quietly():
@@ -37,7 +37,7 @@ def slim_groups(model, side):
         # Two classifiers behind a flatten.
         ("vgg11", 2),
         ("mobilenet_v3_small", 1),
-        # What is concatenated PaddleSlim leaves whole.
+        # PaddleSlim does not prune concatenated channels.
         ("squeezenet1_0", 16),
         # Behind channel shuffles, a group whose channels do not all depend on each other.
         ("shufflenet_v2_x0_25", 1),

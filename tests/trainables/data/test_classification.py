@@ -19,9 +19,7 @@ def test_a_list_gives_paths_and_labels(tmp_path, listed, problems):
     ("line", "what"),
     [("a.jpg", "is not"), ("a.jpg cat", "is not"), ("a.jpg -1", "is not"), ("a.jpg 3", "0 to 2")],
 )
-def test_a_line_that_says_something_else_is_noted_with_its_number(
-    tmp_path, listed, problems, line, what
-):
+def test_an_invalid_line_is_noted_with_its_number(tmp_path, listed, problems, line, what):
     file = listed("train.txt", "a.jpg 0", line)
     assert len(read_list(file, tmp_path, 3, problems)) == 1
     assert len(problems.found) == 1
@@ -39,7 +37,7 @@ def test_folders_are_classes_by_name(tmp_path, picture, problems):
     assert problems.found == []
 
 
-def test_a_class_training_does_not_know_and_an_empty_one_are_noted(tmp_path, picture, problems):
+def test_a_class_unknown_in_training_and_an_empty_one_are_noted(tmp_path, picture, problems):
     picture("val/cow/1.png")
     (tmp_path / "val/dog").mkdir()
     assert read_folders(tmp_path / "val", ["cat", "dog"], problems) == []

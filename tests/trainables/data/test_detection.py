@@ -70,7 +70,7 @@ def test_a_file_that_is_not_cocos(tmp_path, annotated, problems, content, what):
 
 
 @pytest.mark.parametrize("changed", [{"bbox": [1, 2, 0, 4]}, {"area": 0}, {"ignore": 1}])
-def test_what_paddledetection_passes_over_in_cocos_files(tmp_path, annotated, problems, changed):
+def test_annotations_that_paddledetection_skips_are_skipped(tmp_path, annotated, problems, changed):
     samples, _ = read_coco(annotated(coco(**changed)), tmp_path, problems)
     assert samples[0].boxes == () and problems.found == []
 

@@ -8,13 +8,13 @@ from trainables.data.images import check_images, image_size, read_image, read_ma
 ORIENTATION = 0x0112
 
 
-def test_an_image_is_three_colours_whatever_the_file_holds(tmp_path):
+def test_every_file_is_read_as_three_channels(tmp_path):
     for mode in ("RGB", "L", "RGBA", "P"):
         Image.new(mode, (5, 3)).save(tmp_path / "image.png")
         assert read_image(tmp_path / "image.png").shape == (3, 5, 3)
 
 
-def test_an_image_is_turned_as_its_camera_says(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     image = Image.new("RGB", (5, 3))
     exif = image.getexif()
     exif[ORIENTATION] = 6
@@ -34,7 +34,7 @@ def test_a_masks_palette_indices_are_its_classes(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_a_file_cut_short_is_noted_with_its_line(tmp_path, picture, problems, suffix):
+def test_a_truncated_file_is_noted_with_its_line(tmp_path, picture, problems, suffix):
     whole, cut = picture(f"whole.{suffix}"), picture(f"cut.{suffix}")
     cut_short(tmp_path / cut)
     check_images([(tmp_path / whole, "a:1"), (tmp_path / cut, "a:2")], problems)
@@ -55,7 +55,7 @@ def test_a_missing_file_and_a_text_are_noted_wherever_they_are_listed(tmp_path, 
     assert ["is missing" in one for one in problems.found] == [True, False, True]
 
 
-def test_a_file_cut_short_is_noted_whatever_else_has_been_imported(tmp_path, monkeypatch):
+def test_a_truncated_file_is_refused_whatever_pillow_was_set_to(tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
     path = tmp_path / "image.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(path)

@@ -4,7 +4,7 @@ from spaces.errors import DataError
 from trainables.data.lines import numbered_lines
 
 
-def test_lines_come_with_their_numbers_and_empty_ones_count(listed):
+def test_lines_have_their_numbers_and_empty_ones_count(listed):
     file = listed("list.txt", "one", "", "  two ")
     assert list(numbered_lines(file)) == [(f"{file}:1", "one"), (f"{file}:3", "two")]
 

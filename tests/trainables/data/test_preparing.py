@@ -46,14 +46,14 @@ def normal(pixels):
         ("lanczos", cv2.INTER_LANCZOS4),
     ],
 )
-def test_opencv_resizes_as_it_does_itself(interpolation, flag):
+def test_resizing_by_opencv_equals_opencv(interpolation, flag):
     way = Resize(height=32, width=40, library="opencv", interpolation=interpolation)
     expected = normal(cv2.resize(PIXELS, (40, 32), interpolation=flag))
     assert np.array_equal(prepare(PIXELS, given(way, Normalize())), expected)
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos", "box"])
-def test_pillow_resizes_as_it_does_itself(interpolation):
+def test_resizing_by_pillow_equals_pillow(interpolation):
     way = Resize(height=32, width=40, library="pillow", interpolation=interpolation)
     resized = Image.fromarray(PIXELS).resize((40, 32), Image.Resampling[interpolation.upper()])
     expected = normal(np.asarray(resized))
@@ -103,7 +103,7 @@ def test_sides_by_each_rule(step, size, wanted):
     assert target_size(step, *size) == wanted
 
 
-def test_crops_and_padding_are_where_they_should_be():
+def test_crops_and_padding_have_the_right_offsets():
     marked = np.zeros((40, 60, 3), np.uint8)
     marked[10, 20] = 255
     for steps, place in (
@@ -120,14 +120,14 @@ def test_crops_and_padding_are_where_they_should_be():
         assert (10 * down + top, 20 * across + left) == place
 
 
-def test_padding_after_the_normalization_is_of_normalized_values():
+def test_padding_after_normalization_is_not_normalized():
     tensor = prepare(PIXELS, given(Normalize(), Pad(64, 96)))
     assert (tensor[:, 60:] == 0).all() and (tensor[:, :60, 90:] == 0).all()
     assert np.array_equal(tensor[:, :60, :90], normal(PIXELS))
 
 
 @pytest.mark.parametrize("decoder", ["opencv", "pillow"])
-def test_files_are_decoded_as_the_library_does_it(tmp_path, decoder):
+def test_files_are_decoded_as_by_the_library(tmp_path, decoder):
     """OpenCV turns an image as its EXIF data say; Pillow leaves that to who asks."""
     image = Image.fromarray(PIXELS)
     exif = image.getexif()
@@ -165,7 +165,7 @@ EVERY = (
 
 @pytest.mark.parametrize("order", ["RGB", "BGR"])
 @pytest.mark.parametrize("steps", EVERY)
-def test_the_manifest_repeats_it_and_the_example_follows_the_manifest(tmp_path, steps, order):
+def test_the_example_computes_the_same_from_the_manifest(tmp_path, steps, order):
     spec = given(*steps, order=order, decoder="opencv")
     tensor = prepare(PIXELS, spec)
     written = encode(ModelInput, spec)

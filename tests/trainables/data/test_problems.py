@@ -3,11 +3,11 @@ import pytest
 from spaces.errors import DataError
 
 
-def test_nothing_wrong_raises_nothing(problems):
+def test_no_problem_raises_nothing(problems):
     problems.raise_if_any()
 
 
-def test_the_first_is_told_and_the_others_are_counted(problems):
+def test_the_first_problem_is_named_and_the_others_counted(problems):
     problems.note("a:1", "one")
     with pytest.raises(DataError, match=r"^a:1: one$"):
         problems.raise_if_any()

@@ -17,7 +17,7 @@ from trainables.data.splitting import halves, rarest
         np.random.default_rng(0).integers(0, 5, 200).tolist(),
     ],
 )
-def test_every_class_is_split_evenly_whatever_its_period(labels):
+def test_every_class_is_split_evenly(labels):
     one, other = halves(labels)
     assert sorted(one + other) == list(range(len(labels)))
     assert one == sorted(one) and other == sorted(other)
@@ -29,13 +29,13 @@ def test_every_class_is_split_evenly_whatever_its_period(labels):
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 5])
-def test_what_takes_turns_within_a_class_is_in_both_halves(period):
+def test_what_alternates_within_a_class_is_in_both_halves(period):
     """As cameras, or an image and the same one mirrored."""
     cameras = np.arange(60) % period
     for half in halves([0] * 60):
         assert len(set(cameras[half])) == period
 
 
-def test_the_rarest_of_several_classes():
+def test_the_rarest_class_of_each_sample():
     samples = [["car"], ["car", "dog"], ["car", "cat", "cat"], [], ["dog", "car"]]
     assert rarest(samples) == ["car", "dog", "cat", None, "dog"]

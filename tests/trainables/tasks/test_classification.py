@@ -91,7 +91,7 @@ def test_training_shows_other_crops_by_its_seed(data, weights):
     assert (first == again).all() and (first != other).any()
 
 
-def test_a_damaged_image_is_told_before_anything_starts(data, weights):
+def test_a_damaged_image_is_refused_before_anything_starts(data, weights):
     (data / "val/a/0.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"0\.png cannot be read"):
         make_task(**options(data, weights))

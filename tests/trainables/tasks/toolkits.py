@@ -1,4 +1,4 @@
-"""Small data sets with configuration files as the toolkits have them."""
+"""Small data sets, and configuration files in the toolkits' formats."""
 
 import json
 

@@ -87,8 +87,8 @@ def _convolved(op: LabelledOperator, reads: int, writes: int) -> Outputs:
         else:
             op.bind(channels, first, "reads the model's input")
             outputs = np.repeat(by_group[:, 0], len(other))
-    places = (None,) * (len(source) - 2)
-    return {"Output": (source[0], *places, outputs) if last else (source[0], outputs, *places)}
+    blank = (None,) * (len(source) - 2)
+    return {"Output": (source[0], *blank, outputs) if last else (source[0], outputs, *blank)}
 
 
 @rule("conv2d", "depthwise_conv2d", "conv3d")

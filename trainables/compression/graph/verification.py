@@ -19,8 +19,8 @@ Array = NDArray[Any]
 SAMPLES = 2
 # Samples the two are chosen from: some data sets begin with copies of one image. A guess.
 CANDIDATES = 8
-# Largest allowed difference, relative to the outputs' spread. Sums over fewer channels round
-# differently; a missing or misplaced channel changes about as much as the spread itself. A guess.
+# Largest allowed difference, relative to the outputs' spread. Rounding of other sums is 3e-6 of it
+# (LOG: groups from single channels), a missing or misplaced channel about as much as the spread.
 TOLERANCE = 1e-3
 # Smallest spread between samples, relative to an output's largest value, that is not taken for
 # rounding; by precision, about ten times the machine epsilon.
@@ -111,14 +111,14 @@ def in_double_precision(model: paddle.nn.Layer) -> Iterator[None]:
     ]
     before = [tensor.numpy() for tensor in single]
     default = paddle.get_default_dtype()
-    place = paddle.base.framework._current_expected_place()
+    device = paddle.base.framework._current_expected_place()
     try:
         # Tensors that the model's code creates have the default dtype.
         paddle.set_default_dtype("float64")
         for tensor in single:
-            tensor.get_tensor().set(tensor.numpy().astype("f8"), place)
+            tensor.get_tensor().set(tensor.numpy().astype("f8"), device)
         yield
     finally:
         paddle.set_default_dtype(default)
         for tensor, values in zip(single, before, strict=True):
-            tensor.get_tensor().set(values, place)
+            tensor.get_tensor().set(values, device)

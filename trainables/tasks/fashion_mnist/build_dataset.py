@@ -1,10 +1,10 @@
-"""Rebuild the subset of Fashion-MNIST that the repository carries.
+"""Rebuild the subset of Fashion-MNIST in the repository.
 
     python -m trainables.tasks.fashion_mnist.build_dataset [FOLDER]
 
 FOLDER holds the four `*-ubyte.gz` files of Debian's package
 `dataset-fashion-mnist`, which installs them in /usr/share/datasets/fashion-mnist.
-The choice of images is seeded, so the same package gives the same file.
+Images are chosen with a fixed seed, so the same package gives the same file.
 """
 
 import gzip
@@ -17,6 +17,7 @@ import pandas as pd
 DATASET = Path(__file__).parent / "data" / "fashion_mnist.parquet"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = 10
+# Images per class: few, so that trials take seconds. A guess.
 PER_CLASS = {"train": 1000, "val": 200, "test": 200}
 SEED = 0
 
@@ -41,7 +42,7 @@ def build(folder: Path) -> pd.DataFrame:
     """Return the subset: columns `split`, `label`, `image` (784 raw bytes, row by row)."""
     rng = np.random.default_rng(SEED)
     frames = []
-    # Validation comes out of the training file, so that the test file stays unseen.
+    # Validation is part of the training file, so that the test file is used only for test.
     for source, splits in {"train": ("train", "val"), "t10k": ("test",)}.items():
         images = read_idx(folder / f"{source}-images-idx3-ubyte.gz")
         labels = read_idx(folder / f"{source}-labels-idx1-ubyte.gz")
@@ -67,7 +68,7 @@ def main() -> None:
     if not folder.is_dir():
         sys.exit(
             f"{folder} is not a folder: install Debian's dataset-fashion-mnist, "
-            "or name the folder that holds its idx files"
+            "or name the folder of its idx files"
         )
     frame = build(folder)
     frame.to_parquet(DATASET, index=False, compression="zstd", compression_level=19)

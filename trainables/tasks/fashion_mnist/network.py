@@ -1,4 +1,4 @@
-"""A small residual network, wide enough that its arithmetic shows in the latency."""
+"""A small residual network, wide enough that its latency depends on its arithmetic."""
 
 import paddle
 import paddle.nn.functional as F
@@ -6,7 +6,7 @@ from paddle import nn
 
 
 class ResidualBlock(nn.Layer):
-    """Two 3x3 convolutions beside a shortcut (He et al., CVPR 2016)."""
+    """Two 3x3 convolutions with a shortcut (He et al., CVPR 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -33,10 +33,9 @@ class ResidualBlock(nn.Layer):
 class ResidualNetwork(nn.Layer):
     """Class scores, shape (n, 10), of images of shape (n, 1, 28, 28).
 
-    The stem halves the resolution at once: on 28x28 maps training is bound by
-    memory traffic, not by arithmetic, and pruning would save little. The last block
-    has a plain shortcut: in INT8 oneDNN 3.1 finds no kernel for a pooling that follows
-    a sum of two convolutions.
+    The stem halves the resolution: on 28x28 maps training is bound by memory traffic, and pruning
+    saves little (LOG: the built-in network). The last block has an identity shortcut: in INT8,
+    oneDNN 3.1 has no kernel for a pooling after a sum of two convolutions.
     """
 
     def __init__(
@@ -60,6 +59,5 @@ class ResidualNetwork(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         features = self.blocks(self.stem(x))
-        # Pooling, not a mean: PaddleSlim does not follow channels through a mean.
         pooled = F.adaptive_avg_pool2d(features, 1)
         return self.classifier(pooled.flatten(1))

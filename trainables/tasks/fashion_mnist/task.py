@@ -1,4 +1,4 @@
-"""The built-in task, and a model for a user's own: every demand of the contract is here."""
+"""The built-in task, and an example for a user's own: it meets every demand of the contract."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 SIDE = 28
+# Largest random shift in training, in pixels. A guess.
 SHIFT = 2
 
 
 class FashionMnist:
-    """10 kinds of clothing, 28x28 grey: 10,000 to train on, 2,000 each to validate and test."""
+    """10 kinds of clothing, 28x28 grey: 10,000 training, 2,000 validation, 2,000 test images."""
 
     name = "fashion_mnist"
     metric = TopOneAccuracy()
@@ -40,7 +41,7 @@ class FashionMnist:
 
     @cached_property
     def _splits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Normalised images (n, 1, 28, 28) float32 and labels (n, 1) int64, by split."""
+        """Normalized images (n, 1, 28, 28) float32 and labels (n, 1) int64, by split."""
         path = DATA / "fashion_mnist.parquet"
         if not path.is_file():
             raise TaskError(f"{path} is missing; restore it from the repository")

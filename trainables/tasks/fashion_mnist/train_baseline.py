@@ -1,4 +1,4 @@
-"""Train the built-in baseline again and write its weights where the task reads them.
+"""Train the built-in baseline and write its weights to the file that the task reads.
 
     python -m trainables.tasks.fashion_mnist.train_baseline [EPOCHS] [FILE]
 
@@ -19,12 +19,14 @@ from trainables.training import Trainer, as_tensors
 from trainables.weights import model_weights, write_weights
 
 SEED = 0
+# (LOG: the built-in network)
 BATCH_SIZE = 128
+# Peak of the schedule (LOG: the built-in network).
 LEARNING_RATE = 0.1
 
 
 def accuracy(model: paddle.nn.Layer, task: FashionMnist) -> float:
-    """Return the accuracy on the validation split; the test split stays unread."""
+    """Return the accuracy on the validation split; the test split is not read."""
     statistics = []
     for batch in task.eval_batches("val", 250):
         outputs = predict(model, as_tensors(batch)[0])

@@ -1,4 +1,4 @@
-"""What PaddleDetection's models have in common: images with boxes, from its configuration file."""
+"""Base class of PaddleDetection's tasks: data, metric and batches, from its configuration file."""
 
 from __future__ import annotations
 
@@ -33,24 +33,26 @@ from trainables.tasks.paddledetection.reader import LoadedImage, eval_reader
 if TYPE_CHECKING:
     import paddle
 
-READABLE = ("COCODataSet", "VOCDataSet")
+# The toolkit's classes of data sets that are supported.
+DATA_SETS = ("COCODataSet", "VOCDataSet")
+# Overlaps (IoU) over which precision is averaged, by the configuration's metric.
+METRICS = {"COCO": IOUS, "VOC": VOC_IOUS}
 
 
 class DetectionTask:
     """One configuration of PaddleDetection, with trained weights.
 
-    A subclass says what of the model is searched, how boxes are made of its outputs, and what
-    its loss is.
+    A subclass defines which part of the model is searched, its boxes and its loss.
     """
 
     name = "paddledetection"
     protected_layers: tuple[str, ...] = ()
     learning_rate = 0.001
-    """The peak of a fine-tuning."""
+    """Peak of fine-tuning. A guess."""
     elsewhere: tuple[str, ...] = ()
-    """Beginnings of the names of arrays that the file has for parts that are not searched."""
+    """Name prefixes of the weight file's arrays for parts that are not searched."""
     masks = False
-    """Whether boxes need the polygons of what is in them."""
+    """Whether boxes need polygons."""
 
     def __init__(
         self, config: Mapping[str, Any], weights: Path, image_size: int | Sequence[int] | None
@@ -60,7 +62,7 @@ class DetectionTask:
         self.check_parts()
         if config.get("metric", "COCO") not in METRICS:
             raise TaskError(
-                f"metric {config['metric']!r} is not known here; {' and '.join(METRICS)} are"
+                f"metric {config['metric']!r} is not supported; {' and '.join(METRICS)} are"
             )
         self.classes = int(config["num_classes"])
         batch_size = int((config.get("TrainReader") or {}).get("batch_size", 8))
@@ -71,13 +73,13 @@ class DetectionTask:
         problems = Problems()
         train = self._read("TrainDataset", problems)
         held_out = self._read("EvalDataset", problems)
-        # The toolkit's own has images without boxes there, unless one writes another.
-        if type(self.dataset("TestDataset")).__name__ in READABLE:
+        # The toolkit's default TestDataset has images without boxes.
+        if type(self.dataset("TestDataset")).__name__ in DATA_SETS:
             test = self._read("TestDataset", problems)
         else:
-            places = halves(rarest([box.label for box in sample.boxes] for sample in held_out))
-            held_out, test = ([held_out[place] for place in half] for half in places)
-            how = "by the rarest class of each and chance, always alike"
+            indices = halves(rarest([box.label for box in sample.boxes] for sample in held_out))
+            held_out, test = ([held_out[index] for index in half] for half in indices)
+            how = "at random with a fixed seed, stratified by each image's rarest class"
             remark_split("EvalDataset", held_out, test, how)
         self._samples = {"train": train, "val": held_out, "test": test}
         for samples in self._samples.values():
@@ -85,35 +87,35 @@ class DetectionTask:
         problems.raise_if_any()
 
     def check_parts(self) -> None:
-        """Raise TaskError, in words, for parts of a network that are not known here."""
+        """Raise TaskError for parts of the network that are not supported."""
 
     def check_reader(self) -> None:
-        """Raise TaskError, in words, for an input that the network's boxes are not made for."""
+        """Raise TaskError for an input that the network's boxes do not support."""
 
     @property
     def coarsest_stride(self) -> int:
-        """What the sides of the input have to be multiples of."""
+        """The input's sides must be multiples of this."""
         return 32
 
     def dataset(self, key: str) -> Any:
-        """Return the toolkit's data set, not yet read; None without one."""
+        """Return the toolkit's data set object, not yet read; None without one."""
         return dataset_of(self.config, key)
 
     def read(self, key: str) -> list[BoxedImage]:
-        """Return the samples of a data set; raise DataError for what is wrong in it."""
+        """Return the samples of a data set. Raises DataError for faulty annotations."""
         problems = Problems()
         samples = self._read(key, problems)
         problems.raise_if_any()
         return samples
 
     def _read(self, key: str, problems: Problems) -> list[BoxedImage]:
-        """Return the samples of a data set as the toolkit chooses them."""
+        """Return the samples that the toolkit would take of a data set."""
         dataset = self.dataset(key)
         kind = type(dataset).__name__
-        readable = READABLE[:1] if self.masks else READABLE
-        if kind not in readable:
+        supported = DATA_SETS[:1] if self.masks else DATA_SETS
+        if kind not in supported:
             raise TaskError(
-                f"{key} is {'missing' if dataset is None else kind}; {' and '.join(readable)} can "
+                f"{key} is {'missing' if dataset is None else kind}; {' and '.join(supported)} can "
                 f"be read for {self.config['architecture']}"
             )
         if dataset.anno_path is None:
@@ -122,15 +124,15 @@ class DetectionTask:
         annotations, images = root / dataset.anno_path, root / dataset.image_dir
         if kind == "COCODataSet":
             samples, names = read_coco(annotations, images, problems, self.masks)
-            known = list(names.values())
+            class_names = list(names.values())
         else:
-            known = _class_names(root, dataset.label_list)
-            samples = read_voc_list(annotations, images, known, problems)
-        greatest = max((box.label for sample in samples for box in sample.boxes), default=0)
-        if greatest >= self.classes:
+            class_names = _class_names(root, dataset.label_list)
+            samples = read_voc_list(annotations, images, class_names, problems)
+        largest = max((box.label for sample in samples for box in sample.boxes), default=0)
+        if largest >= self.classes:
             raise TaskError(
-                f"num_classes is {self.classes}, {key} has boxes of class {greatest + 1}, "
-                f"{known[greatest]!r}; correct num_classes or the annotations"
+                f"num_classes is {self.classes}, {key} has boxes of class {largest + 1}, "
+                f"{class_names[largest]!r}; correct num_classes or the annotations"
             )
         chosen = _chosen(samples, dataset)
         if not chosen and not problems.found:
@@ -145,19 +147,19 @@ class DetectionTask:
 
     @property
     def ious(self) -> np.ndarray:
-        """Overlaps that precision is averaged over."""
+        """Overlaps (IoU) over which precision is averaged."""
         return METRICS[self.config.get("metric", "COCO")]
 
     def detections(self, outputs: Sequence[np.ndarray], sizes: Sizes) -> list[list[Detection]]:
-        """Return the boxes of every image, made of the model's outputs."""
+        """Return the boxes of every image, from the model's outputs."""
         raise NotImplementedError
 
     def targets(self, images: Sequence[LoadedImage]) -> Any:
-        """Return what the loss wants to know of a batch."""
+        """Return a batch's targets for the loss."""
         raise NotImplementedError
 
     def build_untrained(self) -> paddle.nn.Layer:
-        """Return what is searched, without its weights."""
+        """Return the searched network, without trained weights."""
         raise NotImplementedError
 
     def build_model(self) -> paddle.nn.Layer:
@@ -172,17 +174,17 @@ class DetectionTask:
         return self.create(self.config["architecture"])
 
     def create(self, name: str) -> Any:
-        """Return a part of the configuration, built by the toolkit."""
+        """Return a component of the configuration, built by the toolkit."""
         from ppdet.core.workspace import create
 
         activate(self.config)
         try:
             return create(name)
-        except Exception as error:  # The toolkit raises and asserts whatever comes.
-            raise TaskError(f"{name} cannot be built ({one_line(error)}); mend it") from error
+        except Exception as error:  # The toolkit raises errors of many kinds.
+            raise TaskError(f"{name} cannot be built ({one_line(error)}); correct it") from error
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Yield images, mirrored or not, with the loss's targets."""
+        """Yield randomly mirrored images with the loss's targets."""
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self._samples["train"]))
         for start in range(0, len(order) - batch_size + 1, batch_size):
@@ -192,7 +194,7 @@ class DetectionTask:
             yield Batch((images,), self.targets(loaded))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a labelled TestDataset, the test is half of EvalDataset."""
+        """Yield a split. Without a labelled TestDataset, half of EvalDataset is the test split."""
         samples = self._samples[split]
         for start in range(0, len(samples), batch_size):
             loaded = [self.reader.load(sample) for sample in samples[start : start + batch_size]]
@@ -200,11 +202,8 @@ class DetectionTask:
             yield Batch((images,), [Scene(image.boxes, image.size) for image in loaded])
 
 
-METRICS = {"COCO": IOUS, "VOC": VOC_IOUS}
-
-
 def _class_names(root: Path, label_list: str | None) -> list[str]:
-    """Return a line's class each, or the toolkit's twenty of Pascal VOC."""
+    """Return the lines of a list of classes, without one the toolkit's twenty of Pascal VOC."""
     if not label_list:
         from ppdet.data.source.voc import pascalvoc_label
 
@@ -218,20 +217,20 @@ def _class_names(root: Path, label_list: str | None) -> list[str]:
 
 
 def _chosen(samples: Sequence[BoxedImage], dataset: Any) -> list[BoxedImage]:
-    """Return what the toolkit takes of a data set: `sample_num` images, and of those without a
-    box none unless `allow_empty`, then at most the share `empty_ratio` of all."""
-    # Without `load_crowd`, COCO's crowds count as no box.
+    """Return the samples that the toolkit takes of a data set: `sample_num` images; images without
+    a box only with `allow_empty`, up to a fraction `empty_ratio` of all."""
+    # Without `load_crowd`, COCO's crowds do not count as boxes.
     crowds = getattr(dataset, "load_crowd", True)
     has_box = {id(s): any(crowds or not box.hard for box in s.boxes) for s in samples}
     taken = [s for s in samples if has_box[id(s)] or dataset.allow_empty]
     if dataset.sample_num > 0:
         taken = taken[: dataset.sample_num]
-    full = [s for s in taken if has_box[id(s)]]
+    with_boxes = [s for s in taken if has_box[id(s)]]
     empty = [s for s in taken if not has_box[id(s)]]
     if 0 <= dataset.empty_ratio < 1:
-        most = int(len(full) * dataset.empty_ratio / (1 - dataset.empty_ratio))
-        if len(empty) > most:
+        limit = int(len(with_boxes) * dataset.empty_ratio / (1 - dataset.empty_ratio))
+        if len(empty) > limit:
             rng = np.random.default_rng(0)
-            chosen = np.sort(rng.permutation(len(empty))[:most])
+            chosen = np.sort(rng.permutation(len(empty))[:limit])
             empty = [empty[index] for index in chosen]
-    return [*full, *empty]
+    return [*with_boxes, *empty]

@@ -16,32 +16,31 @@ BASES = "_BASE_"
 def included_files(
     file: Path, including: tuple[Path, ...] = ()
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the files that a configuration includes by `_BASE_`, then itself, each with what it
-    says.
+    """Yield every file that a configuration includes by `_BASE_`, then itself, with its settings.
 
-    Raises TaskError for a file that is missing, is not YAML, includes itself or makes Python
+    Raises TaskError for a file that is missing, is not YAML, includes itself or creates Python
     objects: the toolkit's loader would run their code.
     """
-    of = f" (included by {including[-1]})" if including else ""
+    origin = f" (included by {including[-1]})" if including else ""
     if file in including:
-        raise TaskError(f"config_file {file} includes itself{of}; remove it from {BASES}")
+        raise TaskError(f"config_file {file} includes itself{origin}; remove it from {BASES}")
     try:
         settings = read_yaml(file.read_text(encoding="utf-8"), named_tags=True)
     except OSError as error:
         raise TaskError(
-            f"config_file {file}{of} is missing ({error.strerror}); name a PaddleDetection file"
+            f"config_file {file}{origin} is missing ({error.strerror}); name a PaddleDetection file"
         ) from error
     except (YamlError, UnicodeDecodeError) as error:
-        raise TaskError(f"config_file {file}{of} is not YAML ({error}); mend it") from error
+        raise TaskError(f"config_file {file}{origin} is not YAML ({error}); correct it") from error
     if not isinstance(settings, dict):
-        raise TaskError(f"config_file {file}{of} is not a mapping of settings; name another")
+        raise TaskError(f"config_file {file}{origin} is not a mapping of settings; name another")
     for base in settings.pop(BASES, None) or []:
         yield from included_files(file.parent / Path(str(base)).expanduser(), (*including, file))
     yield file, settings
 
 
 def plain_settings(file: Path) -> dict[str, Any]:
-    """Return what a configuration and its `_BASE_` files say, without the toolkit."""
+    """Return the merged settings of a configuration and its `_BASE_` files, without the toolkit."""
     settings: dict[str, Any] = {}
     for _, part in included_files(file):
         _merge(settings, part)
@@ -58,9 +57,9 @@ def _merge(settings: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 @cache
 def _registered() -> dict[str, type]:
-    """The toolkit's classes by the names that configurations give them."""
+    """Return the toolkit's classes by their names in configurations."""
     import ppdet.data
-    import ppdet.modeling  # noqa: F401  Their import registers the classes.
+    import ppdet.modeling  # noqa: F401  registers the classes
     from ppdet.core.config.schema import SchemaDict
     from ppdet.core.workspace import global_config
 
@@ -74,9 +73,8 @@ def _registered() -> dict[str, type]:
 def read_detection_config(file: Path) -> dict[str, Any]:
     """Return a configuration with its `_BASE_` files and the toolkit's defaults.
 
-    The toolkit merges each file into one configuration of the process. It is emptied first, so
-    that nothing of a file read before is left. Nothing is downloaded: weights come from
-    `--weights`.
+    The toolkit merges each file into one configuration of the process, which is reset first.
+    Nothing is downloaded: weights come from `--weights`.
     """
     for _ in included_files(file):
         pass
@@ -93,17 +91,17 @@ def read_detection_config(file: Path) -> dict[str, Any]:
     global_config.update({name: extract_schema(kind) for name, kind in registered.items()})
     try:
         config = dict(load_config(str(file)))
-    except Exception as error:  # The toolkit raises and asserts whatever comes.
-        raise TaskError(f"config_file {file}: {one_line(error)}; mend it") from error
+    except Exception as error:  # The toolkit raises errors of many kinds.
+        raise TaskError(f"config_file {file}: {one_line(error)}; correct it") from error
     for part in config.values():
-        # Of a backbone: an address that its constructor would download from.
+        # The URL from which a backbone's constructor would download.
         if isinstance(part, dict) and part.get("pretrained"):
             part["pretrained"] = None
     return config
 
 
 def activate(config: Mapping[str, Any]) -> None:
-    """Make a configuration the one that the toolkit's `create` builds from."""
+    """Set the configuration from which the toolkit's `create` builds."""
     from ppdet.core.workspace import global_config
 
     global_config.clear()
@@ -111,8 +109,8 @@ def activate(config: Mapping[str, Any]) -> None:
 
 
 def dataset_of(config: Mapping[str, Any], key: str) -> Any:
-    """Return the toolkit's data set, not yet read, of `!COCODataSet {...}` or `name: COCODataSet`;
-    None if the configuration names none."""
+    """Return the toolkit's data set object, not yet read, from `!COCODataSet {...}` or
+    `name: COCODataSet`; None if the configuration names none."""
     import ppdet.data.source as source
 
     entry = config.get(key)
@@ -125,4 +123,4 @@ def dataset_of(config: Mapping[str, Any], key: str) -> Any:
     try:
         return getattr(source, str(kind))(**options)
     except Exception as error:
-        raise TaskError(f"{key}: {kind} cannot be made ({one_line(error)}); mend it") from error
+        raise TaskError(f"{key}: {kind} cannot be built ({one_line(error)}); correct it") from error

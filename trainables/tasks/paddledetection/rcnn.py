@@ -1,7 +1,8 @@
-"""Faster and Mask R-CNN: their trunk, with the pyramid if there is one, is pruned, exported and
-timed. The heads decide by the image which boxes they look at, which no trace shows and Paddle's
-export of the toolkit's code does not get through (LOG.md): they stay as they are, in the framework,
-and train the trunk, and make boxes, from its maps.
+"""Faster and Mask R-CNN. The trunk, including a feature pyramid, is pruned, exported and timed.
+
+The heads are not: which boxes they process depends on the image, so they cannot be traced, and
+Paddle fails to export the toolkit's code for them (LOG: two-stage detectors). They run unchanged in
+the framework, on the trunk's maps, to train the trunk and to compute boxes.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from trainables.tasks.paddledetection.base import DetectionTask
 from trainables.tasks.paddledetection.reader import LoadedImage
 from trainables.weights import load_weights
 
-# What the toolkit calls polygons, and the images' height and width; all other targets are lists
-# with an array an image.
+# The toolkit's name of the target with polygons. Other targets are lists of one array per image.
 POLYGONS = "gt_poly"
+# The toolkit's name of the images' heights and widths.
 SIZES = "im_shape"
-# Backbones that Paddle 3.1 cannot trace, as its old graphs need for a survey of groups.
-UNTRACED = ("VisionTransformer",)
-# The heads whose inputs and outputs are known, by their key under the architecture.
-PARTS = {
+# Backbones that Paddle 3.1 cannot trace in its old graphs, which the dependency graph needs.
+UNTRACEABLE = ("VisionTransformer",)
+# Supported heads, by their key under the architecture.
+COMPONENTS = {
     "rpn_head": "RPNHead",
     "bbox_head": "BBoxHead",
     "mask_head": "MaskHead",
@@ -44,7 +45,7 @@ PARTS = {
 
 
 class Trunk(nn.Layer):
-    """The maps that the heads look at, from the widest to the narrowest."""
+    """Computes the maps that the heads read, from fine to coarse."""
 
     def __init__(self, detector: Any) -> None:
         super().__init__()
@@ -56,8 +57,8 @@ class Trunk(nn.Layer):
 
 
 @contextmanager
-def joining_numbers() -> Iterator[None]:
-    """Let `paddle.concat` join tensors without an axis, as Paddle did when the toolkit was made."""
+def concat_of_scalars() -> Iterator[None]:
+    """Let `paddle.concat` take tensors without an axis, as in the Paddle that the toolkit uses."""
     concat = paddle.concat
 
     def lenient(x: Any, axis: Any = 0, name: str | None = None) -> paddle.Tensor:
@@ -71,41 +72,40 @@ def joining_numbers() -> Iterator[None]:
 
 
 class Heads:
-    """A detector's heads, in the framework, on the maps of its trunk."""
+    """A detector's heads, run in the framework on the maps of its trunk."""
 
     def __init__(self, detector: Any, canvas: tuple[int, int]) -> None:
         """`canvas` is the height and width of the trunk's input."""
         self.detector = detector
         self.canvas = canvas
-        # The toolkit's Faster R-CNN has no such attribute.
+        # The toolkit's Faster R-CNN lacks the attribute.
         self.mask_head: Any = getattr(detector, "mask_head", None)
 
     def _set_mode(self, *, training: bool) -> None:
-        """Have the heads make losses, or boxes; their batch norms stay as they were trained."""
+        """Set the heads to compute losses or boxes; their batch norms stay in evaluation mode."""
         for head in filter(None, (self.detector.rpn_head, self.detector.bbox_head, self.mask_head)):
             for layer in head.sublayers(include_self=True):
                 layer.training = training and not isinstance(layer, nn.BatchNorm2D)
 
     def shapes(self, sizes: Any) -> dict[str, paddle.Tensor]:
-        """Return what the toolkit wants to know of the images: height and width within the input,
-        and their scale, 1."""
+        """Return the toolkit's inputs on the images: their sizes within the input, and scale 1."""
         shape = paddle.to_tensor(np.asarray(sizes, "float32"))
         return {SIZES: shape, "scale_factor": paddle.ones_like(shape)}
 
     def loss(self, maps: list[paddle.Tensor], targets: dict[str, Any]) -> paddle.Tensor:
-        """Return the sum of what the proposals, the boxes and, with a mask head, the masks lose."""
+        """Return the sum of the losses of proposals, boxes and, with a mask head, masks."""
         self._set_mode(training=True)
         inputs = {
-            name: of if name == POLYGONS else [paddle.to_tensor(array) for array in of]
-            for name, of in targets.items()
+            name: target if name == POLYGONS else [paddle.to_tensor(array) for array in target]
+            for name, target in targets.items()
             if name != SIZES
         }
         inputs.update(self.shapes(targets[SIZES]))
         boxes = self.detector.bbox_head
-        with joining_numbers():
-            rois, counts, of_proposals = self.detector.rpn_head(maps, inputs)
-            of_boxes, features = boxes(maps, rois, counts, inputs)
-            losses = [*of_proposals.values(), *of_boxes.values()]
+        with concat_of_scalars():
+            rois, counts, proposal_losses = self.detector.rpn_head(maps, inputs)
+            box_losses, features = boxes(maps, rois, counts, inputs)
+            losses = [*proposal_losses.values(), *box_losses.values()]
             if self.mask_head is not None:
                 assigned = boxes.get_assigned_rois()
                 goals = boxes.get_assigned_targets()
@@ -114,7 +114,7 @@ class Heads:
         return total
 
     def detections(self, outputs: Sequence[np.ndarray], sizes: Sizes) -> list[list[Detection]]:
-        """Return what is on every image, in pixels of the trunk's input, padding and all.
+        """Return every image's boxes, in pixels of the trunk's input with its padding.
 
         `sizes` are the images' heights and widths within the input.
         """
@@ -123,14 +123,14 @@ class Heads:
         inputs = self.shapes(sizes)
         shape = tuple(inputs.values())
         post_process = self.detector.bbox_post_process
-        with paddle.no_grad(), joining_numbers():
+        with paddle.no_grad(), concat_of_scalars():
             rois, counts, _ = self.detector.rpn_head(maps, inputs)
             predicted, features = self.detector.bbox_head(maps, rois, counts, None)
             boxes, numbers, _ = post_process(predicted, (rois, counts), *shape)
             boxes, rows, numbers = post_process.get_pred(boxes, numbers, *shape)
             small = None
             if self.mask_head is not None:
-                # Of an image without boxes too: it has one without a score by now.
+                # Images without boxes are included: here they have one box of score 0.
                 small = self.mask_head(maps, boxes, numbers, inputs, feat_func=features)
         ends = np.cumsum(numbers.numpy())
         found = []
@@ -143,9 +143,9 @@ class Heads:
         return found
 
     def _masks(self, small: paddle.Tensor, rows: paddle.Tensor) -> list[Any]:
-        """Return run lengths of one image's masks, each first laid into its box.
+        """Return one image's masks as run-length encodings, each first pasted into its box.
 
-        An image at a time: a batch's masks, a whole picture each, would need gigabytes.
+        One image at a time: a batch's masks at full image size would need gigabytes.
         """
         from pycocotools.mask import encode
 
@@ -165,26 +165,26 @@ class TrunkTask(DetectionTask):
 
     def check_parts(self) -> None:
         architecture = self.config[self.config["architecture"]]
-        for key, known in PARTS.items():
-            # Without a default the schema has an object that says so.
-            given = architecture[key] if key in architecture.schema else known
-            if given != known:
+        for key, supported in COMPONENTS.items():
+            # Without a default, the schema has an object that is not a string.
+            given = architecture[key] if key in architecture.schema else supported
+            if given != supported:
                 name = given if isinstance(given, str) else "missing"
                 raise TaskError(
                     f"architecture {self.config['architecture']} with {key} {name} cannot be "
-                    f"searched; {key} {known} can"
+                    f"searched; {key} {supported} can"
                 )
-        if architecture["backbone"] in UNTRACED:
+        if architecture["backbone"] in UNTRACEABLE:
             raise TaskError(
-                f"backbone {architecture['backbone']} cannot be traced, so nothing of it can be "
-                "pruned; the convolutional ones and SwinTransformer can"
+                f"backbone {architecture['backbone']} cannot be traced, so it cannot be pruned; "
+                "convolutional backbones and SwinTransformer can"
             )
         if self.config.get("use_cot"):
-            raise TaskError("use_cot: true is not understood here: it changes the heads' loss")
+            raise TaskError("use_cot: true is not supported: it changes the heads' loss")
 
     @property
     def coarsest_stride(self) -> int:
-        # A pyramid adds maps that have to be of one size.
+        # A pyramid adds maps, whose sizes must match.
         return 32 if self.config[self.config["architecture"]]["neck"] else 1
 
     def build_untrained(self) -> nn.Layer:
@@ -192,7 +192,7 @@ class TrunkTask(DetectionTask):
 
     @cached_property
     def heads(self) -> Heads:
-        """Those of the user's model, which nothing changes."""
+        """The heads of the user's model, which are not trained."""
         detector = self.detector()
         load_weights(detector, self.weights)
         for parameter in detector.parameters():
@@ -206,18 +206,18 @@ class TrunkTask(DetectionTask):
         return self.heads.detections(outputs, sizes)
 
     def targets(self, images: Sequence[LoadedImage]) -> dict[str, Any]:
-        """Return lists with an array an image: corners, classes, and which do not count."""
+        """Return lists of one array per image: corners, classes, and which boxes are ignored."""
         boxes = [image.boxes for image in images]
         return {
             SIZES: np.array([image.size for image in images], "float32"),
-            "gt_bbox": [_table(of, "left", "top", "right", "bottom") for of in boxes],
-            "gt_class": [_table(of, "label").astype("int32") for of in boxes],
-            "is_crowd": [_table(of, "hard").astype("int32") for of in boxes],
+            "gt_bbox": [_table(each, "left", "top", "right", "bottom") for each in boxes],
+            "gt_class": [_table(each, "label").astype("int32") for each in boxes],
+            "is_crowd": [_table(each, "hard").astype("int32") for each in boxes],
         }
 
 
 class MaskTrunkTask(TrunkTask):
-    """One Mask R-CNN configuration of PaddleDetection, judged by its masks."""
+    """One Mask R-CNN configuration of PaddleDetection; its metric compares masks."""
 
     masks = True
 
@@ -232,15 +232,15 @@ class MaskTrunkTask(TrunkTask):
         )
 
     def targets(self, images: Sequence[LoadedImage]) -> dict[str, Any]:
-        # Not as arrays: the toolkit would move theirs, not a copy, into every proposal in turn.
+        # Not as arrays: the toolkit shifts an array's polygons in place for every proposal.
         polygons = [[box.polygons for box in image.boxes] for image in images]
         return {**super().targets(images), POLYGONS: polygons}
 
 
 def _detections(rows: paddle.Tensor, masks: Sequence[Any]) -> list[Detection]:
-    """Return one image's, without the boxes that the toolkit marks as none."""
+    """Return one image's detections, without the toolkit's placeholders."""
     return [
-        # Of a box without a size the label is -1, and an image without any has one of score 0.
+        # A box without an area has label -1; an image without boxes has one box of score 0.
         Detection(int(label), score, left, top, right, bottom, mask)
         for (label, score, left, top, right, bottom), mask in zip(rows.tolist(), masks, strict=True)
         if label >= 0 and score > 0
@@ -248,6 +248,6 @@ def _detections(rows: paddle.Tensor, masks: Sequence[Any]) -> list[Detection]:
 
 
 def _table(boxes: Sequence[Box], *columns: str) -> np.ndarray:
-    """Return a row a box, also of none."""
+    """Return these attributes of boxes, shape (boxes, columns), also for no boxes."""
     rows = [[getattr(box, column) for column in columns] for box in boxes]
     return np.array(rows, "float32").reshape(len(rows), len(columns))

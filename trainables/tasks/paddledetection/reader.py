@@ -1,4 +1,4 @@
-"""How PaddleDetection's EvalReader makes the network's input of an image file."""
+"""PaddleDetection's EvalReader: from an image file to the network's input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.data.image_input import Interpolation, Normalize, Pad, Preparati
 from trainables.data.preparing import prepare, read_pixels, resize_factors, target_size
 from trainables.task import ModelInput
 
-# The operators that are understood, with their keys and the toolkit's defaults, in their order.
+# Supported operators in their order, with their keys and the toolkit's defaults.
 OPERATORS: dict[str, dict[str, Any]] = {
     "Decode": {},
     "Resize": {"target_size": None, "keep_ratio": None, "interp": cv2.INTER_LINEAR},
@@ -27,7 +27,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
     },
     "Permute": {},
 }
-# By OpenCV's number.
+# By OpenCV's constant.
 INTERPOLATIONS: dict[int, Interpolation] = {
     cv2.INTER_NEAREST: "nearest",
     cv2.INTER_LINEAR: "bilinear",
@@ -42,9 +42,9 @@ class LoadedImage:
     tensor: np.ndarray
     """The network's input, shape (3, height, width)."""
     boxes: list[Box]
-    """In pixels of it."""
+    """In pixels of the network's input."""
     size: tuple[float, float]
-    """Height and width of the image within the input; right of and below it is padding."""
+    """Height and width of the image within the input; the rest, right and below, is padding."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Reader:
     """EvalReader's transforms."""
 
     input: ModelInput
-    """With its `image`: how the toolkit makes the tensor."""
+    """With its preparation in `image`."""
     resize: Resize
 
     @property
@@ -73,7 +73,7 @@ class Reader:
         down, across = resize_factors(self.resize, height, width)
         boxes = [box.scaled(across, down) for box in sample.boxes]
         if mirrored:
-            # Without what it is padded by.
+            # Only the image is mirrored, not its padding.
             end = target_size(self.resize, height, width)[1]
             tensor[:, :, :end] = tensor[:, :, :end][:, :, ::-1].copy()
             boxes = [box.mirrored(end) for box in boxes]
@@ -85,8 +85,8 @@ def eval_reader(
 ) -> Reader:
     """Return the reader of a configuration.
 
-    `image_size`, a side or height and width, replaces the size that the configuration resizes to.
-    The input's sides are to be multiples of `multiple`, those of the network's coarsest map.
+    `image_size`, a side or height and width, replaces the configuration's size. The input's sides
+    must be multiples of `multiple`, the stride of the network's coarsest map.
     """
     section: Mapping[str, Any] = config.get("EvalReader") or {}
     found = _operators(section.get("sample_transforms") or [])
@@ -95,7 +95,7 @@ def eval_reader(
     height, width = canvas = _sides(options["target_size"] if image_size is None else image_size)
     rule: Rule = "exact"
     if options["keep_ratio"]:
-        # Images may be upright or not. A size that the user gives is what they fit into.
+        # The configuration's size applies to both orientations, a size from the user to one.
         rule = "inside_turned" if image_size is None else "inside"
         if image_size is None:
             canvas = (max(canvas), max(canvas))
@@ -112,7 +112,7 @@ def eval_reader(
         library="opencv",
         interpolation=INTERPOLATIONS[options["interp"]],
     )
-    # Zeros are added after the normalization, as a batch of the toolkit has them.
+    # Padded with zeros after normalization, as the toolkit's batches are.
     padding = (Pad(*canvas),) if options["keep_ratio"] else ()
     image = Preparation((resize, Normalize(double=True), *padding), decoder="opencv")
     normalize = found.get("NormalizeImage") if section else OPERATORS["NormalizeImage"]
@@ -128,19 +128,21 @@ def eval_reader(
 def _operators(transforms: Sequence[Any]) -> dict[str, dict[str, Any]]:
     """Return EvalReader's operators with all their keys.
 
-    Raises TaskError for one that is not understood, or that stands where it means another thing.
+    Raises TaskError for an operator or key that is not supported, or another order.
     """
     found: dict[str, dict[str, Any]] = {}
     for transform in transforms:
         for name, options in dict(transform).items():
             if name not in OPERATORS:
                 raise TaskError(
-                    f"EvalReader: {name} is not understood here; {', '.join(OPERATORS)} are, "
+                    f"EvalReader: {name} is not supported; {', '.join(OPERATORS)} are, "
                     "in this order"
                 )
             unknown = set(options or {}) - set(OPERATORS[name])
             if unknown:
-                raise TaskError(f"EvalReader: {name} has no {min(unknown)!r}; remove it")
+                raise TaskError(
+                    f"EvalReader: {name}: key {min(unknown)!r} is not supported; remove it"
+                )
             found[name] = {**OPERATORS[name], **(options or {})}
     if transforms and list(found) != [name for name in OPERATORS if name in found]:
         raise TaskError(
@@ -166,7 +168,7 @@ def _pad_to_stride(transforms: Sequence[Any]) -> int:
         for name, options in dict(transform).items():
             if name != "PadBatch" or set(options or {}) - {"pad_to_stride"}:
                 raise TaskError(
-                    f"EvalReader: batch transform {name} {options} is not understood here; "
+                    f"EvalReader: batch transform {name} {options} is not supported; "
                     "PadBatch with pad_to_stride is"
                 )
             stride = max(stride, int((options or {}).get("pad_to_stride", 0)))
@@ -174,7 +176,7 @@ def _pad_to_stride(transforms: Sequence[Any]) -> int:
 
 
 def _sides(size: Any) -> tuple[int, int]:
-    """Return a height and a width."""
+    """Return height and width. Raises TaskError for anything else."""
     if size is None:
         raise TaskError("image_size is not given and EvalReader has no Resize; give one of the two")
     sides = [size, size] if isinstance(size, int) else size

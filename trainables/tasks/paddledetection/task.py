@@ -1,4 +1,4 @@
-"""PaddleDetection's models, with their losses and data, from its own configuration file.
+"""PaddleDetection's detectors, from its configuration file: chooses the architecture's task.
 
     --task paddledetection --config-file yolov3.yml --weights model.pdparams
 
@@ -19,8 +19,8 @@ def make_task(
     config_file: str, weights: str, image_size: int | Sequence[int] | None = None
 ) -> DetectionTask:
     """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
-    `image_size` the side of the network's input or [height, width]; without it the size is the one
-    that the configuration's EvalReader resizes to."""
+    `image_size` the side of the network's input or [height, width], by default the size to which
+    the configuration's EvalReader resizes."""
     config = read_detection_config(Path(config_file))
     from trainables.tasks.paddledetection.rcnn import MaskTrunkTask, TrunkTask
     from trainables.tasks.paddledetection.yolo import YoloTask
@@ -33,14 +33,14 @@ def make_task(
     for key in ("architecture", "num_classes"):
         if config.get(key) is None:
             raise TaskError(
-                f"config_file {config_file} has no {key}; name a whole configuration, not a part "
-                "that others include"
+                f"config_file {config_file} has no {key}; name a whole configuration, not one that "
+                "others include"
             )
     architecture = str(config["architecture"])
     if architecture not in tasks:
         raise TaskError(
             f"config_file {config_file}: architecture {architecture!r} cannot be searched "
-            f"(its outputs are not known here); {', '.join(tasks)} can"
+            f"(its outputs are not supported); {', '.join(tasks)} can"
         )
     try:
         return tasks[architecture](config, Path(weights), image_size)

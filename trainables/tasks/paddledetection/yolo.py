@@ -1,5 +1,5 @@
-"""YOLOv3 and PP-YOLO: what is pruned, exported and timed ends in the head's maps; boxes are made of
-them in numpy, here and in a deployment alike."""
+"""YOLOv3 and PP-YOLO. The searched network ends in the head's maps; boxes are computed from them
+in numpy, here and in deployment."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from trainables.tasks.paddledetection.yolo_boxes import YoloDecoder, decoder_of
 if TYPE_CHECKING:
     import paddle
 
-MOST_BOXES = 100
-# What the toolkit's YOLOv3 files have, for one without.
-NMS = {"name": "MultiClassNMS", "score_threshold": 0.01, "nms_threshold": 0.45, "nms_top_k": 1000}
-# The parts of which the outputs are known, by their key under YOLOv3.
-PARTS = {"yolo_head": "YOLOv3Head", "post_process": "BBoxPostProcess"}
+# Most boxes of an image in training. A guess.
+MAX_BOXES = 100
+# NMS of the toolkit's YOLOv3 files, for a configuration without any.
+DEFAULT_NMS = {
+    "name": "MultiClassNMS",
+    "score_threshold": 0.01,
+    "nms_threshold": 0.45,
+    "nms_top_k": 1000,
+}
+# Supported components, by their key under YOLOv3.
+COMPONENTS = {"yolo_head": "YOLOv3Head", "post_process": "BBoxPostProcess"}
 
 
 class YoloTask(DetectionTask):
@@ -30,30 +36,30 @@ class YoloTask(DetectionTask):
 
     def check_parts(self) -> None:
         architecture = self.config["YOLOv3"]
-        for key, known in PARTS.items():
-            if architecture[key] != known:
+        for key, supported in COMPONENTS.items():
+            if architecture[key] != supported:
                 raise TaskError(
                     f"architecture YOLOv3 with {key} {architecture[key]} cannot be searched "
-                    f"(its outputs are not known here); {key} {known} can"
+                    f"(its outputs are not supported); {key} {supported} can"
                 )
         head = self.config["YOLOv3Head"]
         if head["loss"] != "YOLOv3Loss":
-            raise TaskError(f"YOLOv3Head's loss {head['loss']} is not known here; YOLOv3Loss is")
+            raise TaskError(f"YOLOv3Head's loss {head['loss']} is not supported; YOLOv3Loss is")
         if self.config.get("data_format", "NCHW") != "NCHW":
             raise TaskError(f"data_format {self.config['data_format']} is not NCHW; remove it")
-        # At once, as it refuses what it does not understand.
+        # Created now, as it raises TaskError for settings that are not supported.
         _ = self.decoder
 
     def check_reader(self) -> None:
         if self.reader.keeps_aspect:
             raise TaskError(
-                "EvalReader: Resize: keep_ratio: true is not for YOLOv3, whose boxes the toolkit "
-                "stretches over the whole input; set it to false"
+                "EvalReader: Resize: keep_ratio: true is not supported for YOLOv3, whose boxes the "
+                "toolkit scales to the whole input; set it to false"
             )
 
     @cached_property
     def decoder(self) -> YoloDecoder:
-        """What makes boxes of the model's outputs, with the toolkit's defaults."""
+        """Computes boxes from the model's outputs, with the toolkit's defaults."""
         post_process = self.create("BBoxPostProcess")
         decode, nms = (
             {"name": type(part).__name__, **vars(part)} if part is not None else None
@@ -61,11 +67,13 @@ class YoloTask(DetectionTask):
         )
         if decode is not None and decode["name"] != "YOLOBox":
             raise TaskError(
-                f"BBoxPostProcess: decode {decode['name']} is not known here; YOLOBox is"
+                f"BBoxPostProcess: decode {decode['name']} is not supported; YOLOBox is"
             )
         head = self.config["YOLOv3Head"]
         settings = {key: head[key] for key in (*head.schema, *head)}
-        return decoder_of(settings, decode or {}, nms or NMS, int(self.config["num_classes"]))
+        return decoder_of(
+            settings, decode or {}, nms or DEFAULT_NMS, int(self.config["num_classes"])
+        )
 
     def detections(self, outputs: Sequence[np.ndarray], sizes: Sizes) -> list[list[Detection]]:
         return self.decoder.detections(outputs)
@@ -102,9 +110,9 @@ class YoloTask(DetectionTask):
         height, width = self.reader.canvas
         samples = []
         for image in images:
-            boxes = np.zeros((MOST_BOXES, 4), "float32")
-            labels = np.zeros(MOST_BOXES, "int32")
-            counted = [box for box in image.boxes if not box.hard][:MOST_BOXES]
+            boxes = np.zeros((MAX_BOXES, 4), "float32")
+            labels = np.zeros(MAX_BOXES, "int32")
+            counted = [box for box in image.boxes if not box.hard][:MAX_BOXES]
             for row, box in enumerate(counted):
                 labels[row] = box.label
                 boxes[row] = (
@@ -114,16 +122,16 @@ class YoloTask(DetectionTask):
                     (box.bottom - box.top) / height,
                 )
             samples.append({"image": image.tensor, "gt_bbox": boxes, "gt_class": labels})
-        made = target([dict(sample) for sample in samples])
+        with_targets = target([dict(sample) for sample in samples])
         maps = {
-            f"target{i}": np.stack([sample[f"target{i}"] for sample in made]).astype("float32")
+            f"target{i}": np.stack([s[f"target{i}"] for s in with_targets]).astype("float32")
             for i in range(len(self.decoder.strides))
         }
         return {"gt_bbox": np.stack([sample["gt_bbox"] for sample in samples]), **maps}
 
     @property
     def _anchor_overlap(self) -> float:
-        """Overlap with which an anchor that is not the best one is to find a box too; 1: none."""
+        """Minimum IoU at which anchors besides the best one are also assigned to a box."""
         transforms = (self.config.get("TrainReader") or {}).get("batch_transforms") or []
         for transform in transforms:
             if "Gt2YoloTarget" in transform:

@@ -1,4 +1,4 @@
-"""A detector of PaddleDetection up to the maps of its head."""
+"""A YOLO detector of PaddleDetection, up to the maps of its head."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from paddle import nn
 
 
 class HeadMaps(nn.Layer):
-    """The same layers, training or not: losses and boxes are made outside."""
+    """Runs the same layers in training and evaluation; losses and boxes are computed outside."""
 
     def __init__(self, detector: Any) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class HeadMaps(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.neck(self.backbone({"image": image}))
-        # Not by zip: an export rewrites this code, and knows no `strict`.
+        # Not zip: Paddle's export rewrites this code and does not support `strict`.
         return [
             convolution(features[index])
             for index, convolution in enumerate(self.yolo_head.yolo_outputs)

@@ -1,8 +1,8 @@
-"""DB on MobileNetV3: lines of text in an image, as PaddleOCR detects them.
+"""DB on MobileNetV3: PaddleOCR's detector of text lines.
 
-Its wheel has no networks, so they are written here from the papers: MobileNetV3 (Howard et al.,
-ICCV 2019), feature pyramids (Lin et al., CVPR 2017), differentiable binarization (Liao et al.,
-AAAI 2020). Layers bear PaddleOCR's names, so that its published weights load.
+PaddleOCR's wheel has no networks, so they are implemented here from the papers: MobileNetV3 (Howard
+et al., ICCV 2019), feature pyramids (Lin et al., CVPR 2017), differentiable binarization (Liao et
+al., AAAI 2020). Layers have PaddleOCR's names, so that its published weights load.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Block(NamedTuple):
     kernel: int
     expanded: int
     channels: int
-    gated: bool
-    hard: bool
-    """Whether the activation is hard swish and not ReLU."""
+    squeeze_excitation: bool
+    hard_swish: bool
+    """Whether the activation is hard swish or ReLU."""
     stride: int
 
 
@@ -54,21 +54,23 @@ SMALL = (
     Block(5, 576, 96, True, True, 1),
     Block(5, 576, 96, True, True, 1),
 )
-# Blocks, the first place at which a stride ends a stage, and channels of the last convolution.
+# Blocks, the first block whose stride ends a stage, and the last convolution's channels.
 VARIANTS = {"large": (LARGE, 3, 960), "small": (SMALL, 1, 576)}
+# Channels of the first convolution (Howard et al., ICCV 2019).
 STEM = 16
+# The factor k of differentiable binarization (Liao et al., AAAI 2020).
 SHARPNESS = 50
 
 
 def scaled(channels: int, scale: float) -> int:
-    """Return the nearest multiple of 8, never more than a tenth below what was asked for."""
+    """Return scaled channels as the nearest multiple of 8 that is at most a tenth too small."""
     wanted = channels * scale
     nearest = max(8, int(wanted + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * wanted else nearest
 
 
 class ConvBNLayer(nn.Layer):
-    """A convolution, its batch norm and, unless None, an activation."""
+    """A convolution, a batch norm and an activation: hard swish, ReLU or, with None, none."""
 
     def __init__(
         self,
@@ -77,14 +79,16 @@ class ConvBNLayer(nn.Layer):
         kernel: int = 1,
         stride: int = 1,
         groups: int = 1,
-        hard: bool | None = None,
+        hard_swish: bool | None = None,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2D(
             inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias_attr=False
         )
         self.bn = nn.BatchNorm2D(outputs)
-        self.activation = None if hard is None else (nn.Hardswish() if hard else nn.ReLU())
+        self.activation: nn.Layer | None = None
+        if hard_swish is not None:
+            self.activation = nn.Hardswish() if hard_swish else nn.ReLU()
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.bn(self.conv(x))
@@ -107,11 +111,16 @@ class ResidualUnit(nn.Layer):
         super().__init__()
         middle, outputs = scaled(block.expanded, scale), scaled(block.channels, scale)
         self.is_residual = block.stride == 1 and inputs == outputs
-        self.expand_conv = ConvBNLayer(inputs, middle, hard=block.hard)
+        self.expand_conv = ConvBNLayer(inputs, middle, hard_swish=block.hard_swish)
         self.bottleneck_conv = ConvBNLayer(
-            middle, middle, block.kernel, block.stride, groups=middle, hard=block.hard
+            middle,
+            middle,
+            block.kernel,
+            block.stride,
+            groups=middle,
+            hard_swish=block.hard_swish,
         )
-        self.mid_se = SEModule(middle) if block.gated else None
+        self.mid_se = SEModule(middle) if block.squeeze_excitation else None
         self.linear_conv = ConvBNLayer(middle, outputs)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -123,24 +132,25 @@ class ResidualUnit(nn.Layer):
 
 
 class MobileNetV3(nn.Layer):
-    """Maps at a quarter, an eighth, a sixteenth and a thirty-second of the resolution."""
+    """Maps at 1/4, 1/8, 1/16 and 1/32 of the resolution."""
 
-    def __init__(self, variant: str, scale: float, gated: bool) -> None:
+    def __init__(self, variant: str, scale: float, squeeze_excitation: bool) -> None:
         super().__init__()
         blocks, first_end, last = VARIANTS[variant]
         inputs = scaled(STEM, scale)
-        self.conv = ConvBNLayer(3, inputs, 3, 2, hard=True)
+        self.conv = ConvBNLayer(3, inputs, 3, 2, hard_swish=True)
         self.widths: list[int] = []
         stages: list[list[nn.Layer]] = [[]]
-        for place, block in enumerate(blocks):
-            if block.stride == 2 and place >= first_end:
+        for index, block in enumerate(blocks):
+            if block.stride == 2 and index >= first_end:
                 self.widths.append(inputs)
                 stages.append([])
-            block = block._replace(gated=block.gated and gated)
+            if not squeeze_excitation:
+                block = block._replace(squeeze_excitation=False)
             stages[-1].append(ResidualUnit(inputs, block, scale))
             inputs = scaled(block.channels, scale)
         self.widths.append(scaled(last, scale))
-        stages[-1].append(ConvBNLayer(inputs, self.widths[-1], hard=True))
+        stages[-1].append(ConvBNLayer(inputs, self.widths[-1], hard_swish=True))
         self.depth = len(stages)
         for number, stage in enumerate(stages):
             self.add_sublayer(f"stage{number}", nn.Sequential(*stage))
@@ -155,7 +165,7 @@ class MobileNetV3(nn.Layer):
 
 
 class DBFPN(nn.Layer):
-    """One map at a quarter of the resolution, (n, channels, h/4, w/4)."""
+    """The feature pyramid: one map, (n, channels, h/4, w/4)."""
 
     def __init__(self, widths: list[int], channels: int) -> None:
         super().__init__()
@@ -176,7 +186,7 @@ class DBFPN(nn.Layer):
 
 
 class Head(nn.Layer):
-    """One number from 0 to 1 for each pixel of the image, (n, 1, h, w)."""
+    """One value from 0 to 1 per pixel of the image, (n, 1, h, w)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -194,7 +204,7 @@ class Head(nn.Layer):
 
 
 class DBHead(nn.Layer):
-    """The cores of lines; in training also thresholds, and the cores cut sharply at them."""
+    """The cores of text lines; in training also thresholds and the binary map from both."""
 
     def __init__(self, channels: int, sharpness: float) -> None:
         super().__init__()
@@ -212,18 +222,18 @@ class DBHead(nn.Layer):
 
 
 class DBNetwork(nn.Layer):
-    """Where lines of text are, (n, 1, h, w), in training (n, 3, h, w); h and w by 32."""
+    """The map of text lines, (n, 1, h, w), in training (n, 3, h, w); h, w multiples of 32."""
 
     def __init__(
         self,
         variant: str = "large",
         scale: float = 0.5,
-        gated: bool = True,
+        squeeze_excitation: bool = True,
         neck_channels: int = 256,
         sharpness: float = SHARPNESS,
     ) -> None:
         super().__init__()
-        self.backbone = MobileNetV3(variant, scale, gated)
+        self.backbone = MobileNetV3(variant, scale, squeeze_excitation)
         self.neck = DBFPN(self.backbone.widths, neck_channels)
         self.head = DBHead(neck_channels, sharpness)
 

@@ -1,10 +1,9 @@
-"""Text detection by DB on MobileNetV3, from PaddleOCR's own configuration file and Label.txt.
+"""Text detection by DB on MobileNetV3, from PaddleOCR's configuration file and Label.txt.
 
     --task paddleocr --config-file det_mv3_db.yml --weights best.pdparams
 
-PaddleOCR's wheel has neither its networks nor its losses: both are written here (db_network.py,
-db_loss.py), so it need not be installed. What happens to an image is in paddleocr_images.py. Of a
-distillation the student is searched.
+PaddleOCR's wheel lacks its networks and losses. Both are implemented here (db_network.py,
+db_loss.py), so the wheel is not needed. Of a distillation configuration, the student is searched.
 """
 
 from __future__ import annotations
@@ -27,16 +26,17 @@ from trainables.remarks import remark
 from trainables.task import Batch, Metric, Split, TrainingRecipe
 from trainables.tasks.config_file import read_config, section
 from trainables.tasks.paddleocr.db_targets import DBTargets, make_targets
-from trainables.tasks.paddleocr.images import evaluated_input, left_out, transforms
+from trainables.tasks.paddleocr.images import evaluated_input, omitted_augmentations, transforms
 from trainables.tasks.paddleocr.text_regions import HarmonicMean, RegionFinder
 
 if TYPE_CHECKING:
     import paddle
 
-# A training crop shows at least this share of each side of what fits into an image.
-LEAST_SHARE = 0.5
-PROVIDED = {"Backbone": "MobileNetV3", "Neck": "DBFPN", "Head": "DBHead"}
-# What of them is followed; another key would make another network.
+# Minimum side of a training crop, relative to the largest that fits into the image. A guess.
+MIN_CROP_SIDE = 0.5
+# Supported components of the network.
+COMPONENTS = {"Backbone": "MobileNetV3", "Neck": "DBFPN", "Head": "DBHead"}
+# Supported keys of each component: any other changes the network.
 KEYS = {
     "Backbone": ("name", "scale", "model_name", "disable_se", "in_channels", "pretrained"),
     "Neck": ("name", "out_channels"),
@@ -45,9 +45,9 @@ KEYS = {
 
 
 def searched_architecture(config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return the network's parts; of a distillation, its student's.
+    """Return the searched network's components; of a distillation, its student's.
 
-    Raises TaskError for a network that is not written here.
+    Raises TaskError for a network that is not supported.
     """
     architecture = section(config, "Architecture")
     if "Models" in architecture:
@@ -59,23 +59,24 @@ def searched_architecture(config: Mapping[str, Any], file: str) -> dict[str, Any
             )
         architecture = section(models, "Student")
         remark("of the distillation, Student is searched, and trained on the labels alone")
-    for piece, name in PROVIDED.items():
-        given = section(architecture, piece)
+    for component, name in COMPONENTS.items():
+        given = section(architecture, component)
         if given.get("name") != name:
             raise TaskError(
-                f"config_file {file}: {piece} {given.get('name')!r} cannot be searched; {name} can"
+                f"config_file {file}: {component} {given.get('name')!r} cannot be searched; "
+                f"{name} can"
             )
         for key in given:
-            if key not in KEYS[piece]:
+            if key not in KEYS[component]:
                 raise TaskError(
-                    f"config_file {file}: {piece} {name}: key {key!r} is not known; "
-                    f"{', '.join(KEYS[piece])} are"
+                    f"config_file {file}: {component} {name}: key {key!r} is not supported; "
+                    f"{', '.join(KEYS[component])} are"
                 )
     return architecture
 
 
 def _loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of DB's loss, also as part of a distillation's."""
+    """Return the settings of DB's loss, which may be part of a distillation's."""
     given = section(config, "Loss")
     for entry in given.get("loss_config_list") or ():
         if "DistillationDBLoss" in entry:
@@ -100,8 +101,8 @@ class PaddleOCRTask:
         found = section(config, "PostProcess")
         finder = RegionFinder(
             threshold=float(found.get("thresh", 0.3)),
-            least_score=float(found.get("box_thresh", 0.6)),
-            grow=float(found.get("unclip_ratio", 1.5)),
+            score_threshold=float(found.get("box_thresh", 0.6)),
+            unclip_ratio=float(found.get("unclip_ratio", 1.5)),
         )
         self.metric: Metric = HarmonicMean(finder)
         self._loss_settings = _loss_settings(config)
@@ -112,21 +113,20 @@ class PaddleOCRTask:
         if "Test" in config:
             test = _read_data(config, "Test", problems)
         else:
-            validation, places = halves([None] * len(held_out))
-            test = [held_out[place] for place in places]
-            held_out = [held_out[place] for place in validation]
-            remark_split("Eval", held_out, test, "by chance, always alike")
+            indices = halves([None] * len(held_out))
+            held_out, test = ([held_out[index] for index in half] for half in indices)
+            remark_split("Eval", held_out, test, "at random with a fixed seed")
         self._samples = {"train": train, "val": held_out, "test": test}
         for samples in self._samples.values():
             check_samples(samples, problems)
         problems.raise_if_any()
         evaluated = transforms(section(config, "Eval", "dataset"))
         where = f"config_file {config_file}: Eval's"
-        shown = evaluated_input(evaluated, where, image_size, [size for size in sizes if size])
-        self.inputs = (shown,)
-        _, self.height, self.width = shown.shape
-        if names := left_out(section(config, "Train", "dataset")):
-            remark(f"left out of training: {', '.join(names)}; crops and mirror images are used")
+        spec = evaluated_input(evaluated, where, image_size, [size for size in sizes if size])
+        self.inputs = (spec,)
+        _, self.height, self.width = spec.shape
+        if names := omitted_augmentations(section(config, "Train", "dataset")):
+            remark(f"omitted in training: {', '.join(names)}; crops and mirroring are used")
 
     def build_untrained(self) -> paddle.nn.Layer:
         from trainables.tasks.paddleocr.db_network import DBNetwork
@@ -135,7 +135,7 @@ class PaddleOCRTask:
         return DBNetwork(
             variant=backbone.get("model_name", "large"),
             scale=float(backbone.get("scale", 0.5)),
-            gated=not backbone.get("disable_se", False),
+            squeeze_excitation=not backbone.get("disable_se", False),
             neck_channels=int(section(self._architecture, "Neck").get("out_channels", 256)),
             sharpness=float(section(self._architecture, "Head").get("k", 50)),
         )
@@ -153,22 +153,22 @@ class PaddleOCRTask:
         from trainables.tasks.paddleocr.db_loss import DBLoss
 
         given = self._loss_settings
-        by_overlap = given.get("main_loss_type") == "DiceLoss"
+        uses_dice = given.get("main_loss_type") == "DiceLoss"
         loss = DBLoss(
             alpha=float(given.get("alpha", 5)),
             beta=float(given.get("beta", 10)),
-            negatives=0.0 if by_overlap else float(given.get("ohem_ratio", 3)),
+            negative_ratio=None if uses_dice else float(given.get("ohem_ratio", 3)),
         )
         return loss(outputs, DBTargets(*(paddle.to_tensor(array) for array in targets)))
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Yield parts of images, mirrored or not, with the maps that the network is to give."""
+        """Yield randomly cropped and mirrored images with the loss's target maps."""
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self._samples["train"]))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             images, targets = [], []
             for index in order[start : start + batch_size]:
-                pixels, regions = self._random_part(self._samples["train"][index], rng)
+                pixels, regions = self._random_crop(self._samples["train"][index], rng)
                 images.append(self._normalized(pixels))
                 targets.append(make_targets(regions, self.height, self.width))
             yield Batch(
@@ -177,7 +177,7 @@ class PaddleOCRTask:
             )
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a part `Test`, half of `Eval` is the test."""
+        """Yield a split. Without a section `Test`, half of `Eval` is the test split."""
         samples = self._samples[split]
         for start in range(0, len(samples), batch_size):
             images, regions = [], []
@@ -189,25 +189,25 @@ class PaddleOCRTask:
                 regions.append([_moved(region, (0, 0), scale) for region in sample.regions])
             yield Batch((np.stack(images),), regions)
 
-    def _random_part(
+    def _random_crop(
         self, sample: TextImage, rng: np.random.Generator
     ) -> tuple[Pixels, list[TextRegion]]:
-        """Return part of an image in the network's proportions, and its regions at that size."""
+        """Return a crop with the input's aspect ratio, and its regions at the input's size."""
         pixels = read_pixels(sample.image, self._preparation)
         height, width = pixels.shape[:2]
-        fitting = min(height / self.height, width / self.width) * rng.uniform(LEAST_SHARE, 1)
+        fitting = min(height / self.height, width / self.width) * rng.uniform(MIN_CROP_SIDE, 1)
         high, wide = max(1, int(self.height * fitting)), max(1, int(self.width * fitting))
         top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
-        part = pixels[top : top + high, left : left + wide]
+        crop = pixels[top : top + high, left : left + wide]
         scale = np.array((self.width / wide, self.height / high))
         regions = [_moved(region, (left, top), scale) for region in sample.regions]
         if rng.random() < 0.5:
-            part = part[:, ::-1]
+            crop = crop[:, ::-1]
             regions = [
                 TextRegion(tuple((self.width - x, y) for x, y in region.points), region.text)
                 for region in regions
             ]
-        return part, regions
+        return crop, regions
 
     @property
     def _preparation(self) -> Preparation:
@@ -215,14 +215,14 @@ class PaddleOCRTask:
         return self.inputs[0].image
 
     def _normalized(self, pixels: Pixels) -> np.ndarray:
-        """Return the tensor of pixels at the input's size."""
+        """Return the input's tensor of pixels resized to its size."""
         size = Resize(height=self.height, width=self.width, library="opencv")
         image = replace(self._preparation, steps=(size, Normalize()))
         return prepare(pixels, replace(self.inputs[0], image=image))
 
 
 def _moved(region: TextRegion, origin: Sequence[float], scale: np.ndarray) -> TextRegion:
-    """Return a region as seen from `origin`, then scaled by (x, y)."""
+    """Return a region relative to `origin`, then scaled by (x, y)."""
     points = (np.array(region.points) - np.array(origin)) * scale
     return TextRegion(tuple((float(x), float(y)) for x, y in points), region.text)
 
@@ -241,5 +241,5 @@ def make_task(
     config_file: str, weights: str, image_size: Sequence[int] | None = None
 ) -> PaddleOCRTask:
     """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
-    `image_size` height and width of the network's input, by 32."""
+    `image_size` height and width of the network's input, multiples of 32."""
     return PaddleOCRTask(config_file, weights, image_size)

@@ -1,4 +1,4 @@
-"""Lines of text from a probability map, and how well they match what is written."""
+"""Regions of text from the network's map, and the metric that compares them with the labels."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from trainables.data.text import TextRegion
 
 Array = NDArray[np.float32]
 
-# Of a detected region's own area inside one that is ignored: it counts neither way.
-IGNORED_SHARE = 0.5
+# A found region is ignored if more of its area than this is in an ignored one (ICDAR 2015).
+IGNORED_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
 class RegionFinder:
-    """Boxes around what a DB network (Liao et al., AAAI 2020) takes for text.
+    """Finds boxes of text in the map of a DB network (Liao et al., AAAI 2020).
 
-    The network marks the cores of lines, shrunk; a box around one is grown by its area times
-    `grow` over its perimeter. The defaults are PaddleOCR's.
+    The network marks shrunk cores of lines. A box around a core is expanded by its area *
+    `unclip_ratio` / its perimeter. The defaults are PaddleOCR's.
     """
 
     threshold: float = 0.3
-    least_score: float = 0.6
-    grow: float = 1.5
-    least_side: float = 3.0
+    score_threshold: float = 0.6
+    unclip_ratio: float = 1.5
+    min_side: float = 3.0
 
     def find(self, probability: Array) -> list[Array]:
-        """Return the four corners of each region, shape (4, 2) as (x, y), of a map (h, w)."""
+        """Return each region's four corners, shape (4, 2) as (x, y), in a map (h, w)."""
         cores = (probability > self.threshold).astype(np.uint8)
         contours, _ = cv2.findContours(cores, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         found = []
         for contour in contours:
             (x, y), (width, height), angle = cv2.minAreaRect(contour)
-            if min(width, height) < self.least_side:
+            if min(width, height) < self.min_side:
                 continue
             corners = cv2.boxPoints(((x, y), (width, height), angle))
-            if _mean_inside(probability, corners) < self.least_score:
+            if _mean_inside(probability, corners) < self.score_threshold:
                 continue
-            more = self.grow * width * height / (width + height)
-            grown = ((x, y), (width + more, height + more), angle)
-            if min(grown[1]) >= self.least_side + 2:
-                found.append(cv2.boxPoints(grown))
+            more = self.unclip_ratio * width * height / (width + height)
+            expanded = ((x, y), (width + more, height + more), angle)
+            if min(expanded[1]) >= self.min_side + 2:
+                found.append(cv2.boxPoints(expanded))
         return found
 
 
@@ -60,7 +60,7 @@ def _mean_inside(probability: Array, corners: Array) -> float:
 
 
 def _shared(one: Array, other: Array) -> float:
-    """Return the area that two convex polygons share."""
+    """Return the area of the intersection of two convex polygons."""
     return float(cv2.intersectConvexConvex(one, other)[0])
 
 
@@ -70,21 +70,21 @@ def _hull(region: TextRegion) -> Array:
 
 
 class HarmonicMean:
-    """ICDAR 2015's: of precision and recall, a region being found where the overlap is half."""
+    """ICDAR 2015's harmonic mean of precision and recall; a match needs IoU above `min_overlap`."""
 
     name = "hmean"
     maximize = True
 
-    def __init__(self, finder: RegionFinder | None = None, least_overlap: float = 0.5) -> None:
+    def __init__(self, finder: RegionFinder | None = None, min_overlap: float = 0.5) -> None:
         self.finder = finder or RegionFinder()
-        self.least_overlap = least_overlap
+        self.min_overlap = min_overlap
 
     def sample_statistics(
         self, outputs: Sequence[np.ndarray], targets: Sequence[Sequence[TextRegion]]
     ) -> Array:
-        """Return how many were matched, found and wanted in each image, shape (n, 3).
+        """Return each image's numbers of matched, found and labelled regions, shape (n, 3).
 
-        `outputs[0]` is the map of text, shape (n, 1 or more, h, w); `targets` has the regions of
+        `outputs[0]` is the map of text, shape (n, 1 or more, h, w); `targets` are the regions of
         each image in pixels of that map.
         """
         return np.array(
@@ -102,7 +102,7 @@ class HarmonicMean:
             one
             for one in found
             if not any(
-                _shared(one, other) > IGNORED_SHARE * cv2.contourArea(one) for other in ignored
+                _shared(one, other) > IGNORED_FRACTION * cv2.contourArea(one) for other in ignored
             )
         ]
         free = list(range(len(counted)))
@@ -111,13 +111,13 @@ class HarmonicMean:
             for index in free:
                 shared = _shared(counted[index], region)
                 union = cv2.contourArea(counted[index]) + cv2.contourArea(region) - shared
-                if shared > self.least_overlap * union:
+                if shared > self.min_overlap * union:
                     free.remove(index)
                     matched += 1
                     break
         return [matched, len(counted), len(wanted)]
 
     def aggregate(self, statistics: Any) -> float:
-        """Return the mean over all regions of all images; 1 if there is none and none is found."""
+        """Return the harmonic mean over all images; 1 without any labelled or found region."""
         matched, found, wanted = np.asarray(statistics, float).sum(0)
         return float(2 * matched / (found + wanted)) if found + wanted else 1.0

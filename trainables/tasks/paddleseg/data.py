@@ -1,4 +1,4 @@
-"""PaddleSeg's data sets: their own samples and labels, at the size of the engine."""
+"""PaddleSeg's data sets: the toolkit's samples and labels, at the engine's input size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from spaces.errors import TaskError
 from trainables.data.problems import Problems
 from trainables.data.segmentation import MaskedImage, check_samples
 from trainables.data.splitting import halves, remark_split
-from trainables.tasks.paddleseg.input import Size, fit, is_portrait, kind, name_labels
+from trainables.tasks.paddleseg.input import (
+    Size,
+    add_label_fields,
+    is_portrait,
+    kind,
+    resize_validation,
+)
 from trainables.tasks.paddleseg.losses import MaskTargets
 
+# Keys that name folders of a data set.
 ROOTS = ("dataset_root", "imagenet_root", "pssl_root")
 PAIRED = {
     "Cityscapes": ("_leftImg8bit.png", "_gtFine_labelTrainIds.png"),
     "CocoStuff": (".jpg", ".png"),
 }
-"""Data sets that pair two sorted lists of files: how the two names of a pair end."""
+"""Data sets that pair two sorted lists of files, with the suffixes of image and mask."""
 
 
 def check_roots(name: str, config: Mapping[str, Any]) -> None:
@@ -39,24 +46,24 @@ def check_roots(name: str, config: Mapping[str, Any]) -> None:
             )
 
 
-def make_ready(dataset: Any) -> None:
-    """Repair what the toolkit's data sets and transforms leave open or do wrong."""
+def fix_dataset(dataset: Any) -> None:
+    """Work around faults of the toolkit's data sets and transforms."""
     if kind(dataset) == "ADE20K":
-        # The toolkit lists a folder in the order of the file system, which is another on each node.
+        # The toolkit lists a folder in the file system's order, which differs between nodes.
         dataset.file_list.sort()
     if is_portrait(dataset):
-        # ScalePadding asks for the fields, and RandomAffine leaves labels as they are without them.
-        dataset.transforms.transforms.insert(0, name_labels)
+        # Without the fields ScalePadding fails, and RandomAffine does not transform labels.
+        dataset.transforms.transforms.insert(0, add_label_fields)
     steps = dataset.transforms.transforms
-    for place, step in enumerate(steps):
+    for index, step in enumerate(steps):
         if kind(step) == "RandomPaddingCrop" and step.category_max_ratio < 1:
-            steps[place] = _VariedCrop(step)
+            steps[index] = _VariedCrop(step)
 
 
 class _VariedCrop:
     """RandomPaddingCrop with a `category_max_ratio`: a crop that no single class fills.
 
-    The toolkit puts the labels in the place of the image there, or leaves the image whole.
+    The toolkit's own replaces the image by the labels, or does not crop it.
     """
 
     def __init__(self, crop: Any) -> None:
@@ -67,20 +74,20 @@ class _VariedCrop:
 
         sample = self.crop._padding(sample)
         size = sample["img"].shape[:2]
-        place = self.crop._get_crop_coordinates(size)
+        window = self.crop._get_crop_coordinates(size)
         for _ in range(self.crop.loop_times):
-            labels, counts = np.unique(crop(sample["label"], place), return_counts=True)
+            labels, counts = np.unique(crop(sample["label"], window), return_counts=True)
             counts = counts[labels != self.crop.ignore_index]
             if len(counts) > 1 and counts.max() / counts.sum() < self.crop.category_max_ratio:
                 break
-            place = self.crop._get_crop_coordinates(size)
+            window = self.crop._get_crop_coordinates(size)
         for field in ("img", *sample["gt_fields"]):
-            sample[field] = crop(sample[field], place)
+            sample[field] = crop(sample[field], window)
         return sample
 
 
 def resized_labels(labels: np.ndarray, size: Size) -> np.ndarray:
-    """Return class numbers (h, w) at another size, each the nearest one's, as OpenCV takes it."""
+    """Resize class numbers (h, w) by nearest neighbour, with OpenCV's sampling grid."""
     rows, columns = (
         np.minimum(np.arange(new) * old / new, old - 1).astype(int)
         for new, old in zip(size, labels.shape, strict=True)
@@ -88,15 +95,17 @@ def resized_labels(labels: np.ndarray, size: Size) -> np.ndarray:
     return labels[rows][:, columns]
 
 
-def followed(labels: np.ndarray, done: Sequence[Any], size: Size, ignored: int) -> np.ndarray:
-    """Return labels after what was done to their image, in the toolkit's `trans_info`.
+def transformed_labels(
+    labels: np.ndarray, done: Sequence[Any], size: Size, ignored: int
+) -> np.ndarray:
+    """Apply to labels the transforms of their image, given the toolkit's `trans_info`.
 
-    An entry has what was done and the size before. Padded pixels are ignored: the toolkit cuts them
-    off before it evaluates.
+    An entry has a transform's name and the size before it. Padded pixels get the class `ignored`:
+    the toolkit removes them before it evaluates.
     """
     after = [*(tuple(before) for _, before in done[1:]), size][: len(done)]
-    for (what, _), target in zip(done, after, strict=True):
-        if what == "padding":
+    for (name, _), target in zip(done, after, strict=True):
+        if name == "padding":
             high, wide = (new - old for new, old in zip(target, labels.shape, strict=True))
             labels = np.pad(labels, ((0, high), (0, wide)), constant_values=ignored)
         else:
@@ -105,7 +114,7 @@ def followed(labels: np.ndarray, done: Sequence[Any], size: Size, ignored: int) 
 
 
 class _LabelsOnly:
-    """Stands in for a data set's transforms where only its labels are wanted."""
+    """Replaces a data set's transforms when only its labels are read."""
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         from PIL import Image
@@ -118,21 +127,21 @@ class _LabelsOnly:
 
 
 class SegmentationData:
-    """The samples of a configuration: drawn and changed for training, fixed for evaluation."""
+    """The samples of a configuration: augmented for training, unchanged for evaluation."""
 
     def __init__(self, train: Any, held_out: Any, test: Any | None) -> None:
-        """`test` None: half of the held-out images, chosen by chance, are the test set's."""
+        """With `test` None, a random half of the held-out images is the test split."""
         for dataset in filter(None, (train, held_out, test)):
-            make_ready(dataset)
+            fix_dataset(dataset)
         self.train, self.held_out, self.test = train, held_out, test
         self.ignored = int(train.ignore_index)
         self._halves = halves([None] * len(held_out.file_list))
         if test is None:
-            remark_split("val_dataset", *self._halves, "by chance, always alike")
+            remark_split("val_dataset", *self._halves, "at random with a fixed seed")
         self.size: Size = (0, 0)
 
     def check(self, config_file: str, classes: int) -> None:
-        """Raise DataError for what is missing or damaged, before anything is trained."""
+        """Raise DataError for missing or damaged data, before anything is trained."""
         problems = Problems()
         for dataset in filter(None, (self.train, self.held_out, self.test)):
             samples = [
@@ -151,7 +160,7 @@ class SegmentationData:
         problems.raise_if_any()
 
     def _raw_labels(self, dataset: Any) -> Callable[[int], np.ndarray]:
-        """Return a function from an index to the labels that the data set gives for it."""
+        """Return a function that reads the labels of the data set's sample at an index."""
         reader = copy.copy(dataset)
         reader.transforms = _LabelsOnly()
         if is_portrait(dataset):
@@ -164,35 +173,36 @@ class SegmentationData:
 
         return read
 
-    def bring_to(self, size: Size) -> None:
-        """Have every image brought to this height and width."""
+    def resize_to(self, size: Size) -> None:
+        """Set the height and width of all images."""
         self.size = size
-        fit(self.held_out, size)
+        resize_validation(self.held_out, size)
 
     def of_split(self, split: str) -> list[Callable[[], tuple[np.ndarray, np.ndarray]]]:
-        """Return, of every sample of a split, a function that reads its image and labels."""
+        """Return for every sample of a split a function that reads its image and labels."""
         dataset, listed = copy.copy(self.held_out), self.held_out.file_list
-        # A data set of the mode "test" changes labels by itself, one of "val" leaves them whole.
+        # In the mode "test" a data set transforms labels itself, in "val" it does not.
         dataset.mode = "val"
         if split == "train":
             listed = self.train.file_list
         elif self.test is not None:
             listed = self.test.file_list if split == "test" else listed
         else:
-            listed = [listed[place] for place in self._halves[split == "test"]]
+            listed = [listed[index] for index in self._halves[split == "test"]]
         dataset.file_list = listed
-        return [partial(self._whole, dataset, index) for index in range(len(listed))]
+        return [partial(self._evaluated, dataset, index) for index in range(len(listed))]
 
-    def _whole(self, dataset: Any, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _evaluated(self, dataset: Any, index: int) -> tuple[np.ndarray, np.ndarray]:
         sample = dataset[index]
         labels = np.asarray(sample["label"])
         labels = labels[0] if labels.ndim == 3 else labels
         done = sample.get("trans_info", ())
-        return sample["img"], followed(labels, done, sample["img"].shape[1:], self.ignored)
+        size = sample["img"].shape[1:]
+        return sample["img"], transformed_labels(labels, done, size, self.ignored)
 
-    def drawn(self, indices: Iterable[int], seed: int) -> list[dict[str, Any]]:
-        """Return training samples, drawn and changed by the seed, at the engine's size."""
-        # The toolkit's transforms draw from both.
+    def augmented(self, indices: Iterable[int], seed: int) -> list[dict[str, Any]]:
+        """Return training samples, augmented with the seed, at the engine's size."""
+        # The toolkit's transforms use both generators.
         random.seed(seed)
         np.random.seed(seed % 2**32)
         return [self._at_size(dict(self.train[int(index)])) for index in indices]
@@ -203,8 +213,8 @@ class SegmentationData:
         import cv2
 
         pixels = np.ascontiguousarray(sample["img"].transpose(1, 2, 0), dtype="float32")
-        shown = cv2.resize(pixels, self.size[::-1], interpolation=cv2.INTER_LINEAR)
-        sample["img"] = shown.reshape(*self.size, -1).transpose(2, 0, 1)
+        resized = cv2.resize(pixels, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+        sample["img"] = resized.reshape(*self.size, -1).transpose(2, 0, 1)
         sample["label"] = resized_labels(np.asarray(sample["label"]), self.size)
         if "edge" in sample:
             sample["edge"] = resized_labels(np.asarray(sample["edge"])[0], self.size)[None]
@@ -218,7 +228,7 @@ class SegmentationData:
 
 
 def training_targets(samples: Sequence[Mapping[str, Any]]) -> Any:
-    """Return a batch's class numbers, with edges and instances where the samples have them."""
+    """Return a batch's class numbers, with edges and instances if the samples have them."""
 
     def stacked(values: Sequence[Any]) -> np.ndarray:
         return np.stack([np.asarray(value) for value in values])

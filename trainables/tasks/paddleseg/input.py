@@ -1,9 +1,8 @@
-"""How PaddleSeg's validation transforms make an image file the network's input.
+"""PaddleSeg's validation transforms: from an image file to the network's input.
 
-An image passes through the configuration's validation transforms. Where these only resize the
-whole image, it is resized to the engine's size instead, once; where they pad it, what they give is
-resized to the engine's size before it is normalized. Where they give that size themselves, the
-input is the toolkit's own, to the bit.
+Transforms that only resize the whole image are replaced by one resize to the engine's size. If they
+pad it, their result is resized to the engine's size before normalization. If their result has that
+size already, the input equals the toolkit's to the bit.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Size = tuple[int, int]
 RESIZING = ("Resize", "ResizeByLong", "ResizeByShort", "LimitLong")
 PADDING = ("Padding", "PaddingByAspectRatio", "ScalePadding")
 VALIDATION = (*RESIZING, *PADDING, "Normalize")
-"""The transforms that give an image the same input each time; all others draw by chance."""
+"""The deterministic transforms; all others are random."""
 INTERPOLATIONS: dict[str, Interpolation] = {
     "NEAREST": "nearest",
     "LINEAR": "bilinear",
@@ -38,47 +37,48 @@ def kind(step: Any) -> str:
 
 
 def is_portrait(dataset: Any) -> bool:
-    """Whether a data set is EG1800 or SUPERVISELY: three lists of transforms, blue comes first."""
+    """Whether a data set is EG1800 or SUPERVISELY: three lists of transforms, and BGR images."""
     return hasattr(dataset, "common_transforms")
 
 
-def name_labels(sample: dict[str, Any]) -> dict[str, Any]:
-    """Return a sample whose labels follow its image, where its data set does not say so."""
+def add_label_fields(sample: dict[str, Any]) -> dict[str, Any]:
+    """Name the label among the fields that transforms change with the image, if none are named."""
     sample.setdefault("gt_fields", ["label"])
     return sample
 
 
-def fit(dataset: Any, size: Size) -> None:
-    """Have a data set's validation transforms give images of one size.
+def resize_validation(dataset: Any, size: Size) -> None:
+    """Change a data set's validation transforms so that all images have this size.
 
-    Raises TaskError for a transform that draws by chance.
+    Raises TaskError for a random transform.
     """
     from paddleseg.transforms import Resize as ToolkitResize
 
     steps = list(dataset.transforms.transforms)
     kinds = [kind(step) for step in steps]
     for step, name in zip(steps, kinds, strict=True):
-        chance = name not in VALIDATION and step is not name_labels
-        if chance or getattr(step, "interp", None) == "RANDOM":
+        is_random = name not in VALIDATION and step is not add_label_fields
+        if is_random or getattr(step, "interp", None) == "RANDOM":
             raise TaskError(
-                f"val_dataset: transform {name} draws by chance; take it out "
+                f"val_dataset: transform {name} is random; remove it "
                 f"({', '.join(VALIDATION)} are allowed)"
             )
         if name == "ScalePadding" and not is_portrait(dataset):
-            raise TaskError("val_dataset: ScalePadding leaves labels as they were; use Padding")
-    how = "LINEAR"
+            raise TaskError("val_dataset: ScalePadding does not pad labels; use Padding")
+    interpolation = "LINEAR"
     if not any(name in PADDING for name in kinds):
-        # Of several interpolations the last one gave the pixels that training saw.
-        how = ([step.interp for step in steps if kind(step) == "Resize"] or [how])[-1]
+        # The interpolation of the last Resize is kept.
+        given = [step.interp for step in steps if kind(step) == "Resize"]
+        interpolation = given[-1] if given else interpolation
         steps = [step for step in steps if kind(step) not in RESIZING]
     normalizing = [index for index, step in enumerate(steps) if kind(step) == "Normalize"]
-    place = normalizing[0] if normalizing else len(steps)
-    to_size = ToolkitResize(size[::-1], interp=how)
-    dataset.transforms.transforms[:] = [*steps[:place], to_size, *steps[place:]]
+    position = normalizing[0] if normalizing else len(steps)
+    to_size = ToolkitResize(size[::-1], interp=interpolation)
+    dataset.transforms.transforms[:] = [*steps[:position], to_size, *steps[position:]]
 
 
 def model_input(dataset: Any, size: Size) -> ModelInput:
-    """Return the input that a data set's fitted transforms give at a height and width."""
+    """Return the input that a data set's validation transforms produce, of this size."""
     channels = int(dataset.transforms.img_channels)
     portrait = is_portrait(dataset)
     mean, std, scale = (0.0,), (1.0,), 1.0
@@ -94,7 +94,7 @@ def model_input(dataset: Any, size: Size) -> ModelInput:
         (channels, *size),
         channel_order="BGR" if portrait else "RGB",
         scale=scale,
-        # The toolkit turns the channels around last of all.
+        # The toolkit reverses the channels after normalization.
         mean=mean[::-1] if portrait else mean,
         std=std[::-1] if portrait else std,
         image=_preparation(dataset.transforms.transforms),
@@ -102,17 +102,18 @@ def model_input(dataset: Any, size: Size) -> ModelInput:
 
 
 def _preparation(transforms: list[Any]) -> Preparation | None:
-    """Return what an image goes through; None for a transform that has no such description."""
-    steps = [_described(step) for step in transforms if step is not name_labels]
-    known = [step for step in steps if step is not None]
-    if len(known) < len(steps):
+    """Return transforms as a Preparation; None if one of them cannot be described."""
+    steps = [_step(transform) for transform in transforms if transform is not add_label_fields]
+    described = [step for step in steps if step is not None]
+    if len(described) < len(steps):
         return None
-    if not any(isinstance(step, Normalize) for step in known):
-        known.append(Normalize())
-    return Preparation(tuple(known), decoder="opencv", floats=True)
+    if not any(isinstance(step, Normalize) for step in described):
+        described.append(Normalize())
+    return Preparation(tuple(described), decoder="opencv", floats=True)
 
 
-def _described(step: Any) -> Step | None:
+def _step(step: Any) -> Step | None:
+    """Return a toolkit's transform as a step of a Preparation; None if it cannot be described."""
     name = kind(step)
     if name == "Normalize":
         return Normalize(divides=True, double=True)

@@ -1,4 +1,4 @@
-"""PaddleSeg's losses, as its own training loop computes them, on the Paddle of today."""
+"""PaddleSeg's losses as in its training loop, made to work with Paddle 3."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 _OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__")
 _FUNCTIONS = ("add", "subtract", "multiply", "divide")
-"""Of `paddle._C_ops`, which paddle's own functions call."""
+"""In `paddle._C_ops`; Paddle's own functions call them."""
 _TYPES = ("bool", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64")
-"""Each of these can take the values of those before it; losses mix no others."""
+"""From narrow to wide: each can hold the values of those before it. Losses mix no others."""
 
 
 class MaskTargets(NamedTuple):
-    """Targets of a training batch whose losses need more than class numbers."""
+    """Targets of a training batch, for losses that need more than class numbers."""
 
     labels: np.ndarray
     """Class numbers, shape (n, h, w)."""
     edges: np.ndarray | None = None
-    """1 where classes meet, shape (n, 1, h, w): `edge: true` of the data set."""
+    """1 where classes meet, shape (n, 1, h, w); from the data set's `edge: true`."""
     instances: Mapping[str, np.ndarray] | None = None
-    """Classes and their masks: the transform GenerateInstanceTargets, for MaskFormer."""
+    """Instances' classes and masks, for MaskFormer; from the transform GenerateInstanceTargets."""
 
 
 def _promoting(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an operation of two tensors that gives both the wider of their types."""
+    """Return an operation of two tensors that first converts both to the wider type."""
     import paddle
 
     ranks = {getattr(paddle, name): rank for rank, name in enumerate(_TYPES)}
@@ -46,7 +46,7 @@ def _promoting(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_integers(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an operation that takes whole numbers held as floats."""
+    """Return an operation that first converts its first argument to int64."""
 
     def run(values: Any, *rest: Any, **named: Any) -> Any:
         return operation(values.astype("int64"), *rest, **named)
@@ -56,33 +56,33 @@ def _of_integers(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def mixed_types() -> Iterator[None]:
-    """Let tensors of floats, whole numbers and truth values be mixed while this is open.
+    """Allow arithmetic on floats, integers and booleans mixed.
 
-    The toolkit's losses multiply floats by masks of whole numbers. Paddle 2 did so, Paddle 3
-    raises a type promotion error.
+    The toolkit's losses multiply floats by integer masks. Paddle 2 allowed that, Paddle 3 raises a
+    type promotion error.
     """
     import paddle
 
-    places = [(paddle.Tensor, name, _promoting) for name in _OPERATORS]
-    places += [(paddle._C_ops, name, _promoting) for name in _FUNCTIONS]
-    places += [(paddle._C_ops, "one_hot", _of_integers)]
-    originals = [getattr(owner, name) for owner, name, _ in places]
+    patches = [(paddle.Tensor, name, _promoting) for name in _OPERATORS]
+    patches += [(paddle._C_ops, name, _promoting) for name in _FUNCTIONS]
+    patches += [(paddle._C_ops, "one_hot", _of_integers)]
+    originals = [getattr(owner, name) for owner, name, _ in patches]
     try:
-        for (owner, name, change), original in zip(places, originals, strict=True):
+        for (owner, name, change), original in zip(patches, originals, strict=True):
             setattr(owner, name, change(original))
         yield
     finally:
-        for (owner, name, _), original in zip(places, originals, strict=True):
+        for (owner, name, _), original in zip(patches, originals, strict=True):
             setattr(owner, name, original)
 
 
 def total_loss(
     outputs: Sequence[Any], targets: Any, losses: Mapping[str, Any], instances: bool = False
 ) -> paddle.Tensor:
-    """Return the weighted sum of a configuration's losses, one for every output of training.
+    """Return the weighted sum of a configuration's losses, one per output of training.
 
-    `targets` are class numbers as a tensor, or MaskTargets. With `instances` the only losses are
-    those of MaskFormer, which are given its instances.
+    `targets` are class numbers as a tensor, or MaskTargets. With `instances` all losses are
+    MaskFormer's, which take the instances.
     """
     import paddle
     from paddleseg.core.train import check_logits_losses, loss_computation

@@ -1,10 +1,10 @@
-"""PaddleSeg's own models, losses and data, from its own configuration file.
+"""PaddleSeg's segmentation models, from its configuration file.
 
     --task paddleseg --config-file pp_liteseg.yml --weights model.pdparams
 
-Needs the toolkit's wheel (the extra `paddleseg`). Images are brought to one size, as an engine is
-built for one, and mIoU is taken at that size: `test_config` (windows, several scales) is not
-followed. Nothing is downloaded: `pretrained` is left out, since all weights come from one file.
+Needs the toolkit's wheel (the extra `paddleseg`). Images are resized to the engine's one input
+size, and mIoU is computed at that size: `test_config` (windows, several scales) is ignored. Nothing
+is downloaded: `pretrained` is ignored, since all weights come from one file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _without_pretrained(config: Any) -> Any:
-    """Return a part of a configuration with no weights to be fetched: all come from one file."""
+    """Return a section of a configuration without any `pretrained`: nothing is downloaded."""
     if isinstance(config, dict):
         return {
             key: None if key == "pretrained" else _without_pretrained(value)
@@ -38,9 +38,9 @@ def _without_pretrained(config: Any) -> Any:
 
 
 @contextmanager
-def _from_nothing() -> Iterator[None]:
-    """Let the toolkit's transformers be built without the file that they insist on: it holds the
-    weights that their training began with."""
+def _without_initial_weights() -> Iterator[None]:
+    """Let the toolkit's transformers be built without the file of their initial weights, which
+    their constructors require."""
     from paddleseg.models.backbones import cae, vision_transformer
 
     patched = {kind: kind.init_weight for kind in (cae.CAE, vision_transformer.VisionTransformer)}
@@ -54,7 +54,7 @@ def _from_nothing() -> Iterator[None]:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return what an exception came from: the toolkit's checks wrap theirs twice."""
+    """Return an exception's first cause: the toolkit's checks wrap theirs twice."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return error
@@ -81,7 +81,7 @@ class PaddleSegTask:
         try:
             self._config = config = Config(config_file)
             config.dic["model"] = _without_pretrained(config.dic["model"])
-        except Exception as error:  # The toolkit raises and asserts whatever comes.
+        except Exception as error:  # The toolkit raises errors of many kinds.
             raise self._refused(error) from error
         if not config.dic.get("val_dataset"):
             raise TaskError(f"config_file {config_file} has no val_dataset; name one")
@@ -98,7 +98,7 @@ class PaddleSegTask:
             network = builder.load_component_class(config.model_cfg["type"])
         except Exception as error:
             raise self._refused(error) from error
-        self._counts_instances = hasattr(network, "loss_computation")
+        self._trains_on_instances = hasattr(network, "loss_computation")
         self._check_labels(train)
         self.weights = Path(weights)
         self.classes = int(train.num_classes)
@@ -108,15 +108,15 @@ class PaddleSegTask:
         self.protected_layers: tuple[str, ...] = ()
         self.data.check(config_file, self.classes)
         size = _sides(image_size) or train[0]["img"].shape[1:]
-        self.data.bring_to((int(size[0]), int(size[1])))
+        self.data.resize_to((int(size[0]), int(size[1])))
         self.inputs = (model_input(held_out, self.data.size),)
 
     def _refused(self, error: Exception) -> TaskError:
-        said = one_line(_root(error))
-        return TaskError(f"config_file {self.config_file}: {said}; change it")
+        reason = one_line(_root(error))
+        return TaskError(f"config_file {self.config_file}: {reason}; change it")
 
     def _check_labels(self, train: Any) -> None:
-        """Raise TaskError for a loss whose labels the data set does not give."""
+        """Raise TaskError for a loss that needs labels which the data set lacks."""
         for loss in self._losses["types"]:
             if getattr(loss, "edge_label", False) and not getattr(train, "edge", False):
                 raise TaskError(
@@ -124,7 +124,7 @@ class PaddleSegTask:
                     "give train_dataset edge: true"
                 )
         steps = [type(step).__name__ for step in train.transforms.transforms]
-        if self._counts_instances and "GenerateInstanceTargets" not in steps:
+        if self._trains_on_instances and "GenerateInstanceTargets" not in steps:
             raise TaskError(
                 f"config_file {self.config_file}: its model is trained on instances; "
                 "give train_dataset the transform GenerateInstanceTargets"
@@ -133,8 +133,8 @@ class PaddleSegTask:
     def build_untrained(self) -> paddle.nn.Layer:
         from paddleseg.cvlibs import SegBuilder
 
-        # A builder keeps its model; another one makes a new model, with the data set's classes.
-        with _from_nothing():
+        # A new builder each time: it caches its model, which has the data set's classes.
+        with _without_initial_weights():
             model: paddle.nn.Layer = SegBuilder(self._config).model
         return model
 
@@ -146,20 +146,20 @@ class PaddleSegTask:
         return model
 
     def loss(self, outputs: list[Any], targets: Any) -> paddle.Tensor:
-        """Return the sum of the configuration's losses, one for every head that training has."""
-        return total_loss(outputs, targets, self._losses, self._counts_instances)
+        """Return the sum of the configuration's losses, one per head of training."""
+        return total_loss(outputs, targets, self._losses, self._trains_on_instances)
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self.data.train))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             chosen = order[start : start + batch_size]
-            samples = self.data.drawn(chosen, int(rng.integers(2**32)))
+            samples = self.data.augmented(chosen, int(rng.integers(2**32)))
             images = np.stack([sample["img"] for sample in samples]).astype("float32")
             yield Batch((images,), training_targets(samples))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split. Without a `test_dataset`, half of `val_dataset` is the test."""
+        """Yield a split. Without a `test_dataset`, half of `val_dataset` is the test split."""
         readers = self.data.of_split(split)
         for start in range(0, len(readers), batch_size):
             samples = [read() for read in readers[start : start + batch_size]]
@@ -168,13 +168,13 @@ class PaddleSegTask:
 
 
 def _sides(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    """Return height and width of `image_size`, None for what training crops have."""
+    """Return height and width of `image_size`, None without one: the training crops' size."""
     if image_size is None:
         return None
     sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise TaskError(
-            f"image_size {image_size!r} is no size; give a side in pixels, or [height, width]"
+            f"image_size {image_size!r} is not a size; give a side in pixels or [height, width]"
         )
     return sides[0], sides[1]
 
@@ -183,5 +183,5 @@ def make_task(
     config_file: str, weights: str, image_size: int | Sequence[int] | None = None
 ) -> PaddleSegTask:
     """Return the task; `config_file` is the toolkit's, `weights` the trained model's,
-    `image_size` the side, or height and width, of what the model is deployed on, in pixels."""
+    `image_size` the side, or height and width, of the deployed model's input in pixels."""
     return PaddleSegTask(config_file, weights, image_size)

@@ -47,11 +47,11 @@ def counts(model, inputs=IMAGE):
     [
         (Chain, {"first.weight": 8, "last.weight": 6}),
         (Residual, {"first.weight": 8, "inner.weight": 6}),
-        # Behind a concatenation each convolution is free.
+        # Concatenated convolutions are separate groups.
         (Concat, {"left.weight": 4, "right.weight": 8, "last.weight": 6}),
         (Depthwise, {"first.weight": 8, "last.weight": 6}),
         (lambda: Depthwise(2), {"first.weight": 8, "last.weight": 6}),
-        # Of 8 channels in 2 groups of 4, and 12 that come out: either half can go.
+        # 8 channels in 2 convolution groups of 4: either half can be removed.
         (Grouped, {"first.weight": 2, "last.weight": 6}),
         (GroupedTransposed, {"first.weight": 4, "last.weight": 6}),
         (Transposed, {"first.weight": 8, "up.weight": 12, "last.weight": 6}),
@@ -70,7 +70,7 @@ def counts(model, inputs=IMAGE):
         (Auxiliary, {"first.weight": 8, "last.weight": 6}),
     ],
 )
-def test_groups_and_how_many_channels_each_has(network, groups):
+def test_groups_and_their_numbers_of_channels(network, groups):
     assert counts(network()) == groups
 
 
@@ -84,7 +84,7 @@ def slices(model, name):
     return {(part.weight, part.axis): part.indices.tolist() for part in group.slices}
 
 
-def test_a_channel_takes_its_row_and_the_column_of_those_that_read_it():
+def test_a_channel_removes_its_row_and_the_columns_that_read_it():
     each = [[index] for index in range(8)]
     assert slices(Chain(), "first.weight") == {("first.weight", 0): each, ("last.weight", 1): each}
 
@@ -103,29 +103,29 @@ def test_behind_a_flatten_a_channel_is_many_inputs():
     assert taken == [list(range(16 * c, 16 * c + 16)) for c in range(8)]
 
 
-def test_behind_a_concatenation_places_are_shifted():
+def test_behind_a_concatenation_indices_are_shifted():
     assert slices(Concat(), "right.weight")[("last.weight", 1)] == [[4 + c] for c in range(8)]
 
 
-def test_a_multiplier_takes_as_many_outputs_for_each_input():
+def test_a_depthwise_multiplier_removes_several_outputs_per_input():
     taken = slices(Depthwise(2), "first.weight")
     assert taken[("depthwise.weight", 0)] == [[2 * c, 2 * c + 1] for c in range(8)]
     assert ("depthwise.weight", 1) not in taken
 
 
-def test_a_shuffle_takes_what_stands_at_one_place_of_both_halves():
+def test_a_shuffle_binds_both_halves_index_by_index():
     taken = slices(Shuffled(), "first.weight")
     assert taken[("first.weight", 0)] == [[c, c + 4] for c in range(4)]
     assert taken[("last.weight", 1)] == [[2 * c, 2 * c + 1] for c in range(4)]
 
 
-def test_heads_of_an_attention_shrink_alike():
+def test_heads_of_an_attention_shrink_together():
     taken = slices(Attention(), "qkv.weight")
     assert taken[("qkv.weight", 1)][0] == [0, 6, 12, 18, 24, 30]
     assert taken[("project.weight", 0)][0] == [0, 6]
 
 
-def test_what_only_training_uses_shrinks_too():
+def test_weights_used_only_in_training_are_pruned_too():
     model = Auxiliary()
     assert ("second.weight", 1) in slices(model, "first.weight")
     assert not model.training, "the mode was left changed"
@@ -156,7 +156,7 @@ def cond(one, other):
         (lambda x: cond(lambda: x * 2, lambda: x), "which has no rule"),
     ],
 )
-def test_channels_that_stay_are_named_with_the_reason(between, reason):
+def test_excluded_channels_are_named_with_the_reason(between, reason):
     model = Between(between)
     if "unequal" in reason or "fixed" in reason:
         model.last = nn.Conv2D(6, 6, 3)
@@ -166,7 +166,7 @@ def test_channels_that_stay_are_named_with_the_reason(between, reason):
     assert reason in reasons["first.weight"]
 
 
-def test_weights_inside_control_flow_stay():
+def test_weights_inside_control_flow_are_excluded():
     inner = nn.Conv2D(8, 8, 1)
     model = Between(lambda x: cond(lambda: inner(x), lambda: x))
     model.inner = inner
@@ -175,7 +175,7 @@ def test_weights_inside_control_flow_stay():
     assert {"first.weight", "inner.weight"} <= {item.name for item in result.excluded}
 
 
-def test_what_the_model_gives_out_stays():
+def test_the_models_outputs_are_excluded():
     assert {item.name: item.reason for item in found(Chain()).excluded} == {
         "head.weight": "is an output of the model"
     }
@@ -194,7 +194,7 @@ def test_tracing_leaves_the_model_and_the_mode_as_they_were():
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_a_model_that_cannot_be_traced_says_why_and_leaves_dynamic_mode():
+def test_a_failed_trace_raises_the_models_error_in_dynamic_mode():
     model = Between(lambda x: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         found(model)

@@ -27,7 +27,7 @@ def names(items):
     return {item.name for item in items}
 
 
-def test_residual_connection_makes_one_group_of_what_it_adds():
+def test_a_residual_connection_makes_one_group():
     survey = survey_groups(Residual, IMAGE)
     shared = next(g for g in survey.groups if g.name == "first.weight")
     assert {"first.weight", "outer.weight", "inner.weight", "head.weight"} <= set(shared.members)
@@ -62,8 +62,8 @@ def test_a_group_knows_its_outputs_and_how_many_go_at_a_time():
     assert (last.name, last.channels, last.unit) == ("last.weight", 6, 1)
 
 
-def test_a_width_that_the_models_own_code_counts_on_is_found_by_trying():
-    """As inception_v3 of paddle.vision does behind its last concatenation."""
+def test_code_that_depends_on_a_width_is_found_by_pruning():
+    """inception_v3 of paddle.vision does so after its last concatenation."""
 
     class Counting(Chain):
         def body(self, x):
@@ -76,8 +76,8 @@ def test_a_width_that_the_models_own_code_counts_on_is_found_by_trying():
     assert "the pruned model fails" in reasons["first.weight"]
 
 
-def test_a_prune_that_gives_something_else_than_masked_is_left_out():
-    """The code reads the width and computes with it, which no operator shows."""
+def test_a_group_whose_pruning_differs_from_zeroing_is_excluded():
+    """The code computes with the width, which no operator shows."""
 
     class Scaled(Chain):
         def body(self, x):
@@ -91,7 +91,7 @@ def test_a_prune_that_gives_something_else_than_masked_is_left_out():
 
 
 class Many(nn.Layer):
-    """Branches side by side, each a group; `rule` is told their widths and may raise."""
+    """Parallel branches, each a group; `rule` is called with their widths and may raise."""
 
     def __init__(self, rule, count):
         super().__init__()
@@ -119,7 +119,7 @@ def branches(items):
     return {int(item.name.split(".")[1]) for item in items}
 
 
-def test_groups_that_are_right_alone_and_fail_together_are_not_all_kept():
+def test_of_groups_that_fail_together_some_are_excluded():
     """As many as pass together are pruned; the excluded ones are said to pass alone."""
     survey = survey_groups(
         lambda: Many(refused(lambda widths: sum(w < 8 for w in widths) > 5), 9), IMAGE
@@ -131,8 +131,8 @@ def test_groups_that_are_right_alone_and_fail_together_are_not_all_kept():
     }
 
 
-def test_one_that_fails_in_company_alone_is_tried_with_those_that_are_kept():
-    """Branch 1 goes with neither 0 nor 2; 0 fails with 2 as well, so two of the five go."""
+def test_a_group_that_passes_alone_is_verified_with_those_that_passed():
+    """Of branches 0, 1 and 2 only one can be pruned: each pair fails together."""
     pairs = [(0, 1), (1, 2), (0, 2)]
     survey = survey_groups(
         lambda: Many(
@@ -144,18 +144,18 @@ def test_one_that_fails_in_company_alone_is_tried_with_those_that_are_kept():
     assert {3, 4} <= branches(survey.groups)
 
 
-def test_groups_that_must_be_as_wide_as_each_other_are_no_groups():
-    """Pruned by one ratio all of them would seem right, but a plan gives each its own."""
+def test_groups_that_must_be_equally_wide_are_excluded():
+    """With one ratio for all they would pass, but a plan gives each group its own."""
     survey = survey_groups(lambda: Many(refused(lambda widths: widths[0] != widths[1]), 3), IMAGE)
     assert branches(survey.groups) == {2}
     assert all("the pruned model fails" in item.reason for item in survey.excluded)
 
 
-def test_few_wrong_groups_of_many_are_found_in_few_runs():
+def test_few_failing_groups_of_many_are_found_in_few_runs():
     model = Many(refused(lambda widths: widths[11] < 8 or widths[40] < 8), 64)
     survey = survey_groups(lambda: model, IMAGE)
     assert branches(survey.excluded) == {11, 40}
-    # One that fails when it is pruned is not run masked.
+    # A group that fails when pruned is not run zeroed.
     assert model.runs < 40
 
 
@@ -177,8 +177,8 @@ SPECTRA = (ModelInput("mel", (1, 16, 16)),)
 
 
 @pytest.mark.parametrize("activation", [nn.Silu(), nn.ReLU()])
-def test_groups_are_tried_on_the_tasks_own_samples(activation):
-    """On others the outputs are not numbers, or one constant that equals any other model's."""
+def test_groups_are_verified_on_the_tasks_samples(activation):
+    """On random samples the outputs are not finite, or constant."""
     samples = [np.random.default_rng(0).random((2, 1, 16, 16), "float32")]
     survey = survey_groups(lambda: Spectrogram(activation), SPECTRA, samples=samples)
     assert names(survey.groups) == {"first.weight", "last.weight"}
@@ -187,7 +187,7 @@ def test_groups_are_tried_on_the_tasks_own_samples(activation):
     assert all("cannot be verified" in item.reason for item in random.excluded)
 
 
-def test_samples_that_are_alike_prove_nothing():
+def test_equal_samples_verify_nothing():
     samples = [np.ones((2, 3, 16, 16), "float32")]
     survey = survey_groups(Chain, IMAGE, samples=samples)
     assert {item.reason for item in survey.excluded} == {
@@ -196,7 +196,7 @@ def test_samples_that_are_alike_prove_nothing():
     }
 
 
-def test_words_by_number():
+def test_integer_inputs():
     class Words(nn.Layer):
         def __init__(self):
             super().__init__()
@@ -212,10 +212,10 @@ def test_words_by_number():
 
 @pytest.mark.parametrize("scale", [1, 0.5])
 def test_rounding_is_not_taken_for_a_difference_nor_a_difference_for_rounding(scale):
-    """In float32 these sums keep two digits, which hides an error of half as well as none."""
+    """In float32 these sums have two digits, which hides rounding and differences alike."""
 
     def between(x):
-        # What is computed from the width is wrong once that changes.
+        # Computed from the width, so wrong once that changes.
         return (x * (1 if scale == 1 else x.shape[1]) + 3e4) - 3e4
 
     survey = survey_groups(lambda: Between(between), IMAGE)
@@ -224,7 +224,7 @@ def test_rounding_is_not_taken_for_a_difference_nor_a_difference_for_rounding(sc
     assert paddle.get_default_dtype() == "float32"
 
 
-def test_all_of_googlenet_is_pruned_but_its_classifiers():
+def test_all_groups_of_googlenet_pass():
     survey = survey_groups(
         lambda: paddle.vision.models.googlenet(num_classes=10), (ModelInput("x", (3, 224, 224)),)
     )
@@ -248,7 +248,7 @@ def test_protecting_one_member_protects_the_whole_group():
 def test_model_with_two_inputs():
     inputs = (ModelInput("a", (3, 8, 8)), ModelInput("b", (1, 8, 8)))
     survey = survey_groups(TwoInputs, inputs)
-    assert "model" not in names(survey.excluded)
+    assert names(survey.groups) == {"left.weight"}
 
 
 def test_model_that_cannot_be_traced_has_no_groups_and_a_reason():

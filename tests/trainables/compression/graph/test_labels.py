@@ -8,7 +8,7 @@ def channels_of(book, *axes):
     return [found[labels].tolist() for labels in axes]
 
 
-def test_bound_labels_are_one_channel_and_others_are_not():
+def test_bound_labels_are_one_channel():
     book = LabelBook()
     one, other = book.new(3), book.new(3)
     book.bind(one, other)
@@ -16,12 +16,12 @@ def test_bound_labels_are_one_channel_and_others_are_not():
     assert left == right and len(set(left)) == 3
 
 
-def test_nothing_bound_is_a_channel_each():
+def test_unbound_labels_are_separate_channels():
     book = LabelBook()
     assert len(set(channels_of(book, book.new(4))[0])) == 4
 
 
-def test_the_first_reason_to_keep_a_channel_is_the_one_given():
+def test_the_first_reason_to_exclude_a_channel_counts():
     book = LabelBook()
     labels = book.new(3)
     book.exclude(labels[1:2], "first")
@@ -30,13 +30,13 @@ def test_the_first_reason_to_keep_a_channel_is_the_one_given():
     assert [reasons[channel] for channel in found[labels]] == ["second", "first", "second"]
 
 
-def test_nothing_can_be_kept_of_an_axis_without_labels():
+def test_an_axis_without_labels_has_nothing_to_exclude():
     book = LabelBook()
     book.exclude(None, "nothing")
     assert book.channels()[1] == {}
 
 
-def test_a_flatten_repeats_every_channel_over_its_places():
+def test_a_flatten_repeats_every_channel():
     book = LabelBook()
     channels = book.new(3)
     samples, flat = reshape_labels(book, (None, channels, None, None), (2, 3, 2, 2), (2, 12))
@@ -44,7 +44,7 @@ def test_a_flatten_repeats_every_channel_over_its_places():
     assert flat.tolist() == np.repeat(channels, 4).tolist()
 
 
-def test_what_was_flattened_comes_back_whole():
+def test_a_reshape_undoes_a_flatten():
     book = LabelBook()
     channels = book.new(3)
     _, flat = reshape_labels(book, (None, channels, None), (2, 3, 4), (2, 12))
@@ -54,7 +54,7 @@ def test_what_was_flattened_comes_back_whole():
     assert len(set(channels_of(book, channels)[0])) == 3
 
 
-def test_an_axis_that_is_cut_up_binds_what_stands_at_one_place_of_the_last_part():
+def test_splitting_an_axis_binds_labels_at_the_same_index_of_the_last_part():
     book = LabelBook()
     channels = book.new(6)
     _, heads, width = reshape_labels(book, (None, channels), (5, 6), (5, 2, 3))
@@ -63,14 +63,14 @@ def test_an_axis_that_is_cut_up_binds_what_stands_at_one_place_of_the_last_part(
     assert found[:3] == found[3:] and len(set(found)) == 3
 
 
-def test_two_channel_axes_that_are_merged_stay():
+def test_two_merged_channel_axes_are_excluded():
     book = LabelBook()
     one, other = book.new(2), book.new(3)
     assert reshape_labels(book, (one, other), (2, 3), (6,)) == (None,)
     assert len(book.channels()[1]) == 5
 
 
-def test_axes_of_one_place_come_and_go():
+def test_axes_of_size_1_are_removed_and_added():
     book = LabelBook()
     channels = book.new(3)
     squeezed = reshape_labels(book, (None, channels, None, None), (2, 3, 1, 1), (2, 3))

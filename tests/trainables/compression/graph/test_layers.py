@@ -1,4 +1,4 @@
-"""Layers of small networks: what each computes and writes, and what each group takes from it."""
+"""The layers of small networks: their costs, and the groups that narrow them."""
 
 import pytest
 
@@ -56,8 +56,8 @@ def test_a_group_is_the_output_of_its_layer_and_the_input_of_the_next():
     }
 
 
-def test_a_depthwise_convolution_goes_with_its_outputs_alone():
-    """It sees one input channel, pruned or not, so what it keeps is not squared."""
+def test_a_depthwise_convolution_is_narrowed_by_its_outputs_alone():
+    """It always has one input channel, so the remaining cost is not squared."""
     layers = traced(Depthwise)
     assert sizes(layers["depthwise"]) == (PLACES * 9 * 8, PLACES * 8, 8, 1)
     assert layers["depthwise"].inputs == {}
@@ -99,7 +99,7 @@ def test_behind_a_concatenation_each_group_has_its_share():
     assert layers["left"].inputs == {}
 
 
-def test_a_residual_connection_narrows_all_that_it_joins():
+def test_a_residual_connection_narrows_all_its_layers():
     layers = traced(Residual)
     sides = {name: (dict(layer.outputs), dict(layer.inputs)) for name, layer in layers.items()}
     assert sides == {
@@ -119,7 +119,7 @@ def test_a_layer_that_is_applied_twice_counts_at_both_places():
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_what_groups_leave_is_what_the_pruned_model_has(network):
+def test_predicted_costs_are_the_pruned_models(network):
     """Counted on the pruned network itself, each group alone."""
     survey = survey_groups(network, IMAGE)
     assert survey.groups
@@ -138,7 +138,7 @@ def test_what_groups_leave_is_what_the_pruned_model_has(network):
         assert predicted == pytest.approx(counted / total, abs=1e-5)
 
 
-def test_shares_name_groups_that_were_found_alone():
+def test_layers_name_only_verified_groups():
     for network in NETWORKS:
         survey = survey_groups(network, IMAGE)
         found = {group.name for group in survey.groups}
@@ -146,8 +146,8 @@ def test_shares_name_groups_that_were_found_alone():
         assert named == found
 
 
-def test_layers_of_ones_own_count_as_paddles_do():
-    """Their weights are computed, in the other slot of an operator, or transposed."""
+def test_a_users_own_layers_are_counted_like_paddles():
+    """Their weights are computed, in another slot of an operator, or transposed."""
     layers = traced(OwnLayers)
     assert {name: sizes(layer) for name, layer in layers.items()} == {
         "first.kernel": (PLACES * 9 * 3 * 8, PLACES * 8, 8, 3),

@@ -1,4 +1,4 @@
-"""Code that asks operators for sizes: the same groups as if it had read them from the shape."""
+"""Code that computes sizes with operators gives the same groups as code that reads `.shape`."""
 
 import numpy as np
 import paddle
@@ -13,7 +13,7 @@ from trainables.task import ModelInput
 
 
 def words(rows_and_columns):
-    """A map made a list of words and a map again, as SegFormer's and OCRNet's code does."""
+    """A map becomes a list of tokens and a map again, as in SegFormer and OCRNet."""
 
     def between(x):
         rows, columns = rows_and_columns(x)
@@ -25,18 +25,18 @@ def words(rows_and_columns):
 
 def by_product(x):
     sizes = paddle.shape(x)
-    # Computed and joined, and asked for as a number.
+    # Computed, concatenated, and converted to a number.
     whole = paddle.concat([sizes[:2], (sizes[2] * sizes[3]).reshape([1])])
     return x.reshape(whole).reshape([0, x.shape[1], int(sizes[2]), -1])
 
 
 def by_branch(x):
-    """Only the branch that these sizes choose may be followed."""
+    """Only the branch chosen by these sizes is traced."""
     return x if paddle.shape(x)[2] == 16 else x[:, :4]
 
 
 def by_attributes_behind(x):
-    """What reads `.shape` behind a reshape by sizes that were computed."""
+    """Code that reads `.shape` after a reshape by computed sizes."""
     rows = paddle.shape(x)[2]
     x = x.reshape([0, 0, rows, rows])
     samples, channels, height, width = x.shape
@@ -48,7 +48,7 @@ def by_range(x):
 
 
 class Sized(Between):
-    """The concatenation is behind a map made as large as the other one."""
+    """Concatenates a map resized to the size of the other one."""
 
     def __init__(self):
         super().__init__(None)
@@ -90,14 +90,14 @@ class Listed(Between):
         Listed,
     ],
 )
-def test_sizes_that_are_computed_lose_no_group(network):
+def test_computed_sizes_exclude_no_group(network):
     survey = survey_groups(network, IMAGE)
     assert [group.name for group in survey.groups] == ["first.weight", "last.weight"]
     assert survey.excluded == ()
 
 
-def test_an_operator_in_a_form_that_is_not_understood_keeps_its_own_channels_alone():
-    """A convolution by weights that the model computes, as RTFormer's attention does."""
+def test_an_unsupported_form_of_an_operator_excludes_only_its_own_channels():
+    """A convolution with computed weights, as in RTFormer's attention."""
 
     def between(x):
         return nn.functional.conv2d(x, x.mean([0, 2, 3]).reshape([8, 1, 1, 1]), groups=8)
@@ -107,7 +107,7 @@ def test_an_operator_in_a_form_that_is_not_understood_keeps_its_own_channels_alo
     assert "not a layer's weight" in survey.excluded[0].reason
 
 
-def test_values_are_those_that_paddle_computes_and_data_has_none():
+def test_sizes_have_paddles_values_and_data_has_none():
     program = paddle.static.Program()
     found = {}
     with tracing(program), known_sizes(program):
@@ -135,7 +135,7 @@ def test_values_are_those_that_paddle_computes_and_data_has_none():
 
 
 def test_segformers_groups_are_found():
-    """The toolkit's model, whose every reshape takes its rows and columns from paddle.shape."""
+    """PaddleSeg's model, whose reshapes take all sizes from paddle.shape."""
     import paddleseg.models
     from paddleseg.models.backbones import MixVisionTransformer_B0
 

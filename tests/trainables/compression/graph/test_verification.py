@@ -1,4 +1,4 @@
-"""What proves that two models compute the same, and what proves nothing."""
+"""Comparing the outputs of two models."""
 
 import numpy as np
 import paddle
@@ -26,7 +26,7 @@ BIASED = 1000.0 * RISING[0] + 1e-3 * RISING.astype("f8")
         ([RISING], [RISING], None),
         ([RISING * (1 + 1e-6)], [RISING], None),
         ([RISING + 0.1], [RISING], DIFFERENT),
-        # Between samples they differ by less than they do from each other.
+        # The samples' spread is smaller than the difference.
         ([BIASED + 0.01], [BIASED], DIFFERENT),
         ([RISING[:, :2]], [RISING], SHAPES),
         ([RISING, RISING], [RISING], SHAPES),
@@ -40,12 +40,12 @@ BIASED = 1000.0 * RISING[0] + 1e-3 * RISING.astype("f8")
         ([RISING.astype(int)], [RISING.astype(int) + 1], DIFFERENT),
     ],
 )
-def test_outputs_that_prove_and_those_that_do_not(found, expected, reason):
+def test_the_reason_of_a_disagreement(found, expected, reason):
     assert disagreement(found, expected) == reason
 
 
 class Given:
-    """A task of these samples, a few a batch."""
+    """A task with these batches of samples."""
 
     inputs = (ModelInput("x", (3,)),)
 
@@ -57,7 +57,7 @@ class Given:
         return (Batch((batch,), None) for batch in self.batches)
 
 
-def test_two_samples_of_a_task_differ_if_any_do():
+def test_the_samples_of_a_task_differ_if_possible():
     same, other = np.ones((2, 3), "f4"), np.zeros((1, 3), "f4")
     (samples,) = task_samples(Given(same, same, other))
     assert samples.tolist() == [[1, 1, 1], [0, 0, 0]]
@@ -65,13 +65,13 @@ def test_two_samples_of_a_task_differ_if_any_do():
     assert mirrored.tolist() == [[0, 1, 2], [2, 1, 0]]
 
 
-def test_whole_numbers_are_in_the_range_of_any_table():
+def test_random_integers_are_0_or_1():
     samples = random_samples((ModelInput("words", (50,), "int64"), ModelInput("x", (5,))))
     assert set(samples[0].ravel().tolist()) == {0, 1}
     assert [array.dtype for array in samples] == ["int64", "float32"]
 
 
-def test_a_model_in_double_precision_is_itself_again_afterwards():
+def test_double_precision_ends_with_the_context():
     model = paddle.nn.Sequential(paddle.nn.Conv2D(1, 2, 3), paddle.nn.BatchNorm2D(2))
     model.eval()
     x = np.random.default_rng(0).standard_normal((2, 1, 5, 5))

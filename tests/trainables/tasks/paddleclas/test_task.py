@@ -179,7 +179,7 @@ def test_the_tensor_is_the_toolkits(config, options, ops, expected):
     assert np.array_equal(tensor, wanted)
 
 
-def test_a_fourth_channel_is_of_zeros(config, options):
+def test_a_fourth_channel_is_zeros(config, options):
     ops = config["DataLoader"]["Eval"]["dataset"]["transform_ops"]
     ops[-1] = {"NormalizeImage": {**NORMALIZE, "channel_num": 4}}
     tensor, pixels, _ = evaluated(config, options)
@@ -216,7 +216,7 @@ def test_a_number_without_a_point_is_a_number(config, options, root):
     assert make_task(**given)._architecture["eps"] == 1e-6
 
 
-def test_without_a_part_for_it_half_of_each_class_is_the_test(config, options, root):
+def test_without_a_test_section_half_of_each_class_is_the_test_split(config, options, root):
     # Classes that take turns, as in many a list: 0, 1, 2, 0, 1, 2.
     with collected() as said:
         task = make_task(**options(config))
@@ -297,14 +297,14 @@ def at(config, *keys):
         ),
     ),
 )
-def test_what_cannot_be_honoured_is_refused_by_its_name(config, options, keys, value, said):
+def test_unsupported_settings_are_refused_by_name(config, options, keys, value, said):
     at(config, *keys[:-1])[keys[-1]] = value
     with pytest.raises(TaskError, match=said):
         make_task(**options(config))
 
 
 @installed
-def test_a_network_that_would_fetch_its_weights_does_not():
+def test_a_network_that_downloads_by_default_does_not():
     """Its builder's `pretrained` is true by default."""
     assert build_paddleclas("UniFormer_small", class_num=3).training
 
@@ -317,7 +317,7 @@ def test_a_network_that_would_fetch_its_weights_does_not():
         ({"name": "MobileNetV1", "depth": 3}, "MobileNetV1 cannot be built"),
     ),
 )
-def test_an_architecture_that_is_no_network(config, options, architecture, said):
+def test_an_architecture_that_is_not_a_network(config, options, architecture, said):
     config["Arch"] = architecture
     with pytest.raises(TaskError, match=said):
         make_task(**options(config)).build_untrained()
@@ -333,7 +333,7 @@ def test_broken_data_is_named_with_its_line(config, options, root):
         make_task(**options(config))
 
 
-def test_a_file_that_is_no_configuration(options, root):
+def test_a_file_that_is_not_a_configuration(options, root):
     given = options({"Global": {}})
     with pytest.raises(TaskError, match="has no Arch"):
         make_task(**given)

@@ -118,7 +118,7 @@ def test_the_toolkits_choice_of_images(tmp_path, options, count):
     assert all(of == full[name] for name, *of in ours if name in full)
 
 
-def test_nothing_is_left_of_a_configuration_read_before(tmp_path):
+def test_a_configuration_read_before_has_no_effect(tmp_path):
     first = detection_data(tmp_path)
     alone = read_detection_config(first)
     other = tmp_path / "other.yml"
@@ -168,10 +168,10 @@ _: &heads {rpn_head: RPNHead, bbox_head: BBoxHead, bbox_post_process: BBoxPostPr
         ("a: !<tag:yaml.org,2002:python/name:os.system> ''", "could not determine a constructor"),
         ("num_classes: 2", "has no architecture; name a whole"),
         ("architecture: YOLOv3", "has no num_classes"),
-        ("{whole}metric: RBOX", "metric 'RBOX' is not known here; COCO and VOC are"),
+        ("{whole}metric: RBOX", "metric 'RBOX' is not supported; COCO and VOC are"),
         ("{whole}TrainDataset: {name: WIDERFaceDataSet}", "TrainDataset is WIDERFaceDataSet; COCO"),
-        ("{whole}TrainDataset: {name: NoDataSet}", "NoDataSet cannot be made"),
-        ("{whole}TrainDataset: {name: COCODataSet, dataset: 1}", "COCODataSet cannot be made"),
+        ("{whole}TrainDataset: {name: NoDataSet}", "NoDataSet cannot be built"),
+        ("{whole}TrainDataset: {name: COCODataSet, dataset: 1}", "COCODataSet cannot be built"),
         ("{whole}TrainDataset: {name: COCODataSet}", "TrainDataset has no anno_path"),
         ("{whole}num_classes: 1", r"num_classes is 1, TrainDataset has boxes of class 2, 'green'"),
         ("{whole}YOLOv3: {yolo_head: PPYOLOEHead}", "yolo_head PPYOLOEHead cannot be searched"),
@@ -182,12 +182,12 @@ _: &heads {rpn_head: RPNHead, bbox_head: BBoxHead, bbox_post_process: BBoxPostPr
         ),
         (
             RCNN + "FasterRCNN: {<<: *heads, backbone: ResNet}\nuse_cot: true",
-            "use_cot: true is not understood",
+            "use_cot: true is not supported",
         ),
         ("{whole}architecture: FasterRCNN", "rpn_head missing cannot be searched"),
         (RCNN + "FasterRCNN: {<<: *heads, bbox_head: CascadeHead}", "CascadeHead cannot be"),
-        ("{whole}YOLOv3Head: {loss: JDEDetectionLoss}", "loss JDEDetectionLoss is not known here"),
-        ("{whole}YOLOv3Head: {objectness: 1}", "YOLOv3Head: 'objectness' is not understood here"),
+        ("{whole}YOLOv3Head: {loss: JDEDetectionLoss}", "loss JDEDetectionLoss is not supported"),
+        ("{whole}YOLOv3Head: {objectness: 1}", "YOLOv3Head: 'objectness' is not supported"),
         ("{whole}data_format: NHWC", "data_format NHWC is not NCHW"),
         ("{whole}BBoxPostProcess: {nms: {name: SOFTNMS}}", "BBoxPostProcess cannot be built"),
         (
@@ -197,7 +197,7 @@ _: &heads {rpn_head: RPNHead, bbox_head: BBoxHead, bbox_post_process: BBoxPostPr
         ("{whole}architecture: PPYOLOE", "architecture 'PPYOLOE' cannot be searched"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_in_words(tmp_path, monkeypatch, text, what):
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, monkeypatch, text, what):
     monkeypatch.chdir(tmp_path)
     whole = detection_data(tmp_path).read_text()
     bad = tmp_path / "bad.yml"
@@ -211,7 +211,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_words(tmp_path, monkeypatch, t
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_list_of_classes_that_is_not_there(voc):
+def test_a_missing_list_of_classes(voc):
     file = voc(["a"], NAME, "label_list: none.txt")
     with pytest.raises(DataError, match=r"label_list .*none\.txt cannot be read"):
         make_task(file, "w", 64)

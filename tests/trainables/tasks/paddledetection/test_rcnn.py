@@ -17,7 +17,7 @@ from trainables.data.detection import Box
 from trainables.deployment.engine import Engine
 from trainables.deployment.export import export_float, output_difference
 from trainables.evaluation import eager
-from trainables.tasks.paddledetection.rcnn import POLYGONS, SIZES, joining_numbers
+from trainables.tasks.paddledetection.rcnn import POLYGONS, SIZES, concat_of_scalars
 from trainables.tasks.paddledetection.reader import LoadedImage
 from trainables.tasks.paddledetection.task import make_task
 
@@ -72,14 +72,14 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind, architecture):
         model.train()
     for layer in detector.rpn_head.sublayers() + detector.bbox_head.sublayers():
         layer.training = not isinstance(layer, paddle.nn.BatchNorm2D)
-    with joining_numbers():
+    with concat_of_scalars():
         expected = detector(inputs)["loss"]
     assert float(task.loss(trunk(inputs["image"]), batch.targets)) == pytest.approx(
         float(expected), rel=1e-5
     )
     for model in (trunk, detector):
         model.eval()
-    with joining_numbers(), paddle.no_grad():
+    with concat_of_scalars(), paddle.no_grad():
         found = detector(inputs)
     maps = [m.numpy() for m in trunk(inputs["image"])]
     boxes = task.detections(maps, batch.targets[SIZES])
@@ -99,7 +99,7 @@ def test_loss_and_boxes_are_the_whole_models_own(options, kind, architecture):
 
 
 @pytest.mark.parametrize("architecture", ["FasterRCNN", "MaskRCNN"])
-def test_an_image_on_which_nothing_is_found_takes_no_others_boxes(options, architecture):
+def test_an_image_without_detections_gets_no_boxes_of_others(options, architecture):
     task = make_task(**options(PYRAMID, architecture))
     (images,), scenes = next(task.eval_batches("val", 3))
     sizes = [scene.size for scene in scenes]
@@ -118,7 +118,7 @@ def test_an_image_on_which_nothing_is_found_takes_no_others_boxes(options, archi
     assert [(b.label, b.mask) for b in found[best[2]]] == [(b.label, b.mask) for b in alone]
 
 
-def test_training_moves_the_trunk_and_leaves_the_heads(options):
+def test_training_changes_the_trunk_and_not_the_heads(options):
     task = make_task(**options(LAST_STAGE))
     trunk = task.build_model()
     trunk.train()
@@ -133,7 +133,7 @@ def test_training_moves_the_trunk_and_leaves_the_heads(options):
     )
 
 
-def test_an_image_without_boxes_teaches_that_there_are_none(options):
+def test_an_image_without_boxes_has_a_finite_loss(options):
     task = make_task(**options(PYRAMID))
     images = next(task.train_batches(4, 0)).inputs[0]
     crowd = Box(0, 5.0, 5.0, 30.0, 30.0, hard=True)
@@ -147,7 +147,7 @@ def test_an_image_without_boxes_teaches_that_there_are_none(options):
     assert 0 < float(loss) < 100
 
 
-def test_convolutions_before_the_trunks_last_are_pruned_and_what_the_heads_see_is_not(options):
+def test_the_maps_that_the_heads_read_are_not_pruned(options):
     task = make_task(**options(LAST_STAGE))
     survey = survey_groups(task.build_model, task.inputs, task.protected_layers)
     # PaddleDetection's own advice for this model: what comes before res4f_branch2c.
@@ -214,7 +214,7 @@ def test_mask_rcnn_is_not_for_data_without_masks(options):
         make_task(**made)
 
 
-def test_the_task_meets_every_demand_but_that_it_be_trained(options):
+def test_the_task_meets_every_demand_except_a_trained_metric(options):
     made = options(PYRAMID, "MaskRCNN")
     unmet = [demand for demand in check_task("paddledetection", made) if not demand.met]
     assert [demand.name for demand in unmet] in ([], ["metric"])

@@ -33,7 +33,7 @@ def test_nothing_is_found_in_empty_maps():
     assert decoder().detections(empty()) == [[]]
 
 
-def test_a_box_is_centred_in_its_place_and_sized_by_its_anchor():
+def test_a_box_is_centred_in_its_cell_and_sized_by_its_anchor():
     maps = empty()
     place(maps, 1, 1, row=3, column=2, label=1, wide=np.log(2))
     ((found,),) = decoder().detections(maps)
@@ -42,14 +42,14 @@ def test_a_box_is_centred_in_its_place_and_sized_by_its_anchor():
     assert corners([found])[0] == pytest.approx((4, 24, 36, 32))
 
 
-def test_boxes_end_at_the_image():
+def test_boxes_are_clipped_to_the_image():
     maps = empty()
     place(maps, 0, 1, row=0, column=0, label=0)
     ((found,),) = decoder().detections(maps)
     assert corners([found])[0] == pytest.approx((0, 0, 40, 24))
 
 
-def test_of_boxes_that_overlap_the_best_of_each_class_stays():
+def test_of_overlapping_boxes_the_best_of_each_class_remains():
     maps = empty()
     place(maps, 0, 0, row=1, column=1, label=0)
     place(maps, 1, 1, row=7, column=7, label=0)
@@ -58,10 +58,10 @@ def test_of_boxes_that_overlap_the_best_of_each_class_stays():
     place(maps, 0, 1, row=1, column=1, label=1, wide=-np.log(2))
     (found,) = decoder().detections(maps)
     assert [d.label for d in found].count(0) == 2 and [d.label for d in found].count(1) == 1
-    assert len(decoder(overlap=0.99).detections(maps)[0]) == 4
+    assert len(decoder(nms_threshold=0.99).detections(maps)[0]) == 4
 
 
-def test_the_surest_come_first_and_the_unsure_not_at_all():
+def test_boxes_are_ordered_by_score_and_low_scores_removed():
     maps = empty()
     for column, score in enumerate((0.0, 2.0, -1.0, -6.0)):
         place(maps, 1, 0, row=column, column=2 * column, label=0, score=score)

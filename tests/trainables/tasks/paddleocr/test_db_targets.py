@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from trainables.data.text import TextRegion
-from trainables.tasks.paddleocr.db_targets import HIGHEST, LOWEST, SHRINK, make_targets
+from trainables.tasks.paddleocr.db_targets import (
+    MAX_THRESHOLD,
+    MIN_THRESHOLD,
+    SHRINK_RATIO,
+    make_targets,
+)
 
 
 def region(left, top, right, bottom, text="word"):
@@ -12,7 +17,7 @@ def region(left, top, right, bottom, text="word"):
 
 def test_the_core_is_the_region_shrunk_by_the_papers_distance():
     maps = make_targets([region(20, 20, 80, 40)], 64, 100)
-    reach = 60 * 20 * (1 - SHRINK**2) / (2 * (60 + 20))
+    reach = 60 * 20 * (1 - SHRINK_RATIO**2) / (2 * (60 + 20))
     rows, columns = np.nonzero(maps.cores)
     assert columns.min() == pytest.approx(20 + reach, abs=1.5)
     assert columns.max() == pytest.approx(80 - reach, abs=1.5)
@@ -23,11 +28,14 @@ def test_the_core_is_the_region_shrunk_by_the_papers_distance():
 
 def test_thresholds_are_highest_on_the_border_and_count_around_it_only():
     maps = make_targets([region(20, 20, 80, 40)], 64, 100)
-    assert maps.thresholds[20, 50] > HIGHEST - 0.1
-    assert maps.thresholds[0, 0] == pytest.approx(LOWEST)
+    assert maps.thresholds[20, 50] > MAX_THRESHOLD - 0.1
+    assert maps.thresholds[0, 0] == pytest.approx(MIN_THRESHOLD)
     assert maps.thresholds_counted[20, 50] == 1 and maps.thresholds_counted[30, 50] == 0
     assert maps.thresholds_counted[0, 50] == 0
-    assert maps.thresholds.min() >= LOWEST - 1e-6 and maps.thresholds.max() <= HIGHEST + 1e-6
+    assert (
+        maps.thresholds.min() >= MIN_THRESHOLD - 1e-6
+        and maps.thresholds.max() <= MAX_THRESHOLD + 1e-6
+    )
 
 
 @pytest.mark.parametrize("text, height", [("###", 20), ("word", 3)])

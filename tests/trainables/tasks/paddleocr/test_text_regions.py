@@ -24,21 +24,21 @@ def overlap(one, other):
     return shared / (both - shared)
 
 
-def test_a_core_is_grown_to_the_line_around_it():
+def test_a_core_is_expanded_to_its_line():
     """A line of 40 x 12, shrunk by DB's rule with a ratio of 0.4, comes back about whole."""
     line = square(20, 20, 40, 12)
     inset = 40 * 12 * (1 - 0.4**2) / (2 * (40 + 12))
     core = square(20 + inset, 20 + inset, 40 - 2 * inset, 12 - 2 * inset)
-    (found,) = RegionFinder(grow=1.5, least_side=1.0).find(drawn(core))
+    (found,) = RegionFinder(unclip_ratio=1.5, min_side=1.0).find(drawn(core))
     assert overlap(found, line) > 0.6
 
 
 def test_a_slanted_line_keeps_its_slant():
-    (found,) = RegionFinder(grow=0.0).find(drawn([(20, 30), (60, 10), (64, 18), (24, 38)]))
+    (found,) = RegionFinder(unclip_ratio=0.0).find(drawn([(20, 30), (60, 10), (64, 18), (24, 38)]))
     assert overlap(found, [(20, 30), (60, 10), (64, 18), (24, 38)]) > 0.8
 
 
-def test_what_is_faint_or_small_is_no_text():
+def test_faint_or_small_regions_are_not_text():
     finder = RegionFinder()
     assert finder.find(drawn(square(10, 10, 20, 8), value=0.5)) == []
     assert finder.find(drawn(square(10, 10, 20, 1))) == []
@@ -46,7 +46,7 @@ def test_what_is_faint_or_small_is_no_text():
 
 
 def hmean(page, *regions):
-    metric = HarmonicMean(RegionFinder(grow=0.0))
+    metric = HarmonicMean(RegionFinder(unclip_ratio=0.0))
     targets = [[TextRegion(points, text) for points, text in regions]]
     return metric.aggregate(metric.sample_statistics([page[None, None]], targets))
 
@@ -80,6 +80,6 @@ def test_a_region_is_matched_once():
     assert hmean(drawn(whole), (whole, "a"), (whole, "a")) == pytest.approx(2 / 3)
 
 
-def test_images_count_by_their_regions():
+def test_images_are_weighted_by_their_regions():
     metric = HarmonicMean()
     assert metric.aggregate(np.array([[1, 1, 1], [0, 3, 3]])) == pytest.approx(0.25)

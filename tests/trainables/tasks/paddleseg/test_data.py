@@ -10,7 +10,7 @@ from benchmarks.sweep.drawing import segmentation
 from spaces.errors import DataError, TaskError
 from trainables.data.preparing import prepare, read_pixels
 from trainables.data.splitting import halves
-from trainables.tasks.paddleseg.input import name_labels
+from trainables.tasks.paddleseg.input import add_label_fields
 from trainables.tasks.paddleseg.task import make_task
 
 datasets = pytest.importorskip("paddleseg.datasets")
@@ -98,7 +98,7 @@ def test_images_and_labels_are_those_of_the_toolkits_data_set(kind):
 
 
 @pytest.mark.parametrize("kind", PORTRAITS)
-def test_portraits_come_with_blue_first_and_their_own_labels(kind):
+def test_portraits_are_bgr_and_have_their_own_labels(kind):
     task = task_of(kind)
     images, labels = whole(task, "val")
     sample = task.data.held_out[first_validated(task)]
@@ -107,7 +107,7 @@ def test_portraits_come_with_blue_first_and_their_own_labels(kind):
     (spec,) = task.inputs
     assert spec.channel_order == "BGR" and spec.mean == pytest.approx(NORMALIZE["mean"][::-1])
     # Training turns labels with their images.
-    assert task.data.train.transforms.transforms[0] is name_labels
+    assert task.data.train.transforms.transforms[0] is add_label_fields
     batch = next(task.train_batches(2, 0))
     assert batch.targets.edges.shape == (2, 1, 224, 224)
 
@@ -183,7 +183,7 @@ def test_ade20k_has_its_150th_class_and_none_of_number_0(tmp_path):
     assert set(np.unique([whole(task, split)[1] for split in ("val", "test")])) == {149, 255}
 
 
-def test_edges_are_there_for_losses_that_need_them():
+def test_losses_that_need_edges_get_them():
     loss = {"types": [{"type": "BCELoss", "edge_label": True}], "coef": [1]}
     with pytest.raises(TaskError, match="BCELoss needs edges; give train_dataset edge: true"):
         task_of("Cityscapes", loss=loss)
@@ -193,7 +193,7 @@ def test_edges_are_there_for_losses_that_need_them():
     assert next(task.train_batches(2, 0)).targets.edges.shape == (2, 1, 32, 32)
 
 
-def test_a_crop_that_no_class_fills_is_of_the_image():
+def test_a_varied_crop_is_of_the_image():
     crop = {**CROP, "crop_size": [40, 40], "category_max_ratio": 0.75}
     task = task_of("Cityscapes", train=(crop, NORMALIZE))
     assert next(task.train_batches(2, 0)).inputs[0].shape == (2, 3, 40, 40)
@@ -203,14 +203,14 @@ def test_a_crop_that_no_class_fills_is_of_the_image():
     ("kind", "changes", "said"),
     [
         ("Nothing", {}, r"component \(Nothing\) was not found"),
-        ("ADE20K", {"val": ({"type": "RandomBlur"},)}, "RandomBlur draws by chance"),
-        ("ADE20K", {"val": ({"type": "ScalePadding"},)}, "ScalePadding leaves labels"),
+        ("ADE20K", {"val": ({"type": "RandomBlur"},)}, "RandomBlur is random"),
+        ("ADE20K", {"val": ({"type": "ScalePadding"},)}, "ScalePadding does not pad labels"),
         ("ADE20K", {"val": ({"type": "Sharpen"},)}, r"component \(Sharpen\) was not found"),
         ("ADE20K", {"loss": {"types": [{"type": "My"}], "coef": [1]}}, r"\(My\) was not found"),
         ("ADE20K", {"val_dataset": None}, "has no val_dataset"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_by_name(kind, changes, said):
+def test_unsupported_settings_are_refused_by_name(kind, changes, said):
     with pytest.raises(TaskError, match=said) as refused:
         task_of(kind, **changes)
     assert len(str(refused.value)) < 300 and "\n" not in str(refused.value)
@@ -232,5 +232,5 @@ def test_a_missing_file_that_shifts_pairs_is_noticed(tmp_path):
 
 
 def test_image_size_is_a_side_or_two():
-    with pytest.raises(TaskError, match=r"image_size \[1, 2, 3\] is no size"):
+    with pytest.raises(TaskError, match=r"image_size \[1, 2, 3\] is not a size"):
         task_of("Cityscapes", [1, 2, 3])

@@ -41,7 +41,7 @@ def test_validation_and_test_share_no_image(options):
     assert not images["val"] & images["test"]
 
 
-def test_a_damaged_mask_is_told_before_anything_starts(options, tmp_path):
+def test_a_damaged_mask_is_refused_before_anything_starts(options, tmp_path):
     (tmp_path / "3-mask.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"train 4: mask .*3-mask\.png cannot be read"):
         make_task(**options)
@@ -60,9 +60,7 @@ def test_a_missing_configuration(options, tmp_path):
 
 
 @pytest.mark.parametrize("backbone", ["VisionTransformer", "CAE"])
-def test_a_transformer_is_built_without_the_weights_its_training_began_with(
-    options, tmp_path, backbone
-):
+def test_a_transformer_is_built_without_its_initial_weights(options, tmp_path, backbone):
     sizes = "img_size: 64, patch_size: 16, embed_dim: 48, depth: 2, num_heads: 3"
     first = "pretrained: https://127.0.0.1/vit.tar.gz"
     transformer = f"{{type: {backbone}, {sizes}, {first}}}"
