@@ -19,87 +19,88 @@ PROFILES = Path(clusters.__file__).parent
 
 
 class RunConfig(WorkerSettings):
-    """One study. `budget` is the dial; everything else has a default that follows from use.
+    """The settings of one study; only `budget` has no default.
 
-    What workers need of it is inherited from WorkerSettings.
+    The settings that workers need are inherited from WorkerSettings.
     """
 
     budget: float = Field(ge=0, lt=1)
     """Relative loss of the metric that the delivered model may show, 0 to below 1."""
     ship: list[str] = Field(default=["weights"])
-    """Task options that name files or folders of this machine. With a storage they are sent there,
-    and each node fetches them once; name `data` too unless all nodes see it."""
+    """Task options whose files or folders are uploaded to the storage.
+    Each node downloads them once; name `data` too unless all nodes have it."""
 
     trials: int = Field(default=24, ge=1)
     """How many plans are tried."""
     concurrency: int | None = Field(default=None, ge=1)
-    """Trials at a time; by default as many as there is room for when the search begins. More
-    than that wait for nodes that are yet to come."""
+    """Trials at a time; by default as many as the cluster has room for when the search begins.
+    With a higher number, trials wait for nodes that join later."""
 
     sampler: Literal["knapsack", "layers"] = "knapsack"
     """Where plans come from: a knapsack over predictions, or Optuna for every group's channels.
-    With `knapsack` Optuna samples a few numbers for it where nothing it favours is untried."""
+    With `knapsack`, Optuna samples the planner's parameters once all plans it favours are tried."""
     choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
-    """Quantization choices to search; by default all that the machine's engine offers."""
+    """Quantization choices to search; by default all that the engine supports on this machine."""
     alignment: int = Field(default=8, ge=1)
-    """Channels are kept in multiples of this."""
+    """Each group's number of channels stays a multiple of this."""
     max_ratio: float = Field(default=0.9, gt=0, lt=1)
-    """At most this share of a group is removed."""
+    """Highest pruning ratio of a group."""
     sensitivity_points: int = Field(default=6, ge=2)
-    """Ratios at which a group's sensitivity is measured, spread over its levels."""
+    """Number of ratios at which each group's sensitivity is measured, evenly spread."""
     latency_points: int = Field(default=12, ge=4)
-    """Plans whose shapes are timed before the search, to predict the latency of all others."""
+    """Number of untrained plans timed before the search, to predict the latency of all others."""
 
     max_latency_ratio: float = Field(default=1.25, gt=0)
-    """A plan whose shape takes more than this share of the baseline's time is not trained. The
-    default leaves room for noise: the unpruned model itself must never be stopped by it."""
+    """Highest latency ratio of a trial; a slower one is stopped before it is trained.
+    The default leaves a margin for noise: the unpruned model itself must never be stopped."""
     retrain_workers: int | None = Field(default=None, ge=1)
-    """Data-parallel workers of the retrain; by default one a GPU, or one a core up to 2."""
+    """Data-parallel workers of the retrain; by default one per GPU, or one per core up to 2."""
     retrain_candidates: int = Field(default=3, ge=1)
-    """Candidates of the front that are retrained at most, until one keeps the budget."""
+    """Most candidates of the front that are retrained, until one keeps the budget."""
     confidence_z: float = Field(default=1.64, ge=0)
-    """Standard errors between the winner's loss on validation and the budget."""
+    """Margin between the winner's loss on validation and the budget, in standard errors."""
 
     address: str | None = None
-    """Address of a running Ray cluster, "auto" for this node's; by default a local one begins."""
+    """Address of a running Ray cluster, "auto" for this node's; by default a local one starts."""
     gpus_per_trial: float = Field(default=0, ge=0)
-    """GPUs, or a share of one, that a trial takes."""
+    """GPUs, or a fraction of one, that each trial takes."""
     memory_gb_per_trial: float | None = Field(default=None, gt=0)
-    """Memory that a trial is placed by, in GB; by default it is placed by cores and GPUs alone."""
+    """Memory that each trial reserves on its node, in GB; by default only cores and GPUs count."""
     target_resource: str | None = None
-    """A Ray resource of the nodes that models are timed on; by default all nodes are of one kind.
-    Trials run on those nodes only, sensitivities and the retrain on any."""
+    """A Ray resource of the nodes that models are timed on; by default all nodes are alike.
+    Trials run only on those nodes, sensitivities and the retrain on any."""
     retries: int = Field(default=3, ge=0)
-    """How often a trial is begun anew when its worker or its node is lost."""
+    """How often a trial is restarted after its worker or its node was lost."""
     trial_limit_s: float | None = Field(default=None, gt=0)
-    """Seconds after which a trial is taken for hung: it fails, and its worker is ended. By default
-    ten times what the longest one so far took, 15 minutes at least."""
+    """Seconds after which a trial counts as hung: it fails, and its worker is killed.
+    By default ten times the longest finished trial, and at least 15 minutes."""
     runtime_env: dict[str, Any] = Field(default={})
-    """Ray's runtime environment of the workers, such as {working_dir: .} to send this folder."""
+    """Ray's runtime environment for the workers, such as {working_dir: .} to send this folder."""
     dashboard_host: str = "127.0.0.1"
-    """What a local Ray's dashboard listens on. Any other address lets in whoever has the token."""
+    """Address that a local Ray's dashboard listens on.
+    Any other than the default admits everyone who has the token."""
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(default=[])
-    """Other tools to watch the search with. Their files are in the run folder, unless their own
+    """Other tools that record the search. Their files are in the run folder, unless their own
     environment variables (MLFLOW_TRACKING_URI, WANDB_API_KEY) name a server."""
 
     out: str | None = None
     """The run folder; by default runs/<time>-<task>. With a storage, the run's name within it."""
     storage: str | None = None
-    """Where runs of several nodes are kept: a folder they all see, or a URI (s3, gs, hdfs)."""
+    """Shared storage for runs on several nodes: a folder they all see, or a URI (s3, gs, hdfs)."""
     storage_patience_s: float = Field(default=3600.0, ge=0)
-    """Seconds that a full or absent storage is waited for."""
+    """Seconds to wait for a storage that is full or cannot be reached."""
     cache: str | None = None
-    """Where sensitivities and latencies are kept between studies; by default the user's cache."""
+    """Folder of sensitivities and latencies that studies share; by default in the user's cache."""
 
 
 def unknown_setting(name: str) -> str:
-    """Return what is said of a name that is no setting: the nearest one, and where all are."""
+    """Return the message for an unknown setting: the nearest name, and where all are listed."""
     nearest = did_you_mean(name, RunConfig.model_fields)
     return f"{name[:80]} is not a setting{nearest or ';'} python -m search.run --help lists them"
 
 
 def _describe(error: ValidationError) -> str:
-    """Return one line: the setting, what it was given, what is allowed."""
+    """Return one line: the setting, its value, what is allowed."""
     first = error.errors()[0]
     name = short(".".join(str(part) for part in first["loc"]), VALUE)
     if first["type"] == "extra_forbidden":
@@ -108,9 +109,9 @@ def _describe(error: ValidationError) -> str:
         return f"{name} is missing; give it, for example --{name} 0.1"
     allowed = first["msg"].replace("Input should be", "it should be")
     meaning = RunConfig.model_fields[str(first["loc"][0])].description or ""
-    mend = f"give another with -o {name}=VALUE" if len(first["loc"]) == 1 else "mend the entry"
+    advice = f"give another with -o {name}=VALUE" if len(first["loc"]) == 1 else "correct it"
     given = shown(first["input"])
-    return f"{name} cannot be {given}: {allowed} ({meaning.split('.')[0]}); {mend}"
+    return f"{name} cannot be {given}: {allowed} ({meaning.split('.')[0]}); {advice}"
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -137,7 +138,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def parse_config(text: str, source: object) -> dict[str, Any]:
-    """Return the settings that a YAML text has."""
+    """Return the settings of a YAML text; `source` names it in errors."""
     try:
         loaded = read_yaml(text)
     except YamlError as error:
@@ -152,9 +153,9 @@ def parse_config(text: str, source: object) -> dict[str, Any]:
 
 
 def read_profile(name: str) -> dict[str, Any]:
-    """Return the settings of a profile: one that comes with the program, or a file of your own.
+    """Return the settings of a profile: one of this program, or a YAML file of the user.
 
-    Raises ConfigError if there is none of that name.
+    Raises ConfigError if there is no such profile.
     """
     known = {path.stem: path for path in PROFILES.glob("*.yaml")}
     path = known.get(name, Path(name))
@@ -167,7 +168,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def changed(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """Return a configuration with other values; None leaves what it has.
+    """Return the configuration with other values; None changes nothing.
 
     Raises ConfigError, as `build_config`.
     """
@@ -178,9 +179,9 @@ def changed(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 def build_config(
     file: Mapping[str, Any], overrides: Sequence[tuple[str, Any]], flags: Mapping[str, Any]
 ) -> RunConfig:
-    """Return the configuration: the file, then overrides, then flags, the last one wins.
+    """Return the configuration: the file, then overrides, then flags; the last one wins.
 
-    Raises ConfigError, in one line, for what is unknown, missing or out of bounds.
+    Raises ConfigError for a setting that is unknown, missing or out of bounds.
     """
     # YAML reads a key like `on` as a boolean.
     settings = {str(key): value for key, value in {**file, **dict(overrides), **flags}.items()}

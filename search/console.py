@@ -1,4 +1,4 @@
-"""What a study shows while it goes: a line a stage, a live table of trials, a closing table."""
+"""What a study prints: a line for each stage, a live table of trials, a final table."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from search.records.ledger import Ledger, is_feasible
 from search.records.trial_record import TrialRecord
 from spaces.errors import printable
 
+# Latest trials in the live table: with the lines above it fits a terminal of 24 lines.
 SHOWN_TRIALS = 8
-# Where a line that goes on in the next one is indented to: below the text of a stage's line.
+# Indent of a continued line: below the text of a stage's line.
 INDENT = 13
-# Seconds between lines about one long work, where there is no terminal to show a bar on.
+# Seconds between lines about a task, where no terminal shows its bar: a guess.
 PLAIN_EVERY_S = 30.0
 
 
@@ -44,9 +45,9 @@ def percent(value: float | None) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Return a text in lines of at most `width` characters, broken between words alone.
+    """Return a text in lines of at most `width` characters, broken only between words.
 
-    A word that is longer, such as a path, has a line of its own.
+    A longer word, such as a path, has a line of its own.
     """
     return "\n".join(
         textwrap.fill(
@@ -61,9 +62,9 @@ def wrapped(text: str, width: int) -> str:
 
 
 def trial_table(records: list[TrialRecord], budget: float, title: str) -> Group:
-    """Return a table of trials, a row each, and below it why those that did not end well did not.
+    """Return a table of trials, and below it the reasons of those that failed or were stopped.
 
-    The table is at most 79 characters wide, and no reason would fit into it.
+    The table is at most 79 characters wide: reasons do not fit into it.
     """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "origin", "precision", "latency", "loss", "size", "verdict"):
@@ -85,24 +86,24 @@ def trial_table(records: list[TrialRecord], budget: float, title: str) -> Group:
             "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB",
             verdict,
         )
-        # As Text: in a string rich would read the brackets of an error as markup.
+        # As Text: in a string, rich would read brackets as markup.
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return Group(table, *reasons)
 
 
 def _plain(text: str) -> TextColumn:
-    """Return a column of a bar that shows a text as it is."""
+    """Return a column of a bar with a text, its braces and brackets unchanged."""
     return TextColumn(printable(text).replace("{", "{{").replace("}", "}}"), markup=False)
 
 
 class Display:
-    """Writes to the terminal: live where it is one, plain lines where it is a file or a pipe."""
+    """Prints live on a terminal, and plain lines to a file or a pipe."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
 
     def say(self, text: str, *, paste: bool = False) -> None:
-        """Print lines; on a terminal broken between words, unless they are there to `paste`."""
+        """Print lines; a terminal's are broken between words, unless they are meant to `paste`."""
         text = printable(text)
         if self.console.is_terminal and not paste:
             text = wrapped(text, self.console.width)
@@ -112,10 +113,10 @@ class Display:
     def bar(
         self, unit: str, total: int, asked: Resources | None = None
     ) -> Iterator[Callable[[], None]]:
-        """Show how many of `total` are done; what is given counts one more.
+        """Show how many of `total` are done; calling the yielded function counts one more.
 
-        A bar on a terminal, that goes when it is full; elsewhere a line now and then. `asked` is
-        what each of them asks of a node: what is missing is said.
+        A terminal shows a bar until it is full, other outputs a line from time to time. Resources
+        that each of them asks of a node, `asked`, are named while they are missing.
         """
         awaited = Awaited(unit, asked or {})
         if self.console.is_terminal:
@@ -127,13 +128,13 @@ class Display:
                 with said_while(awaited, self.say_below, quiet=True):
                     yield lambda: progress.advance(task)
             return
-        done, told = 0, time.monotonic()
+        done, last_line = 0, time.monotonic()
 
         def advance() -> None:
-            nonlocal done, told
+            nonlocal done, last_line
             done += 1
-            if time.monotonic() - told >= PLAIN_EVERY_S and done < total:
-                told = time.monotonic()
+            if time.monotonic() - last_line >= PLAIN_EVERY_S and done < total:
+                last_line = time.monotonic()
                 self.say(f"{'':<12} {done} of {total} {unit}")
 
         with said_while(awaited, self.say_below):
@@ -141,16 +142,17 @@ class Display:
 
     @contextmanager
     def waiting(self, text: str, asked: Resources | None = None, pieces: int = 1) -> Iterator[None]:
-        """Show that work goes on whose share done is not known, and for how long it has.
+        """Show that a task of unknown length runs, and for how long it has.
 
-        `asked` is what each of its `pieces` asks of a node: what is missing is said.
+        Resources that each of its `pieces` asks of a node, `asked`, are named while they are
+        missing.
         """
         awaited = Awaited(text, asked or {}, pieces)
         if not self.console.is_terminal:
             with said_while(awaited, self.say_below):
                 yield
             return
-        # No bar: one whose end is not known looks full.
+        # No bar: without a known end it would look full.
         columns = (TextColumn(" " * 12), SpinnerColumn(), _plain(text), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             progress.add_task(text, total=None)
@@ -158,7 +160,7 @@ class Display:
                 yield
 
     def say_below(self, text: str) -> None:
-        """Say a line that belongs to the stage named before it."""
+        """Print a line below the line of its stage."""
         self.say(f"{'':<12} {text}")
 
     @contextmanager
@@ -202,7 +204,7 @@ class Display:
                 ledger.listeners.remove(show)
         else:
 
-            def tell(record: TrialRecord) -> None:
+            def print_line(record: TrialRecord) -> None:
                 result = record.result
                 verdict = "feasible" if is_feasible(result, ledger.budget) else "infeasible"
                 if result.state != "COMPLETE":
@@ -214,6 +216,6 @@ class Display:
                     f"{len(ledger.records)}/{planned}: {summary()}"
                 )
 
-            ledger.listeners.append(tell)
+            ledger.listeners.append(print_line)
             yield
-            ledger.listeners.remove(tell)
+            ledger.listeners.remove(print_line)

@@ -1,4 +1,4 @@
-"""What a study says between its stages, and at its end."""
+"""What a study prints between its stages and at its end."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from trainables.results import Baseline, Untimed
 
 
 def say_untimed(found: Sequence[object], display: Display) -> None:
-    """Say of which plans no shape could be timed, and why."""
+    """Print why some plans could not be timed."""
     for item in found:
         if isinstance(item, Untimed):
-            display.say(f"{'':<12} a shape cannot be timed: {item.reason}")
+            display.say(f"{'':<12} a plan cannot be timed: {item.reason}")
 
 
 def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
-    """Say how long all of it will take, as soon as the model's own pace is known."""
+    """Print a first estimate of the whole duration, from the unpruned model's speed."""
     config, cluster = study.config, study.cluster.now()
     places, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
     surveys = survey_seconds(config, baseline, len(baseline.groups), places)
     guess = estimate(config, baseline, config.trials, places, workers)
     total = minutes(surveys + guess.search_s + guess.retrain_s)
     study.display.say(
-        f"{'ahead':<12} about {total} in all; a first guess, for no plan has been trained yet"
+        f"{'ahead':<12} about {total} in all; a first estimate, before any plan is trained"
     )
 
 
 def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
-    """Say how long what is left of a search will take, more or less."""
+    """Print how long the remaining trials and the retrain will take."""
     config, cluster = study.config, study.cluster.now()
     places, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
     left = config.trials - done
@@ -50,7 +50,7 @@ def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
 
 
 def say_result(study: StudyContext, ledger: Ledger, winner: int, manifest: Manifest) -> None:
-    """Say what was delivered, and what it cost to find it."""
+    """Print the front, the delivered model, and the trials that were lost."""
     config, display = study.config, study.display
     title = f"\nPareto front on val, {as_timed(config.latency_batch, config.threads)}"
     display.console.print(trial_table(ledger.front(), config.budget, title))
@@ -58,11 +58,11 @@ def say_result(study: StudyContext, ledger: Ledger, winner: int, manifest: Manif
         display.say(line)
     retries, lost_s = ledger.lost()
     if retries:
-        display.say(f"{retries} trials begun anew after their worker was lost, {lost_s:.0f} s lost")
+        display.say(f"{retries} trials restarted after their worker was lost, {lost_s:.0f} s lost")
 
 
 def say_next(display: Display, run: RunFolder, *, finished: bool) -> None:
-    """Say what can be done with a run, each a line to paste."""
+    """Print what can be done with a run, as commands to paste."""
     display.say("\nnext:")
     journal = run.path / JOURNAL
     for step in next_steps(run.address, finished, journal if journal.is_file() else None):

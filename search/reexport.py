@@ -1,4 +1,7 @@
-"""python -m search.reexport RUN NUMBER: a finished trial's model, exported anew and evaluated."""
+"""python -m search.reexport RUN NUMBER: export a finished trial's model and evaluate it.
+
+The trial is pruned and quantized from its plan and its weights.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +43,11 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
     complete = [n for n, record in records.items() if record.result.state == "COMPLETE"]
     if baseline is None or number not in complete:
         raise RunFolderError(
-            f"run folder {run}: trial {number} has not gone to its end; those that have are "
+            f"run folder {run}: trial {number} is not complete; the complete ones are "
             f"{', '.join(str(n) for n in complete) or 'none'}"
         )
     if out.exists():
-        raise RunFolderError(f"folder {out}: exists already; name another with --out")
+        raise RunFolderError(f"folder {out}: already exists; name another with --out")
     with cluster_of(config, display):
         found: Measurement = call_worker(
             display,
@@ -64,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", help="the run's folder, or its URI")
     parser.add_argument("number", type=whole(0), help="of the trial")
     parser.add_argument(
-        "--out", type=Path, help="folder of the model (RUN/trial-NUMBER; of a URI trial-NUMBER)"
+        "--out", type=Path, help="folder of the model (RUN/trial-NUMBER; for a URI trial-NUMBER)"
     )
     return parser
 

@@ -1,7 +1,7 @@
-"""python -m search.timing RUN: the delivered model timed as the toolkits time theirs.
+"""python -m search.timing RUN: time the delivered model as the toolkits time theirs.
 
-Ten runs to warm up, then the mean of fifty: comparable with published figures, and as unsteady as
-they are. A search reads latencies in another way (trainables/probe.py).
+The mean of 50 runs after 10 to warm up: comparable with published figures, and as noisy. A search
+times models with a latency probe instead (trainables/probe.py).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Timing:
 def time_run(
     run: str, batch: int | None, threads: int | None, warmup: int, runs: int
 ) -> list[Timing]:
-    """Return the times at one batch; at the run's own and of single samples if none is given.
+    """Return the times at one batch size, by default at 1 and at the run's own.
 
     Raises RunFolderError for a run without both models.
     """
@@ -61,10 +61,12 @@ def time_run(
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("timing", __doc__)
     parser.add_argument("run", help="the run's folder, or its URI")
-    parser.add_argument("--batch", type=whole(1), help="samples a run (1, and the run's own)")
-    parser.add_argument("--threads", type=whole(1), help="of the engine (the run's)")
-    parser.add_argument("--warmup", type=whole(0), default=10, help="runs that do not count (10)")
-    parser.add_argument("--runs", type=whole(1), default=50, help="runs that do (50)")
+    parser.add_argument("--batch", type=whole(1), help="samples in a batch (1, and the run's own)")
+    parser.add_argument("--threads", type=whole(1), help="threads of the engine (the run's)")
+    parser.add_argument(
+        "--warmup", type=whole(0), default=10, help="runs before the timed ones (10)"
+    )
+    parser.add_argument("--runs", type=whole(1), default=50, help="timed runs (50)")
     return parser
 
 

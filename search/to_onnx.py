@@ -1,4 +1,4 @@
-"""python -m search.to_onnx RUN: the delivered model as an ONNX file, checked against Paddle's."""
+"""python -m search.to_onnx RUN: convert the delivered model to ONNX, checked against Paddle."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FILE = "model.onnx"
 
 
 def to_onnx(run: str, target: Path | None = None) -> Path:
-    """Return the ONNX file of a finished run's model, or of an applied plan's.
+    """Return the ONNX file of the model of a finished run, or of an applied plan.
 
-    By default it is in the run's folder, of a run on storage in this one. Raises RunFolderError
-    for a folder without a model, and what `export_onnx` raises.
+    By default it is in the run's folder; for a run on storage in the current one. Raises
+    RunFolderError for a folder without a model, and the errors of `export_onnx`.
     """
     found = open_delivered(run)
     default = Path(FILE) if is_uri(run) else found.folder / FILE
@@ -34,8 +34,8 @@ def to_onnx(run: str, target: Path | None = None) -> Path:
     ):
         done = onnx_job(found.settings, found.files, found.plan, model, str(file))
     print(
-        f"{file}: {done.size_bytes / 1e3:,.0f} kB, outputs within {done.difference:.1%} of "
-        "their spread of Paddle's"
+        f"{file}: {done.size_bytes / 1e3:,.0f} kB, outputs differ from Paddle's by "
+        f"{done.difference:.1%} of their spread"
     )
     return file
 
@@ -43,7 +43,7 @@ def to_onnx(run: str, target: Path | None = None) -> Path:
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("to_onnx", __doc__)
     parser.add_argument("run", help="the run's folder, or its URI")
-    parser.add_argument("--out", type=Path, help=f"the file (RUN/{FILE}; of a URI {FILE})")
+    parser.add_argument("--out", type=Path, help=f"the file (RUN/{FILE}; for a URI {FILE})")
     return parser
 
 

@@ -157,4 +157,4 @@ class Ended:
         for number in complete:
             assert (self.run / "candidates" / f"{number:06d}" / "inference.pdmodel").is_file()
         if trials["retries"].sum():
-            assert re.search(r"\d+ trials begun anew", self.said)
+            assert re.search(r"\d+ trials restarted", self.said)

@@ -14,7 +14,7 @@ from trainables.jobs import check_task_job
 
 
 def report_check(config: RunConfig, display: Display) -> int:
-    """Say how the task meets each demand of the contract; return 0 if all are met, else 2."""
+    """Print whether the task meets each demand of the contract; return 0 if it does, else 2."""
     with tempfile.TemporaryDirectory() as folder, cluster_of(config, display):
         settings = worker_settings(config, folder, folder)
         check_nodes(settings, Node(), display)

@@ -55,7 +55,7 @@ def flags_given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str
 def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> RunConfig:
     """Return the configuration; slimsearch.yaml of this folder, the profile, the file, overrides
     and flags are read in this order, the last one wins."""
-    from search.cli.paths import placed
+    from search.cli.paths import with_absolute_paths
     from search.cli.settings_file import read_settings_file
     from search.config import build_config, parse_override, read_config_file, read_profile
     from trainables.settings import user_path
@@ -75,7 +75,7 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> RunConf
             )
         paths = {name: str(user_path(path).absolute()) for name, path in given.items()}
         flags = {**flags, "task_options": {**options, **paths}}
-    return placed(build_config(file, overrides, flags))
+    return with_absolute_paths(build_config(file, overrides, flags))
 
 
 def check_task(arguments: argparse.Namespace, config: RunConfig) -> None:

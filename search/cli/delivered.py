@@ -1,4 +1,4 @@
-"""A delivered model, in a folder of this machine or brought from storage."""
+"""A delivered model, in a folder of this machine or downloaded from storage."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from trainables.settings import BASELINE, MODEL, SELECTIONS, TrialSettings, user
 
 @dataclass(frozen=True)
 class Delivered:
-    """What commands about a delivered model need."""
+    """A delivered model, with what is needed to load it."""
 
     folder: Path
-    """Where its files are on this machine."""
+    """The files, on this machine."""
     config: RunConfig
     plan: Plan
     settings: TrialSettings
@@ -37,14 +37,14 @@ class Delivered:
 
 
 def _selection(address: str) -> tuple[str, str]:
-    """Return the run's address, and which selection of it is meant: "" for the run itself."""
+    """Return the run's address, and its selection that the address names: "" for the run itself."""
     path, question, options = address.partition("?")
     run, found, name = path.rstrip("/").rpartition(f"/{SELECTIONS}/")
     return (f"{run}{question}{options}", f"{SELECTIONS}/{name}/") if found else (address, "")
 
 
 def run_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
-    """Return what workers are told about a run that is only read."""
+    """Return the workers' settings for a run that is only read."""
     return trial_settings(config, run).having(shipped=run.stage("inputs") or {})
 
 
@@ -57,9 +57,9 @@ def open_delivered(address: str) -> Delivered:
     """
     files: RunFiles
     if is_uri(address):
-        place, part = _selection(address)
-        path = local_copy(place, part)
-        files = SharedFiles(place)
+        run, part = _selection(address)
+        path = local_copy(run, part)
+        files = SharedFiles(run)
         for name in (MODEL, BASELINE):
             files.fetch(path, f"{part}{name}")
         folder = path / part
@@ -71,19 +71,19 @@ def open_delivered(address: str) -> Delivered:
     expected = manifest.sha256 if manifest is not None else {}
     names = [f"{model}/{name}" for model in (MODEL, BASELINE) for name in MODEL_FILES]
     check_files(folder, names, expected)
-    # These commands load the task in their own process, to which Ray sends nothing.
+    # These commands load the task in their own process, so Ray sends no folder.
     settings = run_settings(config, RunFolder(path)).having(task_folder_sent=False)
     return Delivered(folder, config, plan, settings, files)
 
 
 def check_files(folder: Path, names: Sequence[str], expected: dict[str, str]) -> None:
-    """Raise RunFolderError if a file is missing, or is another than its digest says."""
+    """Raise RunFolderError if a file is missing, or does not have its digest."""
     for name in names:
         path = folder / name
         if not path.is_file():
             raise RunFolderError(f"folder {folder}: {name} is missing; restore it")
         if name in expected and digests(folder, [path])[name] != expected[name]:
             raise RunFolderError(
-                f"folder {folder}: {name} is not the file that was delivered: its sha256 is not "
-                "the manifest's; restore it"
+                f"folder {folder}: {name} is not the file that was delivered: its sha256 is "
+                "not the manifest's; restore it"
             )

@@ -1,4 +1,4 @@
-"""Paths of a command made to hold wherever its run goes on: another folder, another node."""
+"""Paths of a command, made valid in other folders and on other nodes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from trainables.settings import TrialSettings
 
 WORKING_DIR = "working_dir"
-# Parts of a runtime environment that may name files or folders of the driver's machine.
+# Keys of a runtime environment whose values can be files or folders of the driver's machine.
 LOCAL_PARTS = (WORKING_DIR, "py_modules", "pip", "uv", "conda")
-# Where Ray leaves the runtime environment of a job for the job's driver.
+# Environment variable in which Ray passes a job's runtime environment to the job's driver.
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 def _absolute(value: Any) -> Any:
-    """Return a path that exists as an absolute one; whatever else is given, as it is."""
+    """Return an existing path as an absolute one, and any other value unchanged."""
     if isinstance(value, list):
         return [_absolute(item) for item in value]
     if isinstance(value, str) and not is_uri(value):
@@ -36,16 +36,16 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-def placed(config: RunConfig) -> RunConfig:
-    """Return a configuration whose relative paths are of the folder that a command is given in.
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Return the configuration with the current folder's relative paths made absolute.
 
-    Raises ConfigError for a folder to send that is not there.
+    Raises ConfigError if the folder to send does not exist.
     """
     sent = config.runtime_env.get(WORKING_DIR)
     if isinstance(sent, str) and not is_uri(sent) and not user_path(sent).exists():
         raise ConfigError(
-            f"runtime_env: working_dir {shown(sent)} is not there; name a folder of this machine, "
-            "for example {working_dir: .}"
+            f"runtime_env: working_dir {shown(sent)} does not exist; name a folder of this "
+            "machine, for example {working_dir: .}"
         )
     environment = {
         part: _absolute(value) if part in LOCAL_PARTS else value
@@ -63,14 +63,14 @@ def placed(config: RunConfig) -> RunConfig:
 
 
 def in_task_folder(config: RunConfig, path: str) -> Path:
-    """Return where the task finds what it names by a path."""
+    """Return a path of the task: relative ones start at the task's folder."""
     return Path(config.task_folder or "", user_path(path))
 
 
 def environment_here(config: RunConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return a run's runtime environment for the machine that a command about it is given on.
+    """Return a run's runtime environment for this machine, which may not be the run's first.
 
-    A folder to send that is not on this machine is replaced by the current one.
+    The current folder replaces a folder to send that this machine lacks.
     """
     sent = config.runtime_env.get(WORKING_DIR)
     if not isinstance(sent, str) or is_uri(sent) or Path(sent).exists():
@@ -97,7 +97,7 @@ def check_nodes(settings: TrialSettings, node: Node, display: Display) -> None:
     from clusters.resources import live_nodes
 
     nodes = [node for node in live_nodes() if node.resources.get("CPU", 0) > 0]
-    # Without a core of its own, so that no node has to be waited for.
+    # Without a core: no check has to wait for a busy node.
     checks = {
         ray.remote(
             num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(n.identity, soft=False)
@@ -109,7 +109,7 @@ def check_nodes(settings: TrialSettings, node: Node, display: Display) -> None:
             try:
                 reason = ray.get(reference)
             except ray.exceptions.RayError:
-                # The node was lost meanwhile: whatever runs there is begun again elsewhere.
+                # The node was lost meanwhile, and Ray restarts its work elsewhere.
                 reason = None
             if reason is not None:
                 raise TaskError(

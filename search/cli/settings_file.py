@@ -1,4 +1,4 @@
-"""slimsearch.yaml: defaults of every setting, read from the folder a command is given in."""
+"""slimsearch.yaml of the current folder: defaults of any settings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SETTINGS_FILE = "slimsearch.yaml"
 
 
 def read_settings_file() -> dict[str, Any]:
-    """Return the settings of the current folder's slimsearch.yaml; none if there is no such file.
+    """Return the settings of the file, empty if there is none.
 
     A profile, a file given with -c, overrides and flags win over them. Raises ConfigError for a
-    file that cannot be read or names what is no setting.
+    file that cannot be read or has an unknown setting.
     """
     path = Path(SETTINGS_FILE)
     if not path.exists():
@@ -29,7 +29,7 @@ def read_settings_file() -> dict[str, Any]:
 
 
 def say_settings_file(say: Callable[[str], None]) -> None:
-    """Say which settings the current folder's slimsearch.yaml gave, if there is one."""
+    """Say which settings the file gave, if there is one."""
     settings = read_settings_file()
     if settings:
         say(f"{'settings':<12} {SETTINGS_FILE} of this folder: {', '.join(map(str, settings))}")

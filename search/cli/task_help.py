@@ -1,5 +1,5 @@
-"""What --help says of the built-in tasks, read from the source of their factories: importing them
-would import paddle and the toolkits."""
+"""The built-in tasks in --help, read from the source of their factories: importing those would
+import paddle and the toolkits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def factory_source(spec: str) -> ast.FunctionDef:
 
 
 def options_of(factory: ast.FunctionDef) -> list[str]:
-    """Return a factory's options as in its signature: those without a default have to be given."""
+    """Return a factory's options as in its signature; those without a default are required."""
     given = factory.args
     first_default = len(given.args) - len(given.defaults)
     options = []

@@ -1,4 +1,4 @@
-"""What a run's numbers mean, how long it will take, and what can be done with it next."""
+"""What a run's numbers mean, how long a run takes, and the commands that can follow."""
 
 from __future__ import annotations
 
@@ -16,29 +16,37 @@ from search.console import percent, ratio_text
 from search.records.manifest import Manifest
 from trainables.results import Baseline
 
-# For a first guess, of the built-in problem: what pruned models take of the unpruned one's time to
-# train, what training under quantization takes of the float one's, how many trials do that, and
-# the seconds of a trial that neither train nor evaluate.
-PRUNED_PACE = 0.4
-QAT_PACE = 2.0
-QAT_TRIALS = 0.3
-OTHER_S = 6.0
-# For a first guess too: seconds to load an engine, to export and time a shape, and how many shapes
-# are references. Two cores took 10 s for the references of LeNet and 5 s for three shapes.
-ENGINE_S = 0.2
-SHAPE_S = 1.7
-REFERENCES = 8
+
+@dataclass(frozen=True)
+class Speeds:
+    """Guesses for the estimate of a run's duration, from runs of the built-in task on two cores."""
+
+    pruned: float = 0.4
+    """Time to train a pruned model, as a share of the unpruned one's."""
+    qat: float = 2.0
+    """Time of a quantization-aware training step, as a multiple of a float step's."""
+    qat_trials: float = 0.3
+    """Share of the trials that train quantization-aware."""
+    other_s: float = 6.0
+    """Seconds of a trial that are neither training nor evaluation."""
+    engine_s: float = 0.2
+    """Seconds to load an engine."""
+    shape_s: float = 1.7
+    """Seconds to export and time an untrained plan: LeNet took 5 s for three."""
+    references: int = 8
+    """Reference models that are timed: LeNet took 10 s for all."""
 
 
-# A delivered model that takes more than this share of the baseline's time has gained nothing: the
-# last timing's spread is one to two parts in a hundred (LOG.md), and nobody deploys for less.
+SPEEDS = Speeds()
+# Latency ratio from which a delivered model has gained nothing: the final timing varies by 1 to 2 %
+# (LOG.md), and a smaller gain is not worth a deployment.
 GAIN = 0.95
 
 
 class Step(NamedTuple):
     what: str
     command: str
-    """A line that can be pasted."""
+    """A line for a shell."""
 
 
 def worst_allowed(baseline: Baseline, budget: float) -> float:
@@ -49,7 +57,7 @@ def worst_allowed(baseline: Baseline, budget: float) -> float:
 
 
 def budget_in_numbers(baseline: Baseline, budget: float) -> str:
-    """Return what the budget means for this model, as a sentence."""
+    """Return a sentence with the metric that the budget allows this model."""
     verb = "fall" if baseline.maximize else "rise"
     return (
         f"A budget of {budget:g}: {baseline.metric_name} may {verb} from "
@@ -67,16 +75,16 @@ def chance_warning(baseline: Baseline) -> str | None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a search will take, before it has begun; seconds."""
+    """How long a search will take, in seconds."""
 
     trial_s: float
     search_s: float
     retrain_s: float
 
-    def in_words(self, trials: int, places: int) -> str:
+    def in_words(self, trials: int, at_once: int) -> str:
         return (
             f"about {minutes(self.search_s + self.retrain_s)}: {trials} trials of "
-            f"{self.trial_s:.0f} s, {places} at a time, and a retrain of {minutes(self.retrain_s)}"
+            f"{self.trial_s:.0f} s, {at_once} at a time, and a retrain of {minutes(self.retrain_s)}"
         )
 
 
@@ -88,47 +96,48 @@ def minutes(seconds: float) -> str:
 
 
 def estimate(
-    config: RunConfig, baseline: Baseline, trials: int, places: int, workers: int
+    config: RunConfig, baseline: Baseline, trials: int, at_once: int, workers: int
 ) -> Estimate:
-    """Return how long so many trials take, `places` at a time, and the retrain of one candidate.
+    """Return how long `trials` take, `at_once` at a time, and the retrain of one candidate.
 
-    From the unpruned model's own pace; what trials do to it nobody knows yet.
+    It follows from the unpruned model's speed: the plans are not known yet.
     """
-    pace = PRUNED_PACE * baseline.train_s
+    sample_s = SPEEDS.pruned * baseline.train_s
     batch = config.batch_size or 1
     samples = config.finetune_steps * batch if config.finetune_steps else config.finetune_samples
-    trained = samples + QAT_TRIALS * QAT_PACE * config.qat_samples
+    qat = SPEEDS.qat_trials * SPEEDS.qat
+    trained = samples + qat * config.qat_samples
     evaluations = len(config.rungs) + 1
-    trial_s = trained * pace + evaluations * baseline.evaluate_s + OTHER_S
-    retrained = config.retrain_samples + QAT_TRIALS * QAT_PACE * config.retrain_qat_samples
+    trial_s = trained * sample_s + evaluations * baseline.evaluate_s + SPEEDS.other_s
+    retrained = config.retrain_samples + qat * config.retrain_qat_samples
     return Estimate(
         trial_s=trial_s,
-        search_s=trial_s * trials / min(places, max(1, trials)),
-        retrain_s=retrained * pace / workers + baseline.evaluate_s + OTHER_S,
+        search_s=trial_s * trials / min(at_once, max(1, trials)),
+        retrain_s=retrained * sample_s / workers + baseline.evaluate_s + SPEEDS.other_s,
     )
 
 
-def survey_seconds(config: RunConfig, baseline: Baseline, groups: int, places: int) -> float:
-    """Return how long what is measured between the baseline and the search takes, uncached."""
+def survey_seconds(config: RunConfig, baseline: Baseline, groups: int, at_once: int) -> float:
+    """Return the seconds of the measurements between baseline and search, if none is cached."""
     evaluations = groups * config.sensitivity_points
-    evaluate_s = baseline.evaluate_s + ENGINE_S
-    shapes = REFERENCES + config.latency_points / places
-    return evaluations * evaluate_s / places + shapes * SHAPE_S
+    evaluate_s = baseline.evaluate_s + SPEEDS.engine_s
+    shapes = SPEEDS.references + config.latency_points / at_once
+    return evaluations * evaluate_s / at_once + shapes * SPEEDS.shape_s
 
 
 def as_timed(batch: int, threads: int) -> str:
-    """Return what a latency was timed with: it holds for nothing else."""
+    """Return the batch size and threads that a latency holds for, in words."""
     return f"batches of {batch}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def batch_hint(batch: int, threads: int) -> str:
-    """Return what all latencies of a run are of, and how to have those of single samples."""
+    """Return the conditions of a run's latencies, and how to get those of single samples."""
     hint = "" if batch == 1 else "; -o latency_batch=1 if you deploy single samples"
     return f"All latencies are of {as_timed(batch, threads)}{hint}."
 
 
 def no_gain(ratio: float) -> str | None:
-    """Return that a delivered model is no faster, and what may help; None if it is."""
+    """Return a warning with advice if the delivered model is no faster; None if it is."""
     if ratio <= GAIN:
         return None
     return (
@@ -139,7 +148,7 @@ def no_gain(ratio: float) -> str | None:
 
 
 def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
-    """Return what was delivered, and that it misses the budget, or gains nothing, if so."""
+    """Return the winner's figures, and warnings if it misses the budget or gains nothing."""
     figures, size, latency = manifest.metric, manifest.size_bytes, manifest.latency_ms
     lines = [
         f"\nwinner: trial {trial}, latency {ratio_text(latency.ratio)} at "
@@ -150,15 +159,15 @@ def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
     ]
     if not figures.within_budget_on_test:
         lines.append(
-            "MISSED: on the test split the model loses more than the budget. It kept it on "
-            "validation; the test split is not searched on, so this is the model's true figure."
+            "MISSED: on the test split the model loses more than the budget, though it kept it on "
+            "validation. The search never saw the test split, so this is the model's true loss."
         )
     nothing = no_gain(latency.ratio)
     return lines if nothing is None else [*lines, nothing]
 
 
 def interpreter() -> str:
-    """Return what the shell calls this Python by: "python" if it finds it by that name."""
+    """Return the command for this Python: "python" if the shell finds it, else its path."""
     found = shutil.which("python")
     if found is not None and Path(found).parent == Path(sys.executable).parent:
         return "python"
@@ -166,23 +175,22 @@ def interpreter() -> str:
 
 
 def next_steps(address: str, finished: bool, journal: Path | None = None) -> list[Step]:
-    """Return what can be done with a run, the most usual first, as lines for a shell.
+    """Return what can be done with a run, the most common step first.
 
-    `journal` is this machine's copy of Optuna's file, where there is one: its dashboard opens
-    no URIs.
+    `journal` is this machine's copy of Optuna's file, if any: its dashboard opens no URIs.
     """
     python, address = shlex.quote(interpreter()), shlex.quote(address)
     if not finished:
-        return [Step("carry it on", f"{python} -m search.run --resume {address}")]
+        return [Step("continue it", f"{python} -m search.run --resume {address}")]
     steps = [
         Step(
-            "choose another point of its front",
+            "deliver another point of its front",
             f"{python} -m search.select {address} --budget 0.02",
         ),
-        Step("time it also at batch 1, as the toolkits do", f"{python} -m search.timing {address}"),
-        Step("have it as ONNX", f"{python} -m search.to_onnx {address}"),
+        Step("time it at batch 1 too, as the toolkits do", f"{python} -m search.timing {address}"),
+        Step("convert it to ONNX", f"{python} -m search.to_onnx {address}"),
     ]
     if find_spec("optuna_dashboard") is not None and journal is not None:
         command = f"optuna-dashboard {shlex.quote(str(journal))}"
-        steps.append(Step("see what Optuna sampled", command))
+        steps.append(Step("show what Optuna sampled", command))
     return steps

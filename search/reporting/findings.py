@@ -1,4 +1,4 @@
-"""What a run has found so far, from its tables and stages alone: running, killed or finished."""
+"""What a run has found so far, read from its tables and stages: running, killed or finished."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainables.results import Baseline, TrialResult
 
 @dataclass(frozen=True)
 class ThresholdPlan:
-    """What an equal-loss threshold would have chosen: the end of today's tools."""
+    """The plan that an equal-loss threshold chooses, as today's tools do."""
 
     threshold: float
     """Relative loss that each group alone was allowed."""
@@ -37,7 +37,7 @@ class ThresholdPlan:
     metric_loss: float
     latency_ratio: float
     measured: bool
-    """Whether the plan was tried; else both figures are the search's own predictions."""
+    """Whether the plan was tried; otherwise both figures are predicted."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class RetrainedPlan:
     number: int
     precision: str
     trial_loss: float | None
-    """What it lost in its trial, after a short training."""
+    """Its loss after the short training of its trial."""
     metric_loss: float
     latency_ratio: float
     delivered: bool
 
     @property
     def in_words(self) -> str:
-        """What the full training made of the trial's loss."""
+        """The loss before and after the full training."""
         became = "delivered at" if self.delivered else "at"
         return (
             f"Trial {self.number}, at {percent(self.trial_loss)} after its short training, was "
@@ -103,7 +103,7 @@ class Findings:
     manifest: Manifest | None
     """None until the run is finished."""
     gave_up: str | None
-    """Why the run ended without a model; None while nobody knows."""
+    """Why the run ended without a model; None if it has not."""
     stage_seconds: Mapping[str, float]
     journal: Path | None
     """Optuna's file, if it is on this machine."""
@@ -141,7 +141,7 @@ class Findings:
         return found
 
     def retrained(self) -> list[RetrainedPlan]:
-        """Return the plans that a finished run trained in full, in the order of trying."""
+        """Return the plans that a finished run trained in full, in order."""
         if self.manifest is None:
             return []
         found = []
@@ -163,7 +163,7 @@ class Findings:
         return found
 
     def in_words(self, plan: Plan, shown: int = 12) -> str:
-        """Return what a plan keeps of the groups it prunes most, as lines of "48 of 64 name"."""
+        """Return the channels left in the most pruned groups, as lines of "48 of 64 name"."""
         pruned = [(plan.ratio(g.name), g) for g in self.groups if plan.ratio(g.name) > 0]
         pruned.sort(key=lambda pair: -pair[0])
         lines = [
@@ -210,8 +210,10 @@ class Findings:
         return frame
 
     def sensitivity(self) -> pd.DataFrame:
-        """Return what each group alone loses: a row a group, a column a tenth of its channels
-        removed, interpolated between what was measured; beyond that, nothing."""
+        """Return the sensitivities: a row for each group, a column for each tenth of its channels.
+
+        Interpolated between the measured ratios; None above the highest.
+        """
         tenths = [round(0.1 * step, 1) for step in range(1, 10)]
         rows = [
             [_at(self.sensitivities.get(group.name, ()), ratio) for ratio in tenths]
@@ -230,7 +232,7 @@ class Findings:
         }
 
     def failures(self) -> Mapping[str, int]:
-        """Return how many trials failed for each reason, the most usual first."""
+        """Return how many trials failed for each reason, the most common first."""
         reasons = Counter(record.result.reason or "unknown" for record in self.ledger.failed())
         return dict(reasons.most_common())
 
@@ -254,7 +256,7 @@ def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
 def _threshold_plans(
     run: RunFolder, config: RunConfig, baseline: Baseline, ledger: Ledger
 ) -> list[ThresholdPlan]:
-    """Return the plans of equal-loss thresholds around the budget, once all they need is known."""
+    """Return the plans of equal-loss thresholds around the budget; none before the timings."""
     curves: Curves | None = run.stage("sensitivity")
     timings: Timings | None = run.stage("latency")
     references: References = run.stage("references") or []
@@ -279,7 +281,7 @@ def _threshold_plans(
 
 
 def read_findings(address: str) -> Findings:
-    """Return what the run at a folder, or a URI, has found. Raises RunFolderError if none is."""
+    """Return the findings of the run at a folder or URI. Raises RunFolderError if there is none."""
     path = local_copy(address)
     config, run = read_config(path), RunFolder(path)
     run.check_stages()

@@ -1,4 +1,4 @@
-"""A run's findings, or several runs' side by side, as one HTML file that needs no network."""
+"""A run's findings, or several runs side by side, as one HTML file without links."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from search.reporting.interactive import rendered
 TITLES = {
     "front": (
         "Loss against latency",
-        "Every trial that was measured, after its short training; faded ones are over the budget, "
-        "or were stopped. The stepped line is the Pareto front. Diamonds are the plans that an "
-        "equal loss for each group alone would have chosen, as PaddleX and PaddleSlim do.",
+        "Every measured trial, after its short training; faded ones are over the budget or were "
+        "stopped. The stepped line is the Pareto front. Diamonds are the plans that equal-loss "
+        "thresholds choose, as in PaddleX and PaddleSlim.",
     ),
     "progress": (
         "How the search went",
-        "The hypervolume is the area below the budget and the baseline's latency that the feasible "
-        "trials dominate, in percent of all of it.",
+        "The hypervolume is the share of the area below the budget and the baseline's latency that "
+        "the feasible trials dominate.",
     ),
     "groups": (
         "What was pruned",
-        "Left, what each plan of the front removes of each group; right, what pruning that group "
-        "alone, without training, costs.",
+        "Left: the channels that each plan of the front removes from each group. Right: the loss "
+        "when only that group is pruned, without training.",
     ),
     "seconds": (
         "Where the time went",
-        "Trials run beside each other: the seconds of all of them may exceed the search's.",
+        "Trials run in parallel: their seconds can add up to more than the search's.",
     ),
     "before_and_after": ("Before and after", "The unpruned model and the delivered one."),
 }
@@ -65,7 +65,7 @@ def _figure(name: str, title: str, about: str, figure: Figure) -> dict[str, str]
 
 
 def state_line(findings: Findings) -> str:
-    """Return how far a run is and how its trials ended."""
+    """Return the state of a run, and how its trials ended."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in findings.counts().items())
     done = f"{len(findings.ledger.records)} of {findings.config.trials} trials"
     state = "Finished" if findings.manifest is not None else "Not finished yet"
@@ -134,7 +134,7 @@ def front_table(findings: Findings) -> Table:
 
 
 def about_front(findings: Findings) -> str:
-    """Return what the front shows, and what became of trials that were trained in full."""
+    """Return the caption of the front, with the trials that were trained in full."""
     lines = [TITLES["front"][1]]
     for plan in findings.retrained():
         mark = "the star" if plan.delivered else "a cross: over the budget"
@@ -143,7 +143,7 @@ def about_front(findings: Findings) -> str:
 
 
 def failures_table(findings: Findings, shown: int = 5) -> Table:
-    """Return why trials failed, the most usual reasons first."""
+    """Return why trials failed, the most common reasons first."""
     rows = [(reason, str(count)) for reason, count in findings.failures().items()]
     more = sum(findings.failures().values()) - sum(int(count) for _, count in rows[:shown])
     if more:
@@ -162,7 +162,7 @@ def _settings(findings: Findings) -> dict[str, str]:
 
 
 def run_page(findings: Findings, address: str) -> str:
-    """Return the page of one run, whatever there is of it yet."""
+    """Return the page of one run, with what it has found so far."""
     baseline, manifest = findings.baseline, findings.manifest
     summary = [state_line(findings)]
     if findings.ledger.damage is not None:
@@ -199,7 +199,7 @@ def _ratio_as_timed(latency: LatencyFigures) -> str:
 
 
 def comparison_table(runs: Sequence[Findings]) -> Table:
-    """Return what the runs have come to, a column each."""
+    """Return the runs' figures, a column for each run."""
 
     def line(name: str, cells: Sequence[str]) -> tuple[str, ...]:
         return (name, *cells)
@@ -233,11 +233,11 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
 
 
 def comparison_page(runs: Sequence[Findings]) -> str:
-    """Return a page with several runs' fronts in one figure, and their figures in one table."""
+    """Return a page of several runs: their fronts in one figure, their numbers in one table."""
     about = (
-        "Lines are Pareto fronts, dashed ones budgets, stars the delivered models after their full "
-        "training. Ratios are to each run's own baseline: runs "
-        "of one model on one machine compare, others only in kind."
+        "Lines are Pareto fronts, dashed lines budgets, stars the delivered models after their "
+        "full training. Latency ratios are to each run's own baseline: compare only runs of one "
+        "model on one machine."
     )
     return _page(
         title=" / ".join(found.name for found in runs),

@@ -120,7 +120,7 @@ def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, fin
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (("search.reexport", "RUN", "99"), "trial 99 has not gone to its end"),
+        (("search.reexport", "RUN", "99"), "trial 99 is not complete"),
         (("search.to_onnx", "EMPTY"), "holds no delivered model"),
         (("search.timing", "EMPTY"), "holds no delivered model"),
     ],

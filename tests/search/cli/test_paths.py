@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.paths import environment_here, in_task_folder, is_sent, placed
+from search.cli.paths import environment_here, in_task_folder, is_sent, with_absolute_paths
 from spaces.errors import ConfigError
 from tests.search.cli.test_settings_file import configured
 
@@ -35,7 +35,7 @@ def test_every_path_among_the_settings_is_of_the_folder_the_command_is_given_in(
         "pip": str(here / "needs.txt"),
     }
     # Nothing more changes when it is read again from elsewhere.
-    assert placed(config) == config
+    assert with_absolute_paths(config) == config
 
 
 def test_what_is_no_path_stays(here):
@@ -83,5 +83,5 @@ def test_a_folder_to_send_that_is_not_on_the_machine_where_the_run_is_resumed(he
 
 
 def test_a_folder_to_send_that_was_never_there(here):
-    with pytest.raises(ConfigError, match="working_dir 'src' is not there"):
+    with pytest.raises(ConfigError, match="working_dir 'src' does not exist"):
         configured(*TINY, "-o", "runtime_env={working_dir: src}")
