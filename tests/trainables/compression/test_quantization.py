@@ -20,7 +20,6 @@ from trainables.compression.quantization import (
     prepare_quantization,
 )
 from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
-from trainables.evaluation import first_samples
 from trainables.settings import TrialSettings
 from trainables.training import Trainer
 
@@ -90,13 +89,6 @@ def test_calibration_reads_the_training_data_only(tiny_weights):
         task, TrialSettings(task="mine", run_folder="", cache_folder="", calibration_samples=70)
     )
     assert [feed["image"].shape[0] for feed in feeds] == [32, 32, 32]
-
-
-def test_first_samples_repeat_where_the_split_is_too_small(tiny_weights):
-    task = Mine(tiny_weights)
-    (images,) = first_samples(task, 500)
-    assert images.shape == (500, 1, 14, 14)
-    assert (images[0] == images[400]).all()
 
 
 @pytest.mark.parametrize("precision, expected", [("int8", "s8"), ("float", "f32")])
