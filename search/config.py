@@ -37,8 +37,8 @@ class RunConfig(WorkerSettings):
     With a higher number, trials wait for nodes that join later."""
 
     sampler: Literal["knapsack", "layers"] = "knapsack"
-    """Where plans come from: a knapsack over predictions, or Optuna for every group's channels.
-    With `knapsack`, Optuna samples the planner's parameters once all plans it favours are tried."""
+    """Where plans come from. `knapsack`: a knapsack over predicted loss and latency, then Optuna
+    where that has nothing untried. `layers`: Optuna alone, for every group's channels."""
     choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
     """Quantization choices to search; by default all that the engine supports on this machine."""
     alignment: int = Field(default=8, ge=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.log_index import LOG, references, titles, with_index
+from tests.log_index import LOG, PACKAGES, references, titles, with_index
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -73,6 +73,9 @@ def test_each_entry_of_the_log_that_code_names_is_there():
     known = titles()
     assert len(set(known)) == len(known)
     assert {title for title, *_ in references()} <= set(known)
+    for package in PACKAGES:
+        for path in (REPOSITORY / package).rglob("*.py"):
+            assert "(LOG.md)" not in path.read_text(), f"{path} names no entry"
 
 
 def test_the_index_of_the_log_is_what_the_code_says():

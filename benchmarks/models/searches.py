@@ -61,7 +61,8 @@ SEARCHES = {
                 "finetune_samples": 400,
                 "qat_samples": 160,
                 "retrain_samples": 3_000,
-                # The recipe's 0.001 moves little: a loss that is a sum, its gradient cut (LOG.md).
+                # The recipe's 0.001 changes little: the loss is a sum and its gradient is clipped
+                # (LOG: why YOLOv3 had no row).
                 "learning_rate": 0.03,
             },
         ),

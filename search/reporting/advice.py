@@ -39,7 +39,7 @@ class Speeds:
 
 SPEEDS = Speeds()
 # Latency ratio from which a delivered model has gained nothing: the final timing varies by 1 to 2 %
-# (LOG.md), and a smaller gain is not worth a deployment.
+# (LOG: a third reference), and a smaller gain is not worth a deployment.
 GAIN = 0.95
 
 
