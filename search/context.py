@@ -22,9 +22,9 @@ from trainables.files.node import Node
 from trainables.results import Baseline
 from trainables.settings import INPUTS, TrialSettings, WorkerSettings
 
-# Bytes of a model from which on a process that timed models is not used again: in Paddle, each engine
-# alive while another is loaded leaves a copy of its weights (LOG: memory of workers, and the search of
-# YOLOv3).
+# Bytes of a model from which on a process that timed models is not used again: in Paddle, each
+# engine alive while another is loaded leaves a copy of its weights (LOG: memory of workers, and the
+# search of YOLOv3).
 LARGE = 20e6
 
 

@@ -104,8 +104,8 @@ def _detector(file: str, size: int, learning: Learning, **settings: Any) -> Name
     )
 
 
-# A loss that is a sum over places, its gradient cut: a small peak learns nothing (LOG: why YOLOv3 had
-# no row).
+# The loss is a sum over places and its gradient is clipped: a small peak learns nothing (LOG: why
+# YOLOv3 had no row).
 YOLO = Learning(steps=320, batch=4, rate=0.1, goal=0.4)
 ROADSIGN = "yolov3/yolov3_mobilenet_v1_roadsign.yml"
 SAME_YOLO = replace(YOLO, begin=f"configs/{ROADSIGN}")
