@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from spaces.plan import Plan
+from spaces.plan import Plan, QuantizationChoice
 from trainables.settings import TrialSettings, node_cache, user_path
 
 
@@ -30,7 +30,7 @@ def test_unknown_settings_are_refused_and_settings_are_not_changed_in_place():
 
 
 def test_the_folders_of_a_run_are_below_the_nodes_cache():
-    plan = Plan.of({"conv.weight": 0.5})
+    plan = Plan.of({"conv.weight": 0.5}, QuantizationChoice.FLOAT)
     one = settings()
     assert one.folder == Path("/cache/runs/run-1")
     assert one.baseline_folder == one.folder / "baseline"
