@@ -1,11 +1,12 @@
-"""What each part of the search is worth: the search without it, against the whole, pair by pair.
+"""What each part of the search adds: the search without the part, against the whole search.
 
     python -m benchmarks.ablation [--problems N] [--seeds N] [--evaluations N]
     python -m benchmarks.ablation EVALUATIONS.parquet ... [--against METHOD]
 
-runs N tabulated problems of each kind and writes bench/ablation.md and .parquet, or reads what
-benchmarks.compare has written. A pair is one problem and one seed; what problems differ in,
-and what a seed brings to both, does not blur the difference.
+runs N tabulated problems of each kind and writes bench/ablation.md and .parquet, or reads the files
+that benchmarks.compare has written. Differences are taken in pairs of equal problem and seed, which
+removes the variation between problems and between seeds. Parts are removed by fields of
+`PlannerSettings` (spaces/planning/settings.py); see VARIANTS in methods.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pandas as pd
 
 from benchmarks.compare import compare, figures
 
+# Defaults: problems of each kind, seeds, evaluations of one search. Guesses: 16 pairs tell 3 % of
+# latency from chance.
 PROBLEMS, SEEDS, EVALUATIONS = 8, 2, 20
 HEADER = (
     "| problems | method | pairs | best latency, against the whole | hypervolume | "
@@ -32,7 +35,11 @@ def _with_error(values: np.ndarray, form: str) -> str:
 
 
 def differences(found: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return a row a pair: log of the latencies' ratio, hypervolumes' difference, also early."""
+    """Return a row per pair, each a difference to method `against`.
+
+    `log_latency`: of the logarithms of the best latency; `hypervolume`: at the end; `early`: after
+    a quarter of the evaluations.
+    """
     found = found.assign(
         log_latency=np.log(found["best_latency_ratio"]),
         early=[grown[max(0, len(grown) // 4 - 1)] for grown in found["grown"]],
@@ -58,7 +65,7 @@ def table(found: pd.DataFrame, against: str) -> str:
 
 
 def measure(problems: int, seeds: int, evaluations: int, work: Path) -> pd.DataFrame:
-    """Return every evaluation of our search and of all its parts taken away or put back."""
+    """Return every evaluation of our search and of its variants with or without a part."""
     from benchmarks.methods import VARIANTS
     from benchmarks.tabulated import KINDS
 

@@ -1,4 +1,4 @@
-"""Methods side by side: every one with the same evaluations, several seeds, real problems or not.
+"""Methods side by side: equal numbers of evaluations, several seeds, real and tabulated problems.
 
 python -m benchmarks.compare [--problems NAME ...] [--methods NAME ...] [--seeds N]
     [--evaluations N] [--work FOLDER] [--tabulated N]
@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+# Evaluations of one search and seeds of one method, unless given otherwise. Guesses.
 EVALUATIONS = 16
 SEEDS = 3
+# The unpruned float model's latency ratio, the corner of the box for hypervolumes.
 REFERENCE_RATIO = 1.0
 
 
 def trial_rows(problem: str, method: str, seed: int, count: int, work: Path) -> list[dict]:
     """Return a row for every evaluation of one method on one problem."""
-    # A worker's threads are its own: two of them share two cores.
+    # One thread per worker: two workers share two cores.
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from benchmarks.methods import METHODS, VARIANTS
     from benchmarks.setup import PROBLEMS, Prepared
@@ -71,7 +73,7 @@ def trial_rows(problem: str, method: str, seed: int, count: int, work: Path) -> 
 
 
 def figures(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the figures of every problem, method and seed, and how they grew."""
+    """Return a row per problem, method and seed; `grown`: hypervolumes after each evaluation."""
     from spaces.pareto import hypervolume
 
     found = []
@@ -80,7 +82,7 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
         done = runs.sort_values("number")
         feasible = (done["state"] == "COMPLETE") & (done["metric_loss"] <= budget)
         best = done.loc[feasible, "latency_ratio"].min()
-        # In units of the whole box, so that problems compare.
+        # As a share of the box below budget and reference, so that problems can be compared.
         grown = [
             hypervolume(
                 done.loc[feasible & (done["number"] < count), ["metric_loss", "latency_ratio"]]
@@ -98,7 +100,7 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
                 "seed": seed,
                 "evaluations": len(done),
                 "feasible": int(feasible.sum()),
-                # Nothing within the budget but the unpruned model itself.
+                # Without a feasible plan the unpruned model is the best.
                 "best_latency_ratio": REFERENCE_RATIO if np.isnan(best) else best,
                 "hypervolume": grown[-1],
                 "grown": grown,
@@ -127,7 +129,7 @@ def compare(
     workers: int = 2,
     twice: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Return every evaluation's row. What has been evaluated before is read from `work`."""
+    """Return every evaluation's row. Known evaluations are read from `work`."""
     from benchmarks.tabulated import is_tabulated
 
     work.mkdir(parents=True, exist_ok=True)
@@ -135,7 +137,7 @@ def compare(
     real = [name for name in problems if not is_tabulated(name)]
     rows: list[dict] = []
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        # Preparing a problem is not for two at a time to do.
+        # Each problem is prepared by one process: two would write the same files.
         list(pool.map(_prepare, real, [work] * len(real)))
         waiting = {
             pool.submit(trial_rows, problem, method, seed, count, work): (problem, method, seed)
@@ -178,8 +180,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", nargs="*", default=[item.name for item in PROBLEMS])
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--variants", action="store_true", help="with parts taken away too")
-    parser.add_argument("--tabulated", type=int, default=0, help="so many problems of each kind")
+    parser.add_argument("--variants", action="store_true", help="also VARIANTS of this search")
+    parser.add_argument("--tabulated", type=int, default=0, help="problems of each tabulated kind")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     parser.add_argument("--work", type=Path, default=Path("bench/work"))

@@ -82,7 +82,7 @@ FAULTS: dict[str, Callable[[NodeCluster, Search, Path], Search]] = {
 
 
 def run_with(fault: str, place: Workplace, folder: Path) -> dict[str, float]:
-    """Return what a search with this fault cost."""
+    """Return the figures of a search with this fault."""
     with (
         small_disk(folder / "disk", "128m") as disk,
         node_cluster(folder, place.environment()) as cluster,

@@ -1,4 +1,4 @@
-"""What a suggestion costs as a study grows, and how busy 512 simulated workers are kept."""
+"""The time of a suggestion in a large study, and the busy share of 512 simulated workers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ GROUPS = 60
 FINISHED = 10_000
 WORKERS = 512
 MEASURED = 1_500
-# A trial's simulated seconds: most take a minute or two, some many.
-TRIAL_SECONDS, SPREAD = 90.0, 0.6
+# Median of a trial's simulated seconds, log-normal: most take a minute or two. A guess.
+TRIAL_SECONDS = 90.0
+# Standard deviation of their logarithm. A guess.
+SPREAD = 0.6
 
 
 class _InMemory(Store):
-    """Tables that are not written: the disk's share is measured with real runs."""
+    """Tables that are not written: the disk's share is measured in real runs."""
 
     def write(self, table, name, rows):
         pass
 
 
 def _grown(folder: Path, table: Tabulated, planner: Planner, finished: int) -> PlanSearcher:
-    """Return a searcher that has `finished` trials behind it."""
+    """Return a searcher with `finished` trials."""
     ledger = Ledger(_InMemory(folder), table.budget, table.space.groups)
     distributions = optuna_distributions(table.space.parameters())
     journal = folder / "optuna.journal"
@@ -77,8 +79,8 @@ def measure(
 ) -> dict[str, float]:
     """Return the 95th percentile of a suggestion in milliseconds and the workers' busy share.
 
-    The driver is one process: while it takes in a result and suggests the next plan, which is
-    measured, other workers that have ended wait. Their trials' seconds are simulated.
+    The driver is one process: while it takes in a result and suggests the next plan (measured),
+    workers whose trial has ended wait. The duration of trials is simulated.
     """
     table = Tabulated(seed=0, depth=GROUPS, width=16)
     setup = table.setup(0)
@@ -104,8 +106,7 @@ def measure(
             started += 1
             return at + spent
 
-        # All workers are busy when the clock starts: how long filling an empty
-        # cluster takes is not the question.
+        # All workers are busy when the clock starts: filling an empty cluster is not measured.
         for _ in range(workers):
             start(0.0)
         while started < workers + measured:
@@ -116,7 +117,7 @@ def measure(
                 trial_id, {RESULT: encode(TrialResult, table.evaluate(plan))}
             )
             free = start(at + time.perf_counter() - begun)
-        # Work beyond the last start has not been done yet.
+        # Work after the last start has not been done yet.
         worked -= sum(max(0.0, end - free) for end, _, _ in ends)
         return {
             "suggest_p95_ms": 1e3 * float(np.percentile(suggestions_s, 95)),

@@ -1,4 +1,4 @@
-"""The methods that are compared. Each is a generator: it yields a plan, it is sent the result."""
+"""The methods that are compared. Each is a generator that yields a plan and is sent its result."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ Evaluations = Generator[Plan, TrialResult, None]
 Method = Callable[[Setup, int], Evaluations]
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
+# A dozen thresholds of one group's loss. A guess: PaddleX leaves the choice to its user.
 THRESHOLDS = np.geomspace(0.01, 0.9, 12)
+# Of a loss of 1 beyond the budget, in latency ratios: plain Optuna has no constraints. A guess.
 PENALTY = 10.0
 
 
 def _then_int8(setup: Setup, count: int, floats: list[Plan]) -> Evaluations:
-    """Try the plans in float, then with INT8: those within the budget first, the fastest first."""
+    """Try the plans in float, then in INT8: first those within the budget, by ascending latency."""
     done = []
     for plan in floats[:count]:
         result = yield plan
@@ -55,7 +57,7 @@ def _then_int8(setup: Setup, count: int, floats: list[Plan]) -> Evaluations:
 
 
 def threshold_sweep(setup: Setup, count: int) -> Evaluations:
-    """PaddleX's way: one loss for every group alone, at a dozen thresholds, ratios as they come."""
+    """PaddleX's rule: one loss for every group alone, at a dozen thresholds, channels unaligned."""
     floats = [
         Plan.of(
             {
@@ -70,7 +72,7 @@ def threshold_sweep(setup: Setup, count: int) -> Evaluations:
 
 
 def aligned_threshold_sweep(setup: Setup, count: int) -> Evaluations:
-    """The same with channels in multiples of the alignment, as PaddleSlim can be asked to."""
+    """The threshold sweep with aligned channels, an option of PaddleSlim."""
     inner = threshold_sweep(setup, count)
     plan = next(inner)
     while True:
@@ -82,7 +84,7 @@ def aligned_threshold_sweep(setup: Setup, count: int) -> Evaluations:
 
 
 def uniform_sweep(setup: Setup, count: int) -> Evaluations:
-    """PaddleSeg's `pruning_ratio`: one ratio everywhere, a dozen of them."""
+    """PaddleSeg's `pruning_ratio`: one ratio in all groups, a dozen of them."""
     floats = [
         Plan.of({group.name: ratio for group in setup.space.groups}, FLOAT)
         for ratio in np.linspace(0.075, 0.9, 12)
@@ -91,7 +93,7 @@ def uniform_sweep(setup: Setup, count: int) -> Evaluations:
 
 
 def int8_alone(setup: Setup, count: int) -> Evaluations:
-    """Nothing pruned: what quantization gives by itself."""
+    """Quantization without pruning."""
     for choice in (PTQ, QuantizationChoice.INT8_QAT, QuantizationChoice.INT8_QAT_PACT):
         yield Plan.of({}, choice)
 
@@ -106,7 +108,7 @@ def random_search(setup: Setup, count: int) -> Evaluations:
 
 
 def plain_optuna(setup: Setup, count: int) -> Evaluations:
-    """Ray's own OptunaSearch over raw ratios, what is lost beyond the budget as a penalty."""
+    """Ray's own OptunaSearch over ratios; loss beyond the budget is penalised."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
@@ -129,7 +131,7 @@ def plain_optuna(setup: Setup, count: int) -> Evaluations:
 
 
 def _searched(sources: Sources, setup: Setup, count: int) -> Iterator[Plan]:
-    """Drive our searcher without Ray, a trial at a time."""
+    """Run our searcher without Ray, one trial at a time."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.create()
@@ -170,7 +172,7 @@ def _without(kind: ProposalKind) -> PlannerSettings:
 
 
 def without_latency_table(setup: Setup, count: int) -> Evaluations:
-    """Shapes are not timed: latency is taken to go with the arithmetic until trials say more."""
+    """No plans are timed beforehand: latency follows the arithmetic until trials are finished."""
     planner = Planner(setup.space, setup.layers, setup.sensitivities, (), setup.budget)
     return _searched(Sources(setup.space, planner, planner.warm_starts()), setup, count)
 
@@ -185,13 +187,13 @@ def threshold_warm_starts(setup: Setup, count: int) -> Evaluations:
 
 
 def layers_sampled(setup: Setup, count: int) -> Evaluations:
-    """Optuna samples every group's channels; thresholds as warm starts."""
+    """Optuna samples every group's channels; the warm starts are threshold plans."""
     first = warm_starts(setup.space, setup.sensitivities, setup.budget)
     return _searched(Sources(setup.space, first=first), setup, count)
 
 
 def layers_after_knapsack(setup: Setup, count: int) -> Evaluations:
-    """Optuna samples every group's channels; the knapsack's warm starts."""
+    """Optuna samples every group's channels; the warm starts are the planner's."""
     first = _planner(setup).warm_starts()
     return _searched(Sources(setup.space, first=first), setup, count)
 

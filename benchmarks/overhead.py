@@ -1,4 +1,4 @@
-"""What share of its trials' wall time a real run spends on anything but the trials' own stages."""
+"""The share of the trials' wall time that a real run spends outside the trials' stages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measure() -> dict[str, float]:
             "cache": Path(folder) / "cache",
             "retrain_samples": 64,
             "retrain_qat_samples": 64,
-            # The retrain is not what is looked at: whatever comes of it will do.
+            # The retrain is not measured, so any result of it is accepted.
             "confidence_z": 0,
         }
         options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]

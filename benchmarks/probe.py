@@ -1,4 +1,4 @@
-"""How repeatable the latency probe is while a second process loads the machine."""
+"""Repeatability of the latency probe beside a process that loads the machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+# Readings of each model. A guess.
 REPEATS = 10
+# Ratios of the timed models: other ones than the references'.
 WIDTHS = (0.1, 0.3, 0.65, 0.87)
-# Truths this far apart must be told apart.
+# Models count as different if their latencies differ by at least this factor. A guess.
 DIFFERENT = 1.1
 LOAD = """
 import numpy as np
@@ -24,10 +26,10 @@ while True:
 
 
 def measure() -> dict[str, float]:
-    """Return the coefficient of variation of a model's readings, and how often order is right.
+    """Return the coefficient of variation of readings, and how often two models are ordered right.
 
-    A dozen models of the built-in problem: four widths, other than the references', in float,
-    bfloat16 and INT8. The truth of each is the median of its readings.
+    A dozen models of the built-in problem: four widths in float, bfloat16 and INT8. The true
+    latency of each is taken to be the median of its readings.
     """
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from clusters.lease import device_lease

@@ -1,10 +1,9 @@
-"""Trials a minute as workers are added, and what a long search keeps in memory.
+"""Trials per minute by workers, and the memory of a long search.
 
     python -m benchmarks.scaling [--only PART ...]
 
-writes bench/scaling.json. Up to the cores of this machine real workers; beyond, a simulation in
-which the driver costs what it was measured to cost, and trials take the time they were measured
-to take.
+writes bench/scaling.json. Workers are real up to the cores of this machine; more are simulated,
+with the measured times of the driver and of trials.
 """
 
 from __future__ import annotations
@@ -33,10 +32,16 @@ from trainables.files.codec import encode
 from trainables.results import TrialResult
 from trainables.trainable import PLAN, RESULT
 
+# Trials of a real search. The default of `trials`.
 TRIALS = 24
-LONG, EARLY = 2_000, 200
-REUSED, SETTLED = 50, 5
+# Trials of the long search. A guess.
+LONG = 2_000
+# Its first trials, before memory has settled. A guess.
+EARLY = 200
+# Trials between which a worker's memory is compared. Guesses.
+SETTLED, REUSED = 5, 50
 SIMULATED = (1, 2, 8, 32, 128, 512)
+# The process title of a trial's actor.
 TITLE = "ray::CompressionTrainable"
 
 
@@ -54,7 +59,7 @@ def search_command(out: Path, **settings: object) -> list[str]:
 
 
 def trials_per_minute(workers: int, folder: Path) -> dict[str, float]:
-    """Return what a real search with so many workers does, once the first trial has begun."""
+    """Return trials per minute of a real search, from the start of its first trial."""
     out = folder / f"workers-{workers}"
     command = search_command(out, trials=TRIALS, concurrency=workers)
     subprocess.run(command, check=False, capture_output=True)
@@ -69,9 +74,9 @@ def trials_per_minute(workers: int, folder: Path) -> dict[str, float]:
 
 
 def workers_part() -> dict[str, Any]:
-    """Return trials a minute with one worker and with two, each on a core of its own."""
+    """Return trials per minute with one worker and with two, each on its own core."""
     with tempfile.TemporaryDirectory() as folder:
-        # The first run fills the cache of shapes for both.
+        # A first run fills the latency cache for both.
         trials_per_minute(2, Path(folder) / "first")
         found = {count: trials_per_minute(count, Path(folder)) for count in (1, 2)}
     gain = found[2]["trials_per_minute"] / found[1]["trials_per_minute"]
@@ -79,7 +84,7 @@ def workers_part() -> dict[str, Any]:
 
 
 class Formula(tune.Trainable):
-    """A trial that is a formula: what is left is what a trial costs Ray and the driver."""
+    """A trial that is a formula, so that Ray's and the driver's share remains."""
 
     def setup(self, config: dict, settings: object, baseline: object, node: object) -> None:
         self._table = tabulated("tabulated-0")
@@ -102,7 +107,7 @@ class Formula(tune.Trainable):
 
 
 def long_search(folder: Path, trials: int, early: int) -> dict[str, float]:
-    """Return what a driver keeps, and takes, a trial, over a search whose trials are formulas."""
+    """Return the driver's memory and seconds per trial, over a search whose trials are formulas."""
     from search.config import RunConfig
     from search.console import Display
     from search.context import StudyContext, cluster_of
@@ -136,7 +141,7 @@ def long_search(folder: Path, trials: int, early: int) -> dict[str, float]:
     run.release()
     counts, memory, clock = (np.array(column) for column in zip(*noted, strict=True))
     late = counts >= early
-    # A line through all, for single readings jump.
+    # A fitted line: single readings jump.
     growth, _ = np.polyfit(counts[late], memory[late], 1)
     return {
         "driver_kb_per_trial": float(growth / 1e3),
@@ -148,7 +153,7 @@ def long_search(folder: Path, trials: int, early: int) -> dict[str, float]:
 
 
 def driver_part() -> dict[str, Any]:
-    """Return `long_search` of a process of its own."""
+    """Return `long_search`, run in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", __spec__.name, "--long", folder]
         ended = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -178,8 +183,8 @@ def worker_part() -> dict[str, Any]:
                 sizes.setdefault(finished, []).append(size)
             time.sleep(0.5)
         trials = pd.read_parquet(out / "trials")
-    # While a trial trains it needs more than it keeps: what counts is the least of its readings,
-    # and of those of some trials around.
+    # Training needs memory for a while, so the least reading of each trial counts; the median over
+    # neighbouring trials removes outliers.
     least = {count: min(seen) for count, seen in sizes.items()}
 
     def around(count: int) -> float:
@@ -195,16 +200,16 @@ def worker_part() -> dict[str, Any]:
         "worker_mb_late": late / 1e6,
         "growth": late / early - 1,
         "most_growth": max(least.values()) / early - 1,
-        # An actor that has grown is let go, and another one begun.
+        # An actor that has grown is replaced.
         "actors": int(trials["worker"].nunique()),
         "share_between_trials": 1 - float(trials["wall_s"].sum()) / whole_s,
     }
 
 
 def simulate(workers: int, driver_s: float, trial_s: list[float], trials: int) -> float:
-    """Return the share of time in which workers are busy, each trial costing the driver so much.
+    """Return the busy share of workers, if each trial takes the driver `driver_s`.
 
-    The driver is one process: a worker whose trial has ended waits for its turn.
+    The driver is one process: workers whose trials have ended wait for it in turn.
     """
     rng = np.random.default_rng(0)
     ends = [float(rng.choice(trial_s)) for _ in range(workers)]
@@ -215,13 +220,13 @@ def simulate(workers: int, driver_s: float, trial_s: list[float], trials: int) -
         duration = float(rng.choice(trial_s))
         worked += duration
         heapq.heappush(ends, free + duration)
-    # Work beyond the last start has not been done yet.
+    # Work after the last start has not been done yet.
     worked -= sum(max(0.0, end - free) for end in ends)
     return worked / (workers * free)
 
 
 def simulated_part(known: dict[str, Any]) -> dict[str, Any]:
-    """Return trials a minute and the busy share of up to 512 workers, from what was measured."""
+    """Return trials per minute and busy shares of up to 512 workers, from the other parts."""
     driver_s = known["driver"]["driver_s_per_trial"]
     trial_s = known["workers"]["by_workers"]["1"]["trial_s"]
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""Our sensitivity stage beside PaddleSlim's `pruner.sensitive()`: same groups, ratios and data."""
+"""Our sensitivity stage against PaddleSlim's `pruner.sensitive()`: same groups, ratios, data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-# What `pruner.sensitive()` measures, and cannot be told otherwise.
+# The ratios that `pruner.sensitive()` measures; they are fixed.
 GRID = tuple(round(0.1 * step, 1) for step in range(1, 10))
 WORKERS = 2
 EVAL_BATCH = 250
@@ -66,10 +66,10 @@ def _groups() -> tuple[list[str], float]:
 
 
 def measure() -> dict[str, float]:
-    """Return how many times faster ours is on all cores, and the rank correlation.
+    """Return the speed-up of ours on all cores, and the rank correlation with theirs.
 
-    Theirs is one process: it gets one thread, then as many as there are cores, and the faster
-    counts. Starting processes and importing paddle is left out on both sides.
+    Theirs is one process: it runs with one thread, then with one per core, and the faster run
+    counts. Starting processes and importing paddle do not count on either side.
     """
     from scipy.stats import spearmanr
 
@@ -80,7 +80,7 @@ def measure() -> dict[str, float]:
         threaded_s = pool.submit(_theirs, groups).result()[1]
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
-        # One ratio each, so that both processes have paddle and the task loaded.
+        # A first group each, so that both processes have loaded paddle and the task.
         list(pool.map(_ours, groups[:WORKERS], [metric] * WORKERS))
         theirs, theirs_s = pool.submit(_theirs, groups).result()
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a method is given, and real problems made ready for it."""
+"""What a method is given, and the preparation of real problems."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from trainables.settings import TrialSettings
 
 Value = TypeVar("Value")
 
+# Ratios per group and plans to time: the defaults of `sensitivity_points` and `latency_points`.
 SENSITIVITY_POINTS = 6
 LATENCY_POINTS = 12
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A problem as a method sees it: everything but the evaluations."""
+    """A problem as a method sees it, without the evaluations."""
 
     name: str
     space: Space
@@ -43,7 +44,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class RealProblem:
-    """A task, and how much of everything its trials get."""
+    """A task, its budget, and the fidelity of its trials."""
 
     name: str
     task: str
@@ -52,7 +53,7 @@ class RealProblem:
     qat_samples: int
     latency_batch: int = 64
     trained: str | None = None
-    """The problem under benchmarks/problems that the baseline is trained for first."""
+    """The problem under benchmarks/problems whose baseline is trained first."""
     options: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self, work: Path, seed: int) -> TrialSettings:
@@ -69,13 +70,13 @@ class RealProblem:
             finetune_samples=self.finetune_samples,
             qat_samples=self.qat_samples,
             latency_batch=self.latency_batch,
-            # Nothing is stopped here.
+            # No trial is stopped.
             shape_first=False,
         )
 
 
-# Budgets that bind: with twice as much the most pruned plan of all is within it, in digits and
-# nuclei, and there is nothing to choose.
+# Budgets that restrict the choice: at twice these of digits and nuclei even the most pruned plan is
+# feasible.
 PROBLEMS = (
     RealProblem("fashion_mnist", "fashion_mnist", 0.1, 1600, 500),
     RealProblem("digits", "benchmarks.problems.digits:make_task", 0.02, 1600, 500, 64, "digits"),
@@ -84,12 +85,12 @@ PROBLEMS = (
 
 
 class Prepared:
-    """A real problem with its baseline, sensitivities and shape timings, kept in a folder."""
+    """A real problem with its baseline, sensitivities and timings, persisted in a folder."""
 
     def __init__(self, problem: RealProblem, work: Path, seed: int) -> None:
         self.problem, self.work, self.seed = problem, work, seed
         self.settings = problem.settings(work, seed)
-        self._kept = JsonCache(work / problem.name)
+        self._stored = JsonCache(work / problem.name)
         if (
             problem.trained is not None
             and not Path(self.settings.task_options["weights"]).is_file()
@@ -101,13 +102,13 @@ class Prepared:
         self._context = None
 
     def _baseline(self) -> Baseline:
-        """Return the baseline, measured once; every process has exports of its own."""
+        """Return the baseline, measured once; every process has its own exports."""
         folder = self.settings.baseline_folder
-        known = self._kept.get("baseline", Baseline)
+        known = self._stored.get("baseline", Baseline)
         if known is None or not (folder / MODEL_FILE).is_file():
             mine = baseline_job(self.settings)
             if known is None:
-                self._kept.put("baseline", Baseline, mine)
+                self._stored.put("baseline", Baseline, mine)
                 known = mine
         plans = reference_plans(self._space(known))
         found = reference_job(self.settings, known, Node(device_lease()), plans)
@@ -120,10 +121,10 @@ class Prepared:
         return build_space(RunConfig(budget=self.problem.budget), baseline)
 
     def _once(self, name: str, kind: type[Value], compute: Callable[[], Value]) -> Value:
-        known = self._kept.get(name, kind)
+        known = self._stored.get(name, kind)
         if known is None:
             known = compute()
-            self._kept.put(name, kind, known)
+            self._stored.put(name, kind, known)
         return known
 
     def setup(self) -> Setup:
@@ -168,14 +169,14 @@ class Prepared:
         return [item for item in found if isinstance(item, TimedShape)]
 
     def evaluate(self, plan: Plan) -> TrialResult:
-        """Return the result of a full trial; the same plan and seed are trained once ever."""
+        """Return the result of a full trial; equal plans and seeds are trained only once."""
         from spaces.errors import one_line
         from trainables.context import TrialContext
         from trainables.trial import run_trial
 
         key = fingerprint_of(plan.to_json(), self.seed, self.problem.finetune_samples)
-        kept = JsonCache(self.work / self.problem.name / "trials")
-        known = kept.get(key, TrialResult)
+        trials = JsonCache(self.work / self.problem.name / "trials")
+        known = trials.get(key, TrialResult)
         if known is not None:
             return known
         if self._context is None:
@@ -184,5 +185,5 @@ class Prepared:
             *_, result = run_trial(0, plan, self._context)
         except Exception as error:
             result = TrialResult("FAILED", reason=one_line(error))
-        kept.put(key, TrialResult, result)
+        trials.put(key, TrialResult, result)
         return result

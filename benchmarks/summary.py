@@ -1,4 +1,4 @@
-"""The figures of all benchmarks in one file, with what stands behind each.
+"""The figures of all benchmarks in one file, each with its conditions.
 
     python -m benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
 
@@ -26,15 +26,15 @@ from benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
 from benchmarks.page import write_table
 
 THRESHOLD, OPTUNA, OURS = "threshold sweep, INT8", "plain Optuna", "ours"
-# With three seeds chance alone moves their ratio by several percent.
+# Methods with twice the seeds: with three, chance moves their ratio by several percent.
 TWICE = (THRESHOLD, OURS)
 
 
 def compared(found: pd.DataFrame) -> dict[str, dict[str, object]]:
-    """Return ours against the threshold sweep and against plain Optuna, problem by problem."""
+    """Return ours relative to the threshold sweep and to plain Optuna, over all and by problem."""
 
     def logs(rows: pd.DataFrame, column: str) -> np.ndarray:
-        """Return ours over the threshold sweep's, seed by seed, as logarithms."""
+        """Return log(ours / threshold sweep) by seed."""
         by_seed = rows.set_index(["method", "seed"])[column]
         return np.log((by_seed[OURS] / by_seed[THRESHOLD]).dropna().to_numpy())
 
@@ -45,13 +45,13 @@ def compared(found: pd.DataFrame) -> dict[str, dict[str, object]]:
         errors[problem] = float(pairs.std(ddof=1) / len(pairs) ** 0.5)
         volume[problem] = float(np.exp(logs(rows, "hypervolume").mean()))
         optuna = rows[rows["method"] == OPTUNA]
-        goal, spent = optuna["hypervolume"].mean(), optuna["evaluations"].mean()
+        goal, evaluations = optuna["hypervolume"].mean(), optuna["evaluations"].mean()
         ours = rows[(rows["method"] == OURS) & rows["seed"].isin(optuna["seed"])]
         shares = []
         for grown in ours["grown"]:
             reached = [count for count, value in enumerate(grown, 1) if value >= goal]
-            # Never reached counts as twice what was spent.
-            shares.append((reached[0] if reached else 2 * spent) / spent)
+            # Not reached counts as twice the evaluations.
+            shares.append((reached[0] if reached else 2 * evaluations) / evaluations)
         needed[problem] = float(np.mean(shares))
 
     def over_all(values: dict[str, float]) -> float:
@@ -99,7 +99,7 @@ def machine() -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Part:
-    """A benchmark, its figures, and what they are measured on."""
+    """A benchmark, its figures, and the problem they are measured on."""
 
     measure: Callable[[], dict[str, float]]
     figures: Mapping[str, str]

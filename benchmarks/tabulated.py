@@ -1,11 +1,11 @@
-"""A problem whose every plan's loss and latency come from a formula.
+"""A problem in which loss and latency of every plan come from a formula.
 
-A search of it takes a second, so that thousands can be compared.
+A search takes a second, so thousands can be compared.
 
-The formula has what real problems have: latency is a staircase in channels and couples a
-layer's producer and consumer; sensitivities tell a group's true loss only roughly and
-saturate; losses add up faster than one by one; each precision speeds layers up unevenly;
-and measurements are noisy. Its constants are near those of the built-in problem.
+The formula has the difficulties of real problems: latency is a staircase in channels and couples a
+layer's producer and consumer; sensitivities saturate and predict a group's true loss only roughly;
+losses of several groups exceed their sum; the speed-up by a precision differs between layers; and
+measurements are noisy. Its constants are guesses near the built-in problem's figures.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ QUANTIZATION_LOSS = {
     QuantizationChoice.INT8_QAT: 0.002,
     QuantizationChoice.INT8_QAT_PACT: 0.003,
 }
-# Quantization-aware training leaves more quantize steps in the graph.
+# Quantization-aware training leaves more quantize operators in the export than calibration.
 QAT_SLOWER = 1.5
 
 
 def chain(depth: int, width: int) -> tuple[tuple[PruningGroup, ...], tuple[Layer, ...]]:
-    """Return groups and layers of a network of convolutions, four resolutions, widths doubling."""
+    """Return groups and layers of a chain of convolutions: four resolutions, widths doubling."""
     groups, layers = [], []
     previous, channels_before = {}, 3
     for index in range(depth):
@@ -60,7 +60,7 @@ def chain(depth: int, width: int) -> tuple[tuple[PruningGroup, ...], tuple[Layer
 
 
 KINDS: dict[str, dict[str, float]] = {"tabulated": {}, "misled": {"misled": 1.5}}
-"""Names of problems are a kind and a number: misled-3."""
+"""Fields of `Tabulated` by kind. A problem is named by kind and number, as in "misled-3"."""
 
 
 def is_tabulated(problem: str) -> bool:
@@ -74,7 +74,7 @@ def tabulated(problem: str) -> Tabulated:
 
 @dataclass
 class Tabulated:
-    """One problem, drawn by its seed."""
+    """One problem, drawn at random from its seed."""
 
     seed: int = 0
     depth: int = 12
@@ -83,7 +83,7 @@ class Tabulated:
     noise: float = 0.004
     latency_noise: float = 0.015
     misled: float = 0.6
-    """How far sensitivities are from the cost after fine-tuning, in natural logarithms."""
+    """Standard deviation of log(sensitivity / loss after fine-tuning) over groups."""
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -91,7 +91,7 @@ class Tabulated:
         self.space = Space(groups)
         self.costs = LayerCosts(self.layers, groups)
         count = len(self.layers)
-        # A layer's cost is not its arithmetic alone.
+        # A layer's time is not proportional to its arithmetic.
         self._compute = self.costs.compute * rng.lognormal(0, 0.5, count)
         self._traffic = self.costs.traffic * rng.lognormal(0, 0.5, count)
         self._uneven = {
@@ -99,7 +99,7 @@ class Tabulated:
             for precision in SPEED
         }
         self._unpruned = self._raw_latency(np.zeros((1, self.depth)), "float")[0]
-        # What each group truly costs after fine-tuning, and how steeply.
+        # Each group's loss after fine-tuning, and how steeply it rises.
         self._worth = rng.lognormal(np.log(0.5 * self.budget), 0.8, self.depth)
         self._power = rng.uniform(1.3, 2.6, self.depth)
         self._seen = rng.lognormal(0, self.misled, self.depth)
@@ -124,7 +124,7 @@ class Tabulated:
         ratios = ratio_matrix(self.space.groups, [plan])[0]
         alone = self._worth * ratios**self._power / (1.05 - ratios) ** 0.5
         total = alone.sum()
-        # Narrow neighbours make each other worse.
+        # Pruned neighbours add to each other's loss.
         total += 0.5 * (np.sqrt(alone[:-1] * alone[1:])).sum()
         return float(0.35 * total + QUANTIZATION_LOSS[plan.quantization])
 
@@ -132,12 +132,12 @@ class Tabulated:
         return np.random.default_rng([int(plan.key[:12], 16), seed, self.seed])
 
     def timing(self, plan: Plan) -> float:
-        """Return a latency ratio as a probe would read it; the same plan's always the same."""
+        """Return the latency ratio with noise; always the same for the same plan."""
         noise = self._rng(plan, 1).normal(0, self.latency_noise)
         return self.true_latency(plan) * float(np.exp(noise))
 
     def evaluate(self, plan: Plan, seed: int = 0) -> TrialResult:
-        """Return the result of a full trial; `seed` is that of its training."""
+        """Return the result of a full trial; `seed` is its training's."""
         loss = self.true_loss(plan) + float(self._rng(plan, seed + 2).normal(0, self.noise))
         return TrialResult(
             "COMPLETE",
@@ -149,7 +149,7 @@ class Tabulated:
         )
 
     def sensitivities(self, points: int = 6) -> dict[str, list[tuple[float, float]]]:
-        """Return each group's loss alone, before any fine-tuning: saturating, noisy."""
+        """Return each group's loss alone, before fine-tuning: saturating and noisy."""
         curves = {}
         for index, group in enumerate(self.space.groups):
             grid = np.linspace(0, self.space.max_ratio, points + 1)[1:]
@@ -160,7 +160,7 @@ class Tabulated:
         return curves
 
     def setup(self, seed: int) -> Setup:
-        """Return what a method is given of this problem."""
+        """Return what a method is given for this problem."""
         shapes = [Plan(), *reference_plans(self.space)]
         close = fast_choices([(plan, self.timing(plan)) for plan in shapes])
         for choice in close:

@@ -1,4 +1,4 @@
-"""The configuration files of the toolkits that the models of the seeds are built from."""
+"""The toolkits' configuration files that the models are built from."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ BBoxPostProcess:
 )
 
 # As configs/_base_/models/faster_rcnn_r50_fpn.yml, with anchors of the size of nuclei, fewer
-# proposals, and norms that are trained, for it begins with nothing.
+# proposals, and trained norms, since it starts from random weights.
 FASTER_RCNN = (
     BOXES
     + """

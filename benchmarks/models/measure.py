@@ -1,8 +1,8 @@
-"""One model of the seeds: its groups, and what a 30 % plan and INT8 do to it.
+"""One model of a toolkit: its groups, and what pruning 30 % and INT8 change.
 
     python -m benchmarks.models.measure NAME [--work FOLDER]
 
-prints one JSON object. The baseline is trained once and kept in the work folder.
+prints one JSON object. The baseline is trained once and stored in the work folder.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ if TYPE_CHECKING:
     import paddle
 
 WORK = Path("bench/work/models")
+# The ratio of all groups, as on the toolkits' pruning pages.
 RATIO = 0.3
 EVAL_BATCH = 32
-# Of the baseline's training, what a plan is fine-tuned with.
+# Samples of a plan's fine-tuning, as a share of the baseline's training. A guess.
 FINETUNE_SHARE = 0.2
 
 
 def ensure_weights(case: ModelCase, work: Path) -> None:
-    """Train the baseline and write its weights, unless they are there."""
+    """Train the baseline and write its weights, unless the file exists."""
     options = case.task_options(work)
     file = Path(options["weights"])
     if file.is_file():
@@ -59,10 +60,10 @@ def ensure_weights(case: ModelCase, work: Path) -> None:
 
     paddle.seed(0)
     task: Any = load_task(case.task, options)
-    weighed = model = task.build_untrained()
+    trained = model = task.build_untrained()
     if isinstance(task, TrunkTask):
         task = WholeTask(task)
-        weighed, model = task.detector, WholeDetector(task.detector)
+        trained, model = task.detector, WholeDetector(task.detector)
     training = case.training
     steps = training.samples // training.batch
     Trainer(
@@ -75,7 +76,7 @@ def ensure_weights(case: ModelCase, work: Path) -> None:
         guard=device_lease().shared,
     ).run(steps)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_weights(file, model_weights(weighed))
+    write_weights(file, model_weights(trained))
 
 
 def trial_settings(case: ModelCase, work: Path) -> TrialSettings:
@@ -99,7 +100,7 @@ def parameters(model: paddle.nn.Layer) -> int:
 
 
 def quantized(plan: Plan, context: TrialContext) -> TrialResult:
-    """Return what post-training quantization makes of the model that trial 0 left."""
+    """Return the result of post-training quantization of trial 0's model."""
     settings = context.settings
     choice = plan.quantization
     model = pruned_model(context.task, plan, settings.criterion)
@@ -135,7 +136,7 @@ def measure(case: ModelCase, work: Path) -> dict[str, Any]:
     *_, pruned = run_trial(0, plan, context)
     int8 = quantized(uniform(space, RATIO, QuantizationChoice.INT8_PTQ), context)
     costs = LayerCosts(baseline.layers, space.groups)
-    kept = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
+    remaining = costs.multiply_adds(ratio_matrix(space.groups, [plan]))[0]
     return {
         "model": case.name,
         "family": case.family,
@@ -147,7 +148,7 @@ def measure(case: ModelCase, work: Path) -> dict[str, Any]:
         "left_out": [[item.name, item.reason] for item in baseline.excluded],
         "left_out_reasons": dict(Counter(item.reason for item in baseline.excluded)),
         "parameters": [parameters(model), parameters(pruned_model(task, plan))],
-        "multiply_adds_kept": float(kept),
+        "multiply_adds_kept": float(remaining),
         "size_bytes": [baseline.size_bytes, pruned.size_bytes, int8.size_bytes],
         "latency_ms": [baseline.latency_ms, pruned.latency_ms, int8.latency_ms],
         "latency_ratio": [1.0, pruned.latency_ratio, int8.latency_ratio],

@@ -1,9 +1,9 @@
-"""The sensitivities that come with the program, measured anew.
+"""Measure the sensitivities that the program ships with.
 
     python -m benchmarks.models.presets [--only NAME ...] [--work FOLDER]
 
-writes spaces/presets/NAME.json for the built-in problem and for a model of each family; a search of
-the same model leaves its own in the cache, and they are taken from there.
+writes spaces/presets/NAME.json for the built-in problem and for a model of each family.
+Sensitivities that a search of the same model has left in the cache are used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = (BUILT_IN, *SEARCHES)
 
 
 def measured(name: str, work: Path) -> dict[str, Any]:
-    """Return a model's table: the data it is of, the metric, and a curve a group."""
+    """Return a model's table: its data, its metric, and a curve per group."""
     task, data, settings = BUILT_IN, "Fashion-MNIST", {}
     if name != BUILT_IN:
         case = CASES[name]
@@ -46,7 +46,7 @@ def measured(name: str, work: Path) -> dict[str, Any]:
 
 
 def written(table: dict[str, Any]) -> str:
-    """Return a table as JSON with a group a line."""
+    """Return a table as JSON with one group per line."""
     head = {key: value for key, value in table.items() if key != "curves"}
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     curves = [f"  {json.dumps(key)}: {json.dumps(curve)}" for key, curve in table["curves"].items()]

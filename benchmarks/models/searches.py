@@ -1,4 +1,4 @@
-"""A whole search for one model of each family, beside what its toolkit published.
+"""A whole search for one model of each family, beside its toolkit's published figures.
 
     python -m benchmarks.models.searches [--only NAME ...] [--work FOLDER]
 
@@ -33,7 +33,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Search:
-    """What a search of one model is given, and what was published for it."""
+    """The settings of one model's search, and its toolkit's published figures."""
 
     model: str
     published: str
@@ -76,7 +76,7 @@ SEARCHES = {
 
 
 def case_settings(case: ModelCase, work: Path) -> dict[str, Any]:
-    """Return what every command is given for a model; its weights are trained if need be."""
+    """Return the settings of every command for a model. Trains its weights if they are missing."""
     ensure_weights(case, work)
     return {
         "task_options": json.dumps(case.task_options(work)),
@@ -89,7 +89,7 @@ def case_settings(case: ModelCase, work: Path) -> dict[str, Any]:
 
 
 def searched(search: Search, work: Path) -> dict[str, Any]:
-    """Return the manifest of a search, or what stood in its way."""
+    """Return the manifest of a search, or why it failed."""
     case = CASES[search.model]
     out = work / "searches" / search.model
     settings = {

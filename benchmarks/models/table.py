@@ -1,4 +1,4 @@
-"""Every model of the seeds in one table: `make models`.
+"""All models of the toolkits' pruning pages in one table: `make models`.
 
     python -m benchmarks.models.table [--only NAME ...] [--work FOLDER]
 
@@ -30,7 +30,7 @@ HEADER = (
 
 
 def measured(name: str, work: Path) -> dict[str, Any]:
-    """Return a model's row, or what stood in its way."""
+    """Return a model's row, or why it failed."""
     finished = subprocess.run(
         [sys.executable, "-m", "benchmarks.models.measure", name, "--work", str(work)],
         capture_output=True,
@@ -46,7 +46,7 @@ def measured(name: str, work: Path) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """Return a model's line of the table: whole, pruned, pruned and in INT8."""
+    """Return a model's line of the table: unpruned, pruned, pruned in INT8."""
     if "failed" in row:
         return f"| {row['model']} | {row['failed']} | | | | | |"
     before, after = (count / 1e6 for count in row["parameters"])
@@ -72,7 +72,7 @@ def main() -> None:
     for name in chosen.only:
         rows[name] = {**measured(name, chosen.work.absolute()), **stamp}
         print(line(rows[name]), flush=True)
-        # Each row as soon as it is there: all of them take hours.
+        # Rows are written one by one: all of them take hours.
         ordered = [rows[case] for case in CASES if case in rows]
         TARGET.write_text(json.dumps({"models": ordered}, indent=1) + "\n")
     lines = [line(rows[case]) for case in CASES if case in rows]

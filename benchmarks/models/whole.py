@@ -1,4 +1,4 @@
-"""A two-stage detector trained from nothing, heads and all: a search has its trunk only."""
+"""A two-stage detector trained with its heads; a search sees only its trunk."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trainables.tasks.paddledetection.rcnn import Heads, Trunk, TrunkTask
 
 
 class WholeDetector(nn.Layer):
-    """The trunk's maps, of a model whose heads are its layers too."""
+    """Outputs the trunk's maps. The heads are layers of it too, so that they are trained."""
 
     def __init__(self, detector: nn.Layer) -> None:
         super().__init__()
         self.detector = detector
-        # In a list, or it would be a layer of its own.
+        # In a list, so that Paddle does not register it as a second layer.
         self._trunk = [Trunk(detector)]
 
     def forward(self, image: paddle.Tensor) -> list[paddle.Tensor]:
@@ -27,7 +27,7 @@ class WholeDetector(nn.Layer):
 
 
 class WholeTask:
-    """The task of a trunk, with the heads of the model in training."""
+    """A trunk's task whose loss goes through the heads of the model in training."""
 
     def __init__(self, task: TrunkTask) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""The models of the seeds, each with small real data, and how its baseline is trained."""
+"""The models of the toolkits' pruning pages, with small real data and their baselines' training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.models.configs import DB, FASTER_RCNN, MASK_RCNN, SEGMENTATION, YOLO
 from spaces.plan import CalibrationAlgorithm
 
-# What the models of a family are trained on here.
+# The data that the models of a family are trained on.
 DATA = {
     "classification": "Fashion-MNIST at 64 pixels",
     "segmentation": "nuclei in microscopy (ndev-sampledata)",
@@ -22,7 +22,7 @@ CROSS_ENTROPY = "{type: CrossEntropyLoss}"
 
 @dataclass(frozen=True)
 class Training:
-    """From nothing: longer and at a higher peak than any fine-tuning."""
+    """From random weights: longer and at a higher peak learning rate than a fine-tuning."""
 
     samples: int
     batch: int
@@ -37,9 +37,9 @@ class ModelCase:
     training: Training
     latency_batch: int = 8
     model: str = ""
-    """What its toolkit calls it; of a detector the whole configuration."""
+    """Its toolkit's name for it; of a detector the whole configuration."""
     heads: int = 1
-    """Outputs while training, each with a loss of its own."""
+    """Outputs in training, each with its own loss."""
     calibration: CalibrationAlgorithm = "abs_max"
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class ModelCase:
         }[self.toolkit]
 
     def task_options(self, work: Path) -> dict[str, Any]:
-        """Return the task's options; data and configuration are written where they are missing."""
+        """Return the task's options. Writes data and configuration if they are missing."""
         data = work / "data" / self.family
         if not data.is_dir():
             temporary = data.with_name(f".{self.family}")
@@ -104,7 +104,7 @@ def _detector(name: str, model: str, training: Training) -> ModelCase:
 CASES = {
     case.name: case
     for case in (
-        # By abs_max its outputs in INT8 differ by 0.32 of their spread, by mse by 0.13.
+        # With abs_max its outputs in INT8 differ by 0.32 of their spread, with mse by 0.13.
         replace(_classifier("ResNet50_vd", "PaddleClas", "ResNet50_vd", 6_000), calibration="mse"),
         _classifier("MobileNetV1", "PaddleClas", "MobileNetV1"),
         _classifier("MobileNetV2", "PaddleClas", "MobileNetV2"),
@@ -124,8 +124,8 @@ CASES = {
             "{type: PPLiteSeg, num_classes: 2, backbone: {type: STDC1}}",
             heads=3,
         ),
-        # Its loss is a sum over places, and its gradient is cut to a length of 5: a peak of 0.01
-        # learns nothing in this time.
+        # Its loss is a sum over positions, and its gradient is clipped to a norm of 5: with a peak
+        # of 0.01 it learns nothing in this time.
         _detector("YOLOv3-MobileNetV1", YOLO, Training(3_200, 8, 0.15)),
         _detector("FasterRCNN-R50-FPN", FASTER_RCNN, Training(1_600, 8, 0.02)),
         _detector("MaskRCNN-R50-FPN", MASK_RCNN, Training(1_600, 8, 0.02)),

@@ -1,4 +1,4 @@
-"""Train a benchmark problem's baseline from nothing and write its weights.
+"""Train a benchmark problem's baseline from random weights and write them.
 
 python -m benchmarks.problems.baselines digits FILE
 """
@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# Before anyone imports paddle: the weights are to be the same whatever the machine has.
+# Before paddle is imported: with one thread the weights do not depend on the number of cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import trainables  # noqa: F401, I001  (sets paddle's flag before anyone imports paddle)
+import trainables  # noqa: F401, I001  (sets paddle's flag before paddle is imported)
 import paddle
 
 from trainables.evaluation import eager, evaluate
@@ -26,7 +26,7 @@ EVAL_BATCH = 250
 
 @dataclass(frozen=True)
 class Training:
-    """How a baseline is trained: longer and at a higher peak than any fine-tuning."""
+    """A baseline's training: longer and at a higher peak learning rate than a fine-tuning."""
 
     steps: int
     batch_size: int
@@ -40,9 +40,9 @@ TRAININGS = {
 
 
 def train_baseline(task_name: str, file: Path) -> float:
-    """Return the metric on validation after training with a fixed seed; the weights go to `file`.
+    """Train with a fixed seed, write the weights to `file`, return the metric on validation.
 
-    Two runs with one thread write the same weights.
+    Runs with one thread write equal weights.
     """
     training = TRAININGS[task_name]
     paddle.seed(SEED)

@@ -1,9 +1,9 @@
-"""Rebuild the microscopy frames that the repository carries.
+"""Rebuild the microscopy frames in this repository.
 
     python -m benchmarks.problems.build_nuclei FOLDER
 
-FOLDER holds the unpacked wheel of ndev-sampledata 0.0.3 (BSD-3-Clause), which as a dependency
-would bring forty packages that none of this needs.
+FOLDER is the unpacked wheel of ndev-sampledata 0.0.3 (BSD-3-Clause). It is no dependency, since it
+would install forty packages that are not needed.
 """
 
 import sys
@@ -16,7 +16,8 @@ from PIL import Image
 DATA = Path(__file__).parent / "data" / "nuclei.parquet"
 SOURCE = Path("ndev_sampledata") / "samples" / "scratch-assay-labeled-10T-2Ch.tiff"
 FRAMES = 10
-# The file holds ten planes of each channel in turn: the stain first, the nuclei third.
+# First planes of the stain and of the nuclei, the first and third channel: the file has ten planes
+# of each channel.
 STAIN, NUCLEI = 0, 2 * FRAMES
 
 

@@ -18,10 +18,10 @@ SIDE = 28
 CLASSES = 10
 SHIFT = 2
 SPLIT_SEED = 0
-# Of each class's 500.
+# Images of each split per class, of 500.
 PER_CLASS = {"train": 300, "val": 100, "test": 100}
-# (channels, stride), on maps of 14, 7 and 4 pixels a side. Wide where the maps are small:
-# with INT8 matrix units a convolution of 64 channels is no slower than one of 32.
+# (channels, stride) of each convolution, on maps of 14, 7 and 4 pixels. Wide where the maps are
+# small: with INT8 matrix units a convolution of 64 channels is no slower than one of 32.
 LAYERS = ((32, 2), (64, 2), (128, 1), (128, 1), (192, 2), (192, 1))
 
 
@@ -62,7 +62,7 @@ def stratified_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class Digits:
-    """10 digits, 28x28 grey: 3,000 to train on, 1,000 each to validate and test."""
+    """Ten digits, 28x28 grey: 3,000 images for training, 1,000 each for validation and test."""
 
     name = "digits"
     metric = TopOneAccuracy()
@@ -95,7 +95,7 @@ class Digits:
         return model
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Yield images moved by up to two pixels either way."""
+        """Yield images shifted by up to SHIFT pixels in each direction."""
         images, labels = self.splits["train"]
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(images))

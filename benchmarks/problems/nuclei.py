@@ -20,13 +20,13 @@ SIDE = 48
 # Columns of a frame, the same in every frame: cells move little from one to the next.
 BANDS = {"train": (0, 288), "val": (288, 432), "test": (432, 576)}
 DATA = Path(__file__).parent / "data" / "nuclei.parquet"
-# Channels at a half, a quarter and an eighth of the resolution. Wide where the maps are
-# small: with INT8 matrix units a convolution of 64 channels is no slower than one of 32.
+# Channels at 1/2, 1/4 and 1/8 of the resolution. Wide where the maps are small: with INT8 matrix
+# units a convolution of 64 channels is no slower than one of 32.
 WIDTHS = (32, 128, 192)
 
 
 def read_frames() -> tuple[np.ndarray, np.ndarray]:
-    """Return the stain and the number of the nucleus at each pixel, both (10, 210, 576) uint16."""
+    """Return the stain and each pixel's nucleus number, both (10, 210, 576) uint16."""
     rows = pd.read_parquet(DATA)
     stain, nuclei = (
         [
@@ -39,7 +39,7 @@ def read_frames() -> tuple[np.ndarray, np.ndarray]:
 
 
 def tiles(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Return square tiles (n, side, side) that do not overlap, spread evenly over each frame."""
+    """Return square tiles (n, side, side), evenly spread over each frame without overlap."""
     height, width = frames.shape[1:]
     tops = np.linspace(0, height - side, height // side).astype(int)
     lefts = np.linspace(0, width - side, width // side).astype(int)
@@ -60,13 +60,11 @@ class UNet(nn.Layer):
     """Class scores, shape (n, 2, h, w), of images (n, 1, h, w); h and w divisible by 8.
 
     A U-Net (Ronneberger et al., MICCAI 2015) whose skips are added, as in LinkNet
-    (Chaurasia and Culurciello, 2017). Concatenated they cannot be searched: PaddleSlim
-    finds no group for what was concatenated here, and after quantization-aware training
-    oneDNN "could not create a primitive descriptor for a concat primitive".
+    (Chaurasia and Culurciello, 2017). They are not concatenated, because after quantization-aware
+    training oneDNN "could not create a primitive descriptor for a concat primitive".
 
-    The first convolution halves the resolution at once, and the last one gives every
-    pixel's scores as four channels (Shi et al., CVPR 2016): on full-size maps memory
-    traffic would hide the arithmetic.
+    The first convolution halves the resolution, and the last one has the scores of four pixels as
+    channels (Shi et al., CVPR 2016): on full-size maps memory traffic would hide the arithmetic.
     """
 
     def __init__(self, widths: tuple[int, int, int] = WIDTHS) -> None:
@@ -95,9 +93,9 @@ class UNet(nn.Layer):
 
 
 class Nuclei:
-    """Background and nucleus in 48x48 tiles: 240 to train on, 120 each to validate and test.
+    """Background and nuclei in 48x48 tiles: 240 for training, 120 each for validation and test.
 
-    Training draws its tiles anywhere in its band, and flips them.
+    Training tiles are drawn anywhere in the training band, and flipped at random.
     """
 
     name = "nuclei"
@@ -128,18 +126,20 @@ class Nuclei:
         return model
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """Yield as many random tiles as cover the band once."""
+        """Yield random tiles, as many as cover the band once."""
         images, masks = self.bands["train"]
         frames, height, width = images.shape
         rng = np.random.default_rng(seed)
         samples = len(tiles(masks))
         for _ in range(samples // batch_size):
-            places = rng.integers(0, (frames, height - SIDE + 1, width - SIDE + 1), (batch_size, 3))
+            corners = rng.integers(
+                0, (frames, height - SIDE + 1, width - SIDE + 1), (batch_size, 3)
+            )
             flips = 1 - 2 * rng.integers(0, 2, (batch_size, 2))
             batch = np.empty((batch_size, 1, SIDE, SIDE), "float32")
             targets = np.empty((batch_size, SIDE, SIDE), "int64")
             for i, ((frame, top, left), (down, right)) in enumerate(
-                zip(places, flips, strict=True)
+                zip(corners, flips, strict=True)
             ):
                 window = (frame, slice(top, top + SIDE), slice(left, left + SIDE))
                 batch[i, 0] = images[window][::down, ::right]

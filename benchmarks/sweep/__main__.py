@@ -3,10 +3,10 @@
     python -m benchmarks.sweep --checkouts FOLDER [--toolkit NAME ...] [--until STAGE]
         [--shard 1/4] [--match TEXT] [--again]
 
-FOLDER holds PaddleClas, PaddleSeg, PaddleDetection and PaddleOCR, each at the release of its
-wheel. Every file has a process of its own, with limits of time and memory. Each row is written to
-the work folder at once: an interrupted sweep goes on, and shards can run side by side. At its end
-each writes bench/configs.json and docs/configs.md from all rows.
+FOLDER has PaddleClas, PaddleSeg, PaddleDetection and PaddleOCR, each at the release of its wheel.
+Every file has its own process, with limits of time and memory. Rows are written to the work folder
+one by one, so that an interrupted sweep continues and shards can run in parallel. Each shard ends
+by writing bench/configs.json and docs/configs.md from all rows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def row_file(work: Path, toolkit: str, name: str) -> Path:
 
 
 def known(file: Path, until: str) -> bool:
-    """Return whether a file has its row, up to the stage that is asked for."""
+    """Return whether `file` has a row that reached stage `until`, or ended before it."""
     if not file.is_file():
         return False
     row = json.loads(file.read_text())
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("--checkouts", type=Path, required=True)
     parser.add_argument("--toolkit", nargs="*", choices=list(TOOLKITS), default=list(TOOLKITS))
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1])
-    parser.add_argument("--shard", default="1/1", help="this one of so many, as 1/4")
-    parser.add_argument("--match", default="", help="only files whose names have this")
+    parser.add_argument("--shard", default="1/1", help="a part of all files, as 1/4")
+    parser.add_argument("--match", default="", help="only files with this in their names")
     parser.add_argument("--again", action="store_true", help="also files that have a row")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--limit-s", type=float, default=LIMIT_S)

@@ -1,6 +1,6 @@
 """Small drawn data in the folders and files that a toolkit's configuration names.
 
-Paths are used as they stand in the configuration, so the current folder has to be one to write in.
+Paths are used as the configuration has them, so files are written to the current folder.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from benchmarks.sweep.painting import (
 )
 
 VOC_CLASSES = 20
-# What the random numbers of a split begin with: held-out images are others than those of training.
+# The random seed's first number by split, so that held-out images differ from those of training.
 SPLITS = {"train": 0, "val": 1}
 
 
 def _inside(path: str | Path) -> Path:
-    """Return a path of the configuration. Raises ValueError if it leads out of this folder."""
+    """Return a path of the configuration. Raises ValueError if it is outside the current folder."""
     given = Path(path)
     if not given.absolute().resolve().is_relative_to(Path.cwd().resolve()):
         raise ValueError(f"{path} leads out of the folder that data is drawn in")
@@ -45,7 +45,7 @@ def _lines(file: Path, lines: Iterable[str]) -> None:
 
 
 def classification(config: dict[str, Any], amount: Amount = FEW) -> None:
-    """Draw what PaddleClas's DataLoader names: a list and its images for every split."""
+    """Draw the data that PaddleClas's DataLoader names: a list and its images for every split."""
     classes = (config.get("Arch") or {}).get("class_num", 1000)
     drawn = min(classes if isinstance(classes, int) else CLASSES, CLASSES)
     whole = (0, 0, amount.width, amount.height)
@@ -63,7 +63,7 @@ def classification(config: dict[str, Any], amount: Amount = FEW) -> None:
         _lines(_inside(dataset["cls_label_path"]), lines)
 
 
-# A data set of PaddleSeg: where image and mask of one split lie, and the line of its list.
+# A data set of PaddleSeg: from root, split and number to the paths of image and mask.
 Layout = Callable[[Path, str, int], tuple[Path, Path]]
 LAYOUTS: dict[str, Layout] = {
     "Cityscapes": lambda root, split, i: (
@@ -99,7 +99,8 @@ LAYOUTS: dict[str, Layout] = {
         root / f"gtFine/{split}/drawn/{i}_gtFine_labellevel3Ids.png",
     ),
 }
-# Data sets with a list of their own: its name, and the line of one image.
+# Data sets with their own list: from split to its name, and from image, mask, split and number to
+# its line.
 LISTS: dict[str, tuple[Callable[[str], str], Callable[[str, str, str, int], str]]] = {
     "PascalVOC": (
         lambda split: f"VOC2012/ImageSets/Segmentation/{split}.txt",
@@ -140,7 +141,7 @@ def _plain(root: Path, split: str, i: int) -> tuple[Path, Path]:
 
 
 def segmentation(config: dict[str, Any], amount: Amount = FEW) -> None:
-    """Draw what PaddleSeg's data sets name, each in its own layout."""
+    """Draw the data that PaddleSeg's data sets name, each in its own layout."""
     for key, split in (("train_dataset", "train"), ("val_dataset", "val"), ("test_dataset", "val")):
         dataset = config.get(key)
         if not isinstance(dataset, dict) or "type" not in dataset:
@@ -160,7 +161,7 @@ def _segmented(kind: str, dataset: dict[str, Any], key: str, split: str, amount:
     lines = []
     for index in range(amount.of(SPLITS[split])):
         image, label = LAYOUTS.get(kind, _plain)(root, split, index)
-        # The order of the stripes changes from image to image: where a stripe is tells no label.
+        # The order of the stripes differs between images, so that position does not give the label.
         shown = stripes(amount, classes, index)
         picture(image, amount, random_of(SPLITS[split], index), shown)
         mask(label, amount, shown)
@@ -174,7 +175,7 @@ def _segmented(kind: str, dataset: dict[str, Any], key: str, split: str, amount:
     elif kind in LISTS:
         _lines(root / LISTS[kind][0](split), lines)
         if kind == "PascalVOC":
-            # `trainaug` adds a second list with masks of its own folder.
+            # `trainaug` adds a second list, whose masks are in another folder.
             _lines(root / LISTS[kind][0]("aug"), lines)
             for index in range(amount.of(SPLITS[split])):
                 shown = stripes(amount, classes, index)
@@ -197,7 +198,7 @@ def _pseudo_labels(dataset: dict[str, Any], amount: Amount) -> None:
 
 
 def detection(config: dict[str, Any], amount: Amount = FEW) -> None:
-    """Draw what PaddleDetection's data sets name: COCO's json, or VOC's xml and lists."""
+    """Draw the data that PaddleDetection's data sets name: COCO's json, or VOC's xml and lists."""
     classes = int(config.get("num_classes") or CLASSES)
     for number, key in enumerate(("TrainDataset", "EvalDataset")):
         dataset = config.get(key)
@@ -239,8 +240,8 @@ def _coco(root: Path, dataset: dict[str, Any], classes: int, amount: Amount, spl
             }
         )
     categories = [{"id": number + 1, "name": f"class {number}"} for number in range(classes)]
-    noted = {"images": images, "annotations": annotations, "categories": categories}
-    _lines(root / dataset["anno_path"], [json.dumps(noted)])
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    _lines(root / dataset["anno_path"], [json.dumps(content)])
 
 
 def _voc(root: Path, dataset: dict[str, Any], classes: int, amount: Amount, split: int) -> None:
@@ -248,7 +249,7 @@ def _voc(root: Path, dataset: dict[str, Any], classes: int, amount: Amount, spli
     if dataset.get("label_list"):
         _lines(root / dataset["label_list"], names)
     else:
-        # The toolkit's own list of names holds then.
+        # The first names of the toolkit's own list.
         names = ["aeroplane", "bicycle", "bird", "boat"]
     lines = []
     for index in range(amount.of(split)):
@@ -272,7 +273,7 @@ def _voc(root: Path, dataset: dict[str, Any], classes: int, amount: Amount, spli
 
 
 def text(config: dict[str, Any], amount: Amount = FEW) -> None:
-    """Draw what PaddleOCR's data sets name: label files of quadrilaterals around words."""
+    """Draw the data that PaddleOCR's data sets name: words, and label files of their corners."""
     for number, split in enumerate(("Train", "Eval")):
         dataset = (config.get(split) or {}).get("dataset") or {}
         lists = dataset.get("label_file_list") or []

@@ -1,4 +1,4 @@
-"""One file in a process of its own: a hang, a crash or too much memory ends that process alone."""
+"""One file in its own process: a hang, a crash or too much memory ends only that process."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 
 from benchmarks.sweep.stages import Row, run_file
 
-# Guesses: the largest networks take two minutes for their groups, and 6 GB.
+# Limits of one process: the groups of the largest networks take two minutes and 6 GB. Guesses.
 LIMIT_S, LIMIT_GB = 400.0, 10.0
-# Imported once, so that a process for each file costs no seconds.
+# Imported once by the fork server, not by every process.
 PRELOADED = ["trainables.compression.pruning", "trainables.loading", "cv2"]
 
 
 def _enter(
     toolkit: str, file: Path, name: str, until: str, folder: str, limit_gb: float, out: Connection
 ) -> None:
-    """Run one file in the process that is its own; rows go out by the connection."""
+    """Run one file in its own process and send its rows through `out`."""
     limit = int(limit_gb * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     os.chdir(folder)
-    # What toolkits print would drown the rows.
+    # Silences what toolkits print.
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -35,7 +35,7 @@ def _enter(
 
 
 def try_file(toolkit: str, file: Path, name: str, until: str, limit_s: float, gb: float) -> Row:
-    """Return the row of one file; a hang or a crash of its process becomes its reason."""
+    """Return the row of one file. A hang or a crash of its process becomes its reason."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     ours, theirs = context.Pipe(duplex=False)

@@ -1,4 +1,4 @@
-"""What is in the drawn images: colours, stripes, boxes and words that tell their label."""
+"""The content of drawn images: colours, stripes, boxes and words, from which labels follow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Labels that are drawn at most: more would need more images.
+# Greatest number of labels that are drawn: more would need more images. A guess.
 CLASSES = 4
-# A colour a label, none a mirror image or a lighter form of another.
+# One colour per label, no two of equal hue.
 COLOURS = ((210, 60, 60), (60, 210, 60), (60, 60, 210), (210, 210, 60))
+# Greatest value of the random pixels, of 255. A guess.
 NOISE = 40
 WORDS = ("exit", "open", "stop", "north", "train", "water")
 
@@ -24,7 +25,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Amount:
-    """How many images are drawn, and their size. Half of the held-out ones become the test."""
+    """Number and size of drawn images. Half of the held-out ones become the test split."""
 
     images: int = 8
     held_out: int = 8
@@ -32,7 +33,7 @@ class Amount:
     height: int = 72
 
     def of(self, split: int) -> int:
-        """Return the number of images of a split: 0 is what is trained on."""
+        """Return the number of images of a split: 0 is training, all others are held out."""
         return self.held_out if split else self.images
 
 
@@ -55,7 +56,7 @@ def picture(
 
 
 def stripes(amount: Amount, classes: int, shift: int) -> list[tuple[Box, int]]:
-    """Return upright stripes, one for each of CLASSES labels at most; the first is `shift`'s."""
+    """Return vertical stripes, one per label and at most CLASSES; the first has label `shift`."""
     drawn = min(classes, CLASSES)
     edges = [round(amount.width * number / drawn) for number in range(drawn + 1)]
     return [
@@ -74,7 +75,7 @@ def mask(file: Path, amount: Amount, patches: Iterable[tuple[Box, int]]) -> None
 
 
 def random_box(amount: Amount, rng: np.random.Generator) -> Box:
-    """Return a box of a third to two thirds of each side."""
+    """Return a box of 1/3 to 2/3 of each side."""
     width, height = (
         int(side * rng.uniform(1 / 3, 2 / 3)) for side in (amount.width, amount.height)
     )
@@ -98,20 +99,20 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def words(
     file: Path, amount: Amount, rng: np.random.Generator, rows: int = 2
 ) -> Sequence[tuple[str, Box]]:
-    """Write an image with a word in each of its rows; return the words and where they are."""
+    """Write an image with a word in each of its rows; return the words and their boxes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     pixels = rng.integers(0, NOISE, (amount.height, amount.width, 3)).astype("uint8")
-    image, found, high = Image.fromarray(pixels), [], amount.height // rows
+    image, found, row_height = Image.fromarray(pixels), [], amount.height // rows
     brush = ImageDraw.Draw(image)
     for row in range(rows):
         word = str(rng.choice(WORDS))
-        size = int(high * rng.uniform(0.4, 0.6))
+        size = int(row_height * rng.uniform(0.4, 0.6))
         left, top, right, bottom = _font(size).getbbox(word)
         while right - left > amount.width - 4:
             size -= 1
             left, top, right, bottom = _font(size).getbbox(word)
         x = int(rng.integers(2, max(3, amount.width - int(right - left) - 1)))
-        y = row * high + int(rng.integers(1, max(2, high - int(bottom - top) - 2)))
+        y = row * row_height + int(rng.integers(1, max(2, row_height - int(bottom - top) - 2)))
         brush.text((x - left, y - top), word, font=_font(size), fill=(230, 230, 230))
         found.append((word, (x, y, int(right - left), int(bottom - top))))
     image.save(file)

@@ -1,4 +1,4 @@
-"""A toolkit's configuration file as plain values, to find out which data it names."""
+"""A toolkit's configuration file as plain values, which show the data that it names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Loader.add_multi_constructor("!", _tagged)
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return both mappings in one; where both have a mapping, that is merged too."""
+    """Return `above` merged over `below`, nested mappings too."""
     found = dict(below)
     for key, value in above.items():
         old = found.get(key)
@@ -36,7 +36,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return a configuration file merged over the files that it is based on."""
+    """Return a configuration file merged over the files it is based on."""
     own = yaml.load(file.read_text(encoding="utf-8"), _Loader) or {}
     if not isinstance(own, dict):
         return {}

@@ -18,25 +18,28 @@ if TYPE_CHECKING:
     from trainables.task import Task
 
 STAGES = ("load", "build", "groups", "trial")
-# What a uniform plan takes of every group, and channels are kept in multiples of this.
-RATIO, ALIGNMENT = 0.3, 8
+# The trial's ratio in all groups. A guess.
+RATIO = 0.3
+# Channels are rounded up to a multiple of this: the default of `alignment`.
+ALIGNMENT = 8
+# Images of a batch, and training steps of the trial: the smallest that train batch norms.
 BATCH, STEPS = 2, 2
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """How a toolkit's files are found and given to its task."""
+    """A toolkit's files, its task, and the data that they are tried on."""
 
     task: str
     files: Sequence[str]
     """Patterns of its configuration files within a checkout."""
     draw: Callable[..., None]
     network: Sequence[str]
-    """Keys that lead to what a configuration calls its network."""
+    """Keys that lead to the network's name in a configuration."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
-# Small inputs where a network takes any size: what is tried here does not depend on it.
+# Small inputs where a network takes any size: the outcome does not depend on the size.
 TOOLKITS = {
     "PaddleClas": Toolkit(
         "paddleclas", ["ppcls/configs/**/*.yaml"], drawing.classification, ("Arch", "name")
@@ -67,26 +70,26 @@ TOOLKITS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one file."""
+    """The outcome of one file."""
 
     toolkit: str
     file: str
     network: str | None = None
     reached: str | None = None
-    """The last of STAGES that it passed."""
+    """The last stage that it passed."""
     refused: str | None = None
-    """The reason in words, if the program refused it."""
+    """The reason, if the program refused it."""
     failed: str | None = None
-    """What was raised, if it was no refusal: a fault of the program."""
+    """The exception, if it is no refusal but a fault of the program."""
     groups: int | None = None
     excluded: dict[str, int] = field(default_factory=dict)
-    """Groups that cannot be pruned, counted by reason."""
+    """Numbers of excluded groups by reason."""
     export_difference: float | None = None
     """Largest difference between the trial's export and its model, as a share of their spread."""
     int8: str | None = None
-    """Why the trial's model does not run in INT8; empty if it does."""
+    """Why the trial's model does not run in INT8; empty if it runs."""
     like: str | None = None
-    """The file with the same network whose groups and trial these are; None: its own."""
+    """The file of the same network whose groups and trial these are; None if they are its own."""
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +97,7 @@ class Row:
 
 
 def build(task: Any, weights: Path) -> None:
-    """Write random weights for the task's network, heads and all."""
+    """Write random weights for the task's network, with its heads."""
     from trainables.weights import model_weights, write_weights
 
     whole = task.detector() if hasattr(task, "detector") else task.build_untrained()
@@ -109,9 +112,9 @@ def survey(task: Task) -> GroupSurvey:
 
 
 def trial(task: Task, found: GroupSurvey, settings: Any) -> tuple[float, str]:
-    """Return the export's difference, and why INT8 fails, of a plan that takes 30 % of each group.
+    """Return the export's difference and why INT8 fails, for a plan with RATIO in all groups.
 
-    Raises whatever keeps the plan from being pruned, trained, exported and evaluated.
+    Raises what pruning, training, exporting or evaluating it raises.
     """
     from spaces.heuristics import uniform
     from spaces.plan import QuantizationChoice
@@ -146,10 +149,7 @@ def network_name(config: dict[str, Any], keys: Sequence[str]) -> str | None:
 def run_file(
     toolkit: str, file: Path, name: str, until: str, report: Callable[[Row], None]
 ) -> None:
-    """Report a row after every stage; the last one says what came of the file.
-
-    The current folder is written to.
-    """
+    """Report a row after every stage; the last one is the outcome. Writes to the current folder."""
     start = time.monotonic()
     kind = TOOLKITS[toolkit]
     row = Row(toolkit, name)
@@ -190,7 +190,7 @@ def run_file(
             difference, int8 = trial(task, found, settings)
             note(reached="trial", export_difference=difference, int8=int8)
     except Exception as error:
-        # What a task's code raises by accident is wrapped when it is loaded; it is no refusal.
+        # An unexpected exception of a task's code is wrapped as "... fails with"; it is no refusal.
         refused = isinstance(error, SearchError) and "() fails with" not in str(error)
         said = str(error) if isinstance(error, SearchError) else one_line(error)
         note(**{"refused" if refused else "failed": said.replace(str(file), name)})

@@ -1,4 +1,4 @@
-"""What a sweep found: bench/configs.json, a row a file, and the tables of docs/configs.md."""
+"""The results of a sweep: bench/configs.json with a row per file, and docs/configs.md."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ COLUMNS = (
 TITLE = "# The toolkits' configuration files\n"
 HEAD = f"""
 `make configs CHECKOUTS=FOLDER` gives every configuration file of the four toolkits, unchanged, to
-its task, with small drawn data in the layout that it names and random weights: is it loaded, or
-refused in words; is its network built; are pruning groups found; does one trial (30 % of each
-group, two steps of training, export, evaluation, INT8) pass. Files with the same network share a
-trial. Rows by file are in bench/configs.json.
+its task, with small drawn data in the layout that the file names, and with random weights. The
+stages are: the file is loaded, or refused with a reason; its network is built; pruning groups are
+found; one trial passes (30 % of each group, two steps of training, export, evaluation, INT8). Files
+with the same network share a trial. Rows by file are in bench/configs.json.
 
 | {" | ".join(COLUMNS)} |
 |{" --- |" * len(COLUMNS)}
@@ -50,7 +50,7 @@ def passed(row: dict[str, Any], stage: str) -> bool:
 
 
 def counts(name: str, rows: list[dict[str, Any]]) -> str:
-    """Return the line of a table: how far a toolkit's files came."""
+    """Return a table's line: how many of the files passed each stage."""
     loaded = [row for row in rows if passed(row, "load")]
     built = [row for row in loaded if passed(row, "build")]
     grouped = [row for row in built if row["groups"]]
@@ -61,7 +61,7 @@ def counts(name: str, rows: list[dict[str, Any]]) -> str:
     int8 = sum(1 for row in trials if row["int8"] == "")
     cells: list[object] = [len(rows), len(loaded), refused, failed, len(built), len(grouped)]
     cells += [len(trials), tried, int8]
-    # A sweep that was told to end before them has looked for neither.
+    # A sweep that ended before a stage has no counts of it.
     if all(row["groups"] is None for row in built):
         cells[5:] = ["-"] * 4
     elif not tried:
@@ -70,14 +70,14 @@ def counts(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def plain(reason: str) -> str:
-    """Return a reason without the names of files, so that equal ones can be counted."""
+    """Return a reason without file names, so that equal reasons can be counted."""
     text = re.sub(r"config_file \S+?:? ", "", reason)
     text = re.sub(r"(\.?/?\b[\w.-]+)+/[\w./-]+", "FILE", text)
     return text.replace("|", "\\|").strip()[:160]
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """Return docs/configs.md, as far as it is of the sweep."""
+    """Return the sweep's part of docs/configs.md."""
     if not rows:
         return TITLE
     by_kit = {kit: [row for row in rows if row["toolkit"] == kit] for kit in TOOLKITS}
@@ -97,13 +97,13 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 
 def write_page() -> None:
-    """Write docs/configs.md of the rows in bench/, those of the sweep and of the named files."""
+    """Write docs/configs.md from the rows in bench/: the sweep's and the named files'."""
     rows = json.loads(TARGET.read_text()) if TARGET.is_file() else []
     PAGE.write_text(page(rows) + table(read_rows()))
 
 
 def write_summary(work: Path) -> None:
-    """Write the rows and the tables of all that a work folder holds."""
+    """Write the rows and tables of all files in a work folder."""
     rows = rows_of(work)
     TARGET.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     write_page()

@@ -1,4 +1,4 @@
-"""Classification: part of Fashion-MNIST, as pictures and PaddleClas's lists."""
+"""Classification: part of Fashion-MNIST, as images and PaddleClas's lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTS = {"train": 4_000, "val": 1_000, "test": 1_000}
 
 
 def write(root: Path) -> None:
-    """Write a picture an image, and train_list.txt, val_list.txt and test_list.txt."""
+    """Write image files, train_list.txt, val_list.txt and test_list.txt."""
     rows = pd.read_parquet(DATA / "fashion_mnist.parquet")
     for split, count in COUNTS.items():
         (root / split).mkdir(parents=True, exist_ok=True)

@@ -14,42 +14,42 @@ from benchmarks.models.data.segmentation import brightness
 from benchmarks.problems.nuclei import BANDS, read_frames
 
 SIDE = 64
-# Pixels from one tile to the next, so tiles overlap, but no two splits do.
+# Pixels from one tile to the next: tiles overlap, splits do not. A guess.
 STEP = 32
-# Of a nucleus: less of its box in a tile is no nucleus there.
+# A nucleus counts in a tile that shows more than this share of its box. A guess.
 LEAST_SHOWN = 0.4
 
 
 def boxes_of(nuclei: np.ndarray) -> np.ndarray:
-    """Return number, left, top, right and bottom of every nucleus of a frame, shape (n, 5)."""
+    """Return number, left, top, right and bottom of every nucleus in a frame, shape (n, 5)."""
     found = enumerate(ndimage.find_objects(nuclei.astype(int)), 1)
     return np.array(
         [
-            [number, place[1].start, place[0].start, place[1].stop, place[0].stop]
-            for number, place in found
-            if place is not None
+            [number, area[1].start, area[0].start, area[1].stop, area[0].stop]
+            for number, area in found
+            if area is not None
         ]
     )
 
 
 def shown(boxes: np.ndarray, left: int, top: int) -> np.ndarray:
-    """Return those of a tile, in its pixels, cut off at its sides."""
+    """Return the boxes in a tile, in its pixels, clipped to it."""
     moved = boxes - (0, left, top, left, top)
     cut = np.clip(moved, 0, SIDE)
     areas = [np.prod(b[:, 3:] - b[:, 1:3], axis=1) for b in (moved, cut)]
-    kept = areas[1] > LEAST_SHOWN * areas[0]
-    return np.column_stack([boxes[kept, 0], cut[kept, 1:]])
+    visible = areas[1] > LEAST_SHOWN * areas[0]
+    return np.column_stack([boxes[visible, 0], cut[visible, 1:]])
 
 
 def outlines(inside: np.ndarray) -> list[list[float]]:
-    """Return polygons around what is set, x and y in turn, in pixels from the left and top edge."""
-    # A frame of nothing, or what touches a side stays open there.
+    """Return polygons around the set pixels: x and y alternate, in pixels from the top left."""
+    # Padded: an outline that touches the edge would stay open.
     whole = np.pad(ndimage.binary_fill_holes(inside), 1).astype(float)
     return [(line - 0.5).ravel().tolist() for line in contour_generator(z=whole).lines(0.5)]
 
 
 def write(root: Path) -> None:
-    """Write tiles, and train.json, val.json and test.json; no tile shows any of another split."""
+    """Write tiles, train.json, val.json and test.json. Tiles of two splits do not overlap."""
     (root / "images").mkdir(parents=True, exist_ok=True)
     stain, nuclei = read_frames()
     bright = (255 * brightness(stain)).astype(np.uint8)

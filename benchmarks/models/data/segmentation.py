@@ -1,4 +1,4 @@
-"""Segmentation: nuclei in fluorescence microscopy, as pictures and PaddleSeg's lists."""
+"""Segmentation: nuclei in fluorescence microscopy, as images and PaddleSeg's lists."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from PIL import Image
 from benchmarks.problems.nuclei import BANDS, read_frames
 
 SIDE = 96
-# Pixels from one tile to the next, so tiles overlap, but no two splits do.
+# Pixels from one tile to the next: tiles overlap, splits do not. A guess.
 STEP = 40
 
 
 def brightness(stain: np.ndarray) -> np.ndarray:
-    """Return frames from 0 to 1, the darkest hundredth and the brightest pixels cut off."""
+    """Return frames scaled to 0 to 1, clipped at the 1st and the 99.5th percentile."""
     low, high = np.percentile(stain, (1, 99.5))
     return np.clip((stain.astype("f4") - low) / (high - low), 0, 1)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 192
 COUNTS = {"train": 300, "val": 80, "test": 80}
-# Photos are held out as a whole: what is learned must not be their background.
+# Splits share no photo, so that backgrounds cannot be learned.
 PHOTOS = {
     "train": (
         *("astronaut.png", "brick.png", "chelsea.png", "coffee.png", "grass.png", "coins.png"),
@@ -25,12 +25,14 @@ FONTS = (
     *("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf"),
     *("DejaVuSerif-Bold.ttf", "DejaVuSans-Oblique.ttf", "STIXGeneral.ttf", "STIXGeneralBol.ttf"),
 )
+# Least mean difference of a text's colour from the photo under it, of 255. A guess.
 LEAST_CONTRAST = 90
+# Attempts to place the lines of one image. A guess.
 TRIES = 40
 
 
 def folder_of(package: str) -> Path:
-    """Return where a package lies, without importing it."""
+    """Return the folder of a package, without importing it."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise SystemExit(f"{package} is not installed; make models installs it")
@@ -59,7 +61,10 @@ def background(photo: Path, rng: np.random.Generator) -> Image.Image:
 def draw_line(
     image: Image.Image, taken: Image.Image, font_folder: Path, rng: np.random.Generator
 ) -> dict[str, object] | None:
-    """Draw one line where nothing is yet, and return what Label.txt says of it."""
+    """Draw one line of text and return its entry of Label.txt.
+
+    Returns None if it does not fit, or would cover another one. `taken` marks all lines so far.
+    """
     font = ImageFont.truetype(str(font_folder / rng.choice(FONTS)), int(rng.integers(12, 30)))
     text = words(rng)
     left, top, right, bottom = font.getbbox(text)
@@ -68,10 +73,10 @@ def draw_line(
     turn = np.deg2rad(-angle)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     corners = (np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (width / 2, height / 2)) @ spin.T
-    room = SIDE / 2 - np.abs(corners).max(0) - 2
-    if (room < 0).any():
+    margin = SIDE / 2 - np.abs(corners).max(0) - 2
+    if (margin < 0).any():
         return None
-    corners = corners + SIDE / 2 + rng.uniform(-room, room)
+    corners = corners + SIDE / 2 + rng.uniform(-margin, margin)
     polygon = [tuple(corner) for corner in corners.tolist()]
     footprint = Image.new("1", image.size)
     ImageDraw.Draw(footprint).polygon(polygon, fill=1)
@@ -86,8 +91,8 @@ def draw_line(
     ImageDraw.Draw(layer).text((2 - left, 2 - top), text, font=font, fill=255)
     turned = layer.rotate(angle, Image.Resampling.BICUBIC, expand=True)
     centre = corners.mean(0)
-    place = (round(centre[0] - turned.width / 2), round(centre[1] - turned.height / 2))
-    image.paste(tuple(int(value) for value in colour), place, turned)
+    position = (round(centre[0] - turned.width / 2), round(centre[1] - turned.height / 2))
+    image.paste(tuple(int(value) for value in colour), position, turned)
     # A margin, so that two lines do not become one.
     ImageDraw.Draw(taken).polygon(
         [tuple(c) for c in (centre + (corners - centre) * 1.15).tolist()], fill=1
@@ -97,7 +102,7 @@ def draw_line(
 
 
 def write(root: Path) -> None:
-    """Write images and a Label.txt a split, as PaddleOCR reads them."""
+    """Write images and one label file per split, as PaddleOCR reads them."""
     photos = folder_of("skimage") / "data"
     fonts = folder_of("matplotlib") / "mpl-data" / "fonts" / "ttf"
     for number, (split, count) in enumerate(COUNTS.items()):

@@ -1,1 +1,1 @@
-"""Some of the toolkits' own files, each seen through to a delivered model."""
+"""Some of the toolkits' files, each from training to a delivered model."""

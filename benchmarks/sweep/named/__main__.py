@@ -1,9 +1,9 @@
-"""See the toolkits' named files through to delivered models.
+"""Take the toolkits' named files from training to delivered models.
 
     python -m benchmarks.sweep.named --checkouts FOLDER [--match TEXT] [--until STEP] [--again]
 
-Data, weights and runs stay in the work folder, so that an interrupted command goes on where it
-ended, and weights are trained once. Rows are written to it at once, and at the end of each file to
+Data, weights and runs stay in the work folder, so that an interrupted command continues, and
+weights are trained once. After each file its row is written there, and all rows to
 bench/named_configs.json and docs/configs.md.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.sweep.named.files import NAMED
 from benchmarks.sweep.named.rows import NamedRow, write_rows
-from benchmarks.sweep.named.steps import LIMITS, STEPS, Limits, see_through
+from benchmarks.sweep.named.steps import LIMITS, STEPS, Limits, run_steps
 from benchmarks.sweep.summary import write_page
 
 WORK = Path("bench/work/configs-named")
@@ -36,7 +36,7 @@ def known_rows(work: Path) -> list[NamedRow]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkouts", type=Path, required=True)
-    parser.add_argument("--match", default="", help="only files whose names have this")
+    parser.add_argument("--match", default="", help="only files with this in their names")
     parser.add_argument("--until", choices=STEPS, default=STEPS[-1], help="end after this step")
     parser.add_argument("--again", action="store_true", help="also files that have a row")
     parser.add_argument("--work", type=Path, default=WORK)
@@ -53,7 +53,7 @@ def main() -> None:
         if given.match not in named.key or (target.is_file() and not given.again):
             continue
         print(f"{named.toolkit} {named.file}", flush=True)
-        row = see_through(named, given.checkouts, target.parent, limits, given.until)
+        row = run_steps(named, given.checkouts, target.parent, limits, given.until)
         if row is None:
             continue
         temporary = target.with_suffix(".new")

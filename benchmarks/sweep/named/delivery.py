@@ -1,4 +1,4 @@
-"""One file through to its delivered model, by the commands that a user gives."""
+"""From a file to its delivered model, by the commands of a user."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from benchmarks.sweep.named.files import SETTINGS, Named
 
 WEIGHTS, RUN, APPLIED = "weights.safetensors", "run", "applied"
 BASELINE, MANIFEST = "stages/baseline.json", "manifest.json"
-# All that the commands of a file printed.
+# The output of all commands of a file.
 LOG = "commands.log"
-# Of each group, where a uniform plan stands for a search.
+# The uniform plan's ratio, where it replaces a search. A guess.
 RATIO = 0.3
-# Characters of a command's last words that a row keeps.
+# Greatest length of a command's last line in a row. A guess.
 WORDS = 300
-# The share of the time or of the size from which on the program says that nothing was gained.
+# Ratio of latency or size above which the program says that nothing was gained: `GAIN` in
+# search/reporting/advice.py.
 GAIN = 0.95
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. `status` None: it took too long."""
+    """The end of a command. `status` is None if it took too long."""
 
     status: int | None
     said: str
@@ -39,7 +40,7 @@ class Ended:
 
 
 def command(folder: Path, arguments: list[str], limit_s: float) -> Ended:
-    """Run one of the program's commands in a folder; interrupt it after so many seconds."""
+    """Run one of the program's commands in a folder; terminate it after `limit_s`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(
         [sys.executable, "-m", *arguments],
@@ -69,14 +70,14 @@ def task_arguments(named: Named, spec: str, file: Path) -> list[str]:
 
 
 def write_settings(folder: Path, named: Named) -> dict[str, Any]:
-    """Write slimsearch.yaml, which the commands read in the folder that they are given in."""
+    """Write slimsearch.yaml, which the commands read in their current folder."""
     settings = {**SETTINGS, **named.settings, "cache": str(folder.absolute() / "cache")}
     (folder / "slimsearch.yaml").write_text(yaml.safe_dump(settings))
     return settings
 
 
 def search(folder: Path, task: list[str], limit_s: float) -> Ended:
-    """Search, or carry on with a search that was interrupted; one that is finished is kept."""
+    """Run or resume a search; a finished one is used as it is."""
     if (folder / RUN / MANIFEST).is_file():
         return Ended(0, "", "")
     if (folder / RUN / "config.yaml").is_file():
@@ -85,14 +86,14 @@ def search(folder: Path, task: list[str], limit_s: float) -> Ended:
 
 
 def apply(folder: Path, task: list[str], limit_s: float) -> Ended:
-    # What an apply that failed has left would be in the way.
+    # A failed apply has left files there.
     shutil.rmtree(folder / APPLIED, ignore_errors=True)
     out = ["--out", APPLIED]
     return command(folder, ["search.apply", "uniform", "--ratio", str(RATIO), *out, *task], limit_s)
 
 
 def of_search(folder: Path) -> dict[str, Any]:
-    """Return a row's figures from the manifest and the stages of a finished run."""
+    """Return a row's figures from the manifest and stages of a finished run."""
     run = folder / RUN
     manifest = json.loads((run / MANIFEST).read_text())
     metric, sizes = manifest["metric"], manifest["size_bytes"]
@@ -135,13 +136,13 @@ def of_apply(folder: Path) -> dict[str, Any]:
 
 
 def of_baseline(run: Path) -> dict[str, Any]:
-    """Return how many groups the baseline of a run, also of an unfinished one, found."""
+    """Return the group counts of a run's baseline; the run may be unfinished."""
     found = json.loads((run / BASELINE).read_text())
     return {"groups": len(found["groups"]), "excluded": len(found["left_out"])}
 
 
 def digests_hold(run: Path) -> bool:
-    """Return whether the delivered files are those that the manifest names."""
+    """Return whether the delivered files have the manifest's digests."""
     named: Mapping[str, str] = json.loads((run / MANIFEST).read_text())["sha256"]
     return all(
         hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
@@ -150,7 +151,7 @@ def digests_hold(run: Path) -> bool:
 
 
 def delivered_metric(run: Path, spec: str, options: Mapping[str, Any]) -> float:
-    """Return what the delivered model gets on validation, on the engine it is deployed on."""
+    """Return the delivered model's metric on validation, on the engine it is deployed on."""
     from spaces.plan import Plan
     from trainables.deployment.engine import Engine
     from trainables.evaluation import evaluate
@@ -164,7 +165,7 @@ def delivered_metric(run: Path, spec: str, options: Mapping[str, Any]) -> float:
 
 
 def outcome(ended: Ended) -> str:
-    """Return in words how a command ended that did not deliver."""
+    """Return a description of the end of a command that did not deliver."""
     if ended.status is None:
         return "took too long"
     lines = (ended.error.strip() or ended.said.strip()).splitlines()

@@ -1,4 +1,4 @@
-"""The files that are seen through, with what is drawn, learned and searched for each."""
+"""The named files, each with its data, training and search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.sweep.painting import Amount
 
-# Enough for a model to be delivered. What is a little slower by chance is delivered all the same.
+# The least that delivers a model. Latency may not be improved: `max_latency_ratio` allows all.
 SETTINGS: Mapping[str, Any] = {
     "budget": 0.1,
     "trials": 3,
@@ -32,20 +32,20 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Learning:
-    """How a model is trained from nothing: one cosine, left as soon as the goal is reached."""
+    """A training from random weights: one cosine schedule, ended as soon as the goal is reached."""
 
     steps: int = 240
     batch: int = 8
     rate: float = 0.02
     goal: float = 0.5
-    """Where between chance and a perfect metric the training may end."""
+    """Fraction of the way from chance to a perfect metric at which training ends."""
     begin: str = ""
-    """The file of NAMED whose weights it begins with, as far as they are alike, if they are there:
-    those of an equal network with other classes."""
+    """The file of NAMED with whose weights it starts, if they exist: those of an equal network with
+    other classes. Arrays of other shapes are not taken."""
 
 
 def key_of(toolkit: str, file: str) -> str:
-    """Return what a file is called in the work folder."""
+    """Return the name of a file's folder in the work folder."""
     return f"{toolkit}__{file.replace('/', '__')}"
 
 
@@ -54,13 +54,13 @@ class Named:
     toolkit: str
     file: str
     options: Mapping[str, Any]
-    """Of its task: a small input where the network takes any size."""
+    """The task's options: a small input where the network takes any size."""
     amount: Amount
     learning: Learning = Learning()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of its search, beyond SETTINGS."""
+    """The search's settings, in addition to SETTINGS."""
     tensor: str = ""
-    """The test that compares the input of files of this toolkit with the toolkit's own."""
+    """The test that compares this toolkit's input with the toolkit's own."""
 
     @property
     def key(self) -> str:
@@ -72,7 +72,7 @@ def _classifier(file: str, rate: float = 0.02, size: int = 64, begin: str = "") 
         "PaddleClas",
         f"ppcls/configs/{file}",
         {"image_size": size},
-        # More than a batch of any of these files, 256.
+        # More than the largest batch of these files, 256.
         Amount(264, 48),
         Learning(rate=rate, begin=begin and f"ppcls/configs/{begin}"),
         tensor="tests/trainables/tasks/paddleclas/test_task.py::test_the_tensor_is_the_toolkits",
@@ -110,12 +110,12 @@ YOLO = Learning(steps=320, batch=4, rate=0.1, goal=0.4)
 ROADSIGN = "yolov3/yolov3_mobilenet_v1_roadsign.yml"
 SAME_YOLO = replace(YOLO, begin=f"configs/{ROADSIGN}")
 YOLO_SETTINGS = {"learning_rate": 0.03}
-# Of two images: the heads look at up to 512 boxes of each.
+# Batches of two images: the heads look at up to 512 boxes of each.
 RCNN = Learning(steps=160, batch=2, rate=0.01, goal=0.2)
 FASTER = "faster_rcnn/faster_rcnn_r50_fpn_1x_coco.yml"
 MASK = replace(RCNN, begin=f"configs/{FASTER}")
 RCNN_SETTINGS = {"batch_size": 2, "eval_batch": 2, "finetune_samples": 24, "retrain_samples": 48}
-# Training crops of 1024 x 512 are brought to the input's size: smaller images would vanish in them.
+# Training crops of 1024 x 512 are resized to the input: smaller images would vanish in them.
 STREET, ROOM, EYE = Amount(32, 16, 512, 256), Amount(32, 16, 256, 256), Amount(32, 16, 320, 320)
 
 NAMED = (
@@ -126,7 +126,7 @@ NAMED = (
         {"image_size": [128, 128]},
         Amount(96, 24, 128, 128),
         Learning(steps=300, rate=0.05),
-        # 64 samples left a pruned model without any region.
+        # After 64 samples a pruned model found no region.
         {"finetune_samples": 256, "retrain_samples": 384, "learning_rate": 0.03},
         tensor="tests/trainables/tasks/paddleocr/test_task.py::test_the_tensor_is_the_toolkits",
     ),
@@ -140,7 +140,7 @@ NAMED = (
     ),
     _segmenter("segformer/segformer_b0_cityscapes_1024x512_160k.yml", STREET, Learning()),
     _segmenter("ocrnet/ocrnet_hrnetw18_cityscapes_1024x512_160k.yml", STREET, Learning()),
-    # Of ADE20K release 2.8 has neither a PP-LiteSeg nor an OCRNet nor a SegFormer.
+    # Release 2.8 has no PP-LiteSeg, OCRNet or SegFormer for ADE20K.
     _segmenter("topformer/topformer_tiny_ade20k_512x512_160k.yml", ROOM, Learning(rate=0.05)),
     _classifier("quick_start/new_user/ShuffleNetV2_x0_25.yaml", rate=0.05),
     _classifier("quick_start/MobileNetV3_large_x1_0.yaml", rate=0.05),

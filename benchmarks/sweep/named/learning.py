@@ -1,4 +1,4 @@
-"""Weights from nothing on drawn data, until they do clearly better than chance."""
+"""Training from random weights on drawn data, until clearly better than chance."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 
 from benchmarks.sweep.named.files import Learning
 
-# Evaluations in one training: each builds the model once more.
-STRETCHES = 8
+# Evaluations during one training. A guess: each builds the model again.
+EVALUATIONS = 8
+# Images of a batch in them. A guess.
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a training reached on validation."""
+    """The result of a training on validation."""
 
     metric_name: str
     metric: float
     chance: float | None
-    """What a model gets that ignores its inputs; None: the metric cannot judge such a one."""
+    """The metric of a model that ignores its inputs; None if it is undefined for such a model."""
     steps: int
     seconds: float
     reached: bool
@@ -33,21 +34,21 @@ class Learned:
 
 
 def thaw(model: Any) -> None:
-    """Have batch norms and first stages trained that a configuration freezes for a fine-tuning."""
+    """Make batch norms and first stages trainable that a configuration freezes."""
     from paddle import nn
 
     for layer in model.sublayers(include_self=True):
         if isinstance(layer, nn.BatchNorm2D):
             layer._use_global_stats = None
         for name, parameter in layer._parameters.items():
-            # The running mean and deviation are parameters too.
+            # The running mean and variance are parameters too.
             if parameter is not None and name not in ("_mean", "_variance"):
                 parameter.stop_gradient = False
                 parameter.optimize_attr["learning_rate"] = 1.0
 
 
 def judge(task: Any) -> tuple[float, float | None]:
-    """Return the metric of a task's weights on validation, in the framework, and that of chance."""
+    """Return the metric of a task's weights on validation, in Paddle, and that of chance."""
     from trainables.evaluation import eager, evaluate
     from trainables.metrics import metric_value
     from trainables.models import new_model
@@ -61,7 +62,7 @@ def judge(task: Any) -> tuple[float, float | None]:
 
 
 def begin_with(model: Any, file: Path) -> int:
-    """Give a model what it has alike with the weights of another; return how many arrays."""
+    """Set a model's arrays that a weight file has in name and shape; return their number."""
     from trainables.weights import model_weights, read_weights, set_weights
 
     own, known = model_weights(model), read_weights(file)
@@ -97,16 +98,16 @@ def learn(
     paddle.seed(0)
     loaded: Any = load_task(spec, options)
     task = loaded
-    # Some networks name their parameters themselves, and no two of a process may be alike.
+    # Some networks name their parameters, and names must be unique in a process.
     with paddle.utils.unique_name.guard("learned_"):
         if isinstance(loaded, TrunkTask):
             task = WholeTask(loaded)
-            weighed, model = task.detector, WholeDetector(task.detector)
-            thaw(weighed)
+            trained, model = task.detector, WholeDetector(task.detector)
+            thaw(trained)
         else:
-            weighed = model = loaded.build_untrained()
+            trained = model = loaded.build_untrained()
     if begin is not None:
-        print(f"begins with {begin_with(weighed, begin)} arrays of {begin}")
+        print(f"begins with {begin_with(trained, begin)} arrays of {begin}")
     trainer = Trainer(
         model,
         task,
@@ -115,16 +116,16 @@ def learn(
         batch_size=learning.batch,
         seed=0,
     )
-    stretch = learning.steps // STRETCHES
+    interval = learning.steps // EVALUATIONS
     while True:
-        loss = trainer.run(stretch)
-        write_weights(Path(options["weights"]), model_weights(weighed))
-        # Loaded as a search does it: the heads of a detector come from the file.
+        loss = trainer.run(interval)
+        write_weights(Path(options["weights"]), model_weights(trained))
+        # Loaded as in a search: the heads of a detector come from the file.
         metric, chance = judge(load_task(spec, options))
         least = chance or 0.0
         reached = metric >= least + learning.goal * (1 - least)
         seconds = time.monotonic() - start
         print(f"step {trainer.step}: {loss:.3f}, {metric:.3f} ({seconds:.0f} s)", flush=True)
-        if reached or seconds > limit_s or trainer.step + stretch > learning.steps:
+        if reached or seconds > limit_s or trainer.step + interval > learning.steps:
             name = loaded.metric.name
             return Learned(name, metric, chance, trainer.step, round(seconds, 1), reached)

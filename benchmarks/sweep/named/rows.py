@@ -1,4 +1,4 @@
-"""What became of each file, and the table of them."""
+"""The outcome of each named file, and their table."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ COLUMNS = (
     *("faster", "smaller", "seconds"),
 )
 HEAD = f"""
-## Through to a delivered model
+## From training to a delivered model
 
-`python -m benchmarks.sweep.named --checkouts FOLDER` draws data that can be learned in the layout
-that a file names, trains its network on them from nothing until it does clearly better than chance,
-has the contract checked, searches with a budget of 0.1 in a few short trials, and compares what the
-delivered model gives on its engine with its manifest. Where a search takes too long, `search.apply
-uniform` stands for it. The input is the smallest that the network takes well, so latencies compare
-within a row alone. Rows are in bench/named_configs.json.
+`python -m benchmarks.sweep.named --checkouts FOLDER` draws learnable data in the layout that a file
+names, trains its network from random weights until it is clearly better than chance, checks the
+contract, searches with a budget of 0.1 in a few short trials, and compares the delivered model's
+metric on its engine with its manifest. Where a search takes too long, `search.apply uniform`
+replaces it. Inputs are as small as the network allows, so compare latencies within a row only. Rows
+are in bench/named_configs.json.
 
 | {" | ".join(COLUMNS)} |
 |{" --- |" * len(COLUMNS)}
@@ -30,21 +30,21 @@ within a row alone. Rows are in bench/named_configs.json.
 
 @dataclass(frozen=True)
 class NamedRow:
-    """What became of one file."""
+    """The outcome of one file."""
 
     toolkit: str
     file: str
     network: str | None = None
     metric_name: str | None = None
     learned: float | None = None
-    """The metric of the trained weights on validation, in the framework."""
+    """The metric of the trained weights on validation, in Paddle."""
     learned_steps: int | None = None
     learned_seconds: float | None = None
     chance: float | None = None
-    """The metric of a model that ignores its inputs; None: nothing that it gives can be judged."""
+    """The metric of a model that ignores its inputs; None if it is undefined for such a model."""
     above_chance: bool | None = None
     unmet: tuple[str, ...] = ()
-    """Demands of the contract that --check-task finds unmet."""
+    """Unmet demands of --check-task."""
     groups: int | None = None
     excluded: int | None = None
     how: Literal["search", "apply"] | None = None
@@ -61,14 +61,14 @@ class NamedRow:
     latency_ratio: float | None = None
     size_ratio: float | None = None
     gained: bool | None = None
-    """Whether it is faster or smaller; if not, the run has to have said so."""
+    """Whether it is faster or smaller; if not, the run must have said so."""
     tensor: str = ""
-    """The test that compares the input of files of this toolkit with the toolkit's own."""
+    """The test that compares this toolkit's input with the toolkit's own."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds of each step."""
     notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
-    """What did not go as it should, a line each."""
+    """Failures, one per line."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,17 +108,17 @@ def line(row: NamedRow) -> str:
 
 
 def table(rows: list[NamedRow]) -> str:
-    """Return the part of docs/configs.md that is of these files; empty without any."""
+    """Return the named files' part of docs/configs.md; empty without rows."""
     if not rows:
         return ""
     lines = [line(row) for row in rows]
     said = [f"- {row.file}: {text}" for row in rows for text in row.failed]
-    notes = "\nWhat did not go as it should:\n\n" + "\n".join(said) + "\n" if said else ""
+    notes = "\nFailures:\n\n" + "\n".join(said) + "\n" if said else ""
     return HEAD + "\n".join(lines) + "\n" + notes
 
 
 def read_rows(target: Path = TARGET) -> list[NamedRow]:
-    """Return the rows that were written last; none without the file."""
+    """Return the rows that were written last, none if there is no file."""
     if not target.is_file():
         return []
     return [NamedRow.from_json(value) for value in json.loads(target.read_text())]

@@ -1,4 +1,4 @@
-"""One file through its steps: draw and learn, check, search or apply, compare."""
+"""The steps of one file: draw and learn, check, search or apply, compare."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from spaces.errors import one_line
 
 STEPS = ("learn", "check", "deliver")
 LEARNED, CHECKED = "learned.json", "checked.json"
-# The engine of a run and the one that loads its model are the same code on the same machine; what
-# differs is how batches of other sizes are summed.
+# Greatest difference of a delivered model's metric when it is evaluated again: engine and machine
+# are the same, but sums differ with batch sizes. A guess.
 TOLERANCE = 0.01
-# By so much, of a metric that is 1 at best, weights are clearly above chance. A guess.
+# Weights are clearly above chance by this, of a metric with maximum 1. A guess.
 ABOVE = 0.1
 
 
@@ -42,7 +42,7 @@ LIMITS = Limits()
 
 
 def _child(work: Callable[..., Any], folder: Path, out: Path, arguments: tuple[Any, ...]) -> None:
-    """Run a step in the process that is its own, and write what it returns."""
+    """Run a step in its own process, and write its result."""
     os.chdir(folder)
     with (folder / "steps.log").open("a") as log:
         os.dup2(log.fileno(), 1)
@@ -59,9 +59,9 @@ def _child(work: Callable[..., Any], folder: Path, out: Path, arguments: tuple[A
 def in_child(
     work: Callable[..., Any], folder: Path, name: str, limit_s: float, *arguments: Any
 ) -> Any:
-    """Return what a step returns in a process of its own, or has left in its file before.
+    """Return the result of a step, from its file or by running it in its own process.
 
-    Raises RuntimeError for what it raises, if its process dies, or if it takes too long.
+    Raises RuntimeError if it raises, dies or takes too long.
     """
     out = folder.absolute() / name
     if not out.is_file():
@@ -83,7 +83,7 @@ def in_child(
 
 
 def draw_and_learn(named: Named, file: str, limit_s: float, begin: str | None) -> dict[str, Any]:
-    """Draw the data of a file in the current folder, and train its network on them."""
+    """Draw the data of a file in the current folder, and train its network."""
     kind = TOOLKITS[named.toolkit]
     kind.draw(read(Path(file)), named.amount)
     options = {"config_file": file, "weights": delivery.WEIGHTS, **named.options}
@@ -92,7 +92,7 @@ def draw_and_learn(named: Named, file: str, limit_s: float, begin: str | None) -
 
 
 def check(named: Named, file: str) -> list[str]:
-    """Return the demands of the contract that are not met, a line each."""
+    """Return the unmet demands of the contract, one per line."""
     from trainables.checking import check_task
 
     options = {"config_file": file, "weights": delivery.WEIGHTS, **named.options}
@@ -101,15 +101,15 @@ def check(named: Named, file: str) -> list[str]:
 
 
 def compare(named: Named, file: str, run: str) -> float:
-    """Return what the delivered model gets, loaded again."""
+    """Return the delivered model's metric, loaded again."""
     options = {"config_file": file, "weights": delivery.WEIGHTS, **named.options}
     return delivery.delivered_metric(Path(run), TOOLKITS[named.toolkit].task, options)
 
 
-def see_through(
+def run_steps(
     named: Named, checkouts: Path, folder: Path, limits: Limits, until: str
 ) -> NamedRow | None:
-    """Return the row of a file; None if it is to end before its model is delivered."""
+    """Return the row of a file, or None if `until` ends it before its model is delivered."""
     folder.mkdir(parents=True, exist_ok=True)
     file = (checkouts / named.toolkit / named.file).absolute()
     row = NamedRow(
@@ -122,8 +122,8 @@ def see_through(
     try:
         begin = folder.absolute().parent / key_of(named.toolkit, named.learning.begin)
         known = begin / delivery.WEIGHTS if (begin / LEARNED).is_file() else None
-        told = (named, str(file), limits.train_s, None if known is None else str(known))
-        learned = in_child(draw_and_learn, folder, LEARNED, 2 * limits.train_s + 300, *told)
+        arguments = (named, str(file), limits.train_s, None if known is None else str(known))
+        learned = in_child(draw_and_learn, folder, LEARNED, 2 * limits.train_s + 300, *arguments)
         row = replace(
             row,
             metric_name=learned["metric_name"],
@@ -153,7 +153,7 @@ def see_through(
 
 
 def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limits) -> NamedRow:
-    """Return the row with what was delivered, by a search or else by a uniform plan."""
+    """Return the row with the delivered model, by a search or else by a uniform plan."""
     arguments = delivery.task_arguments(named, TOOLKITS[named.toolkit].task, file)
     delivery.write_settings(folder, named)
     failed, notes = [*row.failed, *row.unmet], ()
@@ -162,7 +162,7 @@ def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limit
     if ended is not None and ended.status == 0:
         run, figures = delivery.RUN, delivery.of_search(folder)
         if not delivery.digests_hold(folder / run):
-            failed.append("the delivered files are not those of the manifest")
+            failed.append("the delivered files do not have the manifest's digests")
     else:
         if ended is not None and ended.status is not None:
             failed.append(f"search.run {delivery.outcome(ended)}")
@@ -184,7 +184,7 @@ def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limit
     )
     stated = figures["delivered_val"]
     if abs(again - stated) > TOLERANCE:
-        failed.append(f"evaluated again {again:.4f}, where {stated:.4f} is stated")
+        failed.append(f"evaluated again: {again:.4f}, in the manifest: {stated:.4f}")
     gained = figures["latency_ratio"] < delivery.GAIN or figures["size_ratio"] < delivery.GAIN
     if not gained and "NOTHING GAINED" not in (folder / delivery.LOG).read_text():
         failed.append("nothing was gained, and the run did not say so")

@@ -14,7 +14,7 @@ from benchmarks.sweep.named import delivery
 from benchmarks.sweep.named.__main__ import known_rows, row_file
 from benchmarks.sweep.named.files import NAMED, Learning, Named
 from benchmarks.sweep.named.rows import NamedRow, read_rows, table, write_rows
-from benchmarks.sweep.named.steps import LIMITS, in_child, see_through
+from benchmarks.sweep.named.steps import LIMITS, in_child, run_steps
 from benchmarks.sweep.painting import Amount
 from benchmarks.sweep.summary import page
 from search.records.manifest import digests
@@ -46,11 +46,11 @@ def checkouts(tmp_path):
 @pytest.mark.slow
 def test_weights_are_learned_once_and_the_contract_is_checked(checkouts, tmp_path):
     folder = tmp_path / "work"
-    assert see_through(OWN, checkouts, folder, LIMITS, "learn") is None
+    assert run_steps(OWN, checkouts, folder, LIMITS, "learn") is None
     (learned,) = json.loads((folder / "learned.json").read_text()).values()
     assert learned["metric"] > learned["chance"] == 0.25 and learned["reached"]
     before = (folder / delivery.WEIGHTS).stat().st_mtime_ns
-    assert see_through(OWN, checkouts, folder, LIMITS, "check") is None
+    assert run_steps(OWN, checkouts, folder, LIMITS, "check") is None
     assert json.loads((folder / "checked.json").read_text()) == {"found": []}
     assert (folder / delivery.WEIGHTS).stat().st_mtime_ns == before
 
