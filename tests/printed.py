@@ -22,7 +22,7 @@ FIRST_RUN = "search/test_readme_commands.py::run"
 CLUSTER = "clusters/test_as_printed.py::"
 EXAMPLES = "examples/test_examples.py::test_"
 
-# How a command begins, and the test, below this folder, that runs it as it is printed.
+# Beginnings of commands, each with the test, below this folder, that runs it as it is printed.
 RUN_BY = {
     "python -m search.run --budget 0.1 --dry-run": FIRST_RUN,
     "python -m search.run --resume RUN": FIRST_RUN,
@@ -62,7 +62,7 @@ RUN_BY = {
 KUBERNETES = "a Kubernetes cluster; Ray's own reader takes the file: clusters/test_profiles.py"
 TRAINED = "minutes for weights that find anything: tests/trainables/tasks, and make configs"
 IMAGE = "an engine that builds images; what it copies is there: clusters/test_profiles.py"
-# How a command begins that no test runs, and what it needs that is not here.
+# Beginnings of commands that no test runs, each with what it needs that is not here.
 NOT_HERE = {
     "make run": "two gigabytes of packages; the command that it ends with is the first one run",
     "make test": "itself: it is what runs this",
