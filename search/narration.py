@@ -31,9 +31,9 @@ def say_untimed(found: Sequence[object], display: Display) -> None:
 def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Print a first estimate of the whole duration, from the unpruned model's speed."""
     config, cluster = study.config, study.cluster.now()
-    places, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
-    surveys = survey_seconds(config, baseline, len(baseline.groups), places)
-    guess = estimate(config, baseline, config.trials, places, workers)
+    at_once, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
+    surveys = survey_seconds(config, baseline, len(baseline.groups), at_once)
+    guess = estimate(config, baseline, config.trials, at_once, workers)
     total = minutes(surveys + guess.search_s + guess.retrain_s)
     study.display.say(
         f"{'ahead':<12} about {total} in all; a first estimate, before any plan is trained"
@@ -43,10 +43,10 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
 def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
     """Print how long the remaining trials and the retrain will take."""
     config, cluster = study.config, study.cluster.now()
-    places, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
+    at_once, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
     left = config.trials - done
-    guess = estimate(config, baseline, left, places, workers)
-    study.display.say(f"{'ahead':<12} {guess.in_words(left, places)}")
+    guess = estimate(config, baseline, left, at_once, workers)
+    study.display.say(f"{'ahead':<12} {guess.in_words(left, at_once)}")
 
 
 def say_result(study: StudyContext, ledger: Ledger, winner: int, manifest: Manifest) -> None:

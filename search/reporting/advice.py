@@ -22,7 +22,8 @@ class Speeds:
     """Guesses for the estimate of a run's duration, from runs of the built-in task on two cores."""
 
     pruned: float = 0.4
-    """Time to train a pruned model, as a share of the unpruned one's."""
+    """Time to train a pruned model, as a share of the unpruned one's
+    (LOG: the page, and how well the time ahead is guessed)."""
     qat: float = 2.0
     """Time of a quantization-aware training step, as a multiple of a float step's."""
     qat_trials: float = 0.3

@@ -28,7 +28,7 @@ FRONT_COLOUR = "#888888"
 # Colours of what is neither a precision nor a run: stages of a study, lines over time.
 SEQUENCE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 BEFORE, AFTER = "#999999", "#0072B2"
-# Opacity of trials that are not feasible.
+# Opacity of trials that are not feasible: a guess.
 FADED = 0.25
 # Highest loss that is shown, in budgets: a guess; a few high losses would flatten all others.
 SHOWN_BUDGETS = 4.0

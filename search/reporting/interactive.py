@@ -14,7 +14,7 @@ MARKERS = {"cross": "x", "open diamond": "diamond-open"}
 LINES = {"dotted": {"dash": "dot"}, "steps": {"shape": "hv"}}
 # Markers with a white outline: they lie on others.
 OUTLINED = ("star", "cross")
-# Pixels below heat maps, for their colour scales.
+# Pixels below heat maps, for their colour scales: a guess.
 SCALE_HEIGHT = 64
 # Longest name of a row, in characters: a longer one would leave a phone no width for the map.
 NAME_LENGTH = 21

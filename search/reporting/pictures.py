@@ -15,12 +15,13 @@ from search.reporting.figure import Bars, Figure, HeatMap, Panel, Series
 from search.reporting.figures import figures
 from search.reporting.findings import Findings
 
+# Dots to an inch: a guess, sharp on a screen.
 DPI = 130
-# Inches.
+# Inches: fits the page of a document. A guess.
 WIDTH = 8.5
 # Pixels of a page to an inch of a picture.
 PIXELS = 100
-# Points to a pixel.
+# Points to a pixel, at 96 pixels to an inch.
 POINTS = 0.75
 # Marker, and its diameter as a multiple of plotly's: to look as large.
 MARKERS = {

@@ -66,7 +66,7 @@ def test_a_trial_is_exported_anew(workplace, finished):
     candidate = finished / "candidates" / f"{winner:06d}" / "inference.pdiparams"
     assert (model / "inference.pdiparams").stat().st_size == candidate.stat().st_size
     again = workplace.tool("search.reexport", str(finished), str(winner))
-    assert again.returncode == 2 and "exists already" in again.stderr
+    assert again.returncode == 2 and "already exists" in again.stderr
     shutil.rmtree(model)
 
 

@@ -87,29 +87,6 @@ def test_runs_side_by_side(finished, tmp_path):
     assert "10 %" in page and "5 %" in page
 
 
-def test_the_command_writes_page_and_pictures_and_says_where(finished, capsys):
-    assert main([str(finished)]) == 0
-    assert f"report: {finished / 'report.html'}" in capsys.readouterr().out
-    names = {"front", "progress", "groups", "seconds", "before_and_after"}
-    for name in names:
-        data = (finished / "report" / f"{name}.png").read_bytes()
-        assert data.startswith(b"\x89PNG") and len(data) > 5_000
-
-
-def test_the_command_compares(finished, tmp_path, capsys):
-    other = make_run(tmp_path / "other", 10)
-    out = tmp_path / "out"
-    assert main(["--compare", str(finished), str(other), "--out", str(out)]) == 0
-    assert (out / "comparison.html").is_file()
-    assert not (finished / "report.html").exists()
-
-
-@pytest.mark.parametrize("runs", [["/nowhere"], ["--compare", "/nowhere", "/else"]])
-def test_a_mistake_is_one_line(runs, capsys):
-    assert main(runs) == 2
-    assert "/nowhere: holds no run" in capsys.readouterr().err
-
-
 OUT_OF_SIGHT = """
 return [...document.querySelectorAll('table, td, th, pre, p, li')].filter(element => {
   const box = element.getBoundingClientRect();

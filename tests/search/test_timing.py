@@ -1,0 +1,47 @@
+"""The toolkits' timing, of models that a fake times; test_afterwards.py times real ones."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from search import timing
+from trainables.results import RunTimes
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the timing job was asked for; the run's own batch is 64, its threads 2."""
+    calls = []
+
+    class Settings(SimpleNamespace):
+        def having(self, **changes):
+            return Settings(**{**vars(self), **changes})
+
+    def job(settings, files, plan, models, warmup, runs):
+        calls.append((settings.latency_batch, settings.threads, warmup, runs))
+        return RunTimes(20.0, 0.5), RunTimes(5.0, 0.25)
+
+    found = SimpleNamespace(
+        settings=Settings(latency_batch=64, threads=2), files=None, plan=None, models=[]
+    )
+    monkeypatch.setattr(timing, "open_delivered", lambda run: found)
+    monkeypatch.setattr(timing, "timing_job", job)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "flags, calls",
+    [
+        ((), [(1, 2, 10, 50), (64, 2, 10, 50)]),
+        (("--batch", "8", "--threads", "4", "--warmup", "0", "--runs", "5"), [(8, 4, 0, 5)]),
+    ],
+)
+def test_batches_and_threads_are_the_runs_unless_given(flags, calls, asked, capsys):
+    assert timing.main(["RUN", *flags]) == 0
+    assert asked == calls
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == f"mean (± standard deviation) of {calls[0][3]} runs after {calls[0][2]}:"
+    assert lines[-1] == (
+        f"batches of {calls[-1][0]}, {calls[-1][1]} threads: "
+        "20.00 (± 0.50) to 5.00 (± 0.25) ms, 4.00x faster"
+    )
