@@ -116,7 +116,7 @@ def test_the_next_writer_is_not_in_the_way_of_what_a_killed_one_left(store, tmp_
 
 
 def test_pandas_reads_a_table_from_its_folder(store, tmp_path):
-    """The way the README shows; types must not depend on what is null in a file."""
+    """As the guide to results shows; types must not depend on what is null in a file."""
     store.write("measurements", "000001", measured(1, None))
     store.write("measurements", "000002", measured(2, 0.5))
     frame = pd.read_parquet(tmp_path / "measurements")
