@@ -1,1 +1,1 @@
-"""Command lines: parsed, checked, their paths made to hold elsewhere, and how a command ends."""
+"""Commands: their parsers, configuration, errors and signals, and the work behind some of them."""

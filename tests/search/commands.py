@@ -1,4 +1,4 @@
-"""Every command, called in this process up to the place where Ray would start."""
+"""Every command, for calls in this process that stop where Ray would start."""
 
 from search import apply, reexport, report, run, select, timing, to_onnx
 

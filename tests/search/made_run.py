@@ -1,4 +1,4 @@
-"""A run folder as a search leaves it, of made-up trials: what reads runs is tested on it."""
+"""A run folder of made-up trials, as a search leaves it: for tests of code that reads runs."""
 
 import json
 import math

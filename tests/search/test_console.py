@@ -19,12 +19,12 @@ def display(terminal):
     return Display(console), file
 
 
-def test_a_bar_in_a_log_is_a_line_now_and_then(monkeypatch):
+def test_a_bar_in_a_log_is_a_line_from_time_to_time(monkeypatch):
     shown, file = display(terminal=False)
     with shown.bar("groups", 3) as advance:
         for _ in range(3):
             advance()
-    assert file.getvalue() == "", "quick work says nothing in between"
+    assert file.getvalue() == "", "a short task prints nothing"
     monkeypatch.setattr(console, "PLAIN_EVERY_S", 0.0)
     with shown.bar("groups", 3) as advance:
         for _ in range(3):
@@ -52,12 +52,12 @@ def test_waiting_shows_only_on_a_terminal():
     assert "12 models" in file.getvalue()
 
 
-# Of an error, a task's name or a path: markup of rich's, colours of a terminal, a line sent back.
+# In an error, a task's name or a path: rich's markup, a terminal's colours, reversed text.
 HOSTILE = "KeyError: '[/red] [bold]x[/] [/]' \x1b[31mred\x1b]0;title\x07 \u202eback"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_what_others_wrote_is_shown_as_it_is(terminal, tmp_path, result, record, open_ledger):
+def test_foreign_text_is_shown_unchanged(terminal, tmp_path, result, record, open_ledger):
     shown, file = display(terminal)
     ledger = open_ledger()
     shown.say(f"search       {HOSTILE}")
@@ -76,7 +76,7 @@ def test_what_others_wrote_is_shown_as_it_is(terminal, tmp_path, result, record,
     assert "\\x1b[31mred" in text
 
 
-def test_a_report_shows_what_others_wrote_as_it_is(tmp_path, result, record):
+def test_a_report_shows_foreign_text_unchanged(tmp_path, result, record):
     run = make_run(tmp_path / "[/] \x1b[31mrun", 2)
     ledger = Ledger.load(Store(run), 0.1, ())
     plan = record(0, result("FAILED")).plan
@@ -132,7 +132,7 @@ def test_a_log_has_a_line_a_message():
     assert len(file.getvalue().splitlines()) == 1
 
 
-def test_what_has_no_known_end_shows_no_bar():
+def test_a_task_without_a_known_end_has_no_bar():
     shown, file = display(terminal=True)
     with shown.waiting("12 models"):
         pass

@@ -37,12 +37,12 @@ def test_by_budget_alone_the_fastest_of_the_front_is_first(ledger):
     assert numbers(ledger, budget=0.1) == [0, 1, 2]
 
 
-def test_what_is_fast_enough_may_lose_little(ledger):
+def test_of_the_fast_enough_the_one_that_loses_least_is_first(ledger):
     assert numbers(ledger, max_latency_ms=14.0) == [2, 1, 0]
     assert numbers(ledger, max_latency_ms=8.0) == [1, 0]
 
 
-def test_small_enough_off_the_front_counts_too(ledger):
+def test_trials_off_the_front_can_be_chosen_for_their_size(ledger):
     assert numbers(ledger, max_size_bytes=300) == [3, 0]
     assert numbers(ledger, max_size_bytes=300, max_latency_ms=10.0) == [0]
 
@@ -59,7 +59,7 @@ def test_a_smaller_budget_leaves_fewer(ledger, open_ledger):
         ({"max_size_bytes": 200, "max_latency_ms": 10.0}, "has 300"),
     ],
 )
-def test_what_none_keeps_is_refused_with_the_best_there_is(ledger, bounds, said):
+def test_bounds_that_no_trial_keeps_are_refused_with_the_nearest_trial(ledger, bounds, said):
     with pytest.raises(ConfigError, match=said):
         numbers(ledger, **bounds)
 
@@ -90,7 +90,7 @@ def test_mistakes_are_one_line(arguments, said, tmp_path, capsys):
     assert said in err and len(err.splitlines()) == 1
 
 
-def test_what_none_keeps_is_refused_before_ray_starts(tmp_path, monkeypatch, capsys):
+def test_bounds_that_no_trial_keeps_are_refused_before_ray_starts(tmp_path, monkeypatch, capsys):
     run = make_run(tmp_path / "run", 24)
     (run / "manifest.json").write_text(json.dumps(MANIFEST))
     (run / "stages" / "format.json").write_text(str(STAGES_FORMAT))

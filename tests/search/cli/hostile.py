@@ -1,9 +1,9 @@
-"""Command lines as chance and bad luck type them, from a seed."""
+"""Random wrong command lines, from a seed."""
 
 import random
 
 NESTED = 300
-# What a shell may hand over in place of a number, a name, a path or a YAML value.
+# Given in place of a number, a name, a path or a YAML value.
 TEXTS = (
     "", " ", "0", "-1", "1", "3", "0.1", "0.5", "1e400", "nan", "-inf", "1_0", "9" * 5000,
     "0x" + "f" * 5000, "12:30", "2026-99-99", "null", "true", "~", "~nobody/x", "x" * 300,
@@ -38,7 +38,7 @@ FLAGS = {
     "reexport": ("--out",),
 }  # fmt: skip
 SWITCHES = ("--dry-run", "--check-task")
-# What makes a command line right as far as it goes, so that what is wrong is met further on.
+# Correct beginnings, so that the mistake comes later.
 RIGHT = {
     "run": ([], ["--budget", "0.1"], ["--budget", "0.1"], ["--resume", "run"]),
     "apply": (
@@ -55,10 +55,10 @@ RIGHT = {
 
 def command_line(draw: random.Random) -> tuple[str, list[str]]:
     """Return a command and its arguments."""
-    # Half of all mistakes are made where there is most to type.
+    # `run` more often than others: it has the most flags.
     command = draw.choice(("run", "run", "run", "apply", "apply", *RIGHT))
     arguments = list(draw.choice(RIGHT[command]))
-    # Mostly one mistake: the first of several hides the others.
+    # Mostly one mistake: the first one hides the others.
     for _ in range(draw.choice((0, 1, 1, 1, 1, 2, 3))):
         kind = draw.random()
         if kind < 0.5 and command in ("run", "apply"):

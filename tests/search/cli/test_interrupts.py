@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one line, how to carry on, the status that shells expect, no orphans."""
+"""Ctrl-C and SIGTERM: one line, how to continue, the status that shells expect, no orphans."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ def test_a_signal_is_one_line_and_the_status_of_a_shell(number, status, capsys):
     assert signal.Signals(number).name in said[0]
 
 
-def test_what_goes_wrong_while_it_ends_is_not_said(capsys):
+def test_errors_while_it_ends_are_not_printed(capsys):
     def fail():
         raise ConfigError("the cluster does not answer")
 
@@ -51,7 +51,7 @@ def test_what_goes_wrong_while_it_ends_is_not_said(capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_the_handlers_stay_whoever_installs_others():
+def test_other_handlers_are_refused():
     before = signal.getsignal(signal.SIGTERM)
     with interruptible() as interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,7 +83,7 @@ sys.exit(run_command(argparse.ArgumentParser, command, []))
 """
 
 
-def test_whoever_swallows_it_ends_all_the_same_and_what_it_began():
+def test_code_that_swallows_the_signal_is_ended_with_its_children():
     ended = subprocess.run([sys.executable, "-c", SWALLOWS], capture_output=True, text=True)
     assert ended.returncode == 130
     assert len(ended.stderr.splitlines()) == 1
@@ -121,15 +121,13 @@ def ended_by(place, arguments, line, number):
 
 
 @pytest.mark.slow
-def test_at_any_stage_it_says_how_to_carry_on_and_leaves_nothing_running(
-    local_workplace, workplace
-):
+def test_at_any_stage_it_says_how_to_continue_and_leaves_no_process(local_workplace, workplace):
     run = local_workplace.folder / "interrupted"
     begin = ("--budget", "0.1", *workplace.task(), "--trials", "2", "--out", str(run))
     begin += ("--concurrency", "1", "-o", "choices=[float]")
     resume = ("--resume", str(run))
-    # What a stage says when it begins. Each under a Ray of its own, or one that outlives it. Ray's
-    # native code takes SIGTERM over when it starts, Ray Train Ctrl-C when it trains.
+    # The first line of a stage, under a Ray of the run's own or one that outlives it. Ray's native
+    # code replaces the handler of SIGTERM when it starts, Ray Train that of Ctrl-C when it trains.
     moments = [
         (local_workplace, begin, "sensitivity ", signal.SIGTERM),
         (local_workplace, resume, "retrain ", signal.SIGINT),

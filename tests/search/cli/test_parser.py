@@ -1,4 +1,4 @@
-"""What all commands share: one line for a mistake, whoever made it, and the exit status."""
+"""Errors of all commands: one line and the exit status."""
 
 import traceback
 
@@ -45,7 +45,7 @@ def test_help_is_printed(name, capsys):
         (OSError("unreadable"), 2, "unreadable"),
     ],
 )
-def test_what_stands_in_the_way_is_one_short_line(error, status, said, capsys):
+def test_an_error_is_one_short_line(error, status, said, capsys):
     def fail(given):
         raise error
 
@@ -74,7 +74,7 @@ def test_letters_of_any_language_are_printed_as_they_are():
         assert printable(text) == text
 
 
-def test_a_run_that_is_carried_on_can_have_its_task_checked(tmp_path, no_ray):
+def test_the_task_of_a_run_can_be_checked(tmp_path, no_ray):
     path = make_run(tmp_path / "run")
     with pytest.raises(RayStartsError) as started:
         run.main(["--resume", str(path), "--check-task"])

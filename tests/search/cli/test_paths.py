@@ -1,4 +1,4 @@
-"""Paths as typed, wherever the run goes on."""
+"""Paths of the command line, on other nodes and in other folders."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_path_among_the_settings_is_of_the_folder_the_command_is_given_in(here):
+def test_paths_of_settings_start_at_the_current_folder(here):
     (here / "libs").mkdir()
     (here / "needs.txt").touch()
     config = configured(
@@ -34,7 +34,7 @@ def test_every_path_among_the_settings_is_of_the_folder_the_command_is_given_in(
         "py_modules": [str(here / "libs"), "s3://b/x.zip"],
         "pip": str(here / "needs.txt"),
     }
-    # Nothing more changes when it is read again from elsewhere.
+    # Read again in another folder, nothing changes.
     assert with_absolute_paths(config) == config
 
 

@@ -1,6 +1,6 @@
-"""500 command lines as nobody should type them: each ends in one short line, none in a traceback.
+"""500 wrong command lines: each ends with one short line, none with a traceback.
 
-They are called in this process, up to the place where Ray would start.
+They are called in this process, and stop where Ray would start.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def place(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.delenv("RAY_ADDRESS", raising=False)
         patch.setattr("ray.init", ray_starts)
-        # Nothing but Ray's start is cut: the pictures of these reports are another test's.
+        # Pictures take a second each, and have tests of their own.
         patch.setattr("search.reporting.files.draw_pictures", lambda findings: [])
         make_run(folder / "run", 2)
         (folder / "folder").mkdir()

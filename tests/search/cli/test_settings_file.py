@@ -16,7 +16,7 @@ def configured(*arguments, command=run):
     return command.settings_from(command.build_parser().parse_args(arguments))
 
 
-def test_everything_else_wins_over_it(here):
+def test_profile_file_overrides_and_flags_win_over_it(here):
     (here / "slimsearch.yaml").write_text(
         "{budget: 0.1, trials: 5, seed: 1, threads: 2, retries: 7, eval_batch: 10}"
     )
@@ -41,7 +41,7 @@ def test_the_task_may_be_in_it_and_its_files_given_by_flags(here):
     assert options == {"image_size": 64, "weights": str(here / "w.pdparams")}
 
 
-def test_what_it_gave_is_said(here):
+def test_its_settings_are_named(here):
     said = []
     say_settings_file(said.append)
     (here / "slimsearch.yaml").write_text("{trials: 5, seed: 1}")
