@@ -12,6 +12,8 @@ from clusters.ray_quirks import free_resources
 Resources = Mapping[str, float]
 """Amounts by Ray's names: "CPU", "GPU", "memory" in bytes, and the user's own resources."""
 
+# Of a resource that only marks nodes: a thousand tasks fit on each.
+MARKER_AMOUNT = 0.001
 # Singular and plural of what Ray counts on every node; other resources go by their own names.
 UNITS = {"CPU": ("core", "cores"), "GPU": ("GPU", "GPUs")}
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 import clusters
+from search.records.faults import first_fault
 from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
 from spaces.plan import QuantizationChoice
 from trainables.files.yaml_reader import YamlError, read_yaml
@@ -101,16 +102,16 @@ def unknown_setting(name: str) -> str:
 
 def _describe(error: ValidationError) -> str:
     """Return one line: the setting, its value, what is allowed."""
-    first = error.errors()[0]
-    name = short(".".join(str(part) for part in first["loc"]), VALUE)
-    if first["type"] == "extra_forbidden":
+    fault = first_fault(error)
+    name = short(fault.name, VALUE)
+    if fault.kind == "extra_forbidden":
         return unknown_setting(name)
-    if first["type"] == "missing":
+    if fault.kind == "missing":
         return f"{name} is missing; give it, for example --{name} 0.1"
-    allowed = first["msg"].replace("Input should be", "it should be")
-    meaning = RunConfig.model_fields[str(first["loc"][0])].description or ""
-    advice = f"give another with -o {name}=VALUE" if len(first["loc"]) == 1 else "correct it"
-    given = shown(first["input"])
+    allowed = fault.message.replace("Input should be", "it should be")
+    meaning = RunConfig.model_fields[fault.path[0]].description or ""
+    advice = f"give another with -o {name}=VALUE" if len(fault.path) == 1 else "correct it"
+    given = shown(fault.given)
     return f"{name} cannot be {given}: {allowed} ({meaning.split('.')[0]}); {advice}"
 
 

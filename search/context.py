@@ -1,12 +1,11 @@
-"""What every stage of a study is given."""
+"""The study as its stages see it: configuration, run folder, cluster, display and clock."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from clusters.connect import Cluster, connected
 from clusters.lease import device_lease
@@ -14,18 +13,19 @@ from search.cli import interrupts
 from search.cli.paths import check_nodes, environment_here, in_task_folder, is_sent
 from search.config import RunConfig
 from search.console import Display
-from search.needs import MARKER_AMOUNT, check_needs, check_storage
+from search.needs import check_needs, check_storage
 from search.records.clock import StageClock
 from search.records.run_folder import RunFolder, is_run_folder, run_once
 from search.records.tables import Store
+from search.workers import Placement
 from trainables.files.node import Node
 from trainables.results import Baseline
 from trainables.settings import INPUTS, TrialSettings, WorkerSettings
 
-# Bytes of a model from which on a process that timed models is not used again: in Paddle, each
-# engine alive while another is loaded leaves a copy of its weights (LOG: memory of workers, and the
-# search of YOLOv3).
-LARGE = 20e6
+# Baseline size from which a process that timed models is not used again. Paddle leaves a copy of
+# the weights behind for each engine that is alive while another is loaded (LOG: memory of workers,
+# and the search of YOLOv3). The limit itself is a guess.
+LARGE_BYTES = 20e6
 
 
 def worker_settings(config: RunConfig, run_folder: str, cache: str | None) -> TrialSettings:
@@ -104,7 +104,8 @@ class StudyContext:
         display: Display,
         clock: StageClock | None = None,
     ) -> StudyContext:
-        """Raises ConfigError if a local cluster lacks what is asked for, or storage is not set."""
+        """Raises ConfigError if a local cluster lacks what the run asks for, or a cluster of
+        several nodes has no storage."""
         check_storage(config, cluster)
         check_needs(config, cluster, display)
         node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
@@ -113,10 +114,12 @@ class StudyContext:
         return cls(config, run, settings, store, cluster, node, display, clock or StageClock())
 
     def begin(self) -> None:
-        """Make the run's tables, and try the task on its nodes. Raises TaskError with a node's name
-        if it cannot be loaded there."""
+        """Make the run's tables, and load the task on every node.
+
+        Raises TaskError, naming the node, if it cannot be loaded there.
+        """
         self.store.create()
-        # A single node that is about to measure the baseline loads the task for that anyway.
+        # A single node without a baseline loads the task to measure that.
         if self.cluster.nodes > 1 or self.run.stage("baseline") is not None:
             check_nodes(self.settings, self.node, self.display)
 
@@ -127,14 +130,12 @@ class StudyContext:
         with self.clock.measure(name):
             yield
 
-    def timing_placement(self, baseline: Baseline, cpus: float = 1) -> dict[str, Any]:
-        """Return Ray's options for a task that times several models."""
-        calls = {"max_calls": 1} if baseline.size_bytes > LARGE else {}
-        return {**self.placement(timed=True, cpus=cpus), **calls}
+    def timing_placement(self, baseline: Baseline, cpus: float = 1) -> Placement:
+        """Return where a call runs that times several models."""
+        large = baseline.size_bytes > LARGE_BYTES
+        return replace(self.placement(timed=True, cpus=cpus), own_process=large)
 
-    def placement(self, *, timed: bool, cpus: float = 1) -> dict[str, Any]:
-        """Return Ray's options for a task: on a node of the target's kind if it times models."""
-        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": self.config.gpus_per_trial}
-        if timed and self.config.target_resource is not None:
-            options["resources"] = {self.config.target_resource: MARKER_AMOUNT}
-        return options
+    def placement(self, *, timed: bool, cpus: float = 1) -> Placement:
+        """Return where a call runs: on a node of the target's kind if it times models."""
+        marker = self.config.target_resource if timed else None
+        return Placement(cpus, self.config.gpus_per_trial, marker)

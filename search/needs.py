@@ -1,24 +1,22 @@
-"""What a study's work asks of the nodes, and whether there are such nodes."""
+"""What a study's work asks of the nodes, and whether the cluster can run it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from clusters.connect import Cluster
-from clusters.resources import Nodes, Resources, in_words
+from clusters.resources import MARKER_AMOUNT, Nodes, Resources, in_words
 from search.config import RunConfig
 from search.console import Display
 from spaces.errors import ConfigError
 
-# Of a resource that only says which nodes may be used; a thousand tasks fit on one.
-MARKER_AMOUNT = 0.001
-# The setting that each resource of a trial comes from.
+# The setting behind each resource of a trial.
 SETTINGS = {"CPU": "threads", "GPU": "gpus_per_trial", "memory": "memory_gb_per_trial"}
 
 
 @dataclass(frozen=True)
 class Need:
-    """What must run at once, on one node or on several."""
+    """Work that runs at once, on one node or on several."""
 
     what: str
     asked: Resources
@@ -26,37 +24,39 @@ class Need:
 
 
 def trials_at_once(config: RunConfig, cluster: Cluster) -> int:
-    """Return how many trials run at a time, at most."""
-    places = max(1, cluster.cpus // config.threads)
+    """Return the maximum number of trials that run at once."""
+    most = max(1, cluster.cpus // config.threads)
     if config.gpus_per_trial:
-        places = min(places, max(1, int(cluster.gpus / config.gpus_per_trial)))
-    return config.concurrency or places
+        most = min(most, max(1, int(cluster.gpus / config.gpus_per_trial)))
+    return config.concurrency or most
 
 
 def trial_resources(config: RunConfig) -> dict[str, float]:
     """Return what a trial asks of a node, by Ray's names of resources."""
-    asked: dict[str, float] = {"CPU": config.threads, "GPU": config.gpus_per_trial}
-    if config.memory_gb_per_trial is not None:
-        asked["memory"] = config.memory_gb_per_trial * 1e9
+    asked: dict[str, float] = {
+        "CPU": config.threads,
+        "GPU": config.gpus_per_trial,
+        "memory": (config.memory_gb_per_trial or 0.0) * 1e9,
+    }
     if config.target_resource is not None:
         asked[config.target_resource] = MARKER_AMOUNT
     return {name: value for name, value in asked.items() if value}
 
 
 def retrain_worker_resources(config: RunConfig) -> dict[str, float]:
-    """Return what one worker of a retrain asks of a node, as Ray Train places it."""
+    """Return what one worker of a retrain asks of a node: what Ray Train gives it."""
     return {"GPU": 1.0} if config.gpus_per_trial > 0 else {"CPU": 1.0}
 
 
 def count_retrain_workers(config: RunConfig, cluster: Cluster) -> int:
-    """Return how many data-parallel workers a retrain has."""
+    """Return the number of data-parallel workers of a retrain."""
     default = cluster.gpus if config.gpus_per_trial > 0 else min(2, cluster.cpus)
     return max(1, config.retrain_workers or default)
 
 
 def check_needs(config: RunConfig, cluster: Cluster, display: Display) -> None:
-    """Raise ConfigError if a local cluster can never do what is asked; of another, whose nodes may
-    be yet to come, say what it waits for."""
+    """Raise ConfigError if a local cluster can never run the study. Another cluster may still get
+    nodes: say what it waits for."""
     nodes = Nodes.now()
     for need in (
         Need("a trial", trial_resources(config)),
@@ -73,7 +73,7 @@ def check_needs(config: RunConfig, cluster: Cluster, display: Display) -> None:
 
 
 def check_storage(config: RunConfig, cluster: Cluster) -> None:
-    """Raise ConfigError if the cluster's nodes have no place to share the run's files."""
+    """Raise ConfigError if a cluster of several nodes has no storage to share the run's files."""
     if cluster.nodes > 1 and config.storage is None:
         raise ConfigError(
             f"storage is not set, and the cluster has {cluster.nodes} nodes: give one that all of "
@@ -82,7 +82,7 @@ def check_storage(config: RunConfig, cluster: Cluster) -> None:
 
 
 def _refusal(need: Need, config: RunConfig, nodes: Nodes) -> str:
-    """Return which setting asks for more than this machine has, and what to give."""
+    """Return which setting asks for more than this machine has, and what to set it to."""
     has = nodes.largest(need.asked)
     if need.pieces > 1:
         most = max(1, nodes.capacity(need.asked))

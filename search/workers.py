@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
+from clusters.resources import MARKER_AMOUNT, Resources
 from search.console import Display
 from spaces.errors import SearchError, StudyError, TaskError, one_line
 
-Options = Mapping[str, Any]
-"""Ray's options of a remote function."""
+
+@dataclass(frozen=True)
+class Placement:
+    """What a call asks of the node that it runs on."""
+
+    cpus: float = 1
+    gpus: float = 0
+    marker: str | None = None
+    """A resource that marks the nodes it may run on; None for any node."""
+    own_process: bool = False
+    """Whether its process ends with the call, and is not used again."""
+
+    @property
+    def resources(self) -> Resources:
+        """What a node must have free, by Ray's names."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus}
+        if self.marker is not None:
+            asked[self.marker] = MARKER_AMOUNT
+        return {name: value for name, value in asked.items() if value}
+
+    def remote(self, function: Callable[..., Any]) -> Any:
+        """Return Ray's remote function that is placed so."""
+        marked = {} if self.marker is None else {"resources": {self.marker: MARKER_AMOUNT}}
+        once = {"max_calls": 1} if self.own_process else {}
+        return ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, **marked, **once)(function)
 
 
-def task_resources(options: Options) -> dict[str, float]:
-    """Return what a task with these options asks of a node, by Ray's names of resources."""
-    found = {"CPU": options.get("num_cpus", 1), "GPU": options.get("num_gpus", 0)}
-    found |= options.get("resources", {})
-    return {name: value for name, value in found.items() if value}
+ANY_NODE = Placement()
 
 
 def call_worker(
-    display: Display, what: str, function: Callable[..., Any], *arguments: Any, **options: Any
+    display: Display,
+    what: str,
+    function: Callable[..., Any],
+    *arguments: Any,
+    on: Placement = ANY_NODE,
 ) -> Any:
-    """Return what the function returns on a worker of the cluster, placed by Ray's options.
+    """Return what the function returns on a worker of the cluster.
 
-    `what` names it while it is waited for.
+    `what` names the call while it is waited for.
     """
-    placed = {"num_cpus": 1, **options}
-    reference = ray.remote(**placed)(function).remote(*arguments)
-    with display.waiting(what, task_resources(placed)):
+    reference = on.remote(function).remote(*arguments)
+    with display.waiting(what, on.resources):
         return _fetch(reference)
 
 
@@ -39,15 +63,15 @@ def each_result(
     unit: str,
     function: Callable[..., Any],
     arguments: Mapping[str, tuple[Any, ...]],
-    options: Options,
+    on: Placement = ANY_NODE,
 ) -> Iterator[tuple[str, Any]]:
-    """Yield what the function returns for each entry of `arguments`, by its key, as it comes.
+    """Yield the key and the function's result for each entry of `arguments`, in order of ending.
 
     `unit` names the entries while they are waited for.
     """
-    remote = ray.remote(**options)(function)
+    remote = on.remote(function)
     pending = {remote.remote(*given): key for key, given in arguments.items()}
-    with display.bar(unit, len(pending), task_resources(options)) as advance:
+    with display.bar(unit, len(pending), on.resources) as advance:
         while pending:
             done, _ = ray.wait(list(pending), num_returns=1)
             key = pending.pop(done[0])
@@ -56,9 +80,10 @@ def each_result(
 
 
 def _fetch(reference: ray.ObjectRef) -> Any:
-    """Return a task's result. What it raised on purpose is raised here, as itself.
+    """Return the result of a call.
 
-    Whatever else it raised came out of the user's task: TaskError.
+    Raises the call's own SearchError, TaskError for all else that it raised: only the user's task
+    can be the cause. Raises StudyError if the worker died.
     """
     try:
         return ray.get(reference)

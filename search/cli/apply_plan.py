@@ -115,17 +115,17 @@ def _write_sensitivities(study: StudyContext, baseline: Baseline, ground: Ground
 def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground: Ground) -> Outcome:
     """Run the trial of the plan that the arguments choose; time and test its model."""
     run, display, settings = study.run, study.display, study.settings
-    options = study.placement(timed=True)
+    placement = study.placement(timed=True)
     plan = CHOICES[given.chosen_by](given, ground, QuantizationChoice(given.quantization))
     run.write_text(PLAN, json.dumps(plan.to_json(), indent=1))
     for line in removed_lines(plan, ground):
         display.say_below(line)
     with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
         arguments = (settings, baseline, study.node, plan)
-        result = call_worker(display, "trial", trial_job, *arguments, **options)
+        result = call_worker(display, "trial", trial_job, *arguments, on=placement)
     copy_model(settings.candidate_folder(0), run.path / MODEL)
     with study.stage("test", "time both models, evaluate both once on the test split"):
-        final = call_worker(display, "test", final_job, settings, study.node, plan, **options)
+        final = call_worker(display, "test", final_job, settings, study.node, plan, on=placement)
     return Outcome(given.chosen_by, plan, result, final)
 
 

@@ -51,15 +51,20 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         part: _absolute(value) if part in LOCAL_PARTS else value
         for part, value in config.runtime_env.items()
     }
-    changes: dict[str, Any] = {
-        "task_folder": str(user_path(config.task_folder or "").absolute()),
-        "runtime_env": environment,
-    }
-    if config.cache is not None:
-        changes["cache"] = str(user_path(config.cache).absolute())
-    if config.storage is not None and not is_uri(config.storage):
-        changes["storage"] = str(user_path(config.storage).absolute())
-    return config.model_copy(update=changes)
+    cache, storage = config.cache, config.storage
+    if cache is not None:
+        cache = str(user_path(cache).absolute())
+    if storage is not None and not is_uri(storage):
+        storage = str(user_path(storage).absolute())
+    folder = str(user_path(config.task_folder or "").absolute())
+    return config.model_copy(
+        update={
+            "task_folder": folder,
+            "runtime_env": environment,
+            "cache": cache,
+            "storage": storage,
+        }
+    )
 
 
 def in_task_folder(config: RunConfig, path: str) -> Path:

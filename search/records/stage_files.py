@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError, with_config
 
+from search.records.faults import first_fault
 from spaces.errors import RunFolderError, short, shown
 from trainables.files.codec import PlanField, decode
 from trainables.results import (
@@ -93,9 +94,8 @@ def read_json(path: Path, kind: Any) -> Any:
     try:
         return decode(kind, path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        _damaged(path, f"{place} {shown(first['input'], 30)}: {first['msg']}")
+        fault = first_fault(error)
+        _damaged(path, f"{fault.name} {shown(fault.given, 30)}: {fault.message}")
     except (ValueError, RecursionError) as error:
         _damaged(path, f"no JSON: {error}")
     except OSError as error:

@@ -51,15 +51,12 @@ def read_trial(row: Mapping[str, Any]) -> TrialRecord:
     Raises ValueError, TypeError or LookupError for a row that no trial leaves.
     """
     stages = {stage: row[f"{stage}_s"] for stage in STAGES}
-    figures = [row["metric"], row["metric_loss"], row["latency_ratio"]]
-    if row["state"] not in STATES or (row["state"] == "COMPLETE" and None in figures):
-        raise ValueError(f"no trial ends as {row['state']} with {figures}")
     spent = {stage: value for stage, value in stages.items() if value is not None}
-    # Tables of before lacked these two.
+    result = read_cells(TrialResult, row, seconds=spent)
+    figures = [result.metric, result.metric_loss, result.latency_ratio]
+    if result.state not in STATES or (result.state == "COMPLETE" and None in figures):
+        raise ValueError(f"no trial ends as {result.state} with {figures}")
+    # Older tables lack these two.
     known = {**row, "retries": row["retries"] or 0, "lost_s": row["lost_s"] or 0.0}
-    return read_cells(
-        TrialRecord,
-        known,
-        plan=Plan.from_json(json.loads(row["plan"])),
-        result=read_cells(TrialResult, row, seconds=spent),
-    )
+    plan = Plan.from_json(json.loads(row["plan"]))
+    return read_cells(TrialRecord, known, plan=plan, result=result)

@@ -19,7 +19,7 @@ def measure_baseline(study: StudyContext) -> Baseline:
             study.display,
             "baseline",
             *(baseline_job, study.settings, study.node),
-            **study.placement(timed=True),
+            on=study.placement(timed=True),
         )
         row = {
             "stage": "baseline",

@@ -105,7 +105,7 @@ def _measure(study: StudyContext, winner: Winner, part: str) -> FinalFigures:
         study.display,
         "the last timing and the test split",
         *(final_job, study.settings, study.node, winner.plan, f"{part}{MODEL}"),
-        **study.placement(timed=True),
+        on=study.placement(timed=True),
     )
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from search.context import StudyContext
 from search.narration import say_untimed
@@ -11,6 +10,7 @@ from search.records.columns import cells
 from search.records.run_folder import run_once
 from search.records.search_space import reference_timings
 from search.records.stage_files import Timings
+from search.records.tables import Row
 from search.workers import each_result
 from spaces.measurements import fast_choices, timing_plans
 from spaces.plan import QuantizationChoice
@@ -57,17 +57,17 @@ def _time_on_workers(
         for plan in timing_plans(space, choice, points, config.seed)
         if plan not in dict(known)
     ]
-    told = {
+    arguments = {
         str(start): (study.settings, baseline, study.node, plans[start::TASKS])
         for start in range(min(TASKS, len(plans)))
     }
-    options = study.timing_placement(baseline, config.threads)
-    parts = dict(each_result(study.display, "parts", latency_job, told, options))
-    found = [item for start in told for item in parts[start]]
+    placement = study.timing_placement(baseline, config.threads)
+    parts = dict(each_result(study.display, "parts", latency_job, arguments, placement))
+    found = [item for start in arguments for item in parts[start]]
     say_untimed(found, study.display)
     return [item for item in found if isinstance(item, TimedShape)]
 
 
-def _row(shape: TimedShape) -> dict[str, Any]:
+def _row(shape: TimedShape) -> Row:
     plan = json.dumps(shape.plan.to_json())
     return {"stage": "table", "plan": plan, "reused": shape.reused, **cells(shape.reading)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 from search.context import StudyContext
 from search.narration import say_untimed
 from search.records.run_folder import run_once
 from search.records.search_space import drop_untimed, timed
 from search.records.stage_files import References
+from search.records.tables import Row
 from search.workers import call_worker
 from spaces.errors import StudyError
 from spaces.measurements import reference_plans
@@ -32,7 +32,7 @@ def time_references(
             study.display,
             f"{len(plans)} models",
             *(reference_job, study.settings, baseline, study.node, plans),
-            **study.timing_placement(baseline),
+            on=study.timing_placement(baseline),
         )
         say_untimed(found, study.display)
         rows = [_row(study, baseline, reference) for reference in timed(found)]
@@ -54,7 +54,7 @@ def time_references(
     return replace(baseline, references=timed(found)), kept
 
 
-def _row(study: StudyContext, baseline: Baseline, reference: Reference) -> dict[str, Any]:
+def _row(study: StudyContext, baseline: Baseline, reference: Reference) -> Row:
     return {
         "stage": "reference",
         "plan": json.dumps(reference.plan.to_json()),

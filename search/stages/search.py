@@ -23,7 +23,7 @@ from search.tune.trackers import tensorboard, tracker_callbacks
 from search.tune.watching import Metrics, listening
 from spaces.errors import StudyError
 from trainables.results import Baseline
-from trainables.trainable import CompressionTrainable
+from trainables.trainable import NUMBER, CompressionTrainable
 
 
 def _tunes_names(asked: Resources) -> dict[str, float]:
@@ -53,7 +53,7 @@ def _tune(
             num_samples=-1,
             max_concurrent_trials=trials_at_once(study.config, study.cluster.now()),
             reuse_actors=True,
-            trial_name_creator=lambda trial: f"plan-{trial.config['number']:06d}",
+            trial_name_creator=lambda trial: f"plan-{trial.config[NUMBER]:06d}",
             trial_dirname_creator=lambda trial: f"plan-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(

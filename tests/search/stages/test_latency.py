@@ -25,5 +25,5 @@ def test_a_resumed_run_that_could_time_nothing_does_not_try_again(run, survey):
 def test_a_process_that_timed_large_models_is_not_used_again(run):
     context = StudyContext(RunConfig(budget=0.1), run, None, None, None, None, None, StageClock())
     small, large = (baseline(size_bytes=size) for size in (3_000_000, 97_000_000))
-    assert context.timing_placement(large, 2)["max_calls"] == 1
+    assert context.timing_placement(large, 2).own_process
     assert context.timing_placement(small, 2) == context.placement(timed=True, cpus=2)
