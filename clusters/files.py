@@ -1,5 +1,5 @@
-"""A run's files on several nodes: kept on storage by the worker that made them, fetched once by
-each node that needs them."""
+"""A run's files on several nodes: the worker that makes them uploads them, and each node that needs
+them fetches them once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from filelock import FileLock
 from clusters.storage import Storage
 from spaces.errors import StorageError
 
-# In a folder that is whole: which keeping it is of, here and on storage.
+# File in a whole folder, here and on storage, with an identifier of its upload.
 MARK = ".kept"
 
 
 @functools.lru_cache(maxsize=8)
 def _storage(uri: str, patience_s: float) -> Storage:
-    """Return a process's own connection; none can travel to another process."""
+    """Return this process's connection; connections cannot be pickled."""
     return Storage(uri, patience_s)
 
 
@@ -29,20 +29,20 @@ class SharedFiles:
     """The files of one run, on storage and in a folder of each node."""
 
     uri: str
-    """Of the run's own folder on storage."""
+    """The run's own folder on storage."""
     patience_s: float = 3600.0
 
     def upload(self, root: Path, name: str) -> None:
-        """Keep on storage what `root / name` holds now."""
+        """Copy the folder `root / name` to storage."""
         storage = _storage(self.uri, self.patience_s)
         mark = uuid.uuid4().hex
         storage.upload(root / name, name)
-        # Last: a folder without its mark is one whose worker died.
+        # Last: a folder without a mark was left by a worker that died.
         storage.write(f"{name}/{MARK}", mark.encode())
         (root / name / MARK).write_text(mark)
 
     def fetch(self, root: Path, name: str) -> None:
-        """Have `root / name` hold what was kept last. Raises StorageError if nothing was."""
+        """Make `root / name` a copy of what storage has. Raises StorageError if it has nothing."""
         storage, target = _storage(self.uri, self.patience_s), root / name
         mark = storage.read(f"{name}/{MARK}")
         if mark is None:
@@ -50,7 +50,7 @@ class SharedFiles:
         if _mark_of(target) == mark:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Several workers of a node begin at once; one of them fetches.
+        # Of several workers of a node that begin at once, one fetches.
         with FileLock(target.with_name(f".{target.name}.lock")):
             if _mark_of(target) == mark:
                 return

@@ -1,4 +1,4 @@
-"""Exclusive use of a device while a latency is taken, between the processes of a node."""
+"""Exclusive use of a device during a latency probe, among the processes of a node."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ def _locked(path: str, operation: int) -> Iterator[None]:
         fcntl.flock(descriptor, operation)
         yield
     finally:
-        # Closing gives the lock back; so does dying, however suddenly.
+        # Closing releases the lock; the system does it for a process that dies.
         os.close(descriptor)
 
 
 @dataclass(frozen=True)
 class FileLease:
-    """A lease of the device that `path` stands for, from whichever process opens it.
+    """A lease of a device, named by the path of a lock file.
 
-    Training steps share the device, a probe has it alone. Whoever wants it passes a
-    gate first, and a probe keeps the gate shut while it waits: without it, steps that
-    follow each other closely in two processes would keep a probe out for ever.
+    Training steps share the device, a probe has it alone. Both pass a gate first, and a probe
+    closes the gate while it waits: otherwise the training steps of two processes, which overlap,
+    would keep the probe out for ever.
     """
 
     path: str
     per_gpu: bool = False
-    """Whether it is of the GPU that Ray gave the process, and not of the whole node."""
+    """Whether the device is the process's GPU from Ray, and not the whole node."""
 
     @property
     def _file(self) -> str:
-        # Asked where it is used: the process that made it has another GPU, or none.
+        # Read where the lease is used: the process that made it has another GPU, or none.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if self.per_gpu else ""
         return f"{self.path}-gpu-{visible.replace(',', '-')}" if visible else self.path
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Wait for all others to leave, and keep them out."""
+        """Wait until the device is free, and hold it alone."""
         with _locked(f"{self._file}.gate", fcntl.LOCK_EX), _locked(self._file, fcntl.LOCK_EX):
             yield
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Wait for the probe, if there is one, and keep the next one out."""
+        """Wait until no probe runs, and share the device."""
         with _locked(f"{self._file}.gate", fcntl.LOCK_SH):
             pass
         with _locked(self._file, fcntl.LOCK_SH):
@@ -55,5 +55,5 @@ class FileLease:
 
 
 def device_lease(per_gpu: bool = False) -> FileLease:
-    """Return the lease of this node's device, or of a GPU; the same one for every run."""
+    """Return the lease of this node, or of a GPU of it; all runs use the same one."""
     return FileLease(f"/tmp/slimsearch-device-{os.getuid()}.lock", per_gpu)

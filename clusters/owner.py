@@ -1,7 +1,8 @@
-"""Who works in a run's folder on storage: one driver at a time, on whichever node.
+"""Who may write to a run's folder on storage: one driver at a time.
 
-Storage has no locks. So the driver notes itself in a file and counts up in it, time and again;
-another one that finds a note watches whether it still counts. No clocks are compared.
+Storage has no locks. So the driver writes its name and a counter to a file, and increments the
+counter while it works. Another driver that finds the file watches whether the counter still moves:
+no clocks of two machines are compared.
 """
 
 from __future__ import annotations
@@ -20,16 +21,32 @@ from clusters.storage import Storage
 from spaces.errors import RunFolderError, StorageError
 
 OWNER = "owner.json"
-# Between two counts, and how many may fail to come before a driver is taken for dead.
-BEAT_S = 5.0
-MISSED_BEATS = 4
-# After a claim: two that claim at once each see who came last.
-SETTLE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """How a driver shows that it lives. All are guesses: long beside a write to storage, and below
+    the half minute after which a wait is reported."""
+
+    every_s: float = 5.0
+    """Seconds between two increments."""
+    missed: int = 4
+    """Increments that may fail to appear before a driver counts as dead."""
+    settle_s: float = 1.0
+    """Seconds between a claim and its check: of two claims at once, both see the later one."""
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds without an increment after which a driver counts as dead."""
+        return self.missed * self.every_s
+
+
+HEARTBEAT = Heartbeat()
 
 
 @dataclass(frozen=True)
 class Owner:
-    """What a driver notes of itself."""
+    """A driver's entry."""
 
     host: str
     pid: int
@@ -50,13 +67,13 @@ def _write(storage: Storage, owner: Owner) -> None:
     storage.write(OWNER, json.dumps(asdict(owner)).encode())
 
 
-def _hurried(storage: Storage) -> Storage:
-    """Return the same storage, not waited for."""
+def _impatient(storage: Storage) -> Storage:
+    """Return the same storage, whose failures raise at once."""
     return Storage(storage.uri, patience_s=0.0, say=lambda text: None)
 
 
 def _is_gone(owner: Owner) -> bool:
-    """Return whether a driver of this very machine has died; False if nobody can know."""
+    """Return whether a driver of this machine has died; False for one of another machine."""
     if owner.host != platform.node():
         return False
     try:
@@ -68,12 +85,13 @@ def _is_gone(owner: Owner) -> bool:
     return False
 
 
-def _still_counts(storage: Storage, owner: Owner) -> bool:
-    deadline = time.monotonic() + MISSED_BEATS * BEAT_S
+def _is_alive(storage: Storage, owner: Owner) -> bool:
+    """Return whether the counter of a driver moves, watched until its silence is too long."""
+    deadline = time.monotonic() + HEARTBEAT.silence_s
     while time.monotonic() < deadline:
         if _is_gone(owner):
             return False
-        time.sleep(min(1.0, BEAT_S))
+        time.sleep(min(1.0, HEARTBEAT.every_s))
         now = _read(storage)
         if now is None:
             return False
@@ -83,7 +101,7 @@ def _still_counts(storage: Storage, owner: Owner) -> bool:
 
 
 class Ownership:
-    """A run's folder on storage, held by this process until it is released."""
+    """A run's folder on storage, owned by this process until it is released."""
 
     def __init__(self, storage: Storage, owner: Owner) -> None:
         self.storage = storage
@@ -95,16 +113,16 @@ class Ownership:
 
     @classmethod
     def claim(cls, storage: Storage) -> Ownership:
-        """Return the ownership. Raises RunFolderError, naming the other, if there is one."""
+        """Return the ownership. Raises RunFolderError, naming the other driver, if there is one."""
         found = _read(storage)
-        if found is not None and not _is_gone(found) and _still_counts(storage, found):
+        if found is not None and not _is_gone(found) and _is_alive(storage, found):
             raise RunFolderError(
                 f"run folder {storage.uri}: {found} is working in it; wait for it to end"
             )
         now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         mine = Owner(platform.node(), os.getpid(), now, uuid.uuid4().hex)
         _write(storage, mine)
-        time.sleep(SETTLE_S)
+        time.sleep(HEARTBEAT.settle_s)
         last = _read(storage)
         if last is None or last.token != mine.token:
             raise RunFolderError(
@@ -114,26 +132,26 @@ class Ownership:
         return cls(storage, mine)
 
     def _count(self) -> None:
-        # A storage that is away for a while stops the count, and keeps others from reading it too.
-        hurried = _hurried(self.storage)
+        # While storage is away the counter stands still, but nobody can read it either.
+        storage = _impatient(self.storage)
         owner = self._owner
-        while not self._ended.wait(BEAT_S):
+        while not self._ended.wait(HEARTBEAT.every_s):
             try:
-                found = _read(hurried)
+                found = _read(storage)
                 if found is not None and found.token != owner.token:
                     self._taken_by = found
                     return
                 owner = Owner(**{**asdict(owner), "beats": owner.beats + 1})
-                _write(hurried, owner)
+                _write(storage, owner)
             except StorageError:
                 continue
 
     def check(self) -> None:
-        """Raise RunFolderError if another driver has taken over, as it may after a long silence."""
+        """Raise RunFolderError if another driver took over after a long silence of this one."""
         if self._taken_by is not None:
             raise RunFolderError(
-                f"run folder {self.storage.uri}: {self._taken_by} has taken over, for nothing was "
-                f"heard of this one for {MISSED_BEATS * BEAT_S:.0f} s; leave it to that one"
+                f"run folder {self.storage.uri}: {self._taken_by} has taken over, because this "
+                f"one was silent for {HEARTBEAT.silence_s:.0f} s; leave the run to that one"
             )
 
     def release(self) -> None:
@@ -141,6 +159,6 @@ class Ownership:
         self._ended.set()
         self._thread.join()
         if self._taken_by is None:
-            # If the storage is away, that may be why we leave: the next driver waits for the count.
+            # If storage is away the entry stays, and the next driver waits until it is too old.
             with contextlib.suppress(StorageError):
-                _hurried(self.storage).delete(OWNER)
+                _impatient(self.storage).delete(OWNER)

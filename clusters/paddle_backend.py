@@ -15,10 +15,10 @@ from ray.util import get_node_ip_address
 
 @dataclass
 class PaddleConfig(BackendConfig):
-    """How the workers of a data-parallel training find each other."""
+    """Ray Train's configuration of the backend."""
 
     distributed_backend: str | None = None
-    """`gloo` or `nccl`; None leaves it to the workers, who know what they have."""
+    """`gloo` or `nccl`; None leaves the choice to each worker, which knows its devices."""
 
     @property
     def backend_cls(self) -> type[PaddleBackend]:
@@ -26,7 +26,7 @@ class PaddleConfig(BackendConfig):
 
 
 def _free_endpoint() -> str:
-    """Return "address:port" of a port that is free on this worker's node."""
+    """Return "address:port" with a free port of this worker's node."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{get_node_ip_address()}:{probe.getsockname()[1]}"
@@ -43,7 +43,7 @@ def _addresses() -> dict[str, str]:
 
 
 def _interface(endpoint: str, interfaces: dict[str, str]) -> dict[str, str]:
-    """Return what tells gloo which interface the endpoint is on; nothing if none has it."""
+    """Return the variable that gives gloo the endpoint's interface; empty if none has it."""
     name = interfaces.get(endpoint.rpartition(":")[0])
     return {} if name is None else {"GLOO_SOCKET_IFNAME": name}
 
@@ -53,7 +53,7 @@ def _set_environment(variables: dict[str, str]) -> None:
 
 
 class PaddleBackend(Backend):
-    """Tells every worker its rank and where the others are, as paddle's launcher would."""
+    """Gives every worker its rank and the others' endpoints, as paddle's launcher does."""
 
     def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
         assert isinstance(backend_config, PaddleConfig)
@@ -68,7 +68,7 @@ class PaddleBackend(Backend):
                 "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
                 "PADDLE_CURRENT_ENDPOINT": endpoint,
                 "PADDLE_MASTER": master,
-                # Left to itself gloo takes what the host's name stands for, often the loopback.
+                # Without it gloo takes the interface of the host's name, often the loopback.
                 **_interface(endpoint, interfaces[rank]),
             }
             if backend_config.distributed_backend is not None:

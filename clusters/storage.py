@@ -1,7 +1,7 @@
 """A folder that every node reaches: s3://, gs://, hdfs://, or one that all have mounted.
 
-What it is asked to keep is there whole or not at all. A storage that is full, or that does not
-answer, is waited for: it outlives the hour in which somebody mends it, and so should a search.
+A file is there whole or not at all. A storage that is full or does not answer is waited for: a
+search should outlive the hour in which somebody repairs it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Where a file appears when its writing ends, and folders are but parts of names.
+# File systems in which a file appears once it is complete, and folders are only parts of names.
 OBJECT_STORES = ("s3", "gcs", "abfs")
-# The most that is waited between two attempts.
+# Pause before the second attempt; each further one doubles. A guess.
+FIRST_PAUSE_S = 0.2
+# Longest pause between two attempts. A guess.
 LONGEST_PAUSE_S = 5.0
 
 
 def is_uri(text: str) -> bool:
-    """Return whether a text names a storage by a scheme, as "s3://bucket/runs" does."""
+    """Return whether a text has a scheme, as "s3://bucket/runs" has."""
     return "://" in text
 
 
 def join(uri: str, name: str) -> str:
-    """Return the URI of a folder within another; what follows a question mark stays last."""
+    """Return the URI of a folder within another; the query after a question mark stays last."""
     path, question, options = uri.partition("?")
     return f"{path.rstrip('/')}/{name}{question}{options}"
 
@@ -57,7 +59,10 @@ def _open(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 class Storage:
-    """A folder in a file system of pyarrow's. Names are relative to it, with "/" between parts."""
+    """A folder in a file system of pyarrow. Names are relative to it, with "/" between parts.
+
+    Each operation waits for a storage that fails, and raises StorageError after `patience_s`.
+    """
 
     def __init__(
         self,
@@ -72,7 +77,7 @@ class Storage:
         self._has_folders = self.filesystem.type_name not in OBJECT_STORES
 
     def create(self) -> None:
-        """Make the folder. Raises StorageError, at once, if nothing can be kept there."""
+        """Make the folder. Raises StorageError at once if it cannot be written to."""
         probe = f"{self.path}/.writable"
         try:
             if self._has_folders:
@@ -87,7 +92,7 @@ class Storage:
             ) from error
 
     def read(self, name: str) -> bytes | None:
-        """Return what is kept under a name, None if nothing is."""
+        """Return the content of a file, None if there is none."""
 
         def operation() -> bytes | None:
             try:
@@ -99,15 +104,15 @@ class Storage:
             except OSError:
                 found = self.filesystem.get_file_info(f"{self.path}/{name}").type
                 if found == fs.FileType.Directory:
-                    # No waiting makes it a file.
+                    # Waiting does not help.
                     raise IsADirectoryError(f"{name} is a folder, not a file") from None
                 raise
 
-        return self._patiently(f"to read {name}", operation)
+        return self._patiently(f"read {name}", operation)
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep bytes under a name, in place of what was there."""
-        self._patiently(f"to write {name}", lambda: self._write_once(name, data))
+        """Write a file, or replace it."""
+        self._patiently(f"write {name}", lambda: self._write_once(name, data))
 
     def _write_once(self, name: str, data: bytes) -> None:
         target = f"{self.path}/{name}"
@@ -117,7 +122,7 @@ class Storage:
             return
         self._check_mounted()
         folder, _, last = target.rpartition("/")
-        # Of this thread alone: the run's owner is noted while rows are written.
+        # One name a thread: the owner's counter is written while rows are.
         temporary = f"{folder}/.{last}.{threading.get_ident()}.tmp"
         self.filesystem.create_dir(folder, recursive=True)
         try:
@@ -135,11 +140,11 @@ class Storage:
             logger.debug("%s could not be deleted", path)
 
     def delete(self, name: str) -> None:
-        """Keep nothing under a name any more."""
+        """Delete a file, if it exists."""
         self._remove(self.filesystem.delete_file, name)
 
     def delete_folder(self, name: str) -> None:
-        """Keep nothing in a folder any more, nor the folder."""
+        """Delete a folder and all it holds, if it exists."""
         self._remove(self.filesystem.delete_dir, name)
 
     def _remove(self, remove: Callable[[str], None], name: str) -> None:
@@ -149,10 +154,10 @@ class Storage:
             except FileNotFoundError:
                 self._check_mounted()
 
-        self._patiently(f"to delete {name}", operation)
+        self._patiently(f"delete {name}", operation)
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the names of all files below a folder, sorted; half-written ones are not there."""
+        """Return the sorted names of all files below a folder, without half-written ones."""
         base = f"{self.path}/{folder}".rstrip("/")
 
         def operation() -> list[str]:
@@ -165,17 +170,17 @@ class Storage:
             ]
             return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
 
-        return self._patiently(f"to list {folder or 'its files'}", operation)
+        return self._patiently(f"list {folder or 'its files'}", operation)
 
     def upload(self, source: Path, folder: str) -> None:
-        """Keep every file of a local folder. They come one by one: say elsewhere that all did."""
+        """Write every file of a local folder, one by one: mark elsewhere that all are there."""
         for path in sorted(source.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 name = f"{folder}/{path.relative_to(source).as_posix()}"
                 self.write(name, path.read_bytes())
 
     def download(self, folder: str, target: Path) -> bool:
-        """Bring all files below a folder into a local one; return whether there are any."""
+        """Copy all files below a folder into a local one; return whether there are any."""
         names = self.names(folder)
         for name in names:
             data = self.read(name)
@@ -188,33 +193,33 @@ class Storage:
     def _check_mounted(self) -> None:
         """Raise OSError if the folder itself is gone, as when a disk is no longer mounted.
 
-        Without that, nothing would seem to be kept, or it would be written below the mount.
+        Otherwise the run would seem empty, or be written below the mount point.
         """
         if self._has_folders and not self._exists():
             raise OSError(f"{self.path} is not there")
 
     def is_there(self) -> bool:
-        """Return whether the folder is there, without waiting; an object store has none to miss."""
+        """Return whether the folder exists, without waiting; True for an object store."""
         try:
             return not self._has_folders or self._exists()
         except OSError:
-            # It does not answer: what reads it next waits, and says so.
+            # It does not answer: the next operation waits, and says so.
             return True
 
     def _exists(self) -> bool:
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
 
     def _patiently(self, doing: str, operation: Callable[[], Result]) -> Result:
-        """Return the operation's result; while the storage fails, try again.
+        """Return the operation's result; retry while the storage fails.
 
-        Raises StorageError when patience is at an end.
+        `doing` is the operation's verb and object. Raises StorageError after `patience_s`.
         """
-        # Also an operation that neither fails nor ends is said.
-        with said_while(Awaited(f"storage {self.uri}, {doing}"), self._say, often=True):
+        # An operation that hangs is reported too.
+        with said_while(Awaited(f"storage {self.uri}, to {doing}"), self._say, often=True):
             return self._until_it_works(doing, operation)
 
     def _until_it_works(self, doing: str, operation: Callable[[], Result]) -> Result:
-        began, pause, told = time.monotonic(), 0.2, False
+        began, pause, said = time.monotonic(), FIRST_PAUSE_S, False
         while True:
             try:
                 result = operation()
@@ -222,17 +227,17 @@ class Storage:
                 final = isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError))
                 if final or time.monotonic() - began > self.patience_s:
                     raise StorageError(
-                        f"storage {self.uri}: not to be had {doing}, for "
-                        f"{time.monotonic() - began:.0f} s ({one_line(error)}); mend it, then "
+                        f"storage {self.uri}: could not {doing} for "
+                        f"{time.monotonic() - began:.0f} s ({one_line(error)}); repair it, then "
                         "carry the run on with --resume"
                     ) from error
-                if not told:
-                    self._say(f"storage {self.uri}: waiting {doing} ({one_line(error)})")
-                    told = True
+                if not said:
+                    self._say(f"storage {self.uri}: waiting to {doing} ({one_line(error)})")
+                    said = True
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
-                if told:
+                if said:
                     waited = time.monotonic() - began
-                    self._say(f"storage {self.uri}: there again after {waited:.0f} s")
+                    self._say(f"storage {self.uri}: back after {waited:.0f} s")
                 return result

@@ -1,4 +1,4 @@
-"""What is said while a command waits. Every wait of the driver is within `said_while`."""
+"""What a command says while it waits. Every wait of the driver is within `said_while`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from clusters.resources import Nodes, Resources, in_words
 
-# Seconds between two lines about work that cannot begin. Half a minute is long for somebody who
-# looks on, and short beside a search.
+# Seconds between two lines about work that cannot begin. A guess: long for an onlooker, short
+# beside a search.
 EVERY_S = 30.0
-# Lines about work that goes on come after twice as long each time, this long at most (a guess).
+# Longest pause between two lines about work that goes on; the pauses double up to it. A guess.
 LONGEST_S = 600.0
 
 Say = Callable[[str], None]
@@ -24,16 +24,17 @@ class Awaited:
     """What is waited for."""
 
     what: str
-    """A few words, such as "baseline" or "trial 7's retrain"."""
+    """A few words, such as "baseline" or "retrain of trial 7"."""
     asked: Resources = field(default_factory=dict)
-    """What a piece of it asks of a node; nothing for what runs in this process."""
+    """What one piece of the work asks of a node; empty for work in this process."""
     pieces: int = 1
-    """How many such pieces must run at once."""
+    """Pieces that must run at once."""
 
     def line(self, seconds: float, nodes: Nodes | None, running: str | None) -> tuple[str, bool]:
-        """Return what to say after so many seconds, and whether nothing of it can go on.
+        """Return what to say after a wait, and whether the work is stuck.
 
-        `running` says what of it runs; None: nobody knows; empty: nothing does.
+        `nodes` is None where Ray cannot be asked. `running` says what of the work runs: empty if
+        nothing does, None if that is not known.
         """
         waited = f"{self.what}: {seconds:.0f} s"
         if running:
@@ -51,10 +52,10 @@ class Awaited:
 
 
 def _nodes() -> Nodes | None:
-    """Return the nodes; None where Ray cannot be asked."""
+    """Return the nodes, None if Ray cannot be asked."""
     try:
         return Nodes.now()
-    except Exception:  # Disconnected, or not answering: the wait itself says why when it ends.
+    except Exception:  # Disconnected or silent: the wait itself ends with the reason.
         return None
 
 
@@ -68,32 +69,32 @@ def said_while(
     running: Callable[[], str | None] = lambda: None,
     every_s: float | None = None,
 ) -> Iterator[None]:
-    """Say each half minute what is waited for, and which resources it lacks.
+    """Say every EVERY_S what is waited for, and which resources are missing.
 
-    Where it lacks none, the lines become rare, but not with `often`; with `quiet` there are none of
-    these, for whoever shows a clock already. `running` says what of it runs, as in `Awaited.line`.
+    Where none are missing the lines become rare, except with `often`, and are left out with
+    `quiet`, for displays that show a clock. `running` is as in `Awaited.line`.
     """
     ended = threading.Event()
     every = EVERY_S if every_s is None else every_s
 
-    def tell() -> None:
+    def report() -> None:
         began, pauses, next_working = time.monotonic(), 0, 1
         while not ended.wait(every):
             pauses += 1
             seconds = time.monotonic() - began
             nodes = _nodes() if awaited.asked else None
-            line, lacking = awaited.line(seconds, nodes, running())
-            if not lacking:
+            line, stuck = awaited.line(seconds, nodes, running())
+            if not stuck:
                 if quiet or (pauses < next_working and not often):
                     continue
                 next_working = pauses + max(1, min(pauses, round(LONGEST_S / every)))
             if not ended.is_set():
                 say(line)
 
-    thread = threading.Thread(target=tell, name="said-while", daemon=True)
+    thread = threading.Thread(target=report, name="said-while", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        # Not joined: it may be asking a cluster that no longer answers.
+        # Not joined: the thread may be asking a cluster that no longer answers.
         ended.set()

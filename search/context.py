@@ -29,7 +29,7 @@ LARGE_BYTES = 20e6
 
 
 def worker_settings(config: RunConfig, run_folder: str, cache: str | None) -> TrialSettings:
-    """Return what workers are told whose files are in a folder of their node."""
+    """Return the workers' settings. `run_folder` is the run's folder on their node."""
     return TrialSettings(
         **{name: getattr(config, name) for name in WorkerSettings.model_fields},
         run_folder=run_folder,
@@ -39,12 +39,15 @@ def worker_settings(config: RunConfig, run_folder: str, cache: str | None) -> Tr
 
 
 def trial_settings(config: RunConfig, run: RunFolder) -> TrialSettings:
-    """Return what the workers of a run are told."""
+    """Return the settings of a run's workers."""
     return worker_settings(config, run.node_path, config.cache)
 
 
 def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
-    """Send what task options name to the run's storage, once; return where in its folder it is."""
+    """Upload the files that the options in `config.ship` name, once, if the run is on storage.
+
+    Returns their names in the run's folder, by option.
+    """
 
     def send() -> dict[str, str]:
         found = {}
@@ -69,7 +72,7 @@ def shipped(config: RunConfig, run: RunFolder) -> dict[str, str]:
 
 @contextmanager
 def cluster_of(config: RunConfig, display: Display) -> Iterator[Cluster]:
-    """Connect to the cluster that a configuration names; leave it afterwards."""
+    """Connect to the configured cluster; leave it afterwards."""
     with connected(
         config.address,
         config.threads,

@@ -1,7 +1,7 @@
 """One study: the stages from a budget to a delivered model, in order.
 
-Every stage leaves its outcome in the run folder, and a resumed study begins with the first one that
-has none.
+Every stage persists what it finds in the run folder. A resumed study begins with the first stage
+that has not finished.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from spaces.errors import StudyError
 
 
 def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool = False) -> str:
-    """Return the folder or URI of the delivered model; of the run, if `dry`: that ends before the
-    first trial. Raises SearchError where there is none.
+    """Return the folder or URI of the delivered model.
+
+    With `dry` the study ends before the first trial, and the run's address is returned. Raises
+    SearchError if no model can be delivered.
     """
     with cluster_of(config, display) as cluster:
         display.say(f"{'ray':<12} {cluster.in_words}")
@@ -45,7 +47,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
         try:
             delivered = run_stages(study, dry)
         except StudyError as error:
-            # The page shows why there is no model.
+            # The report says why there is no model.
             run.finish_stage(GAVE_UP, str(error))
             report_run(run, display)
             raise
@@ -59,7 +61,7 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
 
 
 def run_stages(study: StudyContext, dry: bool) -> bool:
-    """Return whether a model was delivered: not if `dry`. Raises StudyError if none can be."""
+    """Return whether a model was delivered; not if `dry`. Raises StudyError if none can be."""
     config = study.config
     baseline = measure_baseline(study)
     say_baseline(study, baseline)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 
 def _nowhere(seconds: Mapping[str, float]) -> None:
-    """Nothing: the seconds are not persisted."""
+    """Do nothing: these seconds are not persisted."""
 
 
 class StageClock:
-    """Seconds by stage, summed over visits; `persist` is given them after each."""
+    """Seconds by stage, summed over resumed runs. `persist` is called with all after each stage."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class StageClock:
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Time a stage, whether it ends well or not; persist its seconds if it does."""
+        """Time a stage. Its seconds count even if it fails, and are persisted if it does not."""
         self._running = (stage, time.monotonic())
         try:
             yield
@@ -34,7 +34,7 @@ class StageClock:
         self._persist(self._spent)
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of every stage, the one that is going on among them."""
+        """Return the seconds of every stage, including the one that runs."""
         spent = dict(self._spent)
         if self._running is not None:
             stage, start = self._running

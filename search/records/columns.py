@@ -1,4 +1,4 @@
-"""Tables made of classes: a field of a dataclass that is marked as a `Column` is one."""
+"""Table columns of dataclasses: each field that is annotated as a `Column` is one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TYPES: dict[type, pa.DataType] = {
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
-    """Return the type of a column for values of a type, or None."""
+    """Return the Arrow type of a column with this annotation, optional or not."""
     if get_origin(annotation) in (Union, UnionType):
         (annotation,) = (part for part in get_args(annotation) if part is not NoneType)
     if get_origin(annotation) is Literal:
@@ -35,7 +35,7 @@ _known: dict[type, dict[str, tuple[pa.DataType, str]]] = {}
 
 
 def columns_of(kind: type) -> dict[str, tuple[pa.DataType, str]]:
-    """Return the columns that a dataclass has: by name their types and meanings."""
+    """Return the Arrow type and meaning of each column of a dataclass, by name."""
     if kind not in _known:
         _known[kind] = _read_columns(kind)
     return _known[kind]
@@ -53,14 +53,14 @@ def _read_columns(kind: type) -> dict[str, tuple[pa.DataType, str]]:
 
 
 def cells(value: Any) -> dict[str, Any]:
-    """Return a dataclass's columns, for a row of a table."""
+    """Return the values of a dataclass's columns, by name."""
     return {name: getattr(value, name) for name in columns_of(type(value))}
 
 
 def read_cells(kind: type[Value], row: Mapping[str, Any], **more: Any) -> Value:
-    """Return the value whose columns a row has, with further fields.
+    """Return the dataclass in a row; `more` gives its fields that are no columns.
 
-    Raises ValueError for a row that has other types, or lacks a column that is needed.
+    Raises ValueError for a row of other types, or without a required column.
     """
     given = {name: row[name] for name in columns_of(kind)}
     value: Value = adapter(kind).validate_python({**given, **more})

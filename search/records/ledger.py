@@ -1,5 +1,5 @@
-"""Every finished trial of a study, in memory and on disk: what the searcher, the stopping rule
-and the display all look at."""
+"""Every finished trial of a study, in memory and in the tables, for the searcher, the stopping rule
+and the display."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from spaces.plan import Plan, PruningGroup
 from spaces.planning.known import Known
 from trainables.results import Measurement, TrialResult
 
-# The reference point of the hypervolume is the budget and this latency ratio.
+# Latency ratio of the hypervolume's reference point, the baseline's; its loss is the budget.
 REFERENCE_RATIO = 1.0
 
 
 def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
-    """Return the trial and the measurement of a row of the table."""
+    """Return the trial's number and the measurement of a row."""
     return int(row["number"]), read_cells(Measurement, row)
 
 
 def known_of(records: Iterable[TrialRecord]) -> list[Known]:
-    """Return what can be learnt from: the trials of full fidelity."""
+    """Return the plan, loss and latency ratio of each trial of full fidelity."""
     return [
         Known(record.plan, record.result.metric_loss, record.result.latency_ratio)
         for record in records
@@ -40,7 +40,7 @@ def known_of(records: Iterable[TrialRecord]) -> list[Known]:
 
 
 def is_feasible(result: TrialResult, budget: float) -> bool:
-    """Return whether a result has full fidelity and keeps the budget."""
+    """Return whether a result has full fidelity and is within the budget."""
     return (
         result.state == "COMPLETE"
         and result.metric_loss is not None
@@ -60,8 +60,10 @@ class Ledger:
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)
 
     def record(self, record: TrialRecord) -> None:
-        """Write a finished trial, then keep it. The row in `trials` is written last:
-        a trial that has one has all its other rows."""
+        """Write a finished trial to the tables, then tell the listeners.
+
+        Its row in `trials` is written last: a trial that has one has all its other rows.
+        """
         name = f"{record.number:06d}"
         result = record.result
         number = {"number": record.number}
@@ -79,7 +81,7 @@ class Ledger:
             "multiply_adds": self._multiply_adds(record.plan),
         }
         self.store.write("trials", name, [row])
-        # In the table, where whoever needs them reads them: of thousands of trials they are much.
+        # They are in the table: in memory those of thousands of trials are too many.
         result.readings.clear()
         self.records[record.number] = record
         for listener in self.listeners:
@@ -105,7 +107,7 @@ class Ledger:
         return LayerCosts(self.layers, self.groups)
 
     def _multiply_adds(self, plan: Plan) -> int | None:
-        """Return those of a sample through the pruned model; None if no layers are known."""
+        """Return the pruned model's multiply-adds of one sample, None if no layers are known."""
         if not self.layers:
             return None
         kept = self._costs.multiply_adds(ratio_matrix(self.groups, [plan]))
@@ -119,7 +121,7 @@ class Ledger:
         groups: Sequence[PruningGroup],
         layers: Sequence[Layer] = (),
     ) -> Ledger:
-        """Return the ledger of a run as its tables have it; what is damaged there is left out."""
+        """Return the ledger in a run's tables, without rows that are damaged."""
         ledger = cls(store, budget, groups, layers)
         measured: dict[int, list[Measurement]] = {}
         for number, measurement in store.parse("measurements", _read_measurement):
@@ -131,15 +133,15 @@ class Ledger:
 
     @property
     def damage(self) -> str | None:
-        """What was left out of the tables because it is damaged, in words; None if nothing was."""
+        """Which files of the tables are damaged and ignored, in words; None if none is."""
         names = sorted(self.store.damaged)
         if not names:
             return None
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"damaged, and left out: {', '.join(names[:3])}{more}"
+        return f"damaged, and ignored: {', '.join(names[:3])}{more}"
 
     def lost(self) -> tuple[int, float]:
-        """Return how many trials were begun anew, over all, and the wall seconds that cost."""
+        """Return how often trials were restarted, in total, and the wall seconds lost."""
         records = self.records.values()
         return sum(r.retries for r in records), sum(r.lost_s for r in records)
 
@@ -152,19 +154,19 @@ class Ledger:
         ]
 
     def known(self) -> list[Known]:
-        """Return what the finished trials teach."""
+        """Return the plan, loss and latency ratio of each trial of full fidelity."""
         return known_of(self.complete())
 
     def failed(self) -> list[TrialRecord]:
         return [r for r in self.records.values() if r.result.state == "FAILED"]
 
     def retryable(self) -> list[TrialRecord]:
-        """Return the failed trials if all failed: what kept them from working may be mended now."""
+        """Return the failed trials if all failed: their cause may be repaired by now."""
         failed = self.failed()
         return failed if len(failed) == len(self.records) else []
 
     def feasible(self) -> list[TrialRecord]:
-        """Return the trials that keep the budget at full fidelity, by number."""
+        """Return the trials of full fidelity that are within the budget, by number."""
         return [r for r in self.complete() if is_feasible(r.result, self.budget)]
 
     def _points(self, records: Sequence[TrialRecord]) -> Points:

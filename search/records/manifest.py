@@ -116,9 +116,9 @@ class TrialFigures(_Part):
     repeats: int
     """Suggestions answered from an earlier trial of the same plan."""
     retries: int = 0
-    """Trials begun anew because their worker, or its node, was lost."""
+    """Restarts of trials because their worker, or its node, was lost."""
     lost_s: float = 0.0
-    """Wall seconds that went into what was lost."""
+    """Wall seconds spent before these restarts."""
 
 
 class InputFigures(_Part):

@@ -1,4 +1,4 @@
-"""Folders of this machine that hold a run, or a copy of one that is on storage."""
+"""Folders of this machine that hold a run, or a copy of a run on storage."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ STAGES = "stages"
 
 
 def node_name(uri: str) -> str:
-    """Return the name of a run's folder in every node's cache, none like another run's."""
+    """Return the name of a run's folder in every node's cache; no two runs share one."""
     last = uri.partition("?")[0].rstrip("/").rpartition("/")[2]
     return f"{last}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder to write to. Raises RunFolderError if that cannot be."""
+    """Make a folder to write to. Raises RunFolderError if it cannot be made or written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,11 +38,11 @@ def make_folder(path: Path) -> None:
 
 
 def copy_run(storage: Storage, path: Path, more: Sequence[str]) -> None:
-    """Have a folder hold the tables and stages that storage does, and further files."""
-    kept = (STAGES, *SCHEMAS)
-    for part in kept:
+    """Replace a folder's tables and stages by those on storage; copy the files in `more` too."""
+    parts = (STAGES, *SCHEMAS)
+    for part in parts:
         shutil.rmtree(path / part, ignore_errors=True)
-    for name in (*more, *(n for part in kept for n in storage.names(part))):
+    for name in (*more, *(n for part in parts for n in storage.names(part))):
         data = storage.read(name)
         if data is not None:
             Folder(path).write(name, data)

@@ -1,4 +1,4 @@
-"""The search space of a study: what its baseline has, of what its configuration asks for."""
+"""The search space of a study, from its baseline and its configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.results import Baseline, Reference, Untimed
 
 
 def build_space(config: RunConfig, baseline: Baseline) -> Space:
-    """Return the search space: the groups found, and the choices asked for that exist here."""
+    """Return the baseline's groups, and those of the requested choices that this engine offers."""
     offered = baseline.choices
     choices = tuple(c for c in offered if config.choices is None or c in config.choices)
     if not choices:

@@ -1,5 +1,4 @@
-"""The JSON files of a run folder, and the type of what each holds: a file that was damaged, or is
-another version's, is named in one line."""
+"""The JSON files of a run folder and the type in each. A damaged file is named in one line."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class Retrained(RetrainFigures):
 
     trial: int
     accepted: bool | None = None
-    """Whether it keeps the budget; None before anyone has asked."""
+    """Whether it is within the budget; None before that is checked."""
 
 
 @with_config(FILE)
@@ -57,10 +56,10 @@ class Winner(Retrained):
 
     plan: PlanField
     tried: tuple[Retrained, ...]
-    """All that were retrained, in that order, itself the last."""
+    """All that were retrained, in that order, the winner last."""
 
 
-# What each stage leaves, by the last part of its name.
+# Type of what each stage leaves, by the last part of its name.
 STAGES: dict[str, Any] = {
     "format": int,
     "seconds": dict[str, float],
@@ -76,9 +75,9 @@ STAGES: dict[str, Any] = {
 
 
 def stage_kind(name: str) -> Any:
-    """Return the type of what a stage leaves; of one that is not known here, any."""
+    """Return the type of what a stage leaves, Any for an unknown stage."""
     last = name.rpartition("/")[2]
-    # A candidate's own stage has its number.
+    # Each candidate's retrain is a stage, named with its number.
     return Retrained | FailedRetrain if last.startswith("retrain-") else STAGES.get(last, Any)
 
 
@@ -90,7 +89,7 @@ def _damaged(path: Path, what: str) -> NoReturn:
 
 
 def read_json(path: Path, kind: Any) -> Any:
-    """Return the value in a JSON file. Raises RunFolderError, naming it, if it has another form."""
+    """Return the value in a JSON file. Raises RunFolderError, naming it, if it is damaged."""
     try:
         return decode(kind, path.read_bytes())
     except ValidationError as error:
@@ -99,11 +98,11 @@ def read_json(path: Path, kind: Any) -> Any:
     except (ValueError, RecursionError) as error:
         _damaged(path, f"no JSON: {error}")
     except OSError as error:
-        raise RunFolderError(f"file {path} cannot be read ({error.strerror}); mend it") from error
+        raise RunFolderError(f"file {path} cannot be read ({error.strerror}); repair it") from error
 
 
 def check_stages(path: Path, stages: Mapping[str, Any]) -> None:
-    """Raise RunFolderError if what stages left, each in its form, does not go together."""
+    """Raise RunFolderError if the stages name different pruning groups."""
     baseline: Baseline | None = stages.get("baseline")
     if baseline is None:
         return

@@ -1,8 +1,8 @@
 """The parquet tables of a run: explicit schemas, whole files, readable at any moment.
 
-Each table is a folder. A row's file is named after what it is about, so writing it
-again replaces it and cannot double it; a temporary name and a rename mean that a
-reader, or a crash, never meets half a file.
+Each table is a folder. A file is named after what its rows are about, so writing it again replaces
+the rows and cannot double them. It gets a temporary name first, so that no reader and no crash
+meets half a file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCHEMA_VERSION = 4
 
 
 def _schema(about: str, **columns: tuple[pa.DataType, str]) -> pa.Schema:
-    columns["schema_version"] = (pa.int64(), "of the tables, as the row was written")
+    columns["schema_version"] = (pa.int64(), "version of the schema that the row was written with")
     fields = [
         pa.field(name, kind, metadata={"meaning": meaning})
         for name, (kind, meaning) in columns.items()
@@ -32,57 +32,64 @@ def _schema(about: str, **columns: tuple[pa.DataType, str]) -> pa.Schema:
     return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION), "about": about})
 
 
-_NUMBER = (pa.int64(), "of the trial")
+_NUMBER = (pa.int64(), "number of the trial")
 
 SCHEMAS: dict[str, pa.Schema] = {
     "trials": _schema(
-        "A row a finished trial.",
+        "One row for each finished trial.",
         **{
             "number": _NUMBER,
-            "plan_key": (pa.string(), "16 hex digits that equal plans share"),
-            "plan": (pa.string(), "JSON: ratios of the pruned groups, quantization"),
-            "quantization": (pa.string(), "float, bfloat16, int8_ptq, int8_qat or int8_qat_pact"),
+            "plan_key": (pa.string(), "hash of the plan, 16 hex digits"),
+            "plan": (pa.string(), "the plan as JSON: ratios of the pruned groups, quantization"),
+            "quantization": (
+                pa.string(),
+                "precision: float, bfloat16, int8_ptq, int8_qat or int8_qat_pact",
+            ),
             **columns_of(TrialResult),
             **columns_of(TrialRecord),
         },
-        feasible=(pa.bool_(), "COMPLETE and within the budget"),
-        multiply_adds=(pa.int64(), "of a sample, in convolutions and linear layers, as pruned"),
-        **{f"{stage}_s": (pa.float64(), f"seconds in the stage {stage}") for stage in STAGES},
+        feasible=(pa.bool_(), "whether the trial is COMPLETE and within the budget"),
+        multiply_adds=(
+            pa.int64(),
+            "multiply-adds of one sample through the pruned model's convolutions and linear layers",
+        ),
+        **{f"{stage}_s": (pa.float64(), f"wall seconds of the stage {stage}") for stage in STAGES},
     ),
     "measurements": _schema(
-        "A row an evaluation of a trial: one a rung, and the last one of the export.",
+        "One row for each evaluation of a trial: at every rung, and of the export.",
         number=_NUMBER,
         **columns_of(Measurement),
     ),
     "ratios": _schema(
-        "A row a trial and pruning group.",
+        "One row for each trial and pruning group.",
         number=_NUMBER,
-        group=(pa.string(), "the first of the parameters that shrink together"),
-        channels=(pa.int64(), "output channels of the group, unpruned"),
-        kept=(pa.int64(), "output channels that the plan keeps"),
-        ratio=(pa.float64(), "share of the channels that it removes, 0 to below 1"),
+        group=(pa.string(), "pruning group, named after the first of its parameters"),
+        channels=(pa.int64(), "channels of the group in the baseline"),
+        kept=(pa.int64(), "channels of the group in the pruned model"),
+        ratio=(pa.float64(), "fraction of the channels removed, 0 to below 1"),
     ),
     "sensitivity": _schema(
-        "A row a group and ratio: that group alone pruned, without training.",
+        "One row for each group and ratio: that group alone pruned, without training.",
         **columns_of(Sensitivity),
     ),
     "latency": _schema(
-        "A row a reading of the probe.",
-        number=(pa.int64(), "of the trial; null where it is not of one"),
+        "One row for each reading of the latency probe.",
+        number=(pa.int64(), "number of the trial; null for readings outside trials"),
         stage=(
             pa.string(),
-            "baseline, reference, table (shapes timed before the search), shape (a trial's, before "
-            "its training), export (a trial's, at its end), final (the delivered model)",
+            "what was timed: baseline, reference, table (shapes before the search), shape (a "
+            "trial's, before its training), export (a trial's, at its end), final (the delivered "
+            "model)",
         ),
-        plan=(pa.string(), "JSON, as in trials; null where the trial says it"),
-        reused=(pa.bool_(), "whether it is the reading of an equal shape of before"),
+        plan=(pa.string(), "the plan as JSON; null where the row has a trial"),
+        reused=(pa.bool_(), "whether the reading is that of an equal shape timed earlier"),
         **columns_of(LatencyReading),
     ),
 }
 
 
 def table_columns() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
-    """Return what each table is about, and its columns: name, type, meaning."""
+    """Return by table its description and its columns: name, type, meaning."""
     return {
         table: (
             schema.metadata[b"about"].decode(),
@@ -103,7 +110,7 @@ class Store:
         self._files = folder if isinstance(folder, Folder) else Folder(folder)
         self.folder = self._files.path
         self.damaged: set[str] = set()
-        """Files that could not be read, as "table/name.parquet"; their rows are left out."""
+        """Files that could not be read, as "table/name.parquet"; their rows are ignored."""
 
     def create(self) -> None:
         """Make an empty folder for every table."""
@@ -111,9 +118,9 @@ class Store:
             (self.folder / table).mkdir(parents=True, exist_ok=True)
 
     def write(self, table: str, name: str, rows: Iterable[Row]) -> None:
-        """Write the rows of one file, whole or not at all, in place of what it held.
+        """Write or replace the rows of one file, whole or not at all.
 
-        Columns that a row lacks are null; a column that the schema lacks is our mistake.
+        Columns that a row lacks are null; a column that the schema lacks is a bug.
         """
         schema = SCHEMAS[table]
         complete = [{**row, "schema_version": SCHEMA_VERSION} for row in rows]
@@ -131,12 +138,12 @@ class Store:
     def read(self, table: str) -> list[dict[str, Any]]:
         """Return all rows of a table, file by file in order of name; null is None.
 
-        A file that cannot be read is left out, and noted in `damaged`.
+        A file that cannot be read is ignored, and noted in `damaged`.
         """
         return self.parse(table, lambda row: row)
 
     def parse(self, table: str, read: Callable[[dict[str, Any]], Parsed]) -> list[Parsed]:
-        """Return what `read` makes of each row of a table; one it cannot read is damaged, too."""
+        """Return what `read` makes of each row of a table, without files that it cannot read."""
         found: list[Parsed] = []
         for path in sorted((self.folder / table).glob("[!.]*.parquet")):
             try:
@@ -147,7 +154,7 @@ class Store:
         return found
 
     def frame(self, table: str) -> pd.DataFrame:
-        """Return a table as a frame with the schema's columns, also when it is empty."""
+        """Return a table as a frame with the schema's columns, even if it is empty."""
         columns: list[str] = SCHEMAS[table].names
         frame: pd.DataFrame = pd.DataFrame(self.read(table), columns=columns)
         return frame

@@ -1,4 +1,4 @@
-"""A finished trial, and the row of the table that holds it."""
+"""A finished trial, and its row of the table."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ STATES = ("COMPLETE", "STOPPED", "FAILED")
 class TrialRecord:
     """A finished trial."""
 
-    number: Annotated[int, Column("of the trial")]
+    number: Annotated[int, Column("number of the trial")]
     plan: Plan
-    origin: Annotated[str, Column("warm_start, proposed (by the planner) or sampled (by Optuna)")]
+    origin: Annotated[
+        str,
+        Column("source of the plan: warm_start, proposed (planner) or sampled (Optuna, random)"),
+    ]
     result: TrialResult
     started_at: Annotated[datetime, Column("when the trial began")]
-    wall_s: Annotated[float, Column("seconds from its beginning to its end")]
-    retries: Annotated[int, Column("times it was begun anew because its worker was lost")] = 0
-    lost_s: Annotated[
-        float, Column("seconds that went into those that were lost, beyond wall_s")
-    ] = 0.0
+    wall_s: Annotated[float, Column("wall seconds from the beginning to the end of the trial")]
+    retries: Annotated[int, Column("restarts of the trial because its worker was lost")] = 0
+    lost_s: Annotated[float, Column("wall seconds spent before restarts, not in wall_s")] = 0.0
 
 
 def trial_row(record: TrialRecord) -> dict[str, Any]:
-    """Return a trial's row, without what the budget and the model's layers say of it."""
+    """Return a trial's row, without the columns that need the budget or the model's layers."""
     return {
         **cells(record),
         "plan_key": record.plan.key,
@@ -46,9 +47,9 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
 
 
 def read_trial(row: Mapping[str, Any]) -> TrialRecord:
-    """Return the record of a row of the table, without measurements.
+    """Return the record in a row, without its measurements.
 
-    Raises ValueError, TypeError or LookupError for a row that no trial leaves.
+    Raises ValueError, TypeError or LookupError for a damaged row.
     """
     stages = {stage: row[f"{stage}_s"] for stage in STAGES}
     spent = {stage: value for stage, value in stages.items() if value is not None}

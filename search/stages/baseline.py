@@ -1,4 +1,4 @@
-"""The unpruned model: evaluated, exported, timed, and what of it can be pruned."""
+"""The unpruned model, evaluated, exported and timed, and its pruning groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainables.results import Baseline
 
 
 def measure_baseline(study: StudyContext) -> Baseline:
-    """Return the baseline's figures; its export is in the run folder."""
+    """Return the baseline's figures. Its export is in the run folder."""
 
     def compute() -> Baseline:
         found: Baseline = call_worker(
@@ -39,13 +39,13 @@ def measure_baseline(study: StudyContext) -> Baseline:
 
 
 def say_remarks(display: Display, baseline: Baseline) -> None:
-    """Say what the task and its weights say of themselves."""
+    """Say what was noticed about the task and its weights."""
     for remark in baseline.remarks:
         display.say_below(remark)
 
 
 def say_baseline(study: StudyContext, baseline: Baseline) -> None:
-    """Say what the budget means for this model, and what of it can be pruned."""
+    """Say what the budget means for this model, and which groups are excluded."""
     display, settings = study.display, study.settings
     say_remarks(display, baseline)
     display.say_below(
@@ -59,4 +59,4 @@ def say_baseline(study: StudyContext, baseline: Baseline) -> None:
     if warning is not None:
         display.say_below(warning)
     for excluded in baseline.excluded:
-        display.say_below(f"left out: {excluded.name}: {excluded.reason}")
+        display.say_below(f"excluded: {excluded.name}: {excluded.reason}")

@@ -31,9 +31,9 @@ from trainables.task import ModelInput
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy the exported files; the folder appears whole or not at all.
+    """Copy the exported files into a folder that appears whole or not at all.
 
-    Raises RunFolderError if another model is there: it would be delivered in this one's place.
+    Raises RunFolderError if the folder holds another model.
     """
     if target.exists():
         if _digests(target) != _digests(source):
@@ -68,13 +68,13 @@ def deliver(
     repeats: int,
     part: str = "",
 ) -> Manifest:
-    """Return the manifest, written last: a run that has one is finished.
+    """Return the manifest, which is written last: a run that has one is finished.
 
-    `part` is a folder of the run for another choice of its, empty or with "/" at its end.
+    `part` is a folder of the run for another model of its front: empty, or ending in "/".
     """
     with study.stage("deliver", "time both, read the test split once, write the manifest"):
         _copy_winner(study, winner, part)
-        # Kept at once: the test split is not read again, whatever happens after this.
+        # Persisted at once: the test split is read once, whatever happens later.
         final: FinalFigures = run_once(
             study.run, f"{part}final", lambda: _measure(study, winner, part)
         )
@@ -87,7 +87,7 @@ def deliver(
 
 
 def _copy_winner(study: StudyContext, winner: Winner, part: str) -> None:
-    """Copy the model's files, its plan and, for another choice, the baseline's."""
+    """Copy the model's files and its plan; into a `part` also the baseline's files."""
     run, files = study.run, study.node.files
     with study.display.waiting("the winner's files"):
         for name in (BASELINE, retrained_name(winner.trial)):

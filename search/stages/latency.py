@@ -1,4 +1,4 @@
-"""How fast plans are: shapes of some, timed untrained, from which all others are predicted."""
+"""How fast plans are: the shapes of some, timed untrained, to predict all others from."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spaces.space import Space
 from trainables.jobs import latency_job
 from trainables.results import Baseline, TimedShape
 
-# A task times some shapes one after the other: loading what it needs takes seconds. A guess.
-TASKS = 4
+# Calls that share the shapes. Each loads its model first, which takes seconds. A guess.
+CALLS = 4
 
 
 def time_shapes(study: StudyContext, baseline: Baseline, space: Space) -> Timings:
@@ -58,8 +58,8 @@ def _time_on_workers(
         if plan not in dict(known)
     ]
     arguments = {
-        str(start): (study.settings, baseline, study.node, plans[start::TASKS])
-        for start in range(min(TASKS, len(plans)))
+        str(start): (study.settings, baseline, study.node, plans[start::CALLS])
+        for start in range(min(CALLS, len(plans)))
     }
     placement = study.timing_placement(baseline, config.threads)
     parts = dict(each_result(study.display, "parts", latency_job, arguments, placement))

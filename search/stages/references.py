@@ -22,8 +22,8 @@ from trainables.results import Baseline, Reference, Untimed
 def time_references(
     study: StudyContext, baseline: Baseline, space: Space
 ) -> tuple[Baseline, Space]:
-    """Return the baseline with its references, and the space without the choices that none of them
-    could be timed in. Raises StudyError if no choice is left.
+    """Return the baseline with its references, and the space without the choices in which none
+    could be timed. Raises StudyError if no choice remains.
     """
 
     def compute() -> References:
@@ -47,10 +47,10 @@ def time_references(
             study.run.forget_stage("references")
             reason = next(item.reason for item in found if isinstance(item, Untimed))
             raise StudyError(
-                f"choices {dropped}: no model could be timed, {reason}; mend that, or add float"
+                f"choices {dropped}: no model could be timed, {reason}; repair that, or add float"
             )
         if dropped:
-            study.display.say(f"{'':<12} left out: {dropped}: no model could be timed")
+            study.display.say(f"{'':<12} excluded: {dropped}: no model could be timed")
     return replace(baseline, references=timed(found)), kept
 
 

@@ -1,4 +1,4 @@
-"""The candidates of the front retrained in full, the fastest first, until one keeps the budget."""
+"""The retrain of the front in full, the fastest first, until one is within the budget."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from trainables.settings import OUTCOME, retrained_name
 
 
 def train_on_workers(
-    study: StudyContext, baseline: Baseline, record: TrialRecord, places: int
+    study: StudyContext, baseline: Baseline, record: TrialRecord, workers: int
 ) -> Retrained | FailedRetrain:
-    """Return what `trainables/retrain.py` measured of one candidate, trained by a Ray Train job on
-    workers in so many places.
+    """Return the figures of one candidate, trained by a Ray Train job on `workers` workers.
 
-    It carries on from its last checkpoint when a worker or a node is lost. A training that fails
-    more often than `retries` leaves the reason in place of figures.
+    The job resumes from its last checkpoint when a worker or node is lost. If that happens more
+    often than `config.retries`, the reason is returned in place of figures.
     """
     from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
     from ray.train import RunConfig as TrainRunConfig
@@ -47,7 +46,7 @@ def train_on_workers(
         },
         backend_config=PaddleConfig(),
         scaling_config=ScalingConfig(
-            num_workers=places,
+            num_workers=workers,
             use_gpu=config.gpus_per_trial > 0,
             placement_strategy="SPREAD",
         ),
@@ -71,15 +70,15 @@ def train_on_workers(
 
 
 def is_within_budget(outcome: Retrained, config: RunConfig) -> bool:
-    """Return whether the loss on validation, with its sampling error, is within the budget."""
+    """Return whether the loss on validation, plus its margin, is within the budget."""
     margin = config.confidence_z * outcome.standard_error
     return outcome.metric_loss + margin <= config.budget
 
 
 def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Winner:
-    """Return what `first_within_budget` finds of the front, the fastest first, once.
+    """Return the fastest candidate of the front that is within the budget after its retrain.
 
-    Raises StudyError if no trial was feasible, or none of the candidates kept the budget.
+    Raises StudyError if no trial is feasible, or no candidate is within the budget.
     """
     config = study.config
 
@@ -100,10 +99,10 @@ def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> W
 def first_within_budget(
     study: StudyContext, baseline: Baseline, candidates: Sequence[TrialRecord]
 ) -> Winner:
-    """Return the first candidate that keeps the budget after its retrain, and those before it.
+    """Return the first candidate within the budget after its retrain, and those tried before it.
 
-    One that was retrained before is not trained again. Raises StudyError if none of the first
-    `retrain_candidates` keeps it.
+    A retrain that has finished is not repeated. Raises StudyError if none of the first
+    `retrain_candidates` is within the budget.
     """
     config, run, display = study.config, study.run, study.display
     tried: list[Retrained] = []
@@ -112,10 +111,10 @@ def first_within_budget(
         stage = f"retrain-{record.number:06d}"
         outcome: Retrained | FailedRetrain | None = run.stage(stage)
         if outcome is None:
-            places = count_retrain_workers(config, study.cluster.now())
+            workers = count_retrain_workers(config, study.cluster.now())
             asked = retrain_worker_resources(config)
-            with display.waiting(f"retrain of trial {record.number}", asked, places):
-                outcome = train_on_workers(study, baseline, record, places)
+            with display.waiting(f"retrain of trial {record.number}", asked, workers):
+                outcome = train_on_workers(study, baseline, record, workers)
             run.finish_stage(stage, outcome)
         if isinstance(outcome, FailedRetrain):
             failures[stage] = outcome.failed
@@ -132,13 +131,13 @@ def first_within_budget(
         if accepted:
             return Winner(**vars(tried[-1]), plan=record.plan, tried=tuple(tried))
     if not tried:
-        # None has said anything about its plan: a resumed run tries them again.
+        # Failures say nothing about the plans: a resumed run tries them again.
         for stage in failures:
             run.forget_stage(stage)
         last = list(failures.values())[-1]
         raise StudyError(
-            f"all {len(failures)} retrains failed; the last one: {last}; once that is mended carry "
-            f"on with --resume {shlex.quote(run.address)}"
+            f"all {len(failures)} retrains failed; the last one: {last}; once that is "
+            f"repaired carry on with --resume {shlex.quote(run.address)}"
         )
     raise StudyError(
         f"none of the first {min(len(candidates), config.retrain_candidates)} candidates kept a "

@@ -1,4 +1,4 @@
-"""The search itself: Ray Tune runs the trials, our Searcher and scheduler decide."""
+"""The search: Ray Tune runs the trials; our searcher and scheduler choose and stop them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from trainables.results import Baseline
 from trainables.trainable import NUMBER, CompressionTrainable
 
 
-def _tunes_names(asked: Resources) -> dict[str, float]:
-    """Return resources as Ray Tune names them: "cpu" and "gpu" of any node, others as they are."""
+def _as_tune_names(asked: Resources) -> dict[str, float]:
+    """Return resources under Ray Tune's names: "cpu" and "gpu", all others unchanged."""
     return {name.lower() if name in ("CPU", "GPU") else name: v for name, v in asked.items()}
 
 
@@ -45,11 +45,11 @@ def _tune(
         trainable, settings=study.settings, baseline=baseline, node=study.node
     )
     tuner = tune.Tuner(
-        tune.with_resources(told, _tunes_names(trial_resources(study.config))),
+        tune.with_resources(told, _as_tune_names(trial_resources(study.config))),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
-            # The searcher knows when it is enough: a trial that is lost does not count.
+            # The searcher ends the search: a trial that is lost does not count.
             num_samples=-1,
             max_concurrent_trials=trials_at_once(study.config, study.cluster.now()),
             reuse_actors=True,
@@ -60,14 +60,14 @@ def _tune(
             name="tune",
             storage_path=str(study.run.path / RAY),
             callbacks=[
-                # First: who asks for an error asks it for the reason.
+                # First: it must give the reason before OutcomeCallback asks for it.
                 watch,
                 OutcomeCallback(searcher),
                 *tracker_callbacks(study.config.trackers, study.run.path),
             ],
             verbose=Verbosity.V0_MINIMAL,
             failure_config=tune.FailureConfig(max_failures=0),
-            # Doing a trial again costs less than checkpointing all of them.
+            # Repeating a trial costs less than checkpointing all of them.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
@@ -90,10 +90,8 @@ def search_plans(
 ) -> int:
     """Try plans until `config.trials` are finished; return how many suggestions were repeats.
 
-    Where all failed before, as many are tried again.
-
-    `trainable` is Ray's side of a trial, given the study's settings, baseline and node. Raises
-    StudyError if every trial failed.
+    If all earlier trials failed, they are tried again. `trainable` is Ray's side of a trial, given
+    the study's settings, baseline and node. Raises StudyError if every trial failed.
     """
     config, run = study.config, study.run
     retryable = ledger.retryable()
@@ -133,7 +131,7 @@ def search_plans(
     if failed:
         raise StudyError(
             f"all {len(failed)} trials failed; trial {failed[-1].number}: "
-            f"{failed[-1].result.reason}; once that is mended --resume "
+            f"{failed[-1].result.reason}; once that is repaired --resume "
             f"{shlex.quote(run.address)} tries as many again"
         )
     return searcher.repeats

@@ -1,4 +1,4 @@
-"""What each group's pruning costs: that group alone, at each ratio, over the whole cluster."""
+"""The sensitivities: each pruning group alone, at each ratio, measured over the whole cluster."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from spaces.space import Space
 from trainables.jobs import sensitivity_job
 from trainables.results import Baseline
 
-# Parts of the sensitivities for each place. In each the model is built, traced and exported once,
-# which takes longer than a small validation split; of more parts, the last to end are shorter.
+# Calls for each trial that the cluster can run at once. Each call builds, traces and exports the
+# model first, which takes longer than a small validation split; with fewer calls the cluster waits
+# longer for the last one. A guess.
 PARTS = 3
 
 
-def split_evenly(names: Sequence[str], places: int) -> dict[str, list[str]]:
-    """Return names in parts, PARTS of them for each place, each part under its first name."""
-    count = max(1, min(len(names), PARTS * places))
+def split_evenly(names: Sequence[str], workers: int) -> dict[str, list[str]]:
+    """Return names in PARTS parts for each worker, each part under its first name."""
+    count = max(1, min(len(names), PARTS * workers))
     return {names[start]: list(names[start::count]) for start in range(min(count, len(names)))}
 
 
 def measure_sensitivities(study: StudyContext, baseline: Baseline, space: Space) -> Sensitivities:
-    """Return every group's curve, measured by tasks over the whole cluster, or from the cache."""
+    """Return every group's curve, measured by workers or read from the cache."""
 
     def compute() -> Curves:
         points = study.config.sensitivity_points
         ratios = {g.name: sensitivity_ratios(space, g, points) for g in space.groups}
-        places = study.cluster.now().cpus // study.config.threads
-        told = {
+        workers = study.cluster.now().cpus // study.config.threads
+        arguments = {
             part: (study.settings, baseline, study.node, {name: ratios[name] for name in names})
-            for part, names in split_evenly(list(ratios), places).items()
+            for part, names in split_evenly(list(ratios), workers).items()
         }
         curves: Curves = {}
         from_cache = 0
         for _, found in each_result(
-            study.display, "parts", sensitivity_job, told, study.placement(timed=False)
+            study.display, "parts", sensitivity_job, arguments, study.placement(timed=False)
         ):
             for group, (rows, cached) in found.items():
                 from_cache += cached

@@ -1,1 +1,1 @@
-"""Ray Tune's and Optuna's side of a search: which plan is next, and when a trial ends."""
+"""Ray Tune's and Optuna's side of a search: which plan is tried next, and when a trial ends."""

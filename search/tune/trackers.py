@@ -1,4 +1,4 @@
-"""Callbacks for the trackers that people already use, each off unless asked for."""
+"""Callbacks for experiment trackers; each is off unless asked for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDER = "tensorboard"
 
 
 class TensorBoard:
-    """Writes a curve over trials for what the search has come to, and a run for every trial."""
+    """Writes curves of the search's progress over its trials, and a run for every trial."""
 
     def __init__(self, ledger: Ledger, folder: Path, search: SummaryWriter) -> None:
         self._ledger, self._folder, self._search = ledger, folder, search
@@ -48,7 +48,7 @@ class TensorBoard:
 
 @contextmanager
 def tensorboard(trackers: Sequence[str], ledger: Ledger, run: Path) -> Iterator[None]:
-    """Write what TensorBoard shows of trials that finish meanwhile, if it was asked for."""
+    """Write TensorBoard's files of the trials that finish meanwhile, if it was asked for."""
     if "tensorboard" not in trackers:
         yield
         return
@@ -63,23 +63,25 @@ def tensorboard(trackers: Sequence[str], ledger: Ledger, run: Path) -> Iterator[
 
 
 def mlflow_callback(run: Path) -> tune.Callback:
-    """Return Ray's callback for MLflow: to the server that MLFLOW_TRACKING_URI names, or into the
-    run folder."""
+    """Return Ray's callback for MLflow. It writes to the server in MLFLOW_TRACKING_URI, or into the
+    run folder.
+    """
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    # MLflow would rather have a database than files, and refuses files unless told.
+    # MLflow refuses to write to files without this.
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     place = os.environ.get("MLFLOW_TRACKING_URI") or (run / "mlruns").as_uri()
     return MLflowLoggerCallback(tracking_uri=place, experiment_name=run.name)
 
 
 def wandb_callback(run: Path) -> tune.Callback:
-    """Return Ray's callback for Weights & Biases: by WANDB_API_KEY to its server, or, with
-    WANDB_MODE=offline, into the run folder."""
+    """Return Ray's callback for Weights & Biases. It writes to its server, with WANDB_API_KEY, or,
+    with WANDB_MODE=offline, into the run folder.
+    """
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     project = os.environ.get("WANDB_PROJECT", "slimsearch")
-    # Its runs are written by actors, which have the environment of the node, not the driver's.
+    # Actors write its runs, in the environment of their node and not in the driver's.
     settings = {"mode": os.environ.get("WANDB_MODE"), "dir": str(run)}
     return WandbLoggerCallback(project=project, group=run.name, excludes=[RESULT], **settings)
 
@@ -98,6 +100,6 @@ def check_trackers(trackers: Sequence[str]) -> None:
 
 
 def tracker_callbacks(trackers: Sequence[str], run: Path) -> list[tune.Callback]:
-    """Return Ray's callbacks for the trackers that were asked for; `tensorboard` needs none."""
+    """Return Ray's callbacks for the trackers asked for; `tensorboard` has none."""
     made = {"mlflow": mlflow_callback, "wandb": wandb_callback}
     return [made[name](run) for name in trackers if name in made]

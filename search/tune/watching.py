@@ -1,4 +1,4 @@
-"""Who is told of each trial that finishes; Ray's metrics are."""
+"""Listeners to finished trials, one of them for Ray's metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Listener = Callable[[TrialRecord], None]
 
 @contextmanager
 def listening(ledger: Ledger, listener: Listener) -> Iterator[None]:
-    """Have a function told of every trial that finishes meanwhile."""
+    """Call a function with every trial that finishes meanwhile."""
     ledger.listeners.append(listener)
     try:
         yield
@@ -24,14 +24,14 @@ def listening(ledger: Ledger, listener: Listener) -> Iterator[None]:
 
 
 GAUGES = {
-    "slimsearch_best_latency_ratio": "Of the fastest feasible trial to the baseline",
-    "slimsearch_feasible_share": "Trials within the budget, as a share of all finished ones",
-    "slimsearch_hypervolume": "That the feasible trials dominate within the budget",
+    "slimsearch_best_latency_ratio": "Latency ratio of the fastest feasible trial",
+    "slimsearch_feasible_share": "Fraction of the finished trials that are feasible",
+    "slimsearch_hypervolume": "Area that the feasible trials dominate below the budget",
 }
 
 
 class Metrics:
-    """Keeps Ray's own metrics up to date, which its dashboard and Prometheus read."""
+    """Updates Ray's metrics, which its dashboard and Prometheus read."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -42,7 +42,7 @@ class Metrics:
             "slimsearch_stage_seconds", "Wall seconds of finished trials, by stage", ("stage",)
         )
         self._retries = metrics.Counter(
-            "slimsearch_retries", "Trials begun anew because their worker was lost"
+            "slimsearch_retries", "Restarts of trials because their worker was lost"
         )
         self._gauges = {name: metrics.Gauge(name, about) for name, about in GAUGES.items()}
 
@@ -60,7 +60,7 @@ class Metrics:
 
 
 def progress_figures(ledger: Ledger) -> Mapping[str, float]:
-    """Return what a search has come to, by name; what nobody knows yet is left out."""
+    """Return how far a search is, by name, without what is not known yet."""
     fastest = ledger.front()[:1]
     figures = {
         "feasible_share": len(ledger.feasible()) / max(1, len(ledger.records)),

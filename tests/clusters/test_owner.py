@@ -18,8 +18,7 @@ from spaces.errors import RunFolderError
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(owner, "BEAT_S", 0.3)
-    monkeypatch.setattr(owner, "SETTLE_S", 0.05)
+    monkeypatch.setattr(owner, "HEARTBEAT", owner.Heartbeat(every_s=0.3, settle_s=0.05))
 
 
 @pytest.fixture
@@ -48,12 +47,12 @@ def test_a_driver_elsewhere_that_no_longer_counts_is_dead(storage):
     note(storage)
     began = time.monotonic()
     taken = Ownership.claim(storage)
-    assert time.monotonic() - began > 2 * owner.BEAT_S
+    assert time.monotonic() - began > 2 * owner.HEARTBEAT.every_s
     taken.release()
 
 
 def test_a_dead_process_of_this_machine_is_known_at_once(storage, monkeypatch):
-    monkeypatch.setattr(owner, "BEAT_S", 60.0)
+    monkeypatch.setattr(owner, "HEARTBEAT", owner.Heartbeat(every_s=60.0, settle_s=0.05))
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     note(storage, host=platform.node(), pid=dead.pid)

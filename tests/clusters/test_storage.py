@@ -92,7 +92,7 @@ def test_a_mount_that_is_away_is_waited_for(tmp_path):
     assert (folder / "b").read_bytes() == b"2"
     assert len(said) == 2
     assert "waiting to write b" in said[0]
-    assert "there again" in said[1]
+    assert "back after" in said[1]
     folder.rename(away)
     threading.Timer(1.0, away.rename, [folder]).start()
     assert storage.read("a") == b"1", "what is on a disk that is away is not missing"

@@ -224,4 +224,4 @@ def test_what_waits_does_so_within_what_speaks(path, call, context):
 def test_short_waits_are_shorter_than_half_a_minute():
     from clusters import owner
 
-    assert owner.MISSED_BEATS * owner.BEAT_S + owner.SETTLE_S < clusters.waiting.EVERY_S
+    assert owner.HEARTBEAT.silence_s + owner.HEARTBEAT.settle_s < clusters.waiting.EVERY_S

@@ -196,7 +196,7 @@ def test_a_damaged_row_file_is_left_out_and_said(runs, capsys):
     path.write_bytes(path.read_bytes()[:-9])
     assert COMMANDS["report"].main([str(going_on)]) == 0
     said = capsys.readouterr().out
-    assert "damaged, and left out: trials/000002.parquet" in said
+    assert "damaged, and ignored: trials/000002.parquet" in said
     assert f"{TRIALS - 1} of 24 trials" in said
     run, config = resume_run(going_on)
     searcher = searcher_of(run, config)

@@ -19,8 +19,7 @@ from trainables.settings import INPUTS
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(owner, "BEAT_S", 0.3)
-    monkeypatch.setattr(owner, "SETTLE_S", 0.05)
+    monkeypatch.setattr(owner, "HEARTBEAT", owner.Heartbeat(every_s=0.3, settle_s=0.05))
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_a_choice_that_nothing_could_be_timed_in_leaves_the_space(run, survey, c
     assert kept == SPACE
     assert len(found.references) == 5
     assert all(isinstance(reference, Reference) for reference in found.references)
-    assert "left out: int8_qat, int8_qat_pact: no model" in capsys.readouterr().out
+    assert "excluded: int8_qat, int8_qat_pact: no model" in capsys.readouterr().out
 
 
 def test_a_choice_that_one_model_could_be_timed_in_stays(run, survey):
