@@ -60,7 +60,7 @@ def test_float_stays_whatever_could_not_be_timed(run, survey):
 
 def test_a_space_without_a_choice_that_runs_ends_the_study_with_the_reason(run, survey):
     run.finish_stage("references", references_of((PTQ,), untimed=(PTQ,)))
-    with pytest.raises(StudyError, match=r"int8_ptq: no model .* no such operator; mend"):
+    with pytest.raises(StudyError, match=r"int8_ptq: no model .* no such operator; repair"):
         survey(time_references, Space(GROUPS, (PTQ,)))
 
 
