@@ -1,4 +1,4 @@
-"""Examples on models that are exported as a run delivers them, with a manifest beside them."""
+"""Examples, run on models exported as a run delivers them, with a manifest."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,7 @@ SIDE = 32
 
 
 def deliver(model, folder, channels=3, side=SIDE, **spec):
-    """Write a model and the parts of a manifest that a deployment reads."""
+    """Write a model and the fields of a manifest that examples read."""
     given = ModelInput("image", (channels, side, side), **spec)
     export_float(model, [given], folder / "model")
     described = {**asdict(given), "shape": [None, channels, side, side]}
@@ -34,7 +34,7 @@ def deliver(model, folder, channels=3, side=SIDE, **spec):
 
 
 class Bright(nn.Layer):
-    """Scores of two classes, dark and bright, of each pixel or of the whole image."""
+    """Scores of two classes, dark and bright, per pixel or for the whole image."""
 
     def __init__(self, pooled=False):
         super().__init__()
@@ -50,7 +50,7 @@ class Bright(nn.Layer):
 
 
 class Cores(nn.Layer):
-    """What is bright, as DB's map of the cores of lines."""
+    """Bright pixels, as DB's map of the cores of text lines."""
 
     def __init__(self):
         super().__init__()
@@ -130,7 +130,7 @@ def test_detect_draws_boxes(tmp_path, capsys, as_printed):
     paddle.seed(0)
     task = make_task(str(config), "", image_size=SIDE)
     model = task.build_untrained()
-    # Every place is sure of a box.
+    # Every cell predicts a box with high confidence.
     for convolution in model.yolo_head.yolo_outputs:
         convolution.bias.set_value(np.full(convolution.bias.shape, 3.0, "float32"))
     deliver(model, tmp_path / "run", scale=1 / 255)

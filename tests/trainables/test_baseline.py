@@ -1,4 +1,4 @@
-"""What makes two baselines the same."""
+"""A baseline's fingerprint."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from trainables.baseline import measure_baseline
 
 
 @pytest.mark.parametrize("halved", [False, True])
-def test_a_baseline_that_is_judged_in_another_way_is_another(
+def test_a_baseline_with_another_metric_has_another_fingerprint(
     halved, context, tiny_weights, tmp_path, monkeypatch
 ):
     task = Mine(tiny_weights)

@@ -9,7 +9,7 @@ def test_a_good_task_meets_every_demand(tiny_weights):
     assert "2 groups can be pruned" in next(d.said for d in demands if d.name == "pruning groups")
 
 
-def test_each_broken_demand_is_said_in_words(tiny_weights):
+def test_each_broken_demand_is_explained(tiny_weights):
     demands = check_task("tests.tiny.mine:make_broken", {"weights": str(tiny_weights)})
     said = {demand.name: demand.said for demand in demands if not demand.met}
     assert "(1, 14, 14)" in said["eval_batches"]
@@ -38,10 +38,10 @@ def unusual(network):
 @pytest.mark.parametrize(
     "network", ["weight norm", "spectral norm", "dict", "nested", "listed", "sequences"]
 )
-def test_what_is_seldom_seen_is_pruned_exported_and_quantized(network):
+def test_unusual_networks_are_pruned_exported_and_quantized(network):
     found = unusual(network)
     assert [demand for demand in found.values() if not demand.met] == []
-    # Of a sequence's weights, an embedding's and two Conv1D's are not trained in INT8.
+    # An embedding and two Conv1D layers of "sequences" are not trained in INT8.
     quantized = {"sequences": "1 of 4", "dict": "4 of 4", "nested": "4 of 4"}.get(network)
     said = found["quantization"].said
     assert said.startswith("int8_ptq runs; int8_qat quantizes ")
@@ -59,7 +59,7 @@ def test_channels_last_are_refused_by_the_layers_name_with_the_remedy():
     assert len(found["export"].said) <= 300
 
 
-def test_layers_of_ones_own_are_pruned_and_what_cannot_quantize_them_is_named():
+def test_custom_layers_are_pruned_and_the_reason_against_int8_is_given():
     found = unusual("own layers")
     assert found["pruning groups"].said == "2 groups can be pruned"
     said = found["quantization"].said

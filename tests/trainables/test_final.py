@@ -1,4 +1,4 @@
-"""What the test split says of a delivered model."""
+"""The loss of a delivered model on the test split."""
 
 import pytest
 
@@ -15,7 +15,7 @@ class Error(TopOneAccuracy):
     [
         (TopOneAccuracy(), 0.5, 0.4, pytest.approx(0.2)),
         (Error(), 0.5, 0.4, pytest.approx(-0.2)),
-        # A test split of six images may show nothing of a detector.
+        # A detector may have a metric of 0 on a test split of six images.
         (TopOneAccuracy(), 0.0, 0.0, 0.0),
         (TopOneAccuracy(), 0.0, 0.3, 0.0),
         (Error(), 0.0, 0.0, 0.0),

@@ -37,7 +37,7 @@ NUMBERS = count()
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Write a module that can be imported; its name is new every time."""
+    """Write an importable module under a new name."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(source, package=None):
@@ -59,7 +59,7 @@ def refusal(call, *arguments):
         call(*arguments)
     text = str(caught.value)
     assert len(text.splitlines()) == 1
-    # Whoever reads it has to know which task is meant.
+    # The message names the task.
     assert repr(arguments[0]) in text
     return text
 
@@ -100,7 +100,7 @@ def test_a_module_that_is_not_there_is_refused(spec):
 
 
 def test_resolving_does_not_import_the_task():
-    """It is done before anything else, and a task imports paddle."""
+    """The driver resolves tasks, and tasks import paddle."""
     code = (
         "import sys; from trainables.loading import resolve; resolve('fashion_mnist');"
         "print('paddle' in sys.modules, 'trainables.tasks.fashion_mnist.task' in sys.modules)"
@@ -138,7 +138,7 @@ def test_a_factory_that_needs_options_is_refused_without_them(module):
     assert "weights" in text
 
 
-def test_what_a_task_lacks_is_named(module):
+def test_missing_demands_are_named(module):
     source = "class Mine:\n    name = 'mine'\n    def loss(self, outputs, targets): ...\n"
     text = refusal(load_task, f"{module(source)}:Mine")
     missing = text.partition(" lacks ")[2].partition(";")[0].split(", ")
@@ -146,13 +146,13 @@ def test_what_a_task_lacks_is_named(module):
 
 
 @pytest.mark.parametrize("demand", DEMANDS)
-def test_each_demand_is_demanded(module, demand):
+def test_each_demand_is_required(module, demand):
     source = f"{COMPLETE}\ndef less():\n    del Mine.{demand}\n    return Mine()\n"
     assert f"lacks {demand};" in refusal(load_task, f"{module(source)}:less")
 
 
 def test_errors_of_weights_pass_through(module):
-    """They name the file already."""
+    """They name the file."""
     source = (
         "from spaces.errors import WeightsError\n"
         "def make_task():\n    raise WeightsError('weights w.npz: no such file')\n"
@@ -176,7 +176,7 @@ def test_a_package_that_cannot_be_imported_is_refused(module):
     "source",
     ["raise ImportError('line 1\\nline 2')", "def make_task():\n    raise TypeError('1\\n2')"],
 )
-def test_an_error_of_several_lines_is_told_in_one(module, source):
+def test_an_error_of_several_lines_is_printed_in_one(module, source):
     refusal(load_task, f"{module(source)}:make_task")
 
 

@@ -18,7 +18,7 @@ def test_a_network_that_names_its_parameters_can_be_built_again():
     assert first.weight is not second.weight
 
 
-def test_names_that_paddle_gives_are_never_given_twice():
+def test_names_from_paddle_are_unique_over_models():
     class Task:
         inputs = ()
 

@@ -26,7 +26,7 @@ def test_remarks_are_collected_once_each_and_only_where_asked():
 
 
 def make_task():
-    """A task that has something to say, and whose weights' file holds an optimizer's state."""
+    """A task that makes a remark."""
     from tests.tiny.mine import Mine
 
     remark("half of the list is the test")
@@ -42,11 +42,11 @@ def test_they_reach_the_driver_before_the_groups(tmp_path):
     assert found.remarks == ("half of the list is the test",) and found.groups
 
 
-def test_the_driver_says_them_and_a_baseline_of_before_has_none():
+def test_the_driver_prints_them_and_an_older_baseline_has_none():
     printed = io.StringIO()
     display = Display(Console(file=printed, width=200))
-    of_today = plain(Baseline, baseline())
-    of_before = {name: value for name, value in of_today.items() if name != "remarks"}
-    for found in ({**of_today, "remarks": ["half of the list is the test"]}, of_before):
+    current = plain(Baseline, baseline())
+    older = {name: value for name, value in current.items() if name != "remarks"}
+    for found in ({**current, "remarks": ["half of the list is the test"]}, older):
         say_remarks(display, decode(Baseline, json.dumps(found)))
     assert printed.getvalue().strip() == "half of the list is the test"

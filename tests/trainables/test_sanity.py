@@ -1,4 +1,4 @@
-"""Baselines that nothing can be judged by, and data that are not there, or not the same twice."""
+"""Baselines without a meaningful metric, and data that are missing or change, are refused."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from trainables.task import Batch, ModelInput
 
 
 class Float32(TopOneAccuracy):
-    """Gives its numbers as numpy does."""
+    """Gives its numbers as numpy's."""
 
     name = np.str_("accuracy")
     maximize = np.bool_(True)
@@ -73,19 +73,19 @@ class Shuffled(Mine):
 
 
 def measure(task, context, tmp_path, **settings):
-    told = context.settings.having(run_folder=str(tmp_path), **settings)
-    return measure_baseline(task, told), told
+    changed = context.settings.having(run_folder=str(tmp_path), **settings)
+    return measure_baseline(task, changed), changed
 
 
 def test_numbers_of_any_kind_are_numbers(context, tiny_weights, tmp_path):
-    found, told = measure(Numpy(tiny_weights), context, tmp_path)
+    found, settings = measure(Numpy(tiny_weights), context, tmp_path)
     assert found.metric == pytest.approx(context.baseline.metric, abs=1e-6)
     again = decode(Baseline, encode(Baseline, found))
     assert again == found
-    assert TrialContext(told, again, Node()).baseline == found
+    assert TrialContext(settings, again, Node()).baseline == found
 
 
-def test_a_metric_that_gives_no_number_is_said_in_words():
+def test_a_metric_that_is_not_a_number_is_refused():
     with pytest.raises(TaskError, match="aggregate gives dict, a number is expected"):
         metric_value(Wordy(), np.ones(4))
 
@@ -110,7 +110,7 @@ def test_another_order_in_another_process_is_noticed(context):
     other = replace(context.baseline, first_batch="of another order")
     with pytest.raises(TaskError, match="in another process"):
         TrialContext(context.settings, other, Node())
-    # A run that was begun before this was looked at.
+    # The baseline of a run that began before this check existed.
     TrialContext(context.settings, replace(context.baseline, first_batch=None), Node())
 
 
@@ -122,7 +122,7 @@ def test_trained_weights_are_above_chance_and_untrained_ones_are_not(
     assert not trained.reached
     import paddle
 
-    # Some draw of weights does better by luck.
+    # With some seeds untrained weights are above chance by luck.
     paddle.seed(3)
     untrained, _ = measure(Mine(), context, tmp_path)
     assert untrained.chance.reached
@@ -151,7 +151,7 @@ def test_a_model_whose_outputs_never_change_is_refused(context, tiny_weights, tm
 
 
 def seen(task, outputs):
-    """Return what a pass of 40 samples, 10 a batch, saw of a model's outputs."""
+    """Return the observer of a pass over 40 samples, 10 per batch."""
     first_pass = FirstPass()
     for start, batch in zip(range(0, 40, 10), task.eval_batches("val", 10), strict=False):
         first_pass(batch, [output[start : start + 10] for output in outputs])
@@ -163,7 +163,7 @@ class Few(Mine):
         yield from list(super().eval_batches(split, batch_size))[:4]
 
 
-def test_outputs_that_are_not_one_a_sample_say_nothing_of_chance(tiny_weights):
+def test_outputs_that_are_not_one_per_sample_give_no_chance_level(tiny_weights):
     first_pass = seen(Few(tiny_weights), [np.random.default_rng(0).random((17, 6))])
     assert first_pass.varies
     assert first_pass.constant_statistics(Few(tiny_weights), "val", 10) is None
@@ -172,7 +172,7 @@ def test_outputs_that_are_not_one_a_sample_say_nothing_of_chance(tiny_weights):
 def test_chance_is_the_most_frequent_class_whatever_the_order(tiny_weights):
     task = Few(tiny_weights)
     labels = np.concatenate([batch.targets for batch in task.eval_batches("val", 10)])
-    # A model that mostly says 3, and knows nothing.
+    # A model that always predicts 3.
     outputs = np.zeros((40, 10), "float32")
     outputs[:, 3] = 1.0 + np.arange(40) / 40
     constant = seen(task, [outputs]).constant_statistics(task, "val", 10)

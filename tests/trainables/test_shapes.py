@@ -1,4 +1,4 @@
-"""What is timed before anything is trained, on the tiny task."""
+"""Untrained models of the tiny task, timed."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ FLOAT, PTQ, QAT = (
 
 @pytest.fixture
 def fresh(context, tmp_path):
-    """A context with folders of its own, whose trial models can be timed beside references."""
+    """A context with its own folders."""
     settings = context.settings.having(cache_folder=str(tmp_path / "cache"))
     return TrialContext(settings, context.baseline, Node())
 
@@ -55,7 +55,7 @@ def test_references_are_timed_together_and_their_exports_stay(fresh):
     assert half == references[0].latency_ratio
 
 
-def test_a_later_study_has_the_same_ratios_and_exports_of_its_own(fresh, tmp_path):
+def test_a_later_study_reuses_the_ratios_and_has_its_own_exports(fresh, tmp_path):
     plans = [Plan.of(HALF, FLOAT)]
     arguments = fresh.baseline, Node(), plans
     first = reference_job(fresh.settings, *arguments)
@@ -64,20 +64,20 @@ def test_a_later_study_has_the_same_ratios_and_exports_of_its_own(fresh, tmp_pat
     (tmp_path / "later" / "baseline").symlink_to(fresh.settings.baseline_folder)
     assert reference_job(again, *arguments) == first
     assert any(again.reference_folder(plans[0]).iterdir())
-    # Another batch is another question, and so are timings that take longer.
+    # The batch and the effort are part of the key.
     for changed in ({"latency_batch": 8}, {"latency_effort": 0.5}):
         (other,) = reference_job(again.having(**changed), *arguments)
         assert other.latency_ratio != first[0].latency_ratio
 
 
-def test_a_reference_that_cannot_be_had_has_a_reason_and_the_others_serve(fresh):
+def test_a_reference_that_fails_has_a_reason_and_the_others_are_timed(fresh):
     wrong = Plan.of({"conv9.weight": 0.5}, FLOAT)
     untimed, reference = time_references([wrong, Plan.of(HALF, FLOAT)], fresh)
     assert isinstance(untimed, Untimed) and "conv9.weight" in untimed.reason
     assert isinstance(reference, Reference) and reference.latency_ratio > 0
 
 
-def test_a_graph_without_references_is_timed_beside_the_baseline(fresh):
+def test_a_choice_without_references_is_timed_beside_the_baseline(fresh):
     assert fresh.references(PTQ) == [(fresh.baseline_engine, 1.0)]
 
 
@@ -90,7 +90,7 @@ def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
     assert reading.latency_ms == pytest.approx(reading.ratio * able.baseline.latency_ms)
 
 
-def test_what_was_timed_beside_other_models_is_timed_again(fresh):
+def test_a_shape_is_timed_again_beside_other_references(fresh):
     plan = Plan.of(HALF, PTQ)
     _, reused = time_shape(plan, fresh)
     assert not reused
@@ -99,7 +99,7 @@ def test_what_was_timed_beside_other_models_is_timed_again(fresh):
     assert not reused
 
 
-def test_a_shape_that_was_timed_before_the_search_is_known_to_the_trial(fresh):
+def test_a_trial_reuses_the_reading_of_a_shape_timed_before_the_search(fresh):
     plan = Plan.of({"conv2.weight": 0.25}, QuantizationChoice.INT8_PTQ)
     reading, reused = time_shape(plan, fresh)
     assert not reused
@@ -113,7 +113,7 @@ def test_a_shape_that_was_timed_before_the_search_is_known_to_the_trial(fresh):
     assert not time_shape(plan, longer)[1]
 
 
-def test_timing_shapes_leaves_the_others_to_be_timed_where_one_cannot_be(fresh):
+def test_a_shape_that_fails_does_not_keep_others_from_being_timed(fresh):
     plans = [
         Plan.of({"conv1.weight": 0.5}, QuantizationChoice.FLOAT),
         Plan.of({"conv9.weight": 0.5}, QuantizationChoice.FLOAT),

@@ -7,14 +7,14 @@ from trainables.trainable import GROWTH, SETTLED, CompressionTrainable
 
 @pytest.fixture
 def actor():
-    """A trainable as it is between trials, without the model that its setup would load."""
+    """A trainable between trials, without the model that its setup loads."""
     made = object.__new__(CompressionTrainable)
     made._trials, made._settled = 0, None
     return made
 
 
 def after(actor, trials, resident, monkeypatch, state="COMPLETE"):
-    """Return whether it has grown after so many trials, its memory being so large."""
+    """Return whether it has grown, after this number of trials and with this memory."""
     memory = type("Memory", (), {"rss": resident})
     monkeypatch.setattr(psutil.Process, "memory_info", lambda self: memory)
     actor._trials, actor._last = trials, TrialResult(state)

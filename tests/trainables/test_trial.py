@@ -42,7 +42,7 @@ def test_unpruned_float_plan_is_the_baseline(context):
     assert result.measurements[0].train_loss is None
 
 
-def test_same_plan_has_the_same_result_and_its_latency_is_known(context):
+def test_same_plan_has_the_same_result_and_its_latency_is_reused(context):
     plan = Plan.of(HALF, QuantizationChoice.INT8_PTQ)
     *_, first = run_trial(30, plan, context)
     *_, second = run_trial(31, plan, context)

@@ -15,7 +15,7 @@ def model():
 
 
 class Malicious:
-    """Unpickling it makes a file, which a test can see."""
+    """Unpickling it makes a file, which tests check for."""
 
     def __init__(self, proof):
         self.proof = proof
@@ -25,7 +25,7 @@ class Malicious:
 
 
 class Named:
-    """Unpickling it calls whatever function it was made with."""
+    """Unpickling it calls a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -34,8 +34,8 @@ class Named:
         return self.call
 
 
-def test_the_malicious_pickle_would_do_harm_elsewhere(tmp_path):
-    """Otherwise the tests below prove nothing."""
+def test_the_malicious_pickle_does_harm_with_pickle_alone(tmp_path):
+    """Shows that the tests below can fail."""
     proof = tmp_path / "proof"
     pickle.loads(pickle.dumps(Malicious(proof))).close()
     assert proof.exists()
@@ -60,14 +60,14 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, protocol, plac
 
 
 @pytest.mark.parametrize("function", [eval, exec, __import__, getattr, np.load, pickle.loads])
-def test_whatever_could_lead_on_is_refused(tmp_path, function):
+def test_functions_that_could_run_code_are_refused(tmp_path, function):
     path = tmp_path / "weights.pdparams"
     path.write_bytes(pickle.dumps({"w": Named(function, "0")}, protocol=2))
     assert "the pickle names" in refusal(read_weights, path)
 
 
-def test_an_admitted_name_leads_to_no_other_one(tmp_path):
-    """Protocol 4 looks dotted names up attribute by attribute."""
+def test_attributes_of_admitted_names_are_refused(tmp_path):
+    """Protocol 4 resolves dotted names attribute by attribute."""
     path = tmp_path / "weights.pdparams"
     dotted = b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93."
     path.write_bytes(dotted)
@@ -89,12 +89,12 @@ def test_a_pickle_inside_npz_is_not_executed(tmp_path):
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_that_was_cut_short_is_refused(tmp_path, model, suffix, kept):
+def test_a_file_that_was_cut_short_is_refused(tmp_path, model, suffix, share):
     path = save(tmp_path / f"weights{suffix}", model_weights(model))
     content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     assert str(path) in refusal(read_weights, path)
 
 
@@ -150,7 +150,7 @@ def test_a_damaged_npz_is_refused(tmp_path, model, damage):
     "content", [b"\x80\x04\x95" + b"\xff" * 8 + b"}.", b"\x80\x02Pstorage\n."], ids=["size", "id"]
 )
 def test_a_damaged_pickle_is_refused_in_one_line(tmp_path, content):
-    """The second one is how torch's pickles refer to their tensors."""
+    """The second is a persistent id, as in torch's pickles."""
     path = tmp_path / "weights.pdparams"
     path.write_bytes(content)
     assert str(path) in refusal(read_weights, path)

@@ -15,7 +15,7 @@ IMAGE = [ModelInput("image", (3, 16, 16))]
 
 
 class UnevenBins(nn.Layer):
-    """A pooling of 16 pixels into 3, as in pyramid pooling, which oneDNN cannot do in INT8."""
+    """Pools 16 pixels into 3 bins, as in pyramid pooling; oneDNN has no INT8 kernel for it."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class Plain(nn.Layer):
 
 
 class Upsampling(nn.Layer):
-    """A transposed convolution, as at the end of DB; the engine has none in INT8."""
+    """A transposed convolution, as at the end of DB; the engine has no INT8 kernel for it."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class Upsampling(nn.Layer):
 
 
 class Skip(nn.Layer):
-    """A map beside one that was made smaller and larger again, as in UNet."""
+    """Concatenates a map with one that was downsampled and upsampled, as UNet does."""
 
     def __init__(self):
         super().__init__()
@@ -113,7 +113,7 @@ def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tm
     outputs = engine.run([samples])
     assert engine.int8_operators == operators
     assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
-    # And again, with another batch.
+    # A second run with another batch size.
     assert engine.run([samples[:3]])[0].shape == (3, 4)
 
 
@@ -138,7 +138,7 @@ def test_transposed_convolutions_stay_in_float(tmp_path):
     assert outputs.shape == (8, 4)
 
 
-def test_what_cannot_be_run_at_all_raises(tmp_path):
+def test_a_model_that_cannot_run_at_all_raises(tmp_path):
     folder, samples = quantized(Plain, tmp_path)
     engine = Engine(folder, "int8", 1)
     with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
@@ -147,8 +147,8 @@ def test_what_cannot_be_run_at_all_raises(tmp_path):
         Engine(folder, "float", 1).run([samples[:, :2]])
 
 
-def test_an_engine_says_how_much_it_turns_into_int8(tmp_path):
-    """What is switched on is not what runs: without scales in the file all stays in floats."""
+def test_quantizations_are_counted_in_the_program_that_runs(tmp_path):
+    """Without scales in the file the engine computes in floats, despite its INT8 switch."""
     folder, _ = quantized(Plain, tmp_path)
     assert Engine(folder, "int8", 1).quantizations() > 0
     assert Engine(tmp_path / "float", "int8", 1).quantizations() == 0

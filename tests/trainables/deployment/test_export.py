@@ -35,7 +35,7 @@ def test_export_of_other_weights_is_caught(tiny_weights, tmp_path):
         check_outputs(outputs, eager(task.build_model())(inputs), "int8")
 
 
-def test_an_export_can_be_had_with_other_weights_and_with_its_own_again(tiny_weights, tmp_path):
+def test_an_export_is_written_with_other_weights_and_with_its_own_again(tiny_weights, tmp_path):
     task = Mine(tiny_weights)
     model = task.build_model()
     (inputs,) = next(task.eval_batches("val", 64)).inputs
@@ -45,7 +45,7 @@ def test_an_export_can_be_had_with_other_weights_and_with_its_own_again(tiny_wei
         shifted = Engine(tmp_path, "float", 1).run([inputs])
         model.head.bias.set_value(np.full(10, 3.0, "float32"))
         assert output_difference(shifted, eager(model)([inputs])) < 1e-4
-        # What was given before counts no more.
+        # Earlier replacements no longer apply.
         write({"head.weight": np.zeros((32, 10), "float32")})
         (biases,) = Engine(tmp_path, "float", 1).run([inputs])
         assert np.ptp(biases, axis=0).max() < 1e-6
@@ -68,7 +68,7 @@ class Large(paddle.nn.Layer):
         return self.linear(x)
 
 
-def test_weights_written_anew_do_not_stay_in_memory(tmp_path):
+def test_weights_written_again_do_not_stay_in_memory(tmp_path):
     model = Large()
     zeros = {"linear.weight": np.zeros((4096, 2048), "float32")}
 

@@ -11,7 +11,7 @@ from trainables.deployment.engine import describe, switches
 pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
 
 
-def test_without_a_gpu_everything_is_of_the_cpu():
+def test_without_a_gpu_the_cpu_is_used():
     assert gpu.choose_device() == "cpu"
     assert gpu.distributed_backend() == "gloo"
     gpu.synchronize()

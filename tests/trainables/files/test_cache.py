@@ -8,7 +8,7 @@ from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.results import Sensitivity
 
 
-def test_a_value_is_kept(tmp_path):
+def test_a_value_is_stored(tmp_path):
     value = [Sensitivity("conv", 0.5, None, None), Sensitivity("conv", 0.75, 0.5, 0.1)]
     JsonCache(tmp_path / "cache").put("key", list[Sensitivity], value)
     assert JsonCache(tmp_path / "cache").get("key", list[Sensitivity]) == value

@@ -51,12 +51,12 @@ def test_a_plan_is_written_as_in_plan_json():
 
 
 @pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(1), np.array(0.5)])
-def test_numpys_numbers_are_numbers(number):
+def test_numpys_numbers_are_written_as_numbers(number):
     written = encode(Baseline, baseline(metric=number))
     assert json.loads(written)["metric"] == number
 
 
-def test_fields_of_another_version_are_left_out():
+def test_fields_of_another_version_are_ignored():
     written = {**plain(Sizes, Sizes(9, 3)), "unheard_of": 1}
     assert decode(Sizes, json.dumps(written)) == Sizes(9, 3)
 

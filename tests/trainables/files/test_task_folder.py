@@ -1,4 +1,4 @@
-"""Relative paths of a task mean the same wherever a worker stands."""
+"""Relative paths of a task mean the same on every worker."""
 
 import os
 import sys
@@ -37,11 +37,11 @@ class Lazy(Mine):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """The folder a command is given in, with a task's module and data; this process is elsewhere,
-    as a worker is."""
+    """The current folder of a command, with a task's module and data; this process is in another
+    folder, as a worker is."""
     folder = tmp_path / "home"
     folder.mkdir()
-    # A name that no other test imports: modules stay.
+    # A name that no other test imports, since modules stay loaded.
     (folder / f"lazy_{os.getpid()}.py").write_text(TASK)
     np.savez(folder / "d.npz", x=np.ones((2, 1, 14, 14), "float32"), y=np.zeros(2, int))
     (tmp_path / "elsewhere").mkdir()
@@ -71,7 +71,7 @@ def test_a_module_and_what_it_opens_later_are_found_by_relative_paths(home):
     assert node_job(lazy(home), Node()) is None
 
 
-def test_a_file_that_is_opened_late_is_missed_before_the_first_trial(home):
+def test_a_missing_file_is_noticed_before_the_first_trial(home):
     (home / "d.npz").unlink()
     assert node_job(lazy(home), Node()).startswith("FileNotFoundError: [Errno 2] No such file")
 
@@ -120,15 +120,15 @@ def test_relative_paths_in_a_configuration_and_in_its_lists(home):
     assert len(list(study_task(settings).eval_batches("val", 1))) == 2
 
 
-def test_a_sent_copy_stands_for_a_folder_that_is_another_one_here(home, tmp_path, monkeypatch):
+def test_a_sent_copy_replaces_a_different_folder_of_the_same_path(home, tmp_path, monkeypatch):
     copy = tmp_path / "copy"
     copy.mkdir()
     monkeypatch.setenv("PWD", str(copy))
     sent = lazy(home, task_folder_sent=True)
-    # What is left out of the copy is in the folder itself, on nodes that have it.
+    # Files that are not copied are in the folder itself, on nodes that have it.
     (copy / "d.npz").touch()
     assert task_folder.locate(sent) == home
-    # A home folder of another machine.
+    # The folder lacks a file of the copy: it is another machine's home folder.
     (copy / "mine.py").touch()
     assert task_folder.locate(sent) == copy
     assert task_folder.locate(lazy(home)) == home
@@ -136,7 +136,7 @@ def test_a_sent_copy_stands_for_a_folder_that_is_another_one_here(home, tmp_path
     assert task_folder.locate(lazy(tmp_path / "gone")) is None
 
 
-def test_a_command_comes_back_to_its_folder(home):
+def test_a_command_returns_to_its_folder(home):
     before = Path.cwd()
     with task_folder.restored_folder():
         task_folder.enter(lazy(home))

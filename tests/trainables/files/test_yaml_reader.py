@@ -1,4 +1,4 @@
-"""YAML of plain values, bounded: equal to PyYAML's where that is plain, else one short error."""
+"""Plain YAML is read as by PyYAML; anything else gives one short error."""
 
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def test_anything_else_is_refused_in_one_short_line(text, said):
     assert len(line) < 200 and "\n" not in line
 
 
-def test_a_toolkits_configuration_is_read_in_the_same_bounds(tmp_path):
+def test_a_toolkits_configuration_has_the_same_limits(tmp_path):
     file = tmp_path / "net.yml"
     file.write_text("Arch: " + "[" * 5000)
     with pytest.raises(TaskError, match=r"net\.yml is not YAML .*deeper"):

@@ -1,4 +1,4 @@
-"""Against pycocotools' own figures, on boxes drawn at random."""
+"""Compared with pycocotools, on random boxes."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ SIZE = (110, 100)
 
 
 def drawn(seed, images=12, hard=0.0):
-    """Return the boxes of some images, and detections near to some of them."""
+    """Return the boxes of some images, and detections near some of them."""
     rng = np.random.default_rng(seed)
     boxes, found = [], []
     for _ in range(images):
@@ -42,7 +42,7 @@ def drawn(seed, images=12, hard=0.0):
 
 
 def with_masks(boxes, found):
-    """The same, a corner cut off every box that is not hard, and an ellipse in each detection."""
+    """Return them with masks: boxes that are not hard lose a corner, detections are ellipses."""
 
     def outlined(box):
         x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
@@ -142,7 +142,7 @@ def test_everything_found_is_1_and_nothing_found_is_0():
 
 
 def test_statistics_of_some_images_give_their_own_value():
-    """As a bootstrap needs it: what is drawn twice counts twice."""
+    """As the bootstrap needs it: an image drawn twice counts twice."""
     boxes, found = drawn(1)
     metric = MeanAveragePrecision(CLASSES, lambda outputs, sizes: found)
     statistics = np.stack(metric.sample_statistics([], scenes(boxes)))

@@ -51,12 +51,12 @@ def test_mean_iou_counts_pixels_over_all_samples():
     assert (metric.name, metric.maximize) == ("mean_iou", True)
 
 
-def test_mean_iou_leaves_out_a_class_that_does_not_occur():
+def test_mean_iou_ignores_a_class_that_does_not_occur():
     targets = np.array([[[0, 0], [1, 1]]])
     metric = MeanIoU(3)
     right = metric.sample_statistics([scores_of(targets)], targets)
     assert metric.aggregate(right) == 1.0
-    # Found where it is not, it counts as missed entirely.
+    # Predicted but not in the labels, it has an IoU of 0.
     wrong = metric.sample_statistics([scores_of([[[0, 0], [1, 2]]])], targets)
     assert metric.aggregate(wrong) == pytest.approx((1 + 1 / 2 + 0) / 3)
 
@@ -82,7 +82,7 @@ def test_mean_iou_has_a_standard_error():
         (ACCURACY, 0.8, 0.8, 0.0),
         (ERROR, 0.8, 1.0, 0.25),
         (ERROR, 0.8, 0.6, -0.25),
-        # Below 0, as a log likelihood is, the direction stays what it is.
+        # A metric below 0, such as a log likelihood, keeps its direction.
         (ACCURACY, -2.0, -3.0, 0.5),
         (ERROR, -2.0, -3.0, -0.5),
     ],
@@ -93,13 +93,13 @@ def test_the_relative_loss_is_above_0_where_the_candidate_is_worse(
     assert relative_loss(metric, baseline, candidate) == pytest.approx(loss)
 
 
-def test_nothing_is_relative_to_0():
+def test_a_baseline_of_0_has_no_relative_loss():
     with pytest.raises(ValueError, match="top1_accuracy is 0"):
         relative_loss(ACCURACY, 0.0, 0.5)
 
 
 def outcomes(seed, samples=2000, disagreement=0.1):
-    """Return whether a model is right, and another one that disagrees now and then."""
+    """Return the outcomes of a model, and of one that disagrees on some samples."""
     rng = np.random.default_rng(seed)
     baseline = (rng.random(samples) < 0.8).astype(float)
     flipped = rng.random(samples) < disagreement
@@ -145,7 +145,7 @@ def test_statistics_of_different_samples_cannot_be_paired():
         loss_standard_error(ACCURACY, np.ones(3), np.ones(4))
 
 
-def test_resamples_in_which_the_baseline_is_always_wrong_are_left_out():
+def test_resamples_in_which_the_baseline_is_always_wrong_are_skipped():
     """Two samples, one of them right: a quarter of the resamples has a metric of 0."""
     found = loss_standard_error(ACCURACY, np.array([1.0, 0.0]), np.array([0.0, 1.0]))
     assert np.isfinite(found)
