@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from benchmarks.models.data import classification, detection, segmentation, text
-from benchmarks.models.zoo import CASES
 from trainables.data.problems import Problems
 from trainables.data.text import check_samples, read_labels
 
@@ -96,10 +95,3 @@ def test_text_is_where_the_label_says(tmp_path, monkeypatch):
             (left, top), (right, bottom) = corners.min(0).astype(int), corners.max(0).astype(int)
             spreads.append(np.ptp(pixels[top:bottom, left:right].mean(2)))
     assert np.median(spreads) > text.LEAST_CONTRAST
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_every_model_has_a_task_of_its_family(name):
-    case = CASES[name]
-    assert case.task in ("classification", "paddleseg", "paddledetection", "paddleocr")
-    assert case.family in ("classification", "segmentation", "detection", "text")

@@ -1,0 +1,76 @@
+"""Models of loss and latency, refitted as trials are added."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spaces.layers import ratio_matrix
+from spaces.plan import Plan
+from spaces.planning.plan_models import Observations
+from spaces.planning.settings import DEFAULT_SETTINGS
+from tests.spaces.planning.problems import FLOAT, PACT, PROBLEMS, PTQ, QAT, planner_of, tried
+
+
+def observations(problem, settings=DEFAULT_SETTINGS):
+    given = problem.setup(0)
+    return Observations(
+        given.space, given.layers, given.sensitivities, given.timings, given.budget, settings
+    )
+
+
+def trials(problem, count):
+    plans = [Plan.of({problem.space.groups[0].name: 0.5}, PTQ), Plan.of({}, PTQ)]
+    return tried(problem, (plans * count)[:count])
+
+
+def test_models_are_one_object_until_the_trials_have_grown_enough():
+    problem = PROBLEMS[0]
+    seen = observations(problem, replace(DEFAULT_SETTINGS, refit_growth=1.5))
+    first = seen.models()
+    assert seen.models() is first
+    seen.add(trials(problem, 10))
+    second = seen.models()
+    assert second is not first
+    seen.add(trials(problem, 4))
+    assert seen.models() is second, "14 trials are less than 1.5 times 10"
+    seen.add(trials(problem, 1))
+    assert seen.models() is not second
+
+
+def test_only_the_latest_trials_are_fitted():
+    problem = PROBLEMS[0]
+    settings = replace(DEFAULT_SETTINGS, fitted_trials=5)
+    old, new = trials(problem, 5), trials(problem, 5)
+    wrong = [replace(trial, metric_loss=0.9, latency_ratio=0.9) for trial in old]
+    both, alone = observations(problem, settings), observations(problem, settings)
+    both.add(wrong)
+    both.add(new)
+    alone.add(new)
+    row = ratio_matrix(problem.space.groups, [new[0].plan])
+    for found, expected in zip(
+        both.models().predict(row, [PTQ]), alone.models().predict(row, [PTQ]), strict=True
+    ):
+        assert found == pytest.approx(expected)
+
+
+def test_every_plan_is_predicted_in_its_own_choice():
+    problem = PROBLEMS[0]
+    models = observations(problem).models()
+    choices = [FLOAT, PTQ, QAT, PACT]
+    rows = np.full((4, len(problem.space.groups)), 0.25)
+    losses, latencies = models.predict(rows, choices)
+    for index, choice in enumerate(choices):
+        assert losses[index] == pytest.approx(models.losses(rows[:1], choice)[0])
+        assert latencies[index] == pytest.approx(models.latencies(rows[:1], choice)[0])
+    assert latencies[2] == latencies[3], "both trainings export the same operators"
+    assert latencies[0] > 2 * latencies[1], "INT8 is much faster than float"
+
+
+def test_the_planner_predicts_with_these_models():
+    problem = PROBLEMS[0]
+    plan = Plan.of({problem.space.groups[1].name: 0.5}, PTQ)
+    (loss,), (latency,) = planner_of(problem).predict([plan])
+    row = ratio_matrix(problem.space.groups, [plan])
+    expected = observations(problem).models().predict(row, [PTQ])
+    assert (loss, latency) == pytest.approx((expected[0][0], expected[1][0]))
