@@ -25,16 +25,17 @@ SUBSCRIPTS = 24
 # Where search/ meets data without a type of its own: files and their endings, each with what it is.
 SUBSCRIPT_EDGES = {
     "search/records/": "rows of tables, entries of pydantic's errors",
-    "search/documentation.py": "the JSON schema of the settings",
+    "search/cli/settings_help.py": "the JSON schema of the settings",
     "search/cli/plan_choices.py": "a JSON file of the user's",
     "search/apply.py": "the command line's flags",
+    "search/reporting/interactive.py": "plotly's options",
     "search/reporting/page.py": "a figure's own title",
 }
 UNTYPED_EDGES = {
     "search/records/": "rows of tables, stage files",
     "search/config.py": "YAML of settings",
-    "search/documentation.py": "the JSON schema of the settings",
-    "search/cli/": "the command line's flags, YAML of settings, the runtime environment",
+    "search/cli/": "flags, YAML and JSON schema of the settings, the runtime environment",
+    "search/reporting/interactive.py": "plotly's options",
     "search/tune/": "configurations and results of Ray's",
     "trainables/settings.py": "options of the user's own task",
     "trainables/trainable.py": "configurations and results of Ray's",

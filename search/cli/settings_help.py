@@ -69,16 +69,15 @@ def settings() -> Iterator[tuple[str, str, str, str]]:
         yield name, allowed(described), _default(field), meaning
 
 
-def _resolved(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return a field's schema with its references resolved."""
-    if "$ref" in field:
-        return _resolved(definitions[field["$ref"].rpartition("/")[2]], definitions)
-    found = dict(field)
-    if "items" in found:
-        found["items"] = _resolved(found["items"], definitions)
-    if "anyOf" in found:
-        found["anyOf"] = [_resolved(option, definitions) for option in found["anyOf"]]
-    return found
+def _resolved(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return a part of a JSON schema with its references resolved."""
+    if isinstance(schema, list):
+        return [_resolved(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _resolved(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _resolved(value, definitions) for key, value in schema.items()}
 
 
 def settings_help() -> str:
