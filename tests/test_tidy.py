@@ -35,7 +35,7 @@ UNTYPED_EDGES = {
     "search/records/": "rows of tables, stage files",
     "search/config.py": "YAML of settings",
     "search/cli/": "flags, YAML and JSON schema of the settings, the runtime environment",
-    "search/reporting/interactive.py": "plotly's options",
+    "search/reporting/": "options of plotly and matplotlib",
     "search/tune/": "configurations and results of Ray's",
     "trainables/settings.py": "options of the user's own task",
     "trainables/trainable.py": "configurations and results of Ray's",
