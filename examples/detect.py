@@ -17,6 +17,7 @@ from trainables.tasks.paddledetection.yolo_boxes import decoder_of
 
 # Lowest score of a box that is drawn. A guess.
 LEAST_SCORE = 0.3
+# Of boxes and masks: orange.
 COLOUR = (255, 60, 0)
 
 

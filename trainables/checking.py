@@ -23,7 +23,7 @@ from trainables.models import new_model
 from trainables.remarks import collected
 from trainables.results import Demand
 from trainables.sanity import FirstPass, compare_with_chance
-from trainables.settings import TrialSettings
+from trainables.settings import TrialSettings, WorkerSettings
 from trainables.task import SPLITS, Batch, Split, Task
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
@@ -131,14 +131,14 @@ def _check_metric(task: Task) -> str:
     )
     value = metric_value(metric, statistics)
     _need(bool(np.isfinite(value)), f"aggregate gives {value!r}, a finite number is expected")
-    first_pass = FirstPass()
-    rows = evaluate(run, task, "val", 250, observe=first_pass)
+    first_pass, eval_batch = FirstPass(), WorkerSettings().eval_batch
+    rows = evaluate(run, task, "val", eval_batch, observe=first_pass)
     whole = metric_value(metric, rows)
     _need(whole != 0, f"{metric.name} of the trained model on val is 0, so it has no relative loss")
     _need(
         first_pass.varies, "the model's outputs are the same for all inputs; load trained weights"
     )
-    constant = first_pass.constant_statistics(task, "val", 250)
+    constant = first_pass.constant_statistics(task, "val", eval_batch)
     chance = None if constant is None else compare_with_chance(task, rows, constant)
     warning = f"; {chance.in_words(metric.name, whole)}" if chance and chance.reached else ""
     direction = "higher" if metric.maximize else "lower"
