@@ -138,7 +138,7 @@ class RetrainJob:
     node: Node
     plan: Plan
     number: int
-    """Of the trial whose fine-tuned weights it starts from."""
+    """The trial's number; the retrain starts from its fine-tuned weights."""
 
 
 def retrain_loop(config: Mapping[str, RetrainJob]) -> None:

@@ -65,7 +65,7 @@ class Effort:
 
     rounds: int
     seconds: float
-    """Of the device; waiting for it does not count."""
+    """Seconds of the device; waiting for it does not count."""
 
     def times(self, factor: float) -> Effort:
         """Return an effort with `seconds` multiplied."""

@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     inputs: tuple[np.ndarray, ...]
     """One array per entry of `Task.inputs`, in that order, samples along axis 0."""
     targets: Any
-    """Of any type that the task's loss and metric take."""
+    """Any type that the task's loss and metric take."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ModelInput:
     dtype: str = "float32"
     layout: str = "NCHW"
     channel_order: str = "RGB"
-    """Of raw pixels with three channels: "RGB", or "BGR" as OpenCV reads them."""
+    """Channel order of raw colour pixels: "RGB", or "BGR" as OpenCV reads them."""
     scale: float = 1.0
     """A raw pixel becomes (pixel * scale - mean) / std."""
     mean: tuple[float, ...] = (0.0,)
