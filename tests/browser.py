@@ -1,4 +1,4 @@
-"""Debian's chromium, without a screen and without a network, as tests look at pages with it."""
+"""Debian's chromium, headless and without a network, for tests of pages."""
 
 import contextlib
 import shutil
@@ -36,7 +36,7 @@ def chromium():
 
 
 def show(browser, page, width):
-    """Open a file at a window's width, in CSS pixels, and wait until its figures are drawn."""
+    """Open a file in a window of `width` CSS pixels, and wait until its figures are drawn."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}

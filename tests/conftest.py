@@ -2,27 +2,30 @@
 
 import os
 
-# One thread, whatever the machine has: figures that depend on the sum's order stay equal.
+# One thread on every machine, so that results that depend on the order of sums are equal.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from filelock import FileLock
 
-import trainables  # noqa: F401  (sets paddle's flag before anyone imports paddle)
+import trainables  # noqa: F401  (sets paddle's flag before paddle is imported)
 from tests.s3 import CREDENTIALS, s3_server
 from tests.support import make_workplace, ray_cluster
 
 
 @pytest.fixture
 def without_token(monkeypatch):
-    """For a Ray that is started in this process: whose core, once in token mode, stays in it, and
-    loses all its actors on the next Ray that asks for no token."""
+    """No token for a Ray that is started in this process.
+
+    Ray's core stays in token mode once it is in it, and then loses all actors on the next Ray
+    without a token.
+    """
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
 
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
-    """The same folder in all of the session's processes."""
+    """One folder for all processes of the session."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
@@ -31,7 +34,7 @@ def shared_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_weights(shared_folder):
-    """Trained weights of tests/tiny's network, at about 0.75 accuracy."""
+    """Trained weights of tests/tiny's network, with an accuracy of about 0.75."""
     path = shared_folder / "weights.safetensors"
     with FileLock(f"{path}.lock"):
         if not path.exists():
@@ -63,14 +66,14 @@ def local_workplace(shared_folder, tiny_weights):
 
 @pytest.fixture(scope="session")
 def workplace(local_workplace):
-    """The same, its runs on a Ray cluster that runs already: starting one takes 20 seconds."""
+    """`local_workplace` with runs on a shared Ray cluster: starting one takes 20 seconds."""
     with ray_cluster(local_workplace, num_cpus=2) as place:
         yield place
 
 
 @pytest.fixture(scope="session")
 def s3():
-    """A real S3 server on loopback, and the credentials it takes."""
+    """A real S3 server on loopback; its credentials are in the environment."""
     with pytest.MonkeyPatch.context() as patch, s3_server() as server:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
@@ -79,7 +82,7 @@ def s3():
 
 @pytest.fixture(params=["folder", "file URI", "s3"])
 def uri(request, tmp_path):
-    """A place that nothing is kept at yet, on a storage of each kind."""
+    """An empty location on each kind of storage."""
     if request.param == "folder":
         return str(tmp_path / "shared")
     if request.param == "file URI":

@@ -1,4 +1,4 @@
-"""A search on a cluster of nodes, and what can go wrong while it goes."""
+"""A search on a cluster of nodes, and faults that strike it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ import pandas as pd
 from tests.nodes import Node
 from tests.support import TABLES, Workplace, rows_of
 
-# What a worker is called from its first trial on.
+# The title of a worker from its first trial on.
 A_TRIAL = re.compile(r"ray::CompressionTrainable plan-\d+")
-# And while it fine-tunes: the longest stage, so that what strikes then strikes a trial that is not
-# finished.
+# Its title during fine-tuning, the longest stage: a fault then strikes an unfinished trial.
 FINE_TUNING = re.compile(r"ray::CompressionTrainable plan-\d+ \w+ finetune")
-# Whole seconds, not minutes: these searches are of the tiny task.
+# Greatest wait for anything. A guess: searches of the tiny task take one to two minutes.
 PATIENCE_S = 900
 
 
 @contextlib.contextmanager
 def small_disk(folder, size="64m"):
-    """Mount a disk of its own at a folder."""
+    """Mount a small disk at a folder."""
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     subprocess.run(mount, check=True, capture_output=True)
@@ -39,7 +38,7 @@ def small_disk(folder, size="64m"):
 
 
 def fill(disk, seconds):
-    """Leave no room on a disk for so long."""
+    """Fill a disk; empty it again after `seconds`."""
     filler = disk / "filler"
 
     def empty():
@@ -54,7 +53,7 @@ def fill(disk, seconds):
 
 @dataclass
 class Search:
-    """A search whose driver runs on one of the nodes, its run in a folder that all of them see."""
+    """A search whose driver runs on a node; all nodes see its run folder."""
 
     place: Workplace
     node: Node
@@ -64,8 +63,8 @@ class Search:
     _reader: threading.Thread | None = None
 
     def start(self, *arguments, cwd=None, **settings):
-        """Start the driver; it is not waited for."""
-        # Each node has a cache of its own, from its environment.
+        """Start the driver in the background."""
+        # Each node has its own cache, by its environment.
         command = self.place.command(*arguments, cache="null", **settings)
         self.process = self.node.popen(*command, cwd=cwd or self.place.folder)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -76,12 +75,12 @@ class Search:
             self.said.append(line.rstrip())
 
     def kill(self):
-        """Kill the driver, as nothing else could."""
+        """Kill the driver with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def wait_for(self, condition, what):
-        """Wait until something is so, the driver being alive."""
+        """Wait until a condition holds; fail if the driver ends before."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert self.process.poll() is None, f"ended before {what}:\n{self.so_far()}"
@@ -89,7 +88,10 @@ class Search:
             time.sleep(0.2)
 
     def so_far(self):
-        """Return what the driver said and, last and so never cut off, who did which trial when."""
+        """Return the driver's output and then the trials with worker and time.
+
+        The trials come last, since a long message is cut at its start.
+        """
         said = "\n".join(self.said)
         if not rows_of(self.run, "trials"):
             return said
@@ -103,7 +105,7 @@ class Search:
         """Wait until a node has finished a trial."""
 
         def finished():
-            # The schema of a folder without files is not known.
+            # A folder without files has no schema.
             return rows_of(self.run, "trials") > 0 and node.name in Ended(self.run, "").hosts
 
         self.wait_for(finished, f"a finished trial of {node.name}")
@@ -113,7 +115,7 @@ class Search:
         self.wait_for(lambda: node.processes(title), f"{title.pattern} on {node.name}")
 
     def end(self):
-        """Wait for the driver to end, and return what it left."""
+        """Wait for the driver to end, and return its results."""
         self.process.wait(PATIENCE_S)
         self._reader.join(30)
         assert self.process.returncode == 0, "\n".join(self.said)
@@ -122,7 +124,7 @@ class Search:
 
 @dataclass
 class Ended:
-    """What a finished search left."""
+    """The results of a finished search."""
 
     run: Path
     said: str
@@ -137,11 +139,11 @@ class Ended:
 
     @property
     def hosts(self):
-        """Return the nodes that finished trials."""
+        """The nodes that finished trials."""
         return set(self.trials["worker"].str.partition(":")[0])
 
     def check(self, count):
-        """Assert that every plan was evaluated once, and none is missing anywhere."""
+        """Assert that `count` plans were evaluated, each once, and are in all tables."""
         trials = self.trials
         assert len(trials) == count, self.said
         assert trials["number"].is_unique

@@ -1,7 +1,8 @@
-"""A Ray cluster on one machine: each node in a network namespace, with an address and a host name
-of its own. Where no namespaces can be made the nodes share an address, and cannot be cut off.
+"""A Ray cluster on one machine: each node in a network namespace, with its own address and name.
 
-They share the file system, where Ray notes the head's address: a driver belongs on the head."""
+Where namespaces cannot be made, nodes share an address and cannot be disconnected. All nodes share
+the file system, where Ray writes the head's address, so drivers must run on the head.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ import psutil
 
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
-# Workers that give way to all else, as Ray has them, get nowhere while other tests run.
+# By default Ray's workers yield to all other processes, and make no progress beside other tests.
 NICENESS = ("RAY_worker_niceness", "0")
-# Of a test's environment; a machine of its own has none of them.
+# Variables of the test's environment that a separate machine does not have.
 FOREIGN = ("RAY_AUTH", "RAY_ADDRESS", "RAY_TMPDIR")
 SETTINGS = {
     **dict([NICENESS]),
-    # A node that is cut off is found dead after this many failed checks.
+    # A disconnected node counts as dead after this many failed checks.
     "RAY_health_check_period_ms": "2000",
     "RAY_health_check_timeout_ms": "8000",
     "RAY_health_check_failure_threshold": "3",
@@ -42,7 +43,7 @@ def _ip(*arguments, check=True):
 
 
 def namespaces_work():
-    """Return whether this machine lets us make network namespaces."""
+    """Return whether network namespaces can be made on this machine."""
     name = f"sl{os.getpid()}x"
     try:
         made = _ip("netns", "add", name, check=False).returncode == 0
@@ -63,7 +64,7 @@ def namespaces_work():
 
 @dataclass
 class Node:
-    """A Ray node, and what runs on it."""
+    """A Ray node and its processes."""
 
     name: str
     address: str
@@ -79,10 +80,9 @@ class Node:
         return subprocess.Popen([*self.prefix, *command], env=environment, **options)
 
     def run(self, script, cwd, timeout=600):
-        """Run lines of a shell as somebody types them; return the exit status, None if they did
-        not end, and what was said.
+        """Run lines of shell; return the exit status, None if they did not end, and the output.
 
-        What they start in the background, as `ray start` does, is not waited for.
+        Processes that they start in the background, as `ray start` does, are not waited for.
         """
         with tempfile.TemporaryFile("w+") as said:
             process = self.popen("bash", "-ec", script, cwd=cwd, stdout=said)
@@ -95,7 +95,7 @@ class Node:
             return status, said.read()
 
     def processes(self, title: re.Pattern[str]):
-        """Return the node's processes whose title, or path, has this in it."""
+        """Return the node's processes whose title or path matches."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
@@ -104,7 +104,7 @@ class Node:
         return found
 
     def kill_worker(self, title: re.Pattern[str]):
-        """Kill the worker that has this title."""
+        """Kill the worker whose title matches."""
         (worker,) = self.processes(title)
         worker.send_signal(signal.SIGKILL)
 
@@ -113,12 +113,12 @@ class Node:
         raylet.send_signal(signal.SIGKILL)
 
     def cut(self):
-        """Let nothing reach the node any more, nor come from it."""
+        """Disconnect the node from the network."""
         assert self.link is not None
         _ip("link", "set", self.link, "down")
 
     def stop(self):
-        """End the node and all that runs on it."""
+        """Kill the node and all its processes."""
         if self.process is None:
             return
         with contextlib.suppress(psutil.Error):
@@ -144,7 +144,7 @@ class NodeCluster:
         self._net = f"10.{os.getpid() % 200 + 20}.{secrets.randbelow(250)}"
         self._numbers = itertools.count(1)
         self._token = secrets.token_hex(32)
-        # Paths of sockets have 107 characters, and a test's own folder takes most of them.
+        # Socket paths have at most 107 characters; the test's folder alone takes most of them.
         self._sockets = tempfile.mkdtemp(prefix="sl")
         if self.separate:
             _ip("link", "add", self._tag, "type", "bridge")
@@ -157,7 +157,7 @@ class NodeCluster:
 
     @property
     def host(self):
-        """The address of this machine itself, as the nodes reach it."""
+        """The address at which nodes reach this machine."""
         return f"{self._net}.254" if self.separate else "127.0.0.1"
 
     @property
@@ -165,30 +165,30 @@ class NodeCluster:
         return f"{self.head.address}:{PORT}"
 
     def machine(self):
-        """Return a machine of its own without Ray: commands start it, as those of a user would.
+        """Return a separate machine without Ray, which a user's commands start there.
 
-        It has its own home and /tmp/ray, and nobody told it of tokens.
+        It has its own home and /tmp/ray, and no token.
         """
         assert self.separate
         number = next(self._numbers)
         node = self._place(number)
         self.nodes.append(node)
-        # Ray asks the route to the world for the machine's address.
+        # Ray finds the machine's address by its default route.
         _ip("-n", node.name, "route", "add", "default", "via", self.host)
         home = self.folder / f"home{number}"
         home.mkdir()
         sockets = Path(self._sockets) / str(number)
         sockets.mkdir()
-        kept = {k: v for k, v in node.environment.items() if not k.startswith(FOREIGN)}
+        inherited = {k: v for k, v in node.environment.items() if not k.startswith(FOREIGN)}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         own = {"HOME": str(home), "RAY_TMPDIR": str(sockets), "PATH": path}
-        # Other tests run meanwhile; Ray itself gives a node 30 s to start.
+        # Ray's own limit for the start of a node, 30 s, is too short beside other tests.
         own["RAY_raylet_start_wait_time_s"] = "180"
-        node.environment = {**kept, **own}
+        node.environment = {**inherited, **own}
         return node
 
     def start(self, cpus=1, gpus=0, resources=None):
-        """Start a node and wait until Ray knows it."""
+        """Start a node and wait until it has joined."""
         node = self._place(next(self._numbers))
         self.nodes.append(node)
         command = [*RAY, "start", "--block", f"--node-ip-address={node.address}"]
@@ -258,7 +258,7 @@ class NodeCluster:
 
 @contextlib.contextmanager
 def node_cluster(folder, environment):
-    """Make a cluster without nodes; whatever it has in the end is stopped."""
+    """Make a cluster without nodes; stop its nodes at the end."""
     cluster = NodeCluster(Path(folder), environment)
     try:
         yield cluster

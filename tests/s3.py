@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, in a process of its own, that can be stopped and begun again."""
+"""A real S3 server on loopback, in its own process, that can be paused."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
 
-# What clients need to know; the server takes any.
+# Credentials that clients need; the server accepts any.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -30,7 +30,7 @@ CREDENTIALS = {
 
 @dataclass
 class S3Server:
-    """What it keeps is in its memory: stopping it for a while must not end it."""
+    """The running server. Its data are in memory, so it is paused, not ended."""
 
     process: subprocess.Popen
     host: str
@@ -41,7 +41,7 @@ class S3Server:
 
     @contextlib.contextmanager
     def away(self):
-        """Let it answer nobody."""
+        """Pause the server, so that requests get no answer."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -51,7 +51,7 @@ class S3Server:
 
 @contextlib.contextmanager
 def s3_server(host="127.0.0.1", prefix=()):
-    """Run a server with the bucket BUCKET; `prefix` is a command to start it with."""
+    """Run a server with the bucket BUCKET; `prefix` is put before its command."""
     process = subprocess.Popen(
         [*prefix, sys.executable, "-c", SERVER, host, "0"],
         stdin=subprocess.PIPE,

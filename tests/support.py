@@ -1,4 +1,4 @@
-"""What whole-run tests share: the tiny task as a package of its own, and the command line."""
+"""Helpers of whole-run tests: the tiny task as a package, and the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 TINY = Path(__file__).parent / "tiny" / "mine.py"
 
-# Enough for the tiny task to keep a budget of 0.1, and little enough for a test.
+# The least with which the tiny task stays within a budget of 0.1.
 QUICK = {
     "finetune_samples": 640,
     "qat_samples": 160,
@@ -27,29 +27,29 @@ QUICK = {
     "sensitivity_points": 2,
     "latency_batch": 32,
     "latency_points": 4,
-    # Tests of whole runs are of what is timed beside what, not of milliseconds.
+    # Whole-run tests check which models are timed, not their milliseconds.
     "latency_effort": 0.1,
-    # One retrain by one process, where neither the margin nor several workers are the subject.
+    # No margin and one retrain process, except where these are tested.
     "confidence_z": 0,
     "retrain_workers": 1,
 }
-# What a user has who says nothing.
+# The defaults of the settings that QUICK changes.
 AS_BY_DEFAULT = {"confidence_z": 1.64, "retrain_workers": "null"}
-# How often tables are read while a run goes on: reading all of them takes half of a core otherwise.
+# Interval at which a running run's tables are read: reading without pause takes half of a core.
 READING_S = 0.5
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A folder outside the repository with a user's package `mypkg` and a cache of its own."""
+    """A folder outside the repository with a user's package `mypkg` and its own cache."""
 
     folder: Path
     weights: Path
     address: str | None = None
-    """Of a Ray cluster that runs already; None starts a local one every time."""
+    """The address of a running Ray cluster; None starts a local one for every run."""
 
     def command(self, *arguments: str, module: str = "search.run", **settings: object) -> list[str]:
-        """Return a command line with small settings; `settings` are further ones."""
+        """Return a command line with the settings QUICK and `settings`."""
         chosen = {**QUICK, "cache": self.folder / "cache", **settings}
         overrides = [part for k, v in chosen.items() for part in ("-o", f"{k}={v}")]
         if "--resume" in arguments:
@@ -65,7 +65,7 @@ class Workplace:
     def run(
         self, *arguments: str, timeout: float = 900, **settings: object
     ) -> subprocess.CompletedProcess[str]:
-        """Run the main command, or the one of another `module`, to its end."""
+        """Run the main command, or that of another `module`, to its end."""
         return subprocess.run(
             self.command(*arguments, **settings),
             cwd=self.folder,
@@ -120,15 +120,14 @@ def read_all(run):
 
 
 def said_by(run):
-    """Return the file that keeps what commands on a run said before they were killed."""
+    """Return the file with the output of commands that were killed."""
     return run.with_name(f"{run.name}.said")
 
 
 def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **settings):
-    """Start the command and send it a signal once the condition holds; return its exit status.
+    """Start a command and send it a signal once the condition holds; return its exit status.
 
-    The tables are read all along, twice a second. What the command says goes to a file beside the
-    run.
+    Meanwhile the tables are read twice a second. The output goes to a file beside the run.
     """
     with said_by(run).open("a") as said:
         process = subprocess.Popen(
@@ -137,7 +136,7 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **setti
             env=workplace.environment(),
             stdout=said,
             stderr=subprocess.STDOUT,
-            # A shell that put us into the background has us ignore a Ctrl-C, and our children too.
+            # Background jobs of a shell, and their children, ignore SIGINT.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     deadline, next_reading = time.monotonic() + 900, 0.0
@@ -156,11 +155,11 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **setti
 
 @contextlib.contextmanager
 def ray_cluster(place, **head):
-    """Start a Ray that outlives its drivers; give a workplace whose runs are on it."""
+    """Start a Ray that outlives its drivers; yield a workplace whose runs use it."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        # What workers inherit from the node, as they would from the driver's own one.
+        # Workers inherit the node's environment, as they do from a driver's own Ray.
         for name, value in place.environment().items():
             patch.setenv(name, value)
         cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **head})

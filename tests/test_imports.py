@@ -1,4 +1,4 @@
-"""What importing the packages costs; the direction of imports is import-linter's to check."""
+"""What importing the packages loads, and the direction of imports."""
 
 import subprocess
 import sys

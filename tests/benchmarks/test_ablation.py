@@ -1,4 +1,4 @@
-"""What the ablation's table says of differences that are known."""
+"""The ablation's table for known differences."""
 
 import pandas as pd
 import pytest
@@ -38,7 +38,7 @@ def test_differences_are_taken_pair_by_pair(found):
     pairs = differences(found, "ours")
     assert sorted(pairs["kind"]) == ["easy", "easy", "hard", "hard"]
     assert pairs["log_latency"].to_numpy() == pytest.approx(0.0953, abs=1e-4)
-    # The volume that is lost is 0.05 of the box on the easy problem, 0.01 on the hard one.
+    # The lost volume is 0.05 of the box on the easy problem, 0.01 on the hard one.
     by_kind = pairs.groupby("kind")["hypervolume"].mean()
     assert by_kind.to_dict() == pytest.approx({"easy": -0.05, "hard": -0.01})
     assert pairs["early"].to_numpy() == pytest.approx(0.1)

@@ -1,4 +1,4 @@
-"""Figures of methods, from evaluations that are made up."""
+"""Figures of methods, from artificial evaluations."""
 
 import pandas as pd
 import pytest

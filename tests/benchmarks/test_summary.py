@@ -1,4 +1,4 @@
-"""The figures that are committed, from evaluations that are made up."""
+"""The figures of bench/summary.json, from artificial evaluations."""
 
 import pandas as pd
 import pytest
@@ -38,7 +38,7 @@ def test_latencies_are_compared_seed_by_seed(found):
     figure = compared(found)["latency_vs_threshold_int8"]
     assert figure["value"] == pytest.approx((0.5 * 0.8) ** 0.5)
     assert figure["by_problem"]["a"] == pytest.approx(figure["value"])
-    # The logarithms lie 0.235 to both sides of their mean, in four pairs.
+    # The logarithms of four pairs are 0.235 above and below their mean.
     assert figure["standard_errors"]["a"] == pytest.approx(0.235 * 2 / 3**0.5 / 2, rel=1e-2)
     assert figure["standard_error"] == pytest.approx(figure["standard_errors"]["a"] / 2**0.5)
 
@@ -49,7 +49,7 @@ def test_a_seed_that_only_one_of_them_has_does_not_count(found):
     assert with_it["latency_vs_threshold_int8"] == compared(found)["latency_vs_threshold_int8"]
 
 
-def test_evaluations_until_the_others_end_count_where_both_ran(found):
+def test_evaluations_to_reach_optuna_count_seeds_that_both_have(found):
     figures = compared(found)
     assert figures["evaluations_vs_optuna"]["value"] == pytest.approx(1.0)
     assert figures["hypervolume_vs_threshold_int8"]["value"] == pytest.approx(2.0)

@@ -1,22 +1,22 @@
-"""Layers of made-up networks, for models that need no weights."""
+"""Layers of artificial networks, for models that need no weights."""
 
 from spaces.layers import Layer
 from spaces.plan import PruningGroup
 
 
 def chain(depth, width):
-    """Return groups and layers of convolutions in a row; widths double, places quarter."""
+    """Return groups and layers of a chain of convolutions; widths double, positions quarter."""
     groups, layers, before, channels_before = [], [], {}, 3
     for index in range(depth):
         stage = index // 2
-        channels, places = width << stage, (32 >> stage) ** 2
+        channels, positions = width << stage, (32 >> stage) ** 2
         name = f"conv{index}.weight"
         groups.append(PruningGroup(name, channels))
         layers.append(
             Layer(
                 f"conv{index}",
-                9 * places * channels * channels_before,
-                places * channels,
+                9 * positions * channels * channels_before,
+                positions * channels,
                 channels,
                 channels_before,
                 {name: 1.0},
@@ -29,7 +29,7 @@ def chain(depth, width):
 
 
 def apart(channels):
-    """Return groups and layers of convolutions side by side: none sees another."""
+    """Return groups and layers of independent convolutions."""
     groups = tuple(PruningGroup(f"conv{i}.weight", count) for i, count in enumerate(channels))
     layers = tuple(
         Layer(

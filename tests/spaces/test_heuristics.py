@@ -47,12 +47,12 @@ def test_threshold_ratio(threshold, ratio):
 
 
 def test_threshold_ratio_is_0_where_the_first_loss_is_beyond():
-    """No line is drawn from nothing to the first point."""
+    """There is no interpolation below the first point."""
     assert threshold_ratio(CURVES["fragile"], 0.1) == 0.0
 
 
 def test_threshold_ratio_ends_at_the_first_crossing():
-    """A curve that comes back below by chance is not followed."""
+    """A curve that falls below the threshold again, by chance, is not followed."""
     assert threshold_ratio([(0.25, 0.0), (0.5, 0.4), (0.75, 0.1)], 0.2) == pytest.approx(0.375)
 
 
@@ -65,7 +65,7 @@ def test_equal_loss_threshold_spares_the_fragile_group():
     assert plan == Plan.of({"robust": 0.75}, PTQ)
 
 
-def test_equal_loss_threshold_leaves_a_group_whole_that_was_not_measured():
+def test_equal_loss_threshold_does_not_prune_a_group_that_was_not_measured():
     plan = equal_loss_threshold(Space(GROUPS), {"fragile": CURVES["fragile"]}, 0.4, FLOAT)
     assert plan == Plan.of({"fragile": 0.5}, FLOAT)
 
@@ -101,7 +101,7 @@ def test_without_curves_only_the_unpruned_models_are_left():
     assert warm_starts(space, {}, 0.1) == [Plan.of({}, FLOAT), Plan.of({}, PTQ)]
 
 
-# Two layers in a row, of equal cost, and one that reads them and stays.
+# Two layers of equal cost in a row, and one that is not pruned.
 COSTS = LayerCosts(
     [
         Layer("one", 1000, 100, 64, 64, {"robust": 1.0}, {}),

@@ -6,7 +6,7 @@ from spaces.plan import Plan, PruningGroup, QuantizationChoice
 
 FLOAT = QuantizationChoice.FLOAT
 GROUPS = (PruningGroup("a", 32), PruningGroup("b", 64))
-# 3 -> a: 32 -> b: 64, a depthwise convolution on b, and a head that sees a beside b.
+# 3 -> a: 32 -> b: 64, a depthwise convolution on b, and a head on the concatenation of a and b.
 LAYERS = (
     Layer("first", 100, 320, 32, 3, {"a": 1.0}, {}),
     Layer("second", 600, 640, 64, 32, {"b": 1.0}, {"a": 1.0}),
@@ -29,7 +29,7 @@ def test_a_row_of_ratios_for_every_plan_a_column_for_every_group():
     assert ratio_matrix(GROUPS, plans).tolist() == [[0, 0.25], [0, 0], [0.75, 0.5]]
 
 
-def test_groups_that_are_not_asked_for_are_passed_over():
+def test_groups_outside_the_list_are_ignored():
     assert ratio_matrix(GROUPS, [Plan.of({"z": 0.5, "a": 0.25}, FLOAT)]).tolist() == [[0.25, 0]]
 
 
@@ -43,12 +43,12 @@ def test_shares_of_the_whole_model(costs):
     assert costs.groups == 2
 
 
-def test_a_layer_between_two_groups_keeps_the_product_of_what_they_keep(costs):
+def test_the_share_of_a_layer_between_two_groups_is_the_product_of_theirs(costs):
     work, written = costs.remaining(rows((0, 0), (0.5, 0), (0.5, 0.75)))
     assert work[0] == pytest.approx([1, 1, 1, 1])
     assert work[1] == pytest.approx([0.5, 0.5, 1, 1 - 0.5 / 3])
     assert work[2] == pytest.approx([0.5, 0.5 * 0.25, 0.25, 1 - 0.5 / 3 - 0.75 * 2 / 3])
-    # What is written goes with the outputs alone.
+    # Written values depend on the outputs only.
     assert written[2] == pytest.approx([0.5, 0.25, 0.25, 1])
 
 
@@ -75,14 +75,14 @@ def test_a_ratio_of_six_digits_does_not_cost_a_block_more():
     assert work[0, 0] == pytest.approx(4 / 6)
 
 
-def test_the_layers_that_a_group_narrows(costs):
+def test_the_layers_that_a_group_shrinks(costs):
     assert costs.layers_of(0).tolist() == [0, 1, 3]
     assert costs.layers_of(1).tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("block", [1, 16])
 @pytest.mark.parametrize("group", [0, 1])
-def test_one_group_at_several_levels_is_what_whole_plans_would_be(costs, block, group):
+def test_one_group_at_several_levels_equals_whole_plans(costs, block, group):
     rng = np.random.default_rng(0)
     ratios, levels = rng.uniform(0, 0.9, (5, 2)), np.array([0.0, 0.25, 0.6, 0.875])
     part = costs.layers_of(group)
@@ -96,6 +96,6 @@ def test_one_group_at_several_levels_is_what_whole_plans_would_be(costs, block, 
         assert written[:, index] == pytest.approx(whole_written[:, part])
 
 
-def test_a_model_without_groups_is_left_whole():
+def test_a_model_without_groups_is_not_pruned():
     costs = LayerCosts(LAYERS, ())
     assert costs.multiply_adds(np.zeros((2, 0))) == pytest.approx([1, 1])

@@ -77,7 +77,7 @@ def test_a_dominated_point_adds_nothing_and_a_better_one_adds_something():
 
 @pytest.mark.parametrize("seed", range(10))
 def test_hypervolume_is_the_number_of_dominated_cells_of_a_grid(seed):
-    """Exact, for the points lie on the corners of the cells."""
+    """Exact, since all points are corners of cells."""
     given = random_points(seed)
     loss, latency = np.meshgrid(np.arange(-2, 10) / 100 + 0.005, np.arange(0, 10) / 10 + 0.05)
     dominated = np.zeros_like(loss, dtype=bool)

@@ -93,7 +93,7 @@ def test_what_the_engine_computes_in_and_what_is_trained():
     }
 
 
-def test_choices_whose_exports_run_alike_share_a_graph():
+def test_choices_with_equal_exports_are_timed_as_one():
     timed_as = {choice.value: choice.timed_as.value for choice in QuantizationChoice}
     assert timed_as == {
         "float": "float",
@@ -102,6 +102,5 @@ def test_choices_whose_exports_run_alike_share_a_graph():
         "int8_qat": "int8_qat",
         "int8_qat_pact": "int8_qat",
     }
-    # What stands for others stands for itself.
     assert all(choice.timed_as.timed_as is choice.timed_as for choice in QuantizationChoice)
     assert all(choice.timed_as.precision == choice.precision for choice in QuantizationChoice)

@@ -30,7 +30,7 @@ def plans_of(space):
     return [space.decode(dict(flat)) for flat in product(*values)]
 
 
-def test_the_flat_parameters_are_channels_kept_and_the_quantization():
+def test_the_flat_parameters_are_remaining_channels_and_the_quantization():
     space = Space((PruningGroup("a", 64), PruningGroup("b", 20)), (FLOAT, PTQ))
     assert space.parameters() == {
         "channels/a": IntegerParameter(8, 64, 8),
@@ -45,7 +45,7 @@ def test_the_flat_parameters_are_channels_kept_and_the_quantization():
         (32, 8, 0.9, [8, 16, 24, 32]),
         # The last level is all channels, aligned or not.
         (20, 8, 0.9, [8, 16, 20]),
-        # At most half goes: 16 of 32, and 16 rather than 8 of 20.
+        # At most half is removed: 16 of 32 remain, and 16 rather than 8 of 20.
         (32, 8, 0.5, [16, 24, 32]),
         (20, 8, 0.5, [16, 20]),
         # 0.7 of 80 leaves 24 exactly, though 80 * (1 - 0.7) is a little more.
@@ -107,7 +107,7 @@ def test_a_plan_beyond_the_space_goes_to_its_edge():
     assert space.snap(Plan.of({"g": 0.9}, FLOAT)) == Plan.of({"g": 0.5}, FLOAT)
 
 
-def test_snap_leaves_out_groups_the_space_has_not():
+def test_snap_drops_groups_that_are_not_in_the_space():
     space, _ = one_group(32)
     assert space.snap(Plan.of({"g": 0.5, "other": 0.5}, FLOAT)) == Plan.of({"g": 0.5}, FLOAT)
 

@@ -1,7 +1,7 @@
-"""A user's own task, as a user would write it: a small network on small pictures.
+"""A user's own task as a user would write it: a small network on small images.
 
-Pictures are Fashion-MNIST's at 14x14, so that a training takes a second. `make_task`
-takes the file of trained weights; tests train it once a session.
+Images are Fashion-MNIST's at 14x14, so that a training takes a second. `make_task` takes the file
+of trained weights; tests train it once per session.
 """
 
 import ctypes
@@ -94,16 +94,16 @@ def make_broken(weights=None):
     return Broken(weights)
 
 
-# What is drawn by the study's own small seed, as calibration does, is below this.
+# Seeds of trainings are at least this; calibration uses the study's own small seed.
 TRAINING_SEED = 1000
-# Others that train in a test begin within this, on a machine however busy.
+# Greatest wait for other trainings to begin, on a busy machine. A guess.
 TOGETHER_S = 300
 
 
 class Watched(Mine):
-    """Notes which process trains on which of the GPUs that Ray gave it, a file each.
+    """Writes a file per process that trains, named by the GPUs that Ray gave it.
 
-    A trial goes on once so many processes have trained for trials, itself among them.
+    A trial waits until `together` processes have begun to train trials, itself included.
     """
 
     def __init__(self, weights=None, seen=None, together=1):
@@ -132,16 +132,16 @@ def make_watched(weights=None, seen=None, together=1):
     return Watched(weights, seen, together)
 
 
-# A baseline's pace is taken over so many.
+# Batches over which the baseline's training speed is measured.
 BASELINE_BATCHES = 5
 
 
 class Deadly(Mine):
-    """The first trainings end badly: by an error, by NaN, for want of memory, by a kill.
+    """Its first trainings fail: by an error, by NaN, by a lack of memory, by a kill.
 
-    Each in its own way, whichever plans they are of: an end that has been is a file in `ended`.
-    `always` is an end of all of them, or `late`, which is none of the baseline's, or `in_trials`
-    until `mended` is in `ended`, or `hang`, which is of the first of a trial's.
+    One failure each, whatever their plans; a failure that has happened is a file in `ended`.
+    `always` makes all trainings fail in that way; `late` spares the baseline's; `in_trials` fails
+    until the file `mended` is in `ended`; `hang` hangs the first training of a trial.
     """
 
     ends = ("error", "nan", "memory", "kill")
@@ -173,7 +173,7 @@ class Deadly(Mine):
         if end == "memory":
             np.ones(1 << 58)
         if end == "hang":
-            # In native code that keeps the interpreter's lock: no thread of this process goes on.
+            # Native code that holds the interpreter's lock: no thread of this process continues.
             ctypes.PyDLL(None).pause()
         if end == "kill":
             os.kill(os.getpid(), signal.SIGKILL)

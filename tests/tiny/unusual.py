@@ -1,4 +1,4 @@
-"""Tasks of one's own whose networks are legal in Paddle and seldom seen."""
+"""Users' tasks whose networks are legal in Paddle but rare."""
 
 import numpy as np
 import paddle
@@ -89,7 +89,7 @@ class OwnConv(nn.Layer):
 
 
 class OwnLayers(nn.Layer):
-    """No layer of it is paddle's."""
+    """A network without any of Paddle's layers."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Each family's small data: as the toolkits read them, and no split showing any of another."""
+"""Each family's small data, in the layout that its toolkit reads."""
 
 import json
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from trainables.data.text import check_samples, read_labels
 
 
 def needs(package):
-    """Skip where a package's data are not installed; it cannot be imported without its own."""
+    """Skip if a package's data are not installed."""
     return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
 
 
@@ -35,29 +35,29 @@ def test_segmentation(tmp_path):
         assert set(np.unique(np.asarray(Image.open(tmp_path / mask)))) <= {0, 1}
 
 
-def test_boxes_of_a_tile_are_cut_off_at_its_sides():
+def test_boxes_of_a_tile_are_clipped_to_it():
     corners = [[10, 10, 50, 50], [-30, 0, 10, 40], [54, 0, 104, 20], [300, 0, 310, 9]]
     boxes = np.array([[number, *box] for number, box in enumerate(corners, 1)])
     found = detection.shown(boxes, 0, 0)
-    # Of the second a quarter is shown, of the third a fifth, of the fourth nothing.
+    # The tile shows a quarter of the second, a fifth of the third, nothing of the fourth.
     assert found.tolist() == [[1, 10, 10, 50, 50]]
     assert detection.shown(boxes, -20, 0)[1].tolist() == [2, 0, 0, 30, 40]
 
 
-def test_boxes_hold_a_nucleus_each():
+def test_every_box_surrounds_one_nucleus():
     frame = np.zeros((40, 60), "uint16")
     frame[5:15, 20:32], frame[12:20, 32:40] = 7, 9
     assert detection.boxes_of(frame).tolist() == [[7, 20, 5, 32, 15], [9, 32, 12, 40, 20]]
 
 
-def test_an_outline_holds_what_it_is_of():
+def test_an_outline_surrounds_its_pixels():
     mask = pytest.importorskip("pycocotools.mask")
     inside = np.zeros((40, 60), bool)
     inside[0:15, 20:32], inside[4:9, 24:28] = True, False
     (polygon,) = detection.outlines(inside)
     assert (min(polygon[0::2]), max(polygon[0::2])) == (20, 32)
     assert (min(polygon[1::2]), max(polygon[1::2])) == (0, 15)
-    # It has no hole, and its corners are cut.
+    # Holes are filled, corners cut.
     filled = mask.decode(mask.merge(mask.frPyObjects([polygon], *inside.shape)))
     assert filled[1:14, 21:31].all() and filled.sum() <= 15 * 12
 
@@ -86,7 +86,7 @@ def test_text_is_where_the_label_says(tmp_path, monkeypatch):
     check_samples(samples, problems)
     problems.raise_if_any()
     assert len(samples) == 6 and sum(len(sample.regions) for sample in samples) >= 6
-    # Something is drawn there: letters are far from what they stand on.
+    # Text is drawn there: letters differ from their background.
     spreads = []
     for sample in samples:
         pixels = np.asarray(Image.open(sample.image), float)

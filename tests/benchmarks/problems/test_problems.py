@@ -1,4 +1,4 @@
-"""The benchmark problems' data and networks; nothing is trained here."""
+"""The benchmark problems' data and networks, without training."""
 
 import numpy as np
 import paddle
@@ -17,7 +17,7 @@ def tasks():
 
 
 def whole(task, split):
-    """Return a split's inputs and targets in one piece each."""
+    """Return a split's inputs and targets, each as one array."""
     batches = list(task.eval_batches(split, 100))
     return (
         np.concatenate([batch.inputs[0] for batch in batches]),
@@ -62,7 +62,7 @@ def test_every_nuclei_split_has_both_classes(tasks):
         assert images.shape == (len(masks), 1, nuclei.SIDE, nuclei.SIDE)
         assert masks.dtype == np.int64
         assert 0.03 < masks.mean() < 0.12
-        # Nuclei are where the stain is.
+        # Nuclei are brighter in the stain.
         assert images[:, 0][masks == 1].mean() > images[:, 0][masks == 0].mean() + 1
 
 

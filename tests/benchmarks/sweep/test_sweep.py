@@ -1,4 +1,4 @@
-"""A sweep over a checkout of its own: what loads, what is refused, what crashes, and going on."""
+"""A sweep over a small checkout: loading, refusals, crashes and resuming."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def attempt(checkout, name, until="load", limit_s=120.0):
 
 
 @pytest.mark.slow
-def test_a_file_goes_through_its_stages_or_is_refused_in_words(checkout):
+def test_a_file_passes_its_stages_or_is_refused_with_a_reason(checkout):
     good = attempt(checkout, "ppcls/configs/ImageNet/good.yaml", "build")
     assert (good.reached, good.network, good.refused, good.failed) == (
         *("build", "MobileNetV1"),
@@ -67,7 +67,7 @@ def _hangs(*arguments):
 @pytest.mark.parametrize(
     ("target", "limit_s", "said"), [(_dies, 120.0, "ended with -9"), (_hangs, 1.0, "longer than 1")]
 )
-def test_a_crash_and_a_hang_are_the_file_s_own(monkeypatch, checkout, target, limit_s, said):
+def test_a_crash_or_a_hang_fails_only_its_file(monkeypatch, checkout, target, limit_s, said):
     monkeypatch.setattr("benchmarks.sweep.isolated._enter", target)
     row = attempt(checkout, "ppcls/configs/ImageNet/good.yaml", limit_s=limit_s)
     assert said in row.failed and row.reached is None
@@ -96,7 +96,7 @@ def test_bases_and_tags_are_read(tmp_path):
     }
 
 
-def test_drawn_data_stays_in_its_folder(tmp_path, monkeypatch):
+def test_data_outside_the_current_folder_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="leads out"):
         drawing.segmentation({"train_dataset": {"type": "Dataset", "dataset_root": "/elsewhere"}})

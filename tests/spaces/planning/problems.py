@@ -1,4 +1,4 @@
-"""What the planner's tests share: tabulated problems, and planners that know something."""
+"""Helpers of the planner's tests: tabulated problems, and planners with trials."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def at(target, choice=PTQ):
 
 
 def experienced(problem):
-    """Return a planner that has seen its own first plans, and these."""
+    """Return a planner that has learned from its first plans and more, and those trials."""
     planner = planner_of(problem)
     plans = planner.warm_starts()
     plans += [

@@ -30,7 +30,7 @@ def loss_of(levels, losses, ratios):
 
 
 def brute_force(latency, levels, losses, prices):
-    """Return the least Lagrangian there is for every price."""
+    """Return the least Lagrangian of all plans for every price."""
     ratios = np.array(list(product(*levels)))
     spent = latency.predict(ratios) + np.outer(prices, loss_of(levels, losses, ratios))
     return spent.min(axis=1)
@@ -81,7 +81,7 @@ def test_coupled_layers_are_near_the_optimum_and_mostly_at_it():
 
 
 @pytest.mark.parametrize("network", [UNCOUPLED, COUPLED])
-def test_the_dearer_loss_is_the_less_is_lost_and_the_slower_the_plan(network):
+def test_a_higher_price_of_loss_gives_less_loss_and_a_slower_plan(network):
     latency, levels, losses = problem(network, 0)
     ratios = knapsack_front(latency, levels, losses, PRICES)
     lost = loss_of(levels, losses, ratios)
@@ -108,14 +108,14 @@ def test_a_group_with_one_level_stays_whole():
 
 
 def fastest(latency, levels, losses, limit):
-    """Return the least latency there is within a limit."""
+    """Return the least latency of all plans within a limit."""
     ratios = np.array(list(product(*levels)))
     return latency.predict(ratios)[loss_of(levels, losses, ratios) <= limit + 1e-12].min()
 
 
 @pytest.mark.parametrize("network", [UNCOUPLED, COUPLED])
-def test_what_a_front_leaves_over_is_made_use_of(network):
-    """Prices find the corners of the trade-off only; steps from there nearly all of the rest."""
+def test_refining_uses_what_a_corner_leaves_of_the_limit(network):
+    """Prices find only the corners of the trade-off; steps from there use most of the rest."""
     at_corner, after = [], []
     for seed in range(10):
         latency, levels, losses = problem(network, seed)

@@ -25,7 +25,7 @@ def fitted(count, machine=0):
 
 
 def aligned(count):
-    """Return plans that keep whole blocks, as a space's do."""
+    """Return plans in whole blocks, as a space's are."""
     return np.random.default_rng(1).integers(0, 8, (count, len(GROUPS))) / 8
 
 
@@ -72,7 +72,7 @@ def test_a_model_twice_as_slow_is_predicted_twice_as_slow():
 
 
 def test_what_a_group_saves_depends_on_its_neighbour():
-    """A table group by group cannot have that: the layer between two is their product."""
+    """A table per group cannot have that: the layer between two groups depends on both."""
     model = fitted(12)
     plans = np.zeros((4, len(GROUPS)))
     plans[1, 2], plans[2, 3], plans[3, 2:4] = 0.75, 0.75, 0.75
@@ -82,7 +82,7 @@ def test_what_a_group_saves_depends_on_its_neighbour():
 
 
 def test_latency_is_a_staircase():
-    """48 to 33 kept of 64 channels are three blocks of 16: the next one saves much more."""
+    """48 to 33 of 64 channels are three blocks of 16: one channel less saves a block."""
     model = fitted(12)
     plans = np.zeros((4, len(GROUPS)))
     column = next(i for i, group in enumerate(GROUPS) if group.channels == 64)

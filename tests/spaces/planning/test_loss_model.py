@@ -38,7 +38,7 @@ def test_a_curve_that_rises_is_left_as_it_is():
 def test_where_a_curve_falls_neighbours_share_their_mean():
     _, losses = monotone([(0.2, 0.1), (0.4, 0.3), (0.6, 0.2), (0.8, 0.4)])
     assert losses == pytest.approx([0, 0.1, 0.25, 0.25, 0.4])
-    # One that spoils the pool before it takes that one in too.
+    # A value below the mean of the pool before it joins that pool.
     _, losses = monotone([(0.2, 0.3), (0.4, 0.4), (0.6, 0.05)])
     assert losses == pytest.approx([0, 0.25, 0.25, 0.25])
 
@@ -110,8 +110,8 @@ def test_the_model_gets_nearer_to_a_trial():
     assert abs(after - 0.2) < 0.3 * abs(before - 0.2)
 
 
-def test_a_group_earns_its_own_multiplier_with_evidence():
-    """What is lost comes from the group that looked robust."""
+def test_a_group_gets_its_own_multiplier_as_trials_show_it():
+    """The losses come from the group that looked robust."""
     true = np.array([0.5, 0.05, 0.1])
     unseen, others = plans(1, 40)
     truth = CURVES.features(unseen) @ true

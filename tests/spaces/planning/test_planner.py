@@ -1,4 +1,4 @@
-"""The planner on tabulated problems: realistic, and nothing is trained."""
+"""The planner on tabulated problems: realistic, without training."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def test_plans_are_of_the_space_and_of_the_choice(problem):
 
 @each_problem
 def test_no_random_plan_is_predicted_to_beat_the_decoded_one(problem):
-    """Of those that keep its target, in the same choice."""
+    """Among plans of the same choice that meet the target."""
     planner, rng = planner_of(problem), np.random.default_rng(0)
     best = planner.within(*at(0.5))
     rows = rng.uniform(0, 0.9, (300, len(problem.space.groups))) * rng.uniform(0, 1, (300, 1))
@@ -92,7 +92,7 @@ def test_no_random_plan_is_predicted_to_beat_the_decoded_one(problem):
     assert (latencies[losses <= limit] > latency).all()
 
 
-def test_if_even_the_unpruned_model_loses_too_much_it_is_left_unpruned():
+def test_if_even_the_unpruned_model_loses_too_much_nothing_is_pruned():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
     planner.learn([Known(Plan.of({}, PTQ), 0.04, 0.3)] * 5)
@@ -102,7 +102,7 @@ def test_if_even_the_unpruned_model_loses_too_much_it_is_left_unpruned():
 
 @each_problem
 def test_little_of_a_target_is_left_over(problem):
-    """Between the corners of the trade-off too: a small step of the target is made use of."""
+    """Also between the corners of the trade-off: small steps of the target are used."""
     planner = planner_of(problem)
     targets = np.linspace(0.3, 0.7, 30)
     losses = lost(planner, [planner.within(*at(target)) for target in targets])
@@ -205,7 +205,7 @@ def test_a_choice_learns_the_latency_of_the_one_with_the_same_graph():
 
 
 @each_problem
-def test_the_order_of_the_lessons_does_not_matter(problem):
+def test_the_order_of_trials_does_not_matter(problem):
     planner, known = experienced(problem)
     other = planner_of(problem)
     for trial in known:
@@ -215,8 +215,8 @@ def test_the_order_of_the_lessons_does_not_matter(problem):
     assert np.array(other.predict(plans)) == pytest.approx(np.array(planner.predict(plans)))
 
 
-def test_among_many_trials_one_more_is_learnt_from_with_the_next_ones():
-    """Fitting takes time, and of one in hundreds there is little to learn."""
+def test_among_many_trials_one_more_does_not_refit_the_models():
+    """A fit takes time, and one trial in hundreds teaches little."""
     problem = PROBLEMS[0]
     planner = planner_of(problem)
     plans = [Plan.of({}, PTQ), planner.within(*at(0.5))]

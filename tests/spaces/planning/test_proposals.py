@@ -1,4 +1,4 @@
-"""What the planner proposes once it has seen trials."""
+"""Proposals from finished trials."""
 
 from dataclasses import replace
 from random import Random
@@ -147,12 +147,12 @@ def test_the_error_of_predicted_losses_is_that_of_trials_near_the_budget():
     planner.learn([Known(p, float(v), 0.3) for p, v in zip(exact, losses, strict=True)])
     knowing = error_of(planner)
     assert 0.1 * problem.budget <= knowing < 0.6 * unknowing
-    # What is far beyond the budget is not what has to be told.
+    # A trial far beyond the budget does not count.
     planner.learn([Known(Plan.of({"conv0.weight": 0.5}, PTQ), 30 * problem.budget, 0.1)])
     assert error_of(planner) < 2 * knowing
 
 
-def test_an_optimum_that_has_been_tried_too_often_is_none():
+def test_without_an_untried_or_faster_plan_there_is_no_optimum():
     problem = PROBLEMS[0]
     planner = planner_of(problem)
     assert planner.proposals().optimum(lambda plan: True) is None
