@@ -71,8 +71,8 @@ def said_while(
 ) -> Iterator[None]:
     """Say every EVERY_S what is waited for, and which resources are missing.
 
-    Where none are missing the lines become rare, except with `often`, and are left out with
-    `quiet`, for displays that show a clock. `running` is as in `Awaited.line`.
+    Where none are missing the lines become rare, except with `often`. With `quiet`, for displays
+    that show a clock, there are none of these. `running` is as in `Awaited.line`.
     """
     ended = threading.Event()
     every = EVERY_S if every_s is None else every_s
