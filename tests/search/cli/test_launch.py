@@ -9,6 +9,12 @@ from spaces.errors import ConfigError, RunFolderError, StorageError, StudyError
 from tests.search.made_run import make_run
 
 
+@pytest.fixture(autouse=True)
+def not_interrupted(monkeypatch):
+    """An earlier test of this process may have ended with a signal."""
+    monkeypatch.setattr(interrupts, "current", interrupts.Interrupts())
+
+
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "run"
