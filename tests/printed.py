@@ -18,6 +18,7 @@ HEADS = (
     *(f"launch/{path.name}" for path in sorted((FOLDER / "launch").iterdir())),
 )
 COMMANDS = "search/test_readme_commands.py::test_"
+MODELS = "search/test_guide_models.py::test_"
 FIRST_RUN = "search/test_readme_commands.py::run"
 CLUSTER = "clusters/test_as_printed.py::"
 EXAMPLES = "examples/test_examples.py::test_"
@@ -30,6 +31,11 @@ RUN_BY = {
     "python -m search.report --compare RUN RUN": f"{COMMANDS}looking_at_runs",
     "python -m search.select RUN --max-latency-ms": f"{COMMANDS}looking_at_runs",
     "python -m search.select RUN --budget": f"{COMMANDS}looking_at_runs",
+    "python -m search.run --task classification": f"{MODELS}own_images",
+    "python -m search.run --task paddleclas": f"{MODELS}paddleclas",
+    "python -m search.run --task paddleseg": f"{MODELS}paddleseg",
+    "python -m search.run --task paddledetection": f"{MODELS}paddledetection",
+    "python -m search.run --task paddleocr": f"{MODELS}paddleocr",
     "python -m search.apply groups": f"{COMMANDS}plans_without_a_search",
     "python -m search.apply uniform": f"{COMMANDS}plans_without_a_search",
     "python -m search.apply explicit": f"{COMMANDS}plans_without_a_search",
@@ -60,7 +66,6 @@ RUN_BY = {
 }
 
 KUBERNETES = "a Kubernetes cluster; Ray's own reader takes the file: clusters/test_profiles.py"
-TRAINED = "minutes for weights that find anything: tests/trainables/tasks, and make configs"
 IMAGE = "an engine that builds images; what it copies is there: clusters/test_profiles.py"
 # Beginnings of commands that no test runs, each with what it needs that is not here.
 NOT_HERE = {
@@ -74,11 +79,6 @@ NOT_HERE = {
     "python -m benchmarks.faults": "minutes; the same faults: clusters and search/test_cluster.py",
     "python -m benchmarks.scaling": "an hour; tests/benchmarks has tests of its parts",
     "pip install --no-deps -r toolkits.txt": "a package index; make test begins with it",
-    "python -m search.run --task classification": TRAINED,
-    "python -m search.run --task paddleclas": TRAINED,
-    "python -m search.run --task paddleseg": TRAINED,
-    "python -m search.run --task paddledetection": TRAINED,
-    "python -m search.run --task paddleocr": TRAINED,
     "python -m search.run --cluster local": "nothing: its settings are the defaults, which "
     "search/test_first_run.py runs",
     "python -m search.run --cluster one-node-gpus": "GPUs and TensorRT; GPUs that Ray only counts "

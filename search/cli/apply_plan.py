@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.cli import interrupts
-from search.cli.plan_choices import CHOICES, PlanInputs
+from search.cli.plan_choices import CHOICES, Ground
 from search.cli.settings_file import say_settings_file
 from search.config import RunConfig
 from search.console import Display, percent, ratio_text
@@ -82,11 +82,11 @@ def apply(given: Namespace, config: RunConfig) -> None:
             study = StudyContext.of(config, run, cluster, display)
             study.store.create()
             baseline = measure_baseline(study)
-            inputs = _plan_inputs(study, baseline)
+            ground = _ground(study, baseline)
             if given.chosen_by == "sensitivities":
-                _write_sensitivities(study, baseline, inputs)
+                _write_sensitivities(study, baseline, ground)
                 return
-            outcome = _run_plan(given, study, baseline, inputs)
+            outcome = _run_plan(given, study, baseline, ground)
         run.write_text(OUTCOME, encode(Outcome, outcome, indent=1))
         _say_outcome(study, baseline, outcome.test)
     except UserError:
@@ -96,31 +96,29 @@ def apply(given: Namespace, config: RunConfig) -> None:
         run.release()
 
 
-def _plan_inputs(study: StudyContext, baseline: Baseline) -> PlanInputs:
+def _ground(study: StudyContext, baseline: Baseline) -> Ground:
     space = build_space(study.config, baseline)
 
     def measure() -> Sensitivities:
         return measure_sensitivities(study, baseline, space)
 
-    return PlanInputs(space, baseline.layers, measure, study.display.say)
+    return Ground(space, baseline.layers, measure, study.display.say)
 
 
-def _write_sensitivities(study: StudyContext, baseline: Baseline, inputs: PlanInputs) -> None:
-    curves = {group: list(curve) for group, curve in inputs.measure().items()}
+def _write_sensitivities(study: StudyContext, baseline: Baseline, ground: Ground) -> None:
+    curves = {group: list(curve) for group, curve in ground.measure().items()}
     table = {"data": study.config.task, "metric": baseline.metric_name, "curves": curves}
     study.run.write_text(SENSITIVITIES, json.dumps(table, indent=1))
     study.display.say(f"sensitivities: {study.run.path / SENSITIVITIES}")
 
 
-def _run_plan(
-    given: Namespace, study: StudyContext, baseline: Baseline, inputs: PlanInputs
-) -> Outcome:
+def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground: Ground) -> Outcome:
     """Run the trial of the plan that the arguments choose; time and test its model."""
     run, display, settings = study.run, study.display, study.settings
     placement = study.placement(timed=True)
-    plan = CHOICES[given.chosen_by](given, inputs, QuantizationChoice(given.quantization))
+    plan = CHOICES[given.chosen_by](given, ground, QuantizationChoice(given.quantization))
     run.write_text(PLAN, json.dumps(plan.to_json(), indent=1))
-    for line in removed_lines(plan, inputs):
+    for line in removed_lines(plan, ground):
         display.say_below(line)
     with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
         arguments = (settings, baseline, study.node, plan)
@@ -131,9 +129,9 @@ def _run_plan(
     return Outcome(given.chosen_by, plan, result, final)
 
 
-def removed_lines(plan: Plan, inputs: PlanInputs) -> list[str]:
+def removed_lines(plan: Plan, ground: Ground) -> list[str]:
     """Return the channels that a plan removes: the sum, and those of the most pruned groups."""
-    groups = inputs.space.groups
+    groups = ground.space.groups
     pruned = sorted(
         (g for g in groups if plan.ratio(g.name) > 0), key=lambda group: -plan.ratio(group.name)
     )
@@ -141,9 +139,9 @@ def removed_lines(plan: Plan, inputs: PlanInputs) -> list[str]:
         return ["nothing is removed"]
     removed = {g.name: round(plan.ratio(g.name) * g.channels) for g in pruned}
     left = ""
-    if inputs.layers:
+    if ground.layers:
         ratios = np.array([[plan.ratio(g.name) for g in groups]])
-        share = LayerCosts(inputs.layers, groups).multiply_adds(ratios)[0]
+        share = LayerCosts(ground.layers, groups).multiply_adds(ratios)[0]
         left = f", which leaves {share:.0%} of the multiply-adds"
     channels = sum(g.channels for g in groups)
     lines = [f"removed: {sum(removed.values())} of {channels} channels{left}"]

@@ -27,7 +27,7 @@ PRESETS = Path(spaces.__file__).parent / "presets"
 
 
 @dataclass(frozen=True)
-class PlanInputs:
+class Ground:
     """The model that a plan is chosen for."""
 
     space: Space
@@ -126,32 +126,32 @@ def check_given(given: Namespace) -> None:
         parse_sensitivities(given.sensitivities)
 
 
-def choose_uniform(given: Namespace, inputs: PlanInputs, choice: QuantizationChoice) -> Plan:
-    return uniform(inputs.space, given.ratio, choice)
+def choose_uniform(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return uniform(ground.space, given.ratio, choice)
 
 
-def choose_explicit(given: Namespace, inputs: PlanInputs, choice: QuantizationChoice) -> Plan:
-    return Plan.of(read_ratios(given.ratios, inputs.space), choice)
+def choose_explicit(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return Plan.of(read_ratios(given.ratios, ground.space), choice)
 
 
-def _sensitivities(given: Namespace, inputs: PlanInputs) -> Sensitivities:
+def _sensitivities(given: Namespace, ground: Ground) -> Sensitivities:
     if given.sensitivities is None:
-        return inputs.measure()
-    curves, data = read_sensitivities(given.sensitivities, inputs.space)
-    inputs.say(f"sensitivities measured on {data}")
+        return ground.measure()
+    curves, data = read_sensitivities(given.sensitivities, ground.space)
+    ground.say(f"sensitivities measured on {data}")
     return curves
 
 
-def choose_threshold(given: Namespace, inputs: PlanInputs, choice: QuantizationChoice) -> Plan:
-    return equal_loss_threshold(inputs.space, _sensitivities(given, inputs), given.loss, choice)
+def choose_threshold(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    return equal_loss_threshold(ground.space, _sensitivities(given, ground), given.loss, choice)
 
 
-def choose_flops(given: Namespace, inputs: PlanInputs, choice: QuantizationChoice) -> Plan:
-    curves = _sensitivities(given, inputs)
-    first = {group.name for group in inputs.space.groups[: given.skip_first]}
+def choose_flops(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
+    curves = _sensitivities(given, ground)
+    first = {group.name for group in ground.space.groups[: given.skip_first]}
     return flops_target(
-        inputs.space,
-        LayerCosts(inputs.layers, inputs.space.groups),
+        ground.space,
+        LayerCosts(ground.layers, ground.space.groups),
         curves,
         given.removed,
         choice,
@@ -159,11 +159,11 @@ def choose_flops(given: Namespace, inputs: PlanInputs, choice: QuantizationChoic
     )
 
 
-def choose_quantize(given: Namespace, inputs: PlanInputs, choice: QuantizationChoice) -> Plan:
+def choose_quantize(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
     return Plan.of({}, choice)
 
 
-CHOICES: dict[str, Callable[[Namespace, PlanInputs, QuantizationChoice], Plan]] = {
+CHOICES: dict[str, Callable[[Namespace, Ground, QuantizationChoice], Plan]] = {
     "uniform": choose_uniform,
     "explicit": choose_explicit,
     "threshold": choose_threshold,

@@ -6,6 +6,8 @@ import importlib
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ SHORT = {
     "calibration_samples": 4,
     "sensitivity_points": 2,
     "latency_points": 4,
+    "latency_effort": 0.05,
     "latency_batch": 1,
     "batch_size": 4,
     "rungs": [],
@@ -69,14 +72,20 @@ class Home:
             yaml.safe_dump({**SHORT, "cache": cache, **more})
         )
 
+    @contextmanager
+    def inside(self) -> Iterator[pytest.MonkeyPatch]:
+        """Work in the folder; what is patched meanwhile is undone."""
+        with self.patch.context() as patch:
+            patch.chdir(self.folder)
+            yield patch
+
     def run(self, line: str) -> int:
         """Run a command line as the shell would, in this process; return its exit status."""
         # A shell joins lines within quotes too; shlex does not.
         joined = line.replace("\\\n", "")
         python, flag, module, *arguments = shlex.split(joined, comments=True)
         assert (python, flag) == ("python", "-m")
-        with self.patch.context() as patch:
-            patch.chdir(self.folder)
+        with self.inside() as patch:
             # What `python -m` puts first.
             patch.setattr(sys, "path", [str(self.folder), *sys.path])
             patch.setattr(sys, "argv", [module, *arguments])

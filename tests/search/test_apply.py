@@ -6,7 +6,7 @@ import pytest
 
 from search.apply import build_parser, main, settings_from
 from search.cli.apply_plan import removed_lines
-from search.cli.plan_choices import PlanInputs
+from search.cli.plan_choices import Ground
 from search.config import RunConfig
 from search.records.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
@@ -84,9 +84,9 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
 
 def test_what_a_plan_removes_is_said():
     found = baseline()
-    inputs = PlanInputs(build_space(RunConfig(budget=0.1), found), found.layers, dict, print)
+    ground = Ground(build_space(RunConfig(budget=0.1), found), found.layers, dict, print)
     half = {"head.weight": 0.5, "stem.conv.weight": 0.25}
-    lines = removed_lines(Plan.of(half, QuantizationChoice.FLOAT), inputs)
+    lines = removed_lines(Plan.of(half, QuantizationChoice.FLOAT), ground)
     assert lines[0].startswith("removed: 56 of 192 channels, which leaves ")
     assert lines[1:] == ["  head.weight: 48 of 96", "  stem.conv.weight: 8 of 32"]
-    assert removed_lines(Plan(), inputs) == ["nothing is removed"]
+    assert removed_lines(Plan(), ground) == ["nothing is removed"]

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.slow
 
 # Pages whose commands other tests run, or none can.
 ELSEWHERE = {
-    "README": "make run installs an environment, then does what CI does; a toolkit's model takes "
-    "minutes of training: tests/trainables/tasks",
-    "own-images": "a MobileNetV2 at 224 pixels takes minutes: test_classification.py",
-    "toolkits": "minutes of training each: tests/trainables/tasks, and make configs",
+    "README": "make run installs an environment, then does what CI does; the toolkit's model is in "
+    "test_guide_models.py",
+    "own-images": "test_guide_models.py",
+    "toolkits": "test_guide_models.py",
     "cluster": "the tests of clusters",
     "benchmarks": "hours; their parts have tests in tests/benchmarks",
 }

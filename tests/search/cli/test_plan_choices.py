@@ -6,7 +6,7 @@ import pytest
 from search.cli.plan_choices import (
     CHOICES,
     PRESETS,
-    PlanInputs,
+    Ground,
     read_ratios,
     read_sensitivities,
     shipped,
@@ -32,14 +32,12 @@ LAYERS = (
 )
 
 
-def inputs(measured=None):
-    return PlanInputs(
-        SPACE, LAYERS, lambda: CURVES if measured is None else measured(), SAID.append
-    )
+def ground(measured=None):
+    return Ground(SPACE, LAYERS, lambda: CURVES if measured is None else measured(), SAID.append)
 
 
 def plan(chosen_by, choice=PTQ, **given):
-    return CHOICES[chosen_by](Namespace(**given), inputs(), choice)
+    return CHOICES[chosen_by](Namespace(**given), ground(), choice)
 
 
 def test_uniform():
@@ -67,7 +65,7 @@ def test_threshold_with_sensitivities_from_elsewhere_measures_nothing(tmp_path):
 
     given = Namespace(loss=0.02, sensitivities=str(file))
     SAID.clear()
-    assert CHOICES["threshold"](given, inputs(never), PTQ) == Plan.of({"b": 0.25}, PTQ)
+    assert CHOICES["threshold"](given, ground(never), PTQ) == Plan.of({"b": 0.25}, PTQ)
     assert SAID == ["sensitivities measured on elsewhere"]
 
 
