@@ -19,9 +19,9 @@ from pathlib import Path
 from benchmarks.page import write_table
 from benchmarks.summary import machine
 from tests.conftest import train_tiny
-from tests.faults import FINE_TUNING, Ended, Search, fill, small_disk
-from tests.nodes import NodeCluster, node_cluster
-from tests.support import Workplace, make_workplace
+from tests.helpers.faults import FINE_TUNING, Ended, Search, fill, small_disk
+from tests.helpers.nodes import NodeCluster, node_cluster
+from tests.helpers.support import Workplace, make_workplace
 
 TRIALS = 10
 # Finished trials at which the fault is injected.

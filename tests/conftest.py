@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock
 
 import trainables  # noqa: F401  (sets paddle's flag before paddle is imported)
-from tests.s3 import CREDENTIALS, s3_server
-from tests.support import make_workplace, ray_cluster
+from tests.helpers.s3 import CREDENTIALS, s3_server
+from tests.helpers.support import make_workplace, ray_cluster
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def shared_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_weights(shared_folder):
-    """Trained weights of tests/tiny's network, with an accuracy of about 0.75."""
+    """Trained weights of tests/helpers/tiny's network, with an accuracy of about 0.75."""
     path = shared_folder / "weights.safetensors"
     with FileLock(f"{path}.lock"):
         if not path.exists():
@@ -45,7 +45,7 @@ def tiny_weights(shared_folder):
 def train_tiny(path):
     import paddle
 
-    from tests.tiny.mine import Mine
+    from tests.helpers.tiny.mine import Mine
     from trainables.training import Trainer
     from trainables.weights import model_weights, write_weights
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.printed import FOLDER, NOT_HERE, RUN_BY, every_command
+from tests.helpers.printed import FOLDER, NOT_HERE, RUN_BY, every_command
 
 TESTS = Path(__file__).parent
 # In a profile's head: the part of a command that two lines add to it.
@@ -21,7 +21,7 @@ def beginnings(command):
 
 def test_a_new_command_cannot_be_forgotten():
     unlisted = [c for c in every_command() if not beginnings(c) and not c.startswith(ARGUMENTS)]
-    assert unlisted == [], "name the test that runs it in tests/printed.py, or why none can"
+    assert unlisted == [], "name the test that runs it in tests/helpers/printed.py, or why none can"
 
 
 def test_each_entry_is_of_a_command():

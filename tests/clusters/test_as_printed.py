@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.nodes import node_cluster
-from tests.printed import FOLDER, commands_of, filled, printed
-from tests.s3 import CREDENTIALS, s3_server
-from tests.support import QUICK
+from tests.helpers.nodes import node_cluster
+from tests.helpers.printed import FOLDER, commands_of, filled, printed
+from tests.helpers.s3 import CREDENTIALS, s3_server
+from tests.helpers.support import QUICK
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from search.config import build_config, read_profile
 from search.run import build_parser
 from search.tune.watching import GAUGES
 from spaces.errors import ConfigError
-from tests.printed import FOLDER, joined, printed
+from tests.helpers.printed import FOLDER, joined, printed
 
 README = (FOLDER.parent / "README.md").read_text()
 PROFILES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -10,7 +10,7 @@ from paddle import nn
 from PIL import Image
 
 from examples.deploy import Deployed
-from tests.printed import commands_of, filled
+from tests.helpers.printed import commands_of, filled
 from tests.search.readme import Home
 from trainables.deployment.engine import deleted_passes, switches
 from trainables.deployment.export import export_float

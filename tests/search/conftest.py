@@ -12,8 +12,8 @@ from search.tune.plan_source import Sources
 from search.tune.searcher import PlanSearcher
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
+from tests.helpers.support import AS_BY_DEFAULT
 from tests.search.tune.tabulated import BUDGET, JOURNAL
-from tests.support import AS_BY_DEFAULT
 from trainables.results import Measurement, TrialResult
 
 

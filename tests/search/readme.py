@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.printed import PAGES, command_blocks
+from tests.helpers.printed import PAGES, command_blocks
 
 # Enough for a model to be delivered, little enough for a test.
 SHORT = {

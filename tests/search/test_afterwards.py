@@ -14,7 +14,7 @@ from clusters.storage import Storage
 from search.records.manifest import Manifest
 from search.records.run_folder import RunFolder
 from search.records.tables import Store
-from tests.support import QUICK
+from tests.helpers.support import QUICK
 from trainables.deployment.engine import Engine
 
 pytestmark = pytest.mark.slow

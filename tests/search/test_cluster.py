@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import A_TRIAL, FINE_TUNING, Search, fill, small_disk
-from tests.nodes import node_cluster
-from tests.support import rows_of
+from tests.helpers.faults import A_TRIAL, FINE_TUNING, Search, fill, small_disk
+from tests.helpers.nodes import node_cluster
+from tests.helpers.support import rows_of
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.support import allowed_fall, rows_of
+from tests.helpers.support import allowed_fall, rows_of
 
 pytestmark = pytest.mark.slow
 

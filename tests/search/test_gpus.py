@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import ray_cluster
+from tests.helpers.support import ray_cluster
 
 pytestmark = pytest.mark.slow
 

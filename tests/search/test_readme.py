@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from tests.printed import PAGES
+from tests.helpers.printed import PAGES
 
 GROUPS = {"conv1.weight", "conv2.weight"}
 

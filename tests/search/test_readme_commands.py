@@ -10,7 +10,7 @@ from PIL import Image
 
 from search.records.run_folder import delivered_plan
 from search.records.tables import Store
-from tests.printed import PAGES
+from tests.helpers.printed import PAGES
 from tests.search.readme import Home, commands, page
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from clusters.storage import Storage
-from tests.faults import Ended
-from tests.s3 import CREDENTIALS, s3_server
+from tests.helpers.faults import Ended
+from tests.helpers.s3 import CREDENTIALS, s3_server
 
 pytestmark = pytest.mark.slow
 

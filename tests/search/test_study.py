@@ -14,7 +14,7 @@ from search.records.run_folder import RunFolder, read_config
 from search.records.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.planner import Planner
-from tests.support import TABLES, allowed_fall, killed_when, rows_of
+from tests.helpers.support import TABLES, allowed_fall, killed_when, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_the_metric_is_what_anyone_gets_from_the_delivered_files(whole_run):
     """With paddle.inference, numpy and the manifest alone; raw pixels in."""
     import paddle.inference
 
-    from tests.tiny.mine import SIZES
+    from tests.helpers.tiny.mine import SIZES
     from trainables.tasks.fashion_mnist.task import DATA
 
     run, _ = whole_run

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from search.records.manifest import Manifest
-from tests.support import killed_when, read_all, rows_of, said_by
+from tests.helpers.support import killed_when, read_all, rows_of, said_by
 
 pytestmark = pytest.mark.slow
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.support import QUICK
+from tests.helpers.support import QUICK
 from trainables.files.node import Node
 from trainables.settings import TrialSettings
 
 
 @pytest.fixture(scope="module")
 def context(tiny_weights, tmp_path_factory):
-    from tests.tiny.mine import Mine
+    from tests.helpers.tiny.mine import Mine
     from trainables.baseline import measure_baseline
     from trainables.context import TrialContext
     from trainables.files.codec import decode, encode
@@ -17,7 +17,7 @@ def context(tiny_weights, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("run")
     settings = TrialSettings(
-        task="tests.tiny.mine:make_task",
+        task="tests.helpers.tiny.mine:make_task",
         run_folder=str(folder),
         cache_folder=str(folder / "cache"),
         task_options={"weights": str(tiny_weights)},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.baseline import measure_baseline
 
 

@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from spaces.errors import TrialError
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.evaluation import eager, evaluate, first_samples, predict
 
 

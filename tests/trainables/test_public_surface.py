@@ -54,7 +54,7 @@ def test_a_task_needs_only_public_names():
     public = {(module, name) for module, names in PUBLIC.items() for name in names}
     for source in examples:
         assert imported(source) and imported(source) <= public
-    mine = ROOT / "tests" / "tiny" / "mine.py"
+    mine = ROOT / "tests" / "helpers" / "tiny" / "mine.py"
     assert imported(mine.read_text()) - BORROWED <= public
 
 

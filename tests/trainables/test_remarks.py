@@ -27,7 +27,7 @@ def test_remarks_are_collected_once_each_and_only_where_asked():
 
 def make_task():
     """A task that makes a remark."""
-    from tests.tiny.mine import Mine
+    from tests.helpers.tiny.mine import Mine
 
     remark("half of the list is the test")
     return Mine()

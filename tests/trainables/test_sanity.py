@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spaces.errors import TaskError
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.baseline import measure_baseline
 from trainables.checking import check_task
 from trainables.context import TrialContext
@@ -133,7 +133,7 @@ def test_check_task_says_that_a_model_is_at_chance():
     import paddle
 
     paddle.seed(3)
-    said = {d.name: d.said for d in check_task("tests.tiny.mine:make_task", {})}
+    said = {d.name: d.said for d in check_task("tests.helpers.tiny.mine:make_task", {})}
     assert "WARNING: top1_accuracy" in said["metric"]
     assert "ignores its inputs" in said["metric"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spaces.errors import TrialError
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.evaluation import eager, evaluate
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights

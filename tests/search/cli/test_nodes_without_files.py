@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from search.run import main
-from tests.support import ray_cluster
+from tests.helpers.support import ray_cluster
 from tests.trainables.files.test_task_folder import TASK
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_token")]

@@ -1,7 +1,7 @@
 """A run that an older version of the program left: it is reported, selected from and carried on.
 
-The files are of a real search of tests/tiny's network, made on 2026-11-25 by commit b0a3dbd (stages
-of format 3, tables of version 4), without its models.
+The files are of a real search of tests/helpers/tiny's network, made on 2026-11-25 by commit b0a3dbd
+(stages of format 3, tables of version 4), without its models.
 """
 
 import shutil

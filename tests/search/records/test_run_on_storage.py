@@ -158,7 +158,7 @@ def test_weights_reach_a_node_that_does_not_see_them(config, tiny_weights, tmp_p
     mine.write_bytes(tiny_weights.read_bytes())
     options = {"weights": str(mine)}
     config = config.model_copy(
-        update={"task": "tests.tiny.mine:make_task", "task_options": options}
+        update={"task": "tests.helpers.tiny.mine:make_task", "task_options": options}
     )
     run = create_run(config)
     sent = shipped(config, run)

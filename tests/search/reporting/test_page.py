@@ -9,7 +9,7 @@ from search.console import percent
 from search.report import main
 from search.reporting.findings import read_findings
 from search.reporting.page import comparison_page, run_page, winner_table
-from tests.browser import WIDTHS, chromium, show
+from tests.helpers.browser import WIDTHS, chromium, show
 from tests.search.made_run import MANIFEST, finish, make_run, manifest
 
 

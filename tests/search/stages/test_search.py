@@ -19,7 +19,7 @@ from search.stages import search_plans
 from search.tune.plan_source import Sources
 from spaces.plan import Plan, PruningGroup
 from spaces.space import Space
-from tests.nodes import NICENESS
+from tests.helpers.nodes import NICENESS
 from tests.search.made_run import baseline
 from tests.search.tune.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN

@@ -3,7 +3,7 @@ import pytest
 
 from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.compression.pruning import pruned_model
 from trainables.weights import fingerprint, model_weights
 

@@ -11,8 +11,8 @@ import pytest
 
 from spaces.errors import TrialError
 from spaces.plan import CalibrationAlgorithm, Plan, QuantizationChoice
-from tests.tiny.mine import Mine
-from tests.tiny.unusual import make_task
+from tests.helpers.tiny.mine import Mine
+from tests.helpers.tiny.unusual import make_task
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import (
     calibration_feeds,

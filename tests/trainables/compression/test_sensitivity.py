@@ -1,4 +1,4 @@
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.compression.pruner import ChannelPruner
 from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
 from trainables.evaluation import eager, evaluate

@@ -1,6 +1,6 @@
 import paddle
 
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.compression.slim import QuantizationAware
 
 

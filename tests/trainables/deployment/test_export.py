@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from spaces.errors import TrialError
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.deployment.engine import Engine
 from trainables.deployment.export import (
     check_outputs,

@@ -3,7 +3,7 @@ import pytest
 
 from spaces.errors import ConfigError, ExportError
 from spaces.plan import Plan, QuantizationChoice
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate
 from trainables.deployment.onnx_export import export_onnx

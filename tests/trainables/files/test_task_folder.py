@@ -17,7 +17,7 @@ from trainables.settings import TrialSettings
 
 TASK = """
 import numpy as np
-from tests.tiny.mine import Mine
+from tests.helpers.tiny.mine import Mine
 from trainables.task import Batch
 
 class Lazy(Mine):
@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_on_the_node_is_named(home):
 
 def test_without_relative_paths_the_folder_need_not_be_there(tmp_path):
     settings = TrialSettings(
-        task="tests.tiny.mine:make_task",
+        task="tests.helpers.tiny.mine:make_task",
         run_folder="",
         cache_folder="",
         task_folder=str(tmp_path / "gone"),

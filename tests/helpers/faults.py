@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.nodes import Node
-from tests.support import TABLES, Workplace, rows_of
+from tests.helpers.nodes import Node
+from tests.helpers.support import TABLES, Workplace, rows_of
 
 # The title of a worker from its first trial on.
 A_TRIAL = re.compile(r"ray::CompressionTrainable plan-\d+")
