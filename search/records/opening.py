@@ -153,7 +153,7 @@ def _resumable(storage: Storage, place: str, finished: bool) -> RunConfig:
     known = storage.read(f"{STAGES}/format.json")
     if known is None or known.strip() != str(STAGES_FORMAT).encode():
         raise RunFolderError(
-            f"run folder {place}: begun by another version of this program, whose stage files "
+            f"run folder {place}: started by another version of this program, whose stage files "
             "differ; carry it on with that version, or start another with --budget"
         )
     try:

@@ -17,16 +17,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spaces.space import CategoricalParameter, Parameter
 
-# Trials drawn at random before TPE has something to go by.
+# Trials that are drawn at random before TPE samples. A guess.
 STARTUP = 8
-# Trials that TPE is shown, and up to twice as many: with 10,000 it takes half a second.
+# Fewest trials that TPE samples from, of twice as many at most: with 10,000 a sample takes half a
+# second. A guess.
 WINDOW = 200
-# What there is to learn from.
+# States of the trials that TPE learns from.
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def optuna_distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseDistribution]:
-    """Return Optuna's words for the parameters of a space."""
+    """Return Optuna's distributions of a space's parameters."""
 
     def one(parameter: Parameter) -> BaseDistribution:
         if isinstance(parameter, CategoricalParameter):
@@ -45,11 +46,11 @@ class RecentTPESampler(BaseSampler):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
         self._recent: list[FrozenTrial] | None = None
-        """The last trials to have finished, None as long as nobody has asked."""
+        """The last trials to finish; None before the first sample."""
         self._new: list[FrozenTrial] = []
-        """Those of them that TPE has not been shown."""
+        """Those of them that TPE has not seen."""
         self._shown: optuna.Study | None = None
-        """What TPE is shown: a study in memory, begun anew with the last trials when it grows."""
+        """The study in memory that TPE samples from; replaced when it has grown."""
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

@@ -46,13 +46,13 @@ class RunningTrial:
     started_at: datetime
 
     def age_s(self) -> float:
-        """Return the wall seconds since it was begun."""
+        """Return the wall seconds since it started."""
         return (datetime.now(timezone.utc) - self.started_at).total_seconds()
 
 
 @dataclass
 class Losses:
-    """What a plan has cost so far because its workers were lost."""
+    """What lost workers have cost a plan so far."""
 
     times: int = 0
     seconds: float = 0.0
@@ -73,7 +73,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         again: Collection[Plan] = (),
     ) -> None:
         """`trials` is the number to finish, earlier ones included; None for no limit. `retries` is
-        how often a plan is begun again after its worker was lost. Plans in `again` failed in an
+        how often a plan is restarted after its worker was lost. Plans in `again` failed in an
         earlier run and may be tried once more."""
         super().__init__()
         self._ledger = ledger
@@ -151,15 +151,11 @@ class PlanSearcher(StaysInDriver, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Record a trial that ended by itself or was stopped.
-
-        Of an error Ray says here only that there was one; `record_failure` follows
-        with the reason.
-        """
+        """Record a trial that ended or was stopped. After an error `record_failure` is called."""
         if error or trial_id not in self._running:
             return
         if result is None or RESULT not in result:
-            # So it is when a worker dies in the moment in which it is handed the trial.
+            # The worker died as it was handed the trial.
             self.note_loss(trial_id, "the trial ended without a result")
             return
         found = decode(TrialResult, result[RESULT])
@@ -172,11 +168,11 @@ class PlanSearcher(StaysInDriver, Searcher):
         self._finish(trial_id, found)
 
     def explain(self, trial_id: str, reason: str) -> None:
-        """Be told why a trial is about to be stopped, or ended, on purpose."""
+        """Note why a trial is about to be stopped or ended."""
         self._explanations[trial_id] = reason
 
     def explanation(self, trial_id: str) -> str | None:
-        """Return why a trial was stopped, or ended, on purpose; None if it was not."""
+        """Return why a trial was stopped or ended on purpose; None if it was not."""
         return self._explanations.get(trial_id)
 
     def record_failure(self, trial_id: str, reason: str) -> None:
@@ -185,7 +181,7 @@ class PlanSearcher(StaysInDriver, Searcher):
             self._finish(trial_id, TrialResult("FAILED", reason=reason))
 
     def note_loss(self, trial_id: str, reason: str) -> None:
-        """Have a trial whose worker was lost begun anew, or record it if that was too often."""
+        """Restart a trial whose worker was lost; record it as failed if that was too often."""
         running = self._running.get(trial_id)
         if running is None:
             return

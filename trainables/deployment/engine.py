@@ -36,9 +36,9 @@ WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "conca
 INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION)
 
 
-# Passes of Paddle 3.1.1 that compute wrongly. This one fuses a reshape, a transposition and a matrix
-# product, and reads a 0 or a -1 in the reshape's shape as a size (PaddlePaddle/Paddle pull 40025;
-# LOG: self-attention that the engine computes wrongly).
+# Passes of Paddle 3.1.1 that compute wrongly. This one fuses a reshape, a transposition and a
+# matrix product, and reads a 0 or a -1 in the reshape's shape as a size (PaddlePaddle/Paddle pull
+# 40025; LOG: self-attention that the engine computes wrongly).
 DELETED_PASSES: Mapping[EngineKind, tuple[str, ...]] = {
     "onednn": ("reshape_transpose_matmul_onednn_fuse_pass",)
 }

@@ -51,7 +51,7 @@ def refused(path, capsys):
         return False
     assert run.main(["--resume", str(path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "begun by another version" in line
+    assert "started by another version" in line
     return True
 
 

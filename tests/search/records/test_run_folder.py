@@ -133,9 +133,9 @@ def test_a_finished_run_is_not_resumed(folder, path):
 
 def test_a_run_of_another_version_is_not_resumed(folder, path):
     folder.finish_stage("format", 0)
-    assert "begun by another version" in refusal(resume_run, path)
+    assert "started by another version" in refusal(resume_run, path)
     (path / "stages" / "format.json").unlink()
-    assert "begun by another version" in refusal(resume_run, path)
+    assert "started by another version" in refusal(resume_run, path)
 
 
 def test_where_there_is_no_run_nothing_is_resumed(tmp_path):
