@@ -7,11 +7,11 @@ from contextlib import nullcontext
 
 import grpc
 import pytest
-from ray._raylet import AuthenticationMode, Config, get_authentication_mode
 from ray.exceptions import AuthenticationError
 
 from clusters import ray_quirks
-from clusters.authentication import asks_for_token, matching_token, token_mode_restored
+from clusters.authentication import asks_for_token, matching_token
+from tests.helpers.child import run_in_child
 
 
 @pytest.fixture(params=[True, False], ids=["with token", "without"])
@@ -56,18 +56,24 @@ def test_a_cluster_that_asks_for_a_token_is_shown_it_and_no_other(head, shown):
     assert len(shown) == asks and "RAY_AUTH_MODE" not in os.environ
 
 
-@pytest.mark.parametrize("before", [None, "disabled"])
-def test_a_process_is_left_in_the_mode_it_was_in(before, monkeypatch):
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    if before is not None:
-        monkeypatch.setenv("RAY_AUTH_MODE", before)
-    with token_mode_restored():
-        # As ray.init does for a cluster of this process's own.
-        monkeypatch.setenv("RAY_AUTH_MODE", "token")
-        Config.initialize("")
-        assert get_authentication_mode() is AuthenticationMode.TOKEN
-    assert os.environ.get("RAY_AUTH_MODE") == before
-    assert get_authentication_mode() is AuthenticationMode.DISABLED
+RESTORED = """
+import os
+from ray._raylet import AuthenticationMode, Config, get_authentication_mode
+from clusters.authentication import token_mode_restored
+before = os.environ.get("RAY_AUTH_MODE")
+with token_mode_restored():
+    # As ray.init does for a cluster of this process's own.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    Config.initialize("")
+    assert get_authentication_mode() is AuthenticationMode.TOKEN
+assert os.environ.get("RAY_AUTH_MODE") == before
+assert get_authentication_mode() is AuthenticationMode.DISABLED
+"""
+
+
+@pytest.mark.parametrize("before", [{}, {"RAY_AUTH_MODE": "disabled"}], ids=["unset", "disabled"])
+def test_a_process_is_left_in_the_mode_it_was_in(before, tmp_path):
+    run_in_child(RESTORED, HOME=str(tmp_path), **before)
 
 
 def test_what_the_environment_says_and_a_cluster_of_ones_own_are_left_alone(shown, monkeypatch):

@@ -11,7 +11,7 @@ from ray.core.generated import gcs_service_pb2
 
 import clusters
 from clusters import ray_quirks
-from clusters.authentication import token_mode_restored
+from tests.helpers.child import run_in_child
 
 PRIVATE = ("ray._private", "ray._raylet")
 
@@ -56,16 +56,19 @@ def test_rays_head_has_the_call_that_it_is_asked_by():
     assert method in found.services_by_name[service].methods_by_name
 
 
-def test_a_token_is_shown_where_there_is_one(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in (ray_quirks.TOKEN_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    with token_mode_restored():
-        assert not ray_quirks.show_token()
-        assert ray_quirks.TOKEN_MODE not in os.environ
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
-        assert ray_quirks.show_token()
-        assert os.environ[ray_quirks.TOKEN_MODE] == "token"
+SHOWN = """
+import os
+from clusters import ray_quirks
+assert not ray_quirks.show_token()
+assert ray_quirks.TOKEN_MODE not in os.environ
+os.environ["RAY_AUTH_TOKEN"] = "a" * 64
+assert ray_quirks.show_token()
+assert os.environ[ray_quirks.TOKEN_MODE] == "token"
+"""
+
+
+def test_a_token_is_shown_where_there_is_one(tmp_path):
+    run_in_child(SHOWN, HOME=str(tmp_path))
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1:6379", "head:6379"])
