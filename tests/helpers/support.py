@@ -28,7 +28,7 @@ QUICK = {
     "latency_batch": 32,
     "latency_points": 4,
     # Whole-run tests check which models are timed, not their milliseconds.
-    "latency_effort": 0.1,
+    "latency_effort": 0.05,
     # No margin and one retrain process, except where these are tested.
     "confidence_z": 0,
     "retrain_workers": 1,

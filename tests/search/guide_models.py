@@ -153,7 +153,7 @@ def paddleseg() -> None:
     text = written.read_text().replace(str(Path.cwd()), ".")
     written.unlink()
     Path("pp_liteseg.yml").write_text(text)
-    train("paddleseg", "model.pdparams", 20, 64, 512, config_file="pp_liteseg.yml")
+    train("paddleseg", "model.pdparams", 20, 64, 256, config_file="pp_liteseg.yml")
 
 
 def write_weights(task: str, weights: str, layer: str, biases: list[float], **options: Any) -> None:
@@ -207,5 +207,5 @@ def paddleocr() -> None:
             lines.append(f"{split}{number}.png\t{regions}")
         (Path("text") / f"{split}.txt").write_text("\n".join(lines))
     Path("det_mv3_db.yml").write_text(DB)
-    options = {"config_file": "det_mv3_db.yml", "image_size": [384, 640]}
+    options = {"config_file": "det_mv3_db.yml", "image_size": [256, 448]}
     write_weights("paddleocr", "best.pdparams", "binarize.conv3", [4.0], **options)

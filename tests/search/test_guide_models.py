@@ -81,7 +81,7 @@ def test_paddleseg(home, capsys):
     make = guide_models.paddleseg
     manifest = delivered(home, make, "toolkits", "paddleseg")
     assert manifest["metric"]["baseline_test"] > 0.3
-    assert manifest["input"]["shape"][2:] == [512, 512]
+    assert manifest["input"]["shape"][2:] == [256, 256]
     said = shown(home, "segment", capsys, IMAGE="0.png", PICTURE="PICTURE.png")
     assert "of the image" in said and size_of(home) == (96, 80)
 
