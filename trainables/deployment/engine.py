@@ -32,8 +32,11 @@ WITHOUT_POOLING = (
 )
 # Nor can it concatenate an INT8 map and a float map, as the passes produce from UNet.
 WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "concat")
-# Tried in this order until the first run succeeds; None is all operators.
-INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION)
+# Nor can it multiply two INT8 matrices if only one of them has a sign, as after a softmax.
+MATRIX_PRODUCTS = ("matmul", "fused_matmul")
+WITHOUT_MATRIX_PRODUCTS = tuple(n for n in WITHOUT_CONCATENATION if n not in MATRIX_PRODUCTS)
+# Tried in this order until the model can be loaded and its first run succeeds; None is all.
+INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION, WITHOUT_MATRIX_PRODUCTS)
 
 
 # Passes of Paddle 3.1.1 that compute wrongly. This one fuses a reshape, a transposition and a
@@ -111,7 +114,9 @@ class Engine:
         self._has_run = False
         self.int8_operators: tuple[str, ...] | None = None
         """The operators to quantize; None: all."""
-        self._create()
+        quantized = precision == "int8" and kind == "onednn"
+        self._untried = list(INT8_OPERATORS) if quantized else [None]
+        self._create_next()
 
     def _config(self) -> paddle.inference.Config:
         files = (str(self._folder / MODEL_FILE), str(self._folder / WEIGHTS_FILE))
@@ -134,6 +139,17 @@ class Engine:
         if self.int8_operators is not None:
             config.enable_mkldnn_int8(set(self.int8_operators))
         return config
+
+    def _create_next(self) -> None:
+        """Load the model with the next of INT8_OPERATORS that the engine can quantize."""
+        while True:
+            self.int8_operators = self._untried.pop(0)
+            try:
+                self._create()
+                return
+            except Exception:  # Each pass of the engine raises its own type.
+                if not self._untried:
+                    raise
 
     def _create(self) -> None:
         config = self._config()
@@ -162,24 +178,20 @@ class Engine:
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for one batch; `inputs` in the order of the task's inputs.
 
-        If the first run of a quantized model fails, the model is loaded again with pooling in
-        float, then with concatenations in float too.
+        If the first run of a quantized model fails, the model is loaded again with the next of
+        INT8_OPERATORS.
         """
-        cpu = self._kind == "onednn" and self._precision == "int8"
-        if not cpu or self._has_run:
-            return self._run(inputs)
-        for operators in INT8_OPERATORS:
-            if operators != self.int8_operators:
-                self.int8_operators = operators
-                self._create()
+        while not self._has_run:
             try:
                 outputs = self._run(inputs)
-                break
             except Exception:  # Each operator of the engine raises its own type.
-                if operators == INT8_OPERATORS[-1]:
+                if not self._untried:
                     raise
-        self._has_run = True
-        return outputs
+                self._create_next()
+            else:
+                self._has_run = True
+                return outputs
+        return self._run(inputs)
 
     def _run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         for handle, array in zip(self._inputs, inputs, strict=True):

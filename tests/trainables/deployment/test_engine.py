@@ -7,7 +7,12 @@ from paddle import nn
 from spaces.plan import QuantizationChoice
 from trainables.compression.quantization import prepare_quantization
 from trainables.compression.slim import quantize_post_training
-from trainables.deployment.engine import WITHOUT_CONCATENATION, WITHOUT_POOLING, Engine
+from trainables.deployment.engine import (
+    WITHOUT_CONCATENATION,
+    WITHOUT_MATRIX_PRODUCTS,
+    WITHOUT_POOLING,
+    Engine,
+)
 from trainables.deployment.export import export_float, output_difference
 from trainables.task import ModelInput
 
@@ -72,16 +77,17 @@ class Skip(nn.Layer):
 class Attention(nn.Layer):
     """Self-attention over the places of a map, as ANN (three axes) and TopFormer (four) have it."""
 
-    def __init__(self, heads):
+    def __init__(self, heads, positive=False):
         super().__init__()
-        self.heads = heads
+        self.heads, self.positive = heads, positive
         self.query, self.key, self.value = (nn.Conv2D(3, 8, 1) for _ in range(3))
 
     def forward(self, x):
         flat = [0, 8, -1] if self.heads is None else [-1, self.heads, 8 // self.heads, 256]
         swap = [0, 2, 1] if self.heads is None else [0, 1, 3, 2]
         query = self.query(x).reshape(flat).transpose(swap)
-        value = self.value(x).reshape(flat).transpose(swap)
+        value = self.value(x)
+        value = (F.relu(value) if self.positive else value).reshape(flat).transpose(swap)
         return F.softmax(query @ self.key(x).reshape(flat)) @ value
 
 
@@ -130,6 +136,16 @@ def test_concatenations_are_left_in_float_where_they_have_to_be(tmp_path):
     engine = Engine(tmp_path, "int8", 1)
     assert output_difference(engine.run([samples]), [expected]) < 0.3
     assert engine.int8_operators == WITHOUT_CONCATENATION
+
+
+def test_products_of_a_matrix_with_a_sign_and_one_without_stay_in_float(tmp_path):
+    """Loading such a model in INT8 fails, not its first run."""
+    folder, samples = quantized(lambda: Attention(None, positive=True), tmp_path)
+    engine = Engine(folder, "int8", 1)
+    outputs = engine.run([samples])
+    assert engine.int8_operators == WITHOUT_MATRIX_PRODUCTS
+    assert engine.quantizations() > 0
+    assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
 
 
 def test_transposed_convolutions_stay_in_float(tmp_path):
