@@ -47,7 +47,7 @@ class Awaited:
         if running == "":
             return f"{waited}, waiting for a worker that takes {in_words(self.asked)}", True
         if nodes.is_full(self.asked):
-            return f"{waited}, running, or waiting until {in_words(self.asked)} are free", False
+            return f"{waited}, running, or waiting for {in_words(self.asked)} to be free", False
         return f"{waited}, running", False
 
 

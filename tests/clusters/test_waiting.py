@@ -21,7 +21,7 @@ NODES = Nodes((SMALL, LARGE), (SMALL, {**LARGE, "CPU": 0.0}))
     [
         ({"CPU": 9}, None, "waiting for nodes: no node has 9 cores", True),
         ({"CPU": 2}, None, "30 s, running", False),
-        ({"CPU": 8}, None, "running, or waiting until 8 cores are free", False),
+        ({"CPU": 8}, None, "running, or waiting for 8 cores to be free", False),
         ({"CPU": 8}, "", "waiting for a worker that takes 8 cores", True),
         ({"CPU": 8}, "2 trials running", "30 s, 2 trials running", False),
         ({}, None, "30 s, not ready yet", False),
