@@ -111,7 +111,7 @@ ROADSIGN = "yolov3/yolov3_mobilenet_v1_roadsign.yml"
 SAME_YOLO = replace(YOLO, begin=f"configs/{ROADSIGN}")
 YOLO_SETTINGS = {"learning_rate": 0.03}
 # Batches of two images: the heads look at up to 512 boxes of each.
-RCNN = Learning(steps=160, batch=2, rate=0.01, goal=0.2)
+RCNN = Learning(steps=320, batch=2, rate=0.02, goal=0.2)
 FASTER = "faster_rcnn/faster_rcnn_r50_fpn_1x_coco.yml"
 MASK = replace(RCNN, begin=f"configs/{FASTER}")
 RCNN_SETTINGS = {"batch_size": 2, "eval_batch": 2, "finetune_samples": 24, "retrain_samples": 48}
@@ -131,7 +131,15 @@ NAMED = (
         tensor="tests/trainables/tasks/paddleocr/test_task.py::test_the_tensor_is_the_toolkits",
     ),
     _detector(ROADSIGN, 96, YOLO, **YOLO_SETTINGS),
-    _detector("yolov3/yolov3_mobilenet_v1_270e_coco.yml", 96, SAME_YOLO, **YOLO_SETTINGS),
+    # 80 classes on few images: 128 samples of training in full left a pruned model 40 % behind.
+    _detector(
+        "yolov3/yolov3_mobilenet_v1_270e_coco.yml",
+        96,
+        SAME_YOLO,
+        **YOLO_SETTINGS,
+        finetune_samples=256,
+        retrain_samples=768,
+    ),
     _detector("yolov3/yolov3_mobilenet_v1_270e_voc.yml", 96, SAME_YOLO, **YOLO_SETTINGS),
     _detector(FASTER, 64, RCNN, **RCNN_SETTINGS),
     _detector("mask_rcnn/mask_rcnn_r50_fpn_1x_coco.yml", 64, MASK, **RCNN_SETTINGS),
