@@ -42,9 +42,11 @@ def known(file: Path, until: str) -> bool:
     """Return whether `file` has a row that reached stage `until`, or ended before it."""
     if not file.is_file():
         return False
-    row = json.loads(file.read_text())
-    ended = row["refused"] or row["failed"] or (row["reached"] == "groups" and not row["groups"])
-    return bool(ended) or STAGES.index(row["reached"]) >= STAGES.index(until)
+    row = read_row(file)
+    if row.reached is None or row.refused or row.failed:
+        return True
+    without_groups = row.reached == "groups" and not row.groups
+    return without_groups or STAGES.index(row.reached) >= STAGES.index(until)
 
 
 def read_row(file: Path) -> Row:
@@ -95,8 +97,8 @@ def main() -> None:
             skipped = index % shards != shard - 1 or given.match not in name
             if skipped or (known(target, given.until) and not given.again):
                 continue
-            row = row_like(given.work, toolkit, file, target)
-            if row is None or given.again:
+            row = None if given.again else row_like(given.work, toolkit, file, target)
+            if row is None:
                 row = try_file(toolkit, file, name, given.until, given.limit_s, given.limit_gb)
             write_row(target, row)
             said = row.refused or row.failed or f"{row.groups} groups"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def _cleaned(value: Any) -> Any:
     return [_cleaned(item) for item in value] if isinstance(value, list) else value
 
 
+@cache
 def network_of(toolkit: str, file: Path) -> str:
     """Return the part of a configuration that says which network is trained by which loss."""
     config = read(file)

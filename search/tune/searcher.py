@@ -90,12 +90,12 @@ class PlanSearcher(StaysInDriver, Searcher):
         self._random, self._turn = random.Random(seed + done), done
         # A resumed search has another seed, or the sampler would repeat itself.
         self._journal = Journal(journal, sources.space, ledger, (seed + 1_000_003 * done) % 2**31)
+        planned = [] if sources.planner is None else [PlannerSource(sources.planner)]
         self._sources: list[PlanSource] = [
+            *planned,
             OptunaSource(self._journal, self._seen.get),
             RandomSource(sources.space),
         ]
-        if sources.planner is not None:
-            self._sources.insert(0, PlannerSource(sources.planner))
         for source in self._sources:
             source.learn(ledger.known())
         self._queue = deque(self._first_proposals(sources.first, again))

@@ -49,6 +49,28 @@ class Bright(nn.Layer):
         return scores.mean([2, 3]) if self.pooled else scores
 
 
+class Attention(nn.Layer):
+    """Self-attention that an engine with all of its passes computes wrongly."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.key = nn.Conv2D(3, 8, 1), nn.Conv2D(3, 8, 1)
+
+    def forward(self, x):
+        query = self.query(x).reshape([0, 8, -1]).transpose([0, 2, 1])
+        return nn.functional.softmax(query @ self.key(x).reshape([0, 8, -1])).max(1)
+
+
+def test_a_model_with_self_attention_gives_what_it_gave_in_the_framework(tmp_path):
+    paddle.seed(0)
+    model = Attention()
+    deployed = Deployed(deliver(model, tmp_path))
+    pixels = np.random.default_rng(0).integers(0, 3, (SIDE, SIDE, 3), dtype=np.uint8)
+    expected = model(paddle.to_tensor(deployed.preprocess(pixels))).numpy()
+    (found,) = deployed(pixels)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 class Cores(nn.Layer):
     """Bright pixels, as DB's map of the cores of text lines."""
 
