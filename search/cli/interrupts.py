@@ -38,6 +38,7 @@ class Interrupts:
         self.timer: threading.Timer | None = None
         self.install_handler: Callable[[int, Any], Any] | None = None
         self._said = False
+        self._stderr: int | None = None
         self._started: set[psutil.Process] = set()
         self._older = set(psutil.Process().children(recursive=True))
 
@@ -50,6 +51,7 @@ class Interrupts:
         if self.received is not None:
             self.end_now()
         self.received = number
+        self._mute()
         # Listed now: after a child has ended, its own children are no longer below this process.
         self._started = self._below()
         # The interrupted code may swallow the exception.
@@ -65,10 +67,27 @@ class Interrupts:
             for number in HANDLED:
                 self.install_handler(number, self.handle)
 
+    def _mute(self) -> None:
+        """Drop what is written to stderr from now on: while Ray's native code ends it logs there
+        that workers and messages were lost."""
+        sys.stderr.flush()
+        self._stderr = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+    def unmute(self) -> None:
+        """Let stderr be written to again."""
+        if self._stderr is not None:
+            os.dup2(self._stderr, 2)
+            os.close(self._stderr)
+            self._stderr = None
+
     def say(self) -> None:
         """Print, once, which signal came and how to continue."""
         if not self._said:
             self._said = True
+            self.unmute()
             name = signal.Signals(self.received or signal.SIGINT).name
             print(f"interrupted by {name}; {self.advice()}", file=sys.stderr, flush=True)
 
@@ -117,6 +136,7 @@ def interruptible() -> Iterator[Interrupts]:
             current.timer.cancel()
             # Ray has ended by now, but its agents notice that seconds later and would outlive us.
             current.end_children()
+        current.unmute()
         setattr(signal, "signal", install)  # noqa: B010
         for number, handler in before.items():
             install(number, handler if handler is not None else signal.SIG_DFL)

@@ -51,6 +51,16 @@ def test_errors_while_it_ends_are_not_printed(capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_what_native_code_logs_while_it_ends_is_not_printed(capfd):
+    def log():
+        os.write(2, b"E task_manager.cc: Failed to push error to driver\n")
+
+    assert exit_status(interrupted(signal.SIGTERM, log)) == 143
+    assert len(capfd.readouterr().err.splitlines()) == 1
+    os.write(2, b"after it\n")
+    assert capfd.readouterr().err == "after it\n"
+
+
 def test_other_handlers_are_refused():
     before = signal.getsignal(signal.SIGTERM)
     with interruptible() as interrupts:
