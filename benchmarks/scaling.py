@@ -113,7 +113,7 @@ def long_search(folder: Path, trials: int, early: int) -> dict[str, float]:
     from search.context import StudyContext, cluster_of
     from search.records.ledger import Ledger
     from search.records.opening import create_run
-    from search.stages import search_plans
+    from search.stages.search import search_plans
     from spaces.planning.planner import Planner
     from tests.search.made_run import baseline
 

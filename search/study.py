@@ -17,16 +17,8 @@ from search.records.ledger import Ledger
 from search.records.run_folder import GAVE_UP, RAY, RunFolder
 from search.records.search_space import build_space
 from search.reporting.files import report_run
-from search.stages import (
-    deliver,
-    measure_baseline,
-    measure_sensitivities,
-    retrain_winner,
-    say_baseline,
-    search_plans,
-    time_references,
-    time_shapes,
-)
+from search.stages import baseline as unpruned
+from search.stages import deliver, latency, references, retrain, search, sensitivity
 from search.tune.plan_source import is_planned, plan_sources
 from spaces.errors import StudyError
 
@@ -63,14 +55,14 @@ def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool 
 def run_stages(study: StudyContext, dry: bool) -> bool:
     """Return whether a model was delivered; not if `dry`. Raises StudyError if none can be."""
     config = study.config
-    baseline = measure_baseline(study)
-    say_baseline(study, baseline)
+    baseline = unpruned.measure_baseline(study)
+    unpruned.say_baseline(study, baseline)
     if study.run.stage("latency") is None:
         say_first_guess(study, baseline)
     space = build_space(config, baseline)
-    sensitivities = measure_sensitivities(study, baseline, space)
-    baseline, space = time_references(study, baseline, space)
-    timings = time_shapes(study, baseline, space) if is_planned(config, space) else None
+    sensitivities = sensitivity.measure_sensitivities(study, baseline, space)
+    baseline, space = references.time_references(study, baseline, space)
+    timings = latency.time_shapes(study, baseline, space) if is_planned(config, space) else None
     sources = plan_sources(config, space, baseline.layers, sensitivities, timings)
     ledger = Ledger.load(study.store, config.budget, space.groups, baseline.layers)
     if ledger.damage is not None:
@@ -78,8 +70,8 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     say_estimate(study, baseline, len(ledger.records) - len(ledger.retryable()))
     if dry:
         return False
-    repeats = search_plans(study, baseline, sources, ledger)
-    winner = retrain_winner(study, baseline, ledger)
-    manifest = deliver(study, baseline, ledger, winner, repeats)
+    repeats = search.search_plans(study, baseline, sources, ledger)
+    winner = retrain.retrain_winner(study, baseline, ledger)
+    manifest = deliver.deliver(study, baseline, ledger, winner, repeats)
     say_result(study, ledger, winner.trial, manifest)
     return True

@@ -20,8 +20,9 @@ from search.records.opening import create_plain
 from search.records.run_folder import PLAN
 from search.records.search_space import build_space
 from search.reporting.advice import as_timed
-from search.stages import measure_baseline, measure_sensitivities
+from search.stages.baseline import measure_baseline
 from search.stages.deliver import copy_model
+from search.stages.sensitivity import measure_sensitivities
 from search.workers import call_worker
 from spaces.errors import UserError
 from spaces.heuristics import Sensitivities

@@ -17,7 +17,7 @@ from search.records.search_space import build_space, timed
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
 from search.reporting.advice import winner_lines
-from search.stages import deliver
+from search.stages.deliver import deliver
 from search.stages.retrain import first_within_budget
 from spaces.errors import ConfigError, RunFolderError
 from trainables.results import Baseline

@@ -119,13 +119,14 @@ class RunFolder:
         # Hidden files are our lock or the file system's, and so is lost+found.
         return [name for name in names if not name.startswith(".") and name != "lost+found"]
 
-    def stage(self, name: str) -> Any | None:
+    def stage(self, name: str, kind: Any = None) -> Any | None:
         """Return what a finished stage left, None if it has not finished.
 
-        Raises RunFolderError, naming the file, if it is damaged.
+        `kind` is its type, if stage_files.py does not name it. Raises RunFolderError, naming the
+        file, if it is damaged.
         """
         path = self.path / STAGES / f"{name}.json"
-        return read_json(path, stage_kind(name)) if path.is_file() else None
+        return read_json(path, kind or stage_kind(name)) if path.is_file() else None
 
     def check_stages(self) -> None:
         """Raise RunFolderError if what the stages left is damaged, or of different runs."""
@@ -134,9 +135,10 @@ class RunFolder:
         found = {name.as_posix(): self.stage(name.as_posix()) for name in sorted(names)}
         check_stages(folder, found)
 
-    def finish_stage(self, name: str, outcome: Any) -> None:
-        """Persist what a stage found: a resumed run does not repeat it."""
-        self.write_text(f"{STAGES}/{name}.json", encode(stage_kind(name), outcome, indent=1))
+    def finish_stage(self, name: str, outcome: Any, kind: Any = None) -> None:
+        """Persist what a stage found: a resumed run does not repeat it. `kind`: see `stage`."""
+        text = encode(kind or stage_kind(name), outcome, indent=1)
+        self.write_text(f"{STAGES}/{name}.json", text)
 
     def forget_stage(self, name: str) -> None:
         """Have a resumed run repeat a stage."""
@@ -179,12 +181,15 @@ class RunFolder:
                 self.delete_folder(name)
 
 
-def run_once(run: RunFolder, stage: str, compute: Callable[[], Any]) -> Any:
-    """Return what a stage left if it has finished, else compute and persist it."""
-    known = run.stage(stage)
+def run_once(run: RunFolder, stage: str, compute: Callable[[], Any], kind: Any = None) -> Any:
+    """Return what a stage left if it has finished, else compute and persist it.
+
+    `kind`: see `RunFolder.stage`.
+    """
+    known = run.stage(stage, kind)
     if known is None:
         known = compute()
-        run.finish_stage(stage, known)
+        run.finish_stage(stage, known, kind)
     return known
 
 

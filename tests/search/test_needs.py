@@ -20,7 +20,7 @@ from search.context import StudyContext, cluster_of
 from search.needs import check_needs
 from search.records.ledger import Ledger
 from search.records.opening import create_run
-from search.stages import search_plans
+from search.stages.search import search_plans
 from search.tune.plan_source import Sources
 from spaces.errors import ConfigError
 from spaces.plan import Plan, PruningGroup

@@ -9,9 +9,10 @@ from search.records.opening import create_plain, create_run, resume_run
 from search.records.run_folder import CONFIG, MANIFEST, read_config, run_once
 from search.records.tables import Store
 from spaces.errors import RunFolderError
-from spaces.plan import QuantizationChoice
+from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import MANIFEST as MANIFEST_READ
 from tests.search.made_run import baseline, manifest
+from trainables.results import Untimed
 
 # Takes the lock of the folder that is its argument, says so, and keeps it until it is killed.
 HOLD = """
@@ -200,6 +201,19 @@ def test_a_stage_runs_once_and_a_resumed_run_has_what_it_left(folder, path):
 def test_a_stage_that_found_nothing_is_not_repeated(folder, outcome):
     run_once(folder, "survey", lambda: outcome)
     assert run_once(folder, "survey", lambda: "again") == outcome
+
+
+def test_a_stage_may_leave_a_type_of_its_own(path, folder):
+    """A new stage is a file in search/stages and a line in search/study.py."""
+    seen = Untimed(Plan(), "no device")
+
+    def find(run):
+        return run_once(run, "survey", lambda: seen, Untimed)
+
+    assert find(folder) == seen
+    (path / "stages" / "survey.json").write_text('{"reason": 7}')
+    with pytest.raises(RunFolderError, match=r"survey\.json is damaged"):
+        find(folder)
 
 
 def test_a_stage_that_failed_is_tried_again(folder):

@@ -1,7 +1,7 @@
 from search.config import RunConfig
 from search.context import StudyContext
 from search.records.clock import StageClock
-from search.stages import time_shapes
+from search.stages.latency import time_shapes
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from tests.search.made_run import baseline

@@ -1,7 +1,7 @@
 import pytest
 
 from search.records.search_space import reference_timings
-from search.stages import time_references
+from search.stages.references import time_references
 from spaces.errors import StudyError
 from spaces.measurements import reference_plans
 from spaces.plan import Plan, PruningGroup, QuantizationChoice

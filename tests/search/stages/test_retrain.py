@@ -11,7 +11,7 @@ from search.context import StudyContext
 from search.records.clock import StageClock
 from search.records.opening import create_run
 from search.records.stage_files import FailedRetrain, Retrained
-from search.stages import retrain_winner
+from search.stages.retrain import retrain_winner
 from spaces.errors import StudyError
 from tests.search.made_run import baseline
 

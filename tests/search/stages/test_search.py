@@ -15,7 +15,7 @@ from search.console import Display
 from search.context import StudyContext, cluster_of
 from search.records.ledger import Ledger
 from search.records.opening import create_run
-from search.stages import search_plans
+from search.stages.search import search_plans
 from search.tune.plan_source import Sources
 from spaces.plan import Plan, PruningGroup
 from spaces.space import Space

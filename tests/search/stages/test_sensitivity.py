@@ -1,7 +1,6 @@
 from itertools import chain
 
-from search.stages import measure_sensitivities
-from search.stages.sensitivity import split_evenly
+from search.stages.sensitivity import measure_sensitivities, split_evenly
 from spaces.plan import PruningGroup
 from spaces.space import Space
 
