@@ -9,8 +9,12 @@ from spaces.plan import Plan
 
 @dataclass(frozen=True)
 class Known:
-    """A finished trial of full fidelity."""
+    """A plan that has been measured, at the highest fidelity so far."""
 
     plan: Plan
     metric_loss: float
     latency_ratio: float
+    fidelity: float = 1.0
+    """Share of the full training that the measured model had."""
+    standard_error: float = 0.0
+    """Of `metric_loss`, from the sampling of the validation split."""

@@ -11,6 +11,7 @@ from spaces.layers import Array, Layer, ratio_matrix
 from spaces.pareto import Points, front_indices
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.fastest import FastestPlans
+from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
 from spaces.planning.loss_model import Curve
 from spaces.planning.plan_models import Observations
@@ -33,6 +34,8 @@ class Planner:
         timings: Iterable[tuple[Plan, float]],
         budget: float,
         settings: PlannerSettings = DEFAULT_SETTINGS,
+        fidelity: FidelityModel | None = None,
+        confidence_z: float = 0.0,
     ) -> None:
         self.space = space
         self.budget = budget

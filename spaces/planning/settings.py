@@ -39,6 +39,29 @@ class LossSettings:
 
 
 @dataclass(frozen=True)
+class FidelitySettings:
+    """Of the model of what full training leaves. Noises are standard deviations."""
+
+    factor: float = 4.0
+    """Growth of the training that `ratio` is for; another growth has a power of it. The default
+    of `promotion_factor`, itself a guess."""
+    ratio: float = 0.5
+    """Share of a loss that is left after `factor` times the training, before any plan. A guess."""
+    strength: float = 3.0
+    """Plans, with a loss of the budget, that this share is worth. A guess."""
+    noise: float = 0.1
+    """Noise of a loss one level later, as a share of the budget: it does not vanish where a loss
+    is near 0. A guess."""
+    relative_noise: float = 0.15
+    """Further noise per loss before. A guess."""
+    noise_strength: float = 4.0
+    """Plans that the two noises are worth. A guess."""
+    least_scale: float = 0.01
+    """Budget that smaller ones count as in these noises, as `PlannerSettings.least_scale`. A
+    guess."""
+
+
+@dataclass(frozen=True)
 class LatencySettings:
     """Of the latency model. Spreads and noises are standard deviations."""
 
@@ -125,6 +148,7 @@ class PlannerSettings:
     """Of the planner. The ablation (`benchmarks.ablation`) varies these fields."""
 
     loss: LossSettings = field(default_factory=LossSettings)
+    fidelity: FidelitySettings = field(default_factory=FidelitySettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     knapsack: KnapsackSettings = field(default_factory=KnapsackSettings)
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
