@@ -63,6 +63,11 @@ class FidelityModel:
         left: Array = self._products / self._squares
         return left
 
+    @property
+    def left(self) -> float:
+        """The share of a loss at the first level that is left after full training."""
+        return float(np.prod(self.ratios))
+
     def predict(self, fidelities: Array, losses: Array) -> tuple[Array, Array]:
         """Return predicted losses after full training and their standard deviations.
 

@@ -79,10 +79,12 @@ class LossModel:
         chosen: Sequence[QuantizationChoice],
         losses: Array,
         settings: LossSettings = DEFAULT_SETTINGS.loss,
+        errors: Array | None = None,
     ) -> LossModel:
         """Return the model fitted to finished trials, the prior if there are none.
 
-        `ratios` has shape (trials, groups), `chosen` and `losses` one entry per trial. A first fit
+        `ratios` has shape (trials, groups), `chosen`, `losses` and `errors` (the losses' standard
+        deviations, if they were not measured after full training) one entry per trial. A first fit
         has one multiplier for all groups; it is the prior of a second with one per group, so that
         groups differ only as far as trials show.
         """
@@ -90,6 +92,8 @@ class LossModel:
         indicator = np.array([[float(one is other) for other in choices] for one in chosen])
         indicator = indicator.reshape(len(losses), len(choices))
         noise = settings.noise + settings.relative_noise * np.abs(losses)
+        if errors is not None:
+            noise = np.hypot(noise, errors)
         offsets = np.zeros(len(choices))
         offset_spread = np.full(len(choices), settings.offset_spread)
         summed = np.column_stack([features.sum(axis=1), indicator])

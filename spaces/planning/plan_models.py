@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.known import Known
 from spaces.planning.latency_model import LatencyModel
 from spaces.planning.loss_model import Curve, Curves, LossModel
+from spaces.planning.measured import MeasuredPlans
 from spaces.planning.settings import PlannerSettings
 from spaces.space import Space
 
@@ -44,7 +45,7 @@ class PlanModels:
 
 
 class Observations:
-    """The timings and finished trials of a study, and the models fitted to them."""
+    """The timings and measured plans of a study, and the models fitted to them."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Observations:
         timings: Iterable[tuple[Plan, float]],
         budget: float,
         settings: PlannerSettings,
+        measured: MeasuredPlans,
     ) -> None:
         self._space = space
         self._settings = settings
@@ -61,19 +63,16 @@ class Observations:
         self._costs = LayerCosts(layers, space.groups)
         self._curves = Curves(space.groups, sensitivities, settings.loss.floor)
         self._timings = [(plan.quantization.timed_as, self._row(plan), r) for plan, r in timings]
-        self._trials: list[tuple[Known, Array]] = []
+        self._measured = measured
         self._models: PlanModels | None = None
         self._fitted_to = 0
 
-    def add(self, trials: Sequence[Known]) -> None:
-        self._trials += [(trial, self._row(trial.plan)) for trial in trials]
-
     def models(self) -> PlanModels:
-        """Return the models, refitted if enough trials have been added: then a new object."""
+        """Return the models, refitted if enough has been measured since: then a new object."""
         grown = max(self._fitted_to + 1, self._settings.refit_growth * self._fitted_to)
-        if self._models is None or len(self._trials) >= grown:
-            self._models = self._fit(self._trials[-self._settings.fitted_trials :])
-            self._fitted_to = len(self._trials)
+        if self._models is None or self._measured.taken_in >= grown:
+            self._models = self._fit(self._measured.latest(self._settings.fitted_trials))
+            self._fitted_to = self._measured.taken_in
         return self._models
 
     def _row(self, plan: Plan) -> Array:
@@ -83,21 +82,15 @@ class Observations:
     def _matrix(self, rows: Sequence[Array]) -> Array:
         return np.array(rows).reshape(-1, len(self._space.groups))
 
-    def _fit(self, trials: Sequence[tuple[Known, Array]]) -> PlanModels:
-        loss = LossModel.fit(
-            self._curves,
-            self._space.choices,
-            self._matrix([row for _, row in trials]),
-            [trial.plan.quantization for trial, _ in trials],
-            np.array([trial.metric_loss for trial, _ in trials]),
-            self._settings.loss,
-        )
+    def _fit(self, trials: Sequence[Known]) -> PlanModels:
+        rows = ratio_matrix(self._space.groups, [trial.plan for trial in trials])
+        loss, error = self._fit_loss(trials, rows)
         timed: dict[QuantizationChoice, list[tuple[Array, float]]] = {
             choice.timed_as: [] for choice in self._space.choices
         }
         for choice, row, ratio in self._timings:
             timed[choice].append((row, ratio))
-        for trial, row in trials:
+        for trial, row in zip(trials, rows, strict=True):
             timed[trial.plan.quantization.timed_as].append((row, trial.latency_ratio))
         latency = {
             choice: LatencyModel.fit(
@@ -108,18 +101,32 @@ class Observations:
             )
             for choice, pairs in timed.items()
         }
-        return PlanModels(loss, latency, self._loss_error(loss, trials))
+        return PlanModels(loss, latency, error)
 
-    def _loss_error(self, loss: LossModel, trials: Sequence[tuple[Known, Array]]) -> float:
-        settings, scale = self._settings, self._scale
-        near = [(t, row) for t, row in trials if t.metric_loss <= settings.error_range * scale]
-        if not near:
-            return settings.first_error * scale
-        predicted = loss.predict(
-            np.array([row for _, row in near]), [trial.plan.quantization for trial, _ in near]
+    def _fit_loss(self, trials: Sequence[Known], rows: Array) -> tuple[LossModel, float]:
+        """Return the model of losses after full training, and its error near the budget.
+
+        What is measured after less training is converted, and weighs less for its error.
+        """
+        losses, errors = self._measured.losses(trials)
+        chosen = [trial.plan.quantization for trial in trials]
+        settings = self._settings.loss
+        settings = replace(settings, multiplier=settings.multiplier * self._measured.left)
+        model = LossModel.fit(
+            self._curves, self._space.choices, rows, chosen, losses, settings, errors
         )
-        errors = predicted - np.array([trial.metric_loss for trial, _ in near])
+        misses = model.predict(rows, chosen) - losses
+        return model, self._loss_error(losses, errors, misses)
+
+    def _loss_error(self, losses: Array, errors: Array, misses: Array) -> float:
+        """Return the standard deviation of losses after full training from predicted ones."""
+        settings, scale = self._settings, self._scale
+        near = losses <= settings.error_range * scale
         # The prior error counts as one more trial, so that a few lucky predictions do not make
         # the model look exact.
-        variance = (np.sum(errors**2) + (settings.first_error * scale) ** 2) / (len(near) + 1)
+        first = settings.first_error * scale
+        squares = np.append((misses**2 + errors**2)[near], first**2)
+        # A trial says less of the error, the less sure its own loss is.
+        weights = np.append(1 / (1 + (errors[near] / first) ** 2), 1.0)
+        variance = float(np.average(squares, weights=weights))
         return max(float(np.sqrt(variance)), settings.least_error * scale)

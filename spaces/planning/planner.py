@@ -8,12 +8,13 @@ from random import Random
 import numpy as np
 
 from spaces.layers import Array, Layer, ratio_matrix
-from spaces.pareto import Points, front_indices
+from spaces.pareto import front_indices
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.fastest import FastestPlans
 from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
 from spaces.planning.loss_model import Curve
+from spaces.planning.measured import MeasuredPlans
 from spaces.planning.plan_models import Observations
 from spaces.planning.proposals import Proposals
 from spaces.planning.settings import DEFAULT_SETTINGS, PlannerSettings, ProposalKind
@@ -37,43 +38,58 @@ class Planner:
         fidelity: FidelityModel | None = None,
         confidence_z: float = 0.0,
     ) -> None:
+        """`fidelity` predicts losses after full training; without it, losses count as measured.
+        The budget holds for a loss plus `confidence_z` of its standard errors."""
         self.space = space
         self.budget = budget
         self.settings = settings
-        self._scale = max(budget, settings.least_scale)
-        self._observations = Observations(space, layers, sensitivities, timings, budget, settings)
+        self._measured = MeasuredPlans(fidelity, confidence_z)
+        self._observations = Observations(
+            space, layers, sensitivities, timings, budget, settings, self._measured
+        )
         self._fastest: FastestPlans | None = None
-        self._best: list[Known] = []
-        self._front: Points = np.zeros((0, 2))
+        self._limit = budget
 
     def learn(self, known: Sequence[Known]) -> None:
-        """Take in trials that have finished since the last call."""
-        if not self.settings.learns:
-            return
-        self._observations.add(known)
-        feasible = [trial for trial in known if trial.metric_loss <= self.budget]
-        best = sorted([*self._best, *feasible], key=lambda t: t.latency_ratio)
-        self._best = best[: self.settings.proposals.parents]
-        points = np.vstack(
-            [self._front, *([trial.metric_loss, trial.latency_ratio] for trial in feasible)]
-        )
-        self._front = points[front_indices(points)]
+        """Take in what was measured since the last call; a plan measured again replaces itself."""
+        if self.settings.learns:
+            self._measured.add(known)
 
     def fastest(self) -> FastestPlans:
         """Return the knapsack over the models, refitted if enough trials have finished."""
         models = self._observations.models()
         if self._fastest is None or self._fastest.models is not models:
             self._fastest = FastestPlans(self.space, models, self.settings.knapsack)
+            # A limit that moved with every trial would ask for new plans with every suggestion.
+            self._limit = self.budget - self._measured.margin(self.settings.fitted_trials)
         return self._fastest
 
+    @property
+    def limit(self) -> float:
+        """The greatest loss after full training that is within the budget: the budget less the
+        margin, as of the last fit."""
+        self.fastest()
+        return self._limit
+
+    @property
+    def _scale(self) -> float:
+        return max(self.limit, self.settings.least_scale)
+
     def proposals(self) -> Proposals:
+        """Return proposals that start from the plans believed to keep the budget.
+
+        A plan is believed to if its chance is at least one half. If training it on shows that it
+        does not, it leaves them, and what is slower may promise a gain again.
+        """
+        within = sorted(self._measured.within(self.budget), key=lambda plan: plan.latency_ratio)
+        points = np.array([[plan.loss, plan.latency_ratio] for plan in within]).reshape(-1, 2)
         return Proposals(
             self.fastest(),
             self.settings.proposals,
-            self.budget,
+            self.limit,
             self._scale,
-            self._best,
-            self._front,
+            within[: self.settings.proposals.parents],
+            points[front_indices(points)],
         )
 
     def warm_starts(self) -> list[Plan]:
@@ -99,7 +115,8 @@ class Planner:
     def within(self, share: float, choice: QuantizationChoice) -> Plan:
         """Return the fastest plan in a choice predicted to lose at most this share of the budget.
 
-        Of a budget near 0 the share is of `PlannerSettings.least_scale`.
+        The margin is taken off the budget. Of a budget near 0 the share is of
+        `PlannerSettings.least_scale`.
         """
         return self.fastest().within(share * self._scale, choice)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import erf
 from random import Random
 
 import numpy as np
@@ -13,7 +12,8 @@ from spaces.layers import Array, ratio_matrix
 from spaces.pareto import Points, hypervolume
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.fastest import FastestPlans
-from spaces.planning.known import Known
+from spaces.planning.measured import Expected
+from spaces.planning.promise import chances_within, promises
 from spaces.planning.settings import ProposalKind, ProposalSettings
 
 IsTried = Callable[[Plan], bool]
@@ -25,13 +25,15 @@ class Proposals:
 
     fastest: FastestPlans
     settings: ProposalSettings
-    budget: float
+    limit: float
+    """The greatest loss after full training that is within the budget: the budget less the
+    margin."""
     scale: float
-    """The loss that `ProposalSettings.optimum_shares` are shares of: the budget or just above."""
-    best: Sequence[Known]
-    """The fastest trials within the budget, the fastest first."""
+    """The loss that `ProposalSettings.optimum_shares` are shares of: the limit or just above."""
+    best: Sequence[Expected]
+    """The fastest plans that are believed to keep the budget, the fastest first."""
     front: Points
-    """(metric loss, latency ratio) of the Pareto front within the budget, shape (n, 2)."""
+    """(loss, latency ratio) of the Pareto front of such plans, shape (n, 2)."""
 
     def of(self, kind: ProposalKind, is_tried: IsTried, rng: Random) -> Plan | None:
         if kind is ProposalKind.OPTIMUM:
@@ -68,9 +70,10 @@ class Proposals:
         return _first_untried(promises, plans.__getitem__, is_tried)
 
     def neighbour(self, is_tried: IsTried, rng: Random) -> Plan | None:
-        """Return the most promising of random plans near one of the fastest trials.
+        """Return the most promising of random plans near one of the fastest plans.
 
-        The parent's loss and latency are measured; the models predict only the difference.
+        The parent's loss and latency are measured, or its loss is predicted from a measurement;
+        the models predict only the difference.
         """
         if not self.best:
             return None
@@ -82,9 +85,9 @@ class Proposals:
         rows = np.vstack([start[None], moved])
         losses, latencies = models.losses(rows, choice), models.latencies(rows, choice)
         promises = self.promises(
-            parent.metric_loss + losses[1:] - losses[0],
+            parent.loss + losses[1:] - losses[0],
             parent.latency_ratio * latencies[1:] / latencies[0],
-            self.settings.neighbour_error * models.loss_error,
+            float(np.hypot(self.settings.neighbour_error * models.loss_error, parent.error)),
         )
         return _first_untried(promises, lambda index: fastest.plan(moved[index], choice), is_tried)
 
@@ -106,16 +109,14 @@ class Proposals:
     def promises(self, losses: Array, latencies: Array, error: float) -> Array:
         """Return the expected gain of plans in latency ratio, shape (plans,).
 
-        The gain over the fastest trial within the budget, times the probability of being within it
-        (constrained expected improvement; Gardner et al., 2014).
+        `error` is the standard deviation of their losses after full training.
         """
         fastest = self.best[0].latency_ratio if self.best else 1.0
-        chance = np.array([0.5 * (1 + erf(z)) for z in (self.budget - losses) / (error * 2**0.5)])
-        promises: Array = chance * np.maximum(0.0, fastest - latencies)
-        return promises
+        chances = chances_within(losses, np.full(len(losses), error), self.limit)
+        return promises(latencies, chances, fastest)
 
     def _dominated(self, points: Points) -> float:
-        return hypervolume(points, (self.budget, 1.0))
+        return hypervolume(points, (self.limit, 1.0))
 
     def _moved(self, start: Array, rng: Random) -> Array:
         """Return the ratios with a few groups moved by a level or two, drawn at random."""

@@ -7,46 +7,58 @@ import pytest
 
 from spaces.layers import ratio_matrix
 from spaces.plan import Plan
+from spaces.planning.measured import MeasuredPlans
 from spaces.planning.plan_models import Observations
 from spaces.planning.settings import DEFAULT_SETTINGS
 from tests.spaces.planning.problems import FLOAT, PACT, PROBLEMS, PTQ, QAT, planner_of, tried
 
 
-def observations(problem, settings=DEFAULT_SETTINGS):
-    given = problem.setup(0)
-    return Observations(
-        given.space, given.layers, given.sensitivities, given.timings, given.budget, settings
+def observations(problem, settings=DEFAULT_SETTINGS, fidelity=None):
+    """Return what is observed of a problem, and the measured plans that it is fitted to."""
+    given, measured = problem.setup(0), MeasuredPlans(fidelity, 0.0)
+    observed = Observations(
+        given.space,
+        given.layers,
+        given.sensitivities,
+        given.timings,
+        given.budget,
+        settings,
+        measured,
     )
+    return observed, measured
 
 
-def trials(problem, count):
-    plans = [Plan.of({problem.space.groups[0].name: 0.5}, PTQ), Plan.of({}, PTQ)]
-    return tried(problem, (plans * count)[:count])
+def trials(problem, count, first=0):
+    """Return trials of plans that differ from those of another `first`."""
+    group = problem.space.groups[-1]
+    ratios = [(first + number) / group.channels for number in range(count)]
+    return tried(problem, [Plan.of({group.name: ratio}, PTQ) for ratio in ratios])
 
 
 def test_models_are_one_object_until_the_trials_have_grown_enough():
     problem = PROBLEMS[0]
-    seen = observations(problem, replace(DEFAULT_SETTINGS, refit_growth=1.5))
+    seen, measured = observations(problem, replace(DEFAULT_SETTINGS, refit_growth=1.5))
     first = seen.models()
     assert seen.models() is first
-    seen.add(trials(problem, 10))
+    measured.add(trials(problem, 10))
     second = seen.models()
     assert second is not first
-    seen.add(trials(problem, 4))
+    measured.add(trials(problem, 4, first=10))
     assert seen.models() is second, "14 trials are less than 1.5 times 10"
-    seen.add(trials(problem, 1))
-    assert seen.models() is not second
+    measured.add(trials(problem, 1))
+    assert seen.models() is not second, "a plan that is measured again counts too"
 
 
 def test_only_the_latest_trials_are_fitted():
     problem = PROBLEMS[0]
     settings = replace(DEFAULT_SETTINGS, fitted_trials=5)
-    old, new = trials(problem, 5), trials(problem, 5)
+    old, new = trials(problem, 5), trials(problem, 5, first=5)
     wrong = [replace(trial, metric_loss=0.9, latency_ratio=0.9) for trial in old]
-    both, alone = observations(problem, settings), observations(problem, settings)
-    both.add(wrong)
-    both.add(new)
-    alone.add(new)
+    both, more = observations(problem, settings)
+    alone, fewer = observations(problem, settings)
+    more.add(wrong)
+    more.add(new)
+    fewer.add(new)
     row = ratio_matrix(problem.space.groups, [new[0].plan])
     for found, expected in zip(
         both.models().predict(row, [PTQ]), alone.models().predict(row, [PTQ]), strict=True
@@ -56,7 +68,7 @@ def test_only_the_latest_trials_are_fitted():
 
 def test_every_plan_is_predicted_in_its_own_choice():
     problem = PROBLEMS[0]
-    models = observations(problem).models()
+    models = observations(problem)[0].models()
     choices = [FLOAT, PTQ, QAT, PACT]
     rows = np.full((4, len(problem.space.groups)), 0.25)
     losses, latencies = models.predict(rows, choices)
@@ -72,5 +84,5 @@ def test_the_planner_predicts_with_these_models():
     plan = Plan.of({problem.space.groups[1].name: 0.5}, PTQ)
     (loss,), (latency,) = planner_of(problem).predict([plan])
     row = ratio_matrix(problem.space.groups, [plan])
-    expected = observations(problem).models().predict(row, [PTQ])
+    expected = observations(problem)[0].models().predict(row, [PTQ])
     assert (loss, latency) == pytest.approx((expected[0][0], expected[1][0]))
