@@ -18,6 +18,7 @@ from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
 from trainables.deployment import gpu
 from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
+from trainables.distillation import remark_if_off
 from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
 from trainables.models import new_model
@@ -82,6 +83,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         statistics = evaluate(engine.run, task, "val", settings.eval_batch, observe=first_pass)
         evaluate_s = time.monotonic() - start
         train_s = training_pace(model, task, settings)
+        remark_if_off(model, engine.run, task, settings)
     except TrialError as error:
         raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error
     metric = metric_value(task.metric, statistics)
@@ -106,13 +108,12 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     # The metric is part of it: the task may judge the same outputs differently, or by other heads.
     score = f"{task.metric.name} {metric:.6g}"
     identity = hashlib.sha256((weights + data + score).encode()).hexdigest()
-    effort = FULL.times(settings.latency_effort)
-    latency_ms = float(np.median(time_in_turn([engine], inputs, NoLease(), effort)))
+    runs_ms = time_in_turn([engine], inputs, NoLease(), FULL.times(settings.latency_effort))
     return Baseline(
         metric_name=task.metric.name,
         maximize=bool(task.metric.maximize),
         metric=metric,
-        latency_ms=latency_ms,
+        latency_ms=float(np.median(runs_ms)),
         size_bytes=size_bytes(folder),
         fingerprint=identity,
         groups=survey.groups,

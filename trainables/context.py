@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import paddle
@@ -12,6 +13,7 @@ from spaces.plan import Plan, QuantizationChoice
 from trainables.baseline import load_engine, load_statistics
 from trainables.deployment import gpu
 from trainables.deployment.engine import Engine, describe
+from trainables.distillation import Distillation, Teacher, load_teacher
 from trainables.evaluation import Predict, evaluate, first_samples
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.files.node import Node
@@ -21,7 +23,7 @@ from trainables.probe import Effort, read_latency, time_in_turn
 from trainables.results import Baseline, LatencyReading, Measurement
 from trainables.sanity import first_digest
 from trainables.settings import BASELINE, TrialSettings, reference_name
-from trainables.training import Trainer
+from trainables.training import Trainer, peak_learning_rate
 
 
 class TrialContext:
@@ -84,19 +86,36 @@ class TrialContext:
         learning_rate_share: float = 1.0,
         seed: int,
         workers: int = 1,
+        distilled: bool = False,
+        removed: float = 0.0,
+        level: int = 0,
     ) -> Trainer:
-        """Return a trainer of `samples` in total over data-parallel workers, or of `steps`."""
+        """Return a trainer of `samples` in total over data-parallel workers, or of `steps`.
+
+        If `distilled`, the model learns from the unpruned one too, as the settings say. `removed`
+        is the share of the multiply-adds that pruning removed; with the level it sets the peak.
+        """
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
         learning_rate = self.settings.learning_rate or self.task.recipe.learning_rate
         return Trainer(
             model,
             self.task,
             steps=steps or max(1, round(samples / batch_size)),
-            learning_rate=learning_rate_share * learning_rate,
+            learning_rate=learning_rate_share * peak_learning_rate(learning_rate, removed, level),
             batch_size=max(1, batch_size // workers),
             seed=seed,
             guard=self.lease.shared,
+            distillation=(
+                Distillation(self.teacher, self.task, self.settings.distillation)
+                if distilled and self.settings.distillation
+                else None
+            ),
         )
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The unpruned model on its engine, shared by all trainings of this process."""
+        return load_teacher(self.settings, self.baseline_engine, self.latency_inputs)
 
     def references(self, choice: QuantizationChoice) -> list[tuple[Engine, float]]:
         """Return the reference engines of models timed as `choice`, each with its latency ratio.

@@ -22,6 +22,9 @@ __all__ = ["SPLITS", "Batch", "Metric", "ModelInput", "Split", "Task", "Training
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+Matching = Literal["class_scores", "values", "off"]
+"""How a pruned model's outputs are held to the unpruned model's in distillation: as scores of
+classes along axis 1, as plain numbers, or not at all."""
 
 
 class Batch(NamedTuple):
@@ -95,7 +98,12 @@ class Metric(Protocol):
 
 
 class Task(Protocol):
-    """A trained model, its data and its metric. Properties may be plain attributes."""
+    """A trained model, its data and its metric. Properties may be plain attributes.
+
+    A task may also have `distillation`, a Matching (by default its metric's, else "values"), and
+    `exported(outputs)`, which returns those outputs of training that evaluation has too, if these
+    are not simply the first ones.
+    """
 
     @property
     def name(self) -> str: ...

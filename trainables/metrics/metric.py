@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spaces.errors import TaskError
-from trainables.task import Metric
+from trainables.task import Matching, Metric
 
 # Resamples of the bootstrap. Its standard error is itself exact to 1 / sqrt(2 * 400) = 3.5 %.
 RESAMPLES = 400
@@ -19,6 +19,7 @@ class TopOneAccuracy:
 
     name = "top1_accuracy"
     maximize = True
+    distillation: Matching = "class_scores"
 
     def sample_statistics(self, outputs: Sequence[np.ndarray], targets: Any) -> np.ndarray:
         """Return 1.0 where right, else 0.0, shape (n,); `outputs[0]` has shape (n, classes)."""
@@ -37,6 +38,7 @@ class MeanIoU:
 
     name = "mean_iou"
     maximize = True
+    distillation: Matching = "class_scores"
 
     def __init__(self, classes: int, ignored: int | None = None) -> None:
         """Pixels with the label `ignored` do not count."""

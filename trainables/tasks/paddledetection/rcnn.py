@@ -24,6 +24,7 @@ from trainables.metrics.average_precision import (
     Sizes,
     mask_overlap,
 )
+from trainables.task import Matching
 from trainables.tasks.paddledetection.base import DetectionTask
 from trainables.tasks.paddledetection.reader import LoadedImage
 from trainables.weights import load_weights
@@ -186,6 +187,9 @@ class TrunkTask(DetectionTask):
     def coarsest_stride(self) -> int:
         # A pyramid adds maps, whose sizes must match.
         return 32 if self.config[self.config["architecture"]]["neck"] else 1
+
+    # The outputs are features, of which the heads need few; untried.
+    distillation: Matching = "off"
 
     def build_untrained(self) -> nn.Layer:
         return Trunk(self.detector())

@@ -161,6 +161,10 @@ class PaddleOCRTask:
         )
         return loss(outputs, DBTargets(*(paddle.to_tensor(array) for array in targets)))
 
+    def exported(self, outputs: paddle.Tensor) -> paddle.Tensor:
+        """Return the map of cores, the first of the three in training."""
+        return outputs[:, :1]
+
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
         """Yield randomly cropped and mirrored images with the loss's target maps."""
         rng = np.random.default_rng(seed)
