@@ -15,11 +15,10 @@ def front_indices(points: Points) -> list[int]:
     Only the first of several equal points is on the front.
     """
     order = np.lexsort((np.arange(len(points)), points[:, 0], points[:, 1]))
-    best, chosen = np.inf, []
-    for index in order:
-        if points[index, 0] < best:
-            best = points[index, 0]
-            chosen.append(int(index))
+    losses = points[order, 0]
+    # The least loss of all points before each one.
+    before = np.fmin.accumulate(np.concatenate([[np.inf], losses]))[:-1]
+    chosen: list[int] = order[losses < before].tolist()
     return chosen
 
 

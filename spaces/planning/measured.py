@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spaces.layers import Array
+from spaces.pareto import Points, front_indices
 from spaces.plan import Plan
 from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
+
+# The fields of `Known` that are kept as an array.
+COLUMNS = ("metric_loss", "latency_ratio", "fidelity", "standard_error")
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,15 @@ class Expected:
 
 
 class MeasuredPlans:
-    """Every measured plan, each at the highest fidelity so far, the latest measurement last."""
+    """Every measured plan, each at the highest fidelity so far."""
 
     def __init__(self, fidelity: FidelityModel | None, confidence_z: float) -> None:
         """Without a model of fidelity, losses count as those after full training."""
         self._fidelity, self._z = fidelity, confidence_z
         self._known: dict[Plan, Known] = {}
+        # The same as rows of an array, which is longer: thousands are judged for every suggestion.
+        self._rows: dict[Plan, int] = {}
+        self._values = np.zeros((1, len(COLUMNS)))
         self.taken_in = 0
         """Measurements taken in, repeats of a plan included."""
 
@@ -44,12 +50,17 @@ class MeasuredPlans:
     def add(self, known: Sequence[Known]) -> None:
         """Take in measurements; one of a known plan replaces the earlier one."""
         for one in known:
+            # At the end of the dictionary, as the latest.
             self._known.pop(one.plan, None)
             self._known[one.plan] = one
+            row = self._rows.setdefault(one.plan, len(self._rows))
+            if row == len(self._values):
+                self._values = np.vstack([self._values, np.zeros_like(self._values)])
+            self._values[row] = [getattr(one, column) for column in COLUMNS]
         self.taken_in += len(known)
 
     def latest(self, count: int) -> list[Known]:
-        """Return the latest measurements, the latest last."""
+        """Return the plans measured last, the latest at the end."""
         return list(islice(reversed(self._known.values()), count))[::-1]
 
     def margin(self, count: int) -> float:
@@ -59,19 +70,29 @@ class MeasuredPlans:
 
     def losses(self, known: Sequence[Known]) -> tuple[Array, Array]:
         """Return predicted losses after full training and their errors, each (plans,)."""
-        losses = np.array([one.metric_loss for one in known], float)
+        return self._after_full_training(
+            np.array([one.fidelity for one in known], float),
+            np.array([one.metric_loss for one in known], float),
+        )
+
+    def believed(self, budget: float, count: int) -> tuple[list[Expected], Points]:
+        """Return the fastest `count` of the plans that are believed to keep the budget, the fastest
+        first, and the Pareto front of all of them.
+
+        A plan is believed to if it does so, margin included, with a chance of at least one half.
+        """
+        losses, ratios, fidelities, standard_errors = self._values[: len(self._rows)].T
+        losses, errors = self._after_full_training(fidelities, losses)
+        kept = np.flatnonzero(losses + self._z * standard_errors <= budget)
+        plans = list(self._rows)
+        fastest = [
+            Expected(plans[i], float(losses[i]), float(errors[i]), float(ratios[i]))
+            for i in kept[np.argsort(ratios[kept], kind="stable")[:count]]
+        ]
+        points = np.column_stack([losses[kept], ratios[kept]])
+        return fastest, points[front_indices(points)]
+
+    def _after_full_training(self, fidelities: Array, losses: Array) -> tuple[Array, Array]:
         if self._fidelity is None:
             return losses, np.zeros(len(losses))
-        return self._fidelity.predict(np.array([one.fidelity for one in known], float), losses)
-
-    def within(self, budget: float) -> list[Expected]:
-        """Return the plans that will keep the budget, margin included, with a chance of at least
-        one half."""
-        known = list(self._known.values())
-        losses, errors = self.losses(known)
-        margins = self._z * np.array([one.standard_error for one in known], float)
-        found: NDArray[np.int64] = np.flatnonzero(losses + margins <= budget)
-        return [
-            Expected(known[i].plan, float(losses[i]), float(errors[i]), known[i].latency_ratio)
-            for i in found
-        ]
+        return self._fidelity.predict(fidelities, losses)

@@ -8,7 +8,6 @@ from random import Random
 import numpy as np
 
 from spaces.layers import Array, Layer, ratio_matrix
-from spaces.pareto import front_indices
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.fastest import FastestPlans
 from spaces.planning.fidelity import FidelityModel
@@ -81,15 +80,14 @@ class Planner:
         A plan is believed to if its chance is at least one half. If training it on shows that it
         does not, it leaves them, and what is slower may promise a gain again.
         """
-        within = sorted(self._measured.within(self.budget), key=lambda plan: plan.latency_ratio)
-        points = np.array([[plan.loss, plan.latency_ratio] for plan in within]).reshape(-1, 2)
+        best, front = self._measured.believed(self.budget, self.settings.proposals.parents)
         return Proposals(
             self.fastest(),
             self.settings.proposals,
             self.limit,
             self._scale,
-            within[: self.settings.proposals.parents],
-            points[front_indices(points)],
+            best,
+            front,
         )
 
     def warm_starts(self) -> list[Plan]:
