@@ -66,7 +66,8 @@ class RealProblem:
             run_folder=str(work / self.name / f"worker-{os.getpid()}"),
             cache_folder=str(work / "cache"),
             seed=seed,
-            rungs=(),
+            # One level: a trial is trained in full.
+            retrain_samples=1,
             finetune_samples=self.finetune_samples,
             qat_samples=self.qat_samples,
             latency_batch=self.latency_batch,

@@ -56,8 +56,11 @@ class RunConfig(WorkerSettings):
     The default leaves a margin for noise: the unpruned model itself must never be stopped."""
     retrain_workers: int | None = Field(default=None, ge=1)
     """Data-parallel workers of the retrain; by default one per GPU, or one per core up to 2."""
+    finalists: int = Field(default=3, ge=0)
+    """Trainings in full whose compute is spent on the best plans after the last.
+    With 0 only the retrain does that."""
     retrain_candidates: int = Field(default=3, ge=1)
-    """Most candidates of the front that are retrained, until one keeps the budget."""
+    """Most candidates that are retrained, until one keeps the budget."""
     confidence_z: float = Field(default=1.64, ge=0)
     """Margin between the winner's loss on validation and the budget, in standard errors."""
 
@@ -92,6 +95,15 @@ class RunConfig(WorkerSettings):
     """Seconds to wait for a storage that is full or cannot be reached."""
     cache: str | None = None
     """Folder of sensitivities and latencies that studies share; by default in the user's cache."""
+
+
+# Settings of older versions: the configurations of their runs have them.
+REMOVED = ("rungs",)
+
+
+def of_older_version(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run's configuration without those that this version lacks."""
+    return {name: value for name, value in settings.items() if name not in REMOVED}
 
 
 def unknown_setting(name: str) -> str:

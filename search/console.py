@@ -23,7 +23,8 @@ from rich.text import Text
 
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
-from search.records.ledger import Ledger, is_feasible
+from search.records.ledger import Ledger, latency_of
+from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
 from spaces.errors import printable
 
@@ -61,11 +62,25 @@ def wrapped(text: str, width: int) -> str:
     )
 
 
-def trial_table(records: list[TrialRecord], budget: float, title: str) -> Group:
+def loss_text(record: TrialRecord, prospects: Prospects) -> str:
+    """Return a trial's loss after training in full; "~" marks a predicted one."""
+    if record.result.state != "PAUSED":
+        return percent(record.result.metric_loss)
+    return f"~{percent(float(prospects.predicted([record])[0][0]))}"
+
+
+def front_shown(ledger: Ledger) -> list[TrialRecord]:
+    """Return the Pareto front, the fastest first: its measured members and the predicted ones."""
+    return sorted([*Prospects(ledger).predicted_front(), *ledger.front()], key=latency_of)
+
+
+def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group:
     """Return a table of trials, and below it the reasons of those that failed or were stopped.
 
-    The table is at most 79 characters wide: reasons do not fit into it.
+    The table is at most 79 characters wide: reasons do not fit into it. Losses with "~" are those
+    that are predicted after training in full.
     """
+    prospects = Prospects(ledger)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "origin", "precision", "latency", "loss", "size", "verdict"):
         left = name in ("origin", "verdict")
@@ -73,16 +88,15 @@ def trial_table(records: list[TrialRecord], budget: float, title: str) -> Group:
     reasons = []
     for record in records:
         result = record.result
-        verdict = "feasible" if is_feasible(result, budget) else "over budget"
-        if result.state != "COMPLETE":
-            verdict = result.state.lower()
+        verdict = prospects.verdict(record)
+        if result.state in ("STOPPED", "FAILED"):
             reasons.append(Text(printable(f"trial {record.number} {verdict}: {result.reason}")))
         cells = (
             str(record.number),
             record.origin.replace("_", " "),
             record.plan.quantization.value,
             ratio_text(result.latency_ratio),
-            percent(result.metric_loss),
+            loss_text(record, prospects),
             "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB",
             verdict,
         )
@@ -179,7 +193,7 @@ class Display:
 
         def rendered() -> RenderableType:
             latest = sorted(ledger.records.values(), key=lambda r: r.started_at)[-SHOWN_TRIALS:]
-            return Group(trial_table(latest, ledger.budget, ""), progress)
+            return Group(trial_table(latest, ledger, ""), progress)
 
         def summary() -> str:
             done = len(ledger.records)
@@ -205,14 +219,16 @@ class Display:
         else:
 
             def print_line(record: TrialRecord) -> None:
-                result = record.result
-                verdict = "feasible" if is_feasible(result, ledger.budget) else "infeasible"
-                if result.state != "COMPLETE":
-                    verdict = f"{result.state.lower()} ({result.reason})"
+                result, prospects = record.result, Prospects(ledger)
+                verdict = prospects.verdict(record)
+                if result.reason is not None:
+                    verdict = f"{verdict} ({result.reason})"
+                elif result.fidelity < 1:
+                    verdict = f"{verdict}, {result.fidelity:.0%} trained"
                 self.say(
                     f"  trial {record.number:>3} {record.plan.quantization.value:<13} "
                     f"latency {ratio_text(result.latency_ratio):<14} "
-                    f"loss {percent(result.metric_loss):>8}  {verdict} | "
+                    f"loss {loss_text(record, prospects):>8}  {verdict} | "
                     f"{len(ledger.records)}/{planned}: {summary()}"
                 )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.console import Display, trial_table
+from search.console import Display, front_shown, trial_table
 from search.context import StudyContext
-from search.needs import count_retrain_workers, trials_at_once
+from search.needs import trials_at_once
 from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
@@ -31,10 +31,9 @@ def say_untimed(found: Sequence[object], display: Display) -> None:
 def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Print a first estimate of the whole duration, from the unpruned model's speed."""
     config, cluster = study.config, study.cluster.now()
-    at_once, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
+    at_once = trials_at_once(config, cluster)
     surveys = survey_seconds(config, baseline, len(baseline.groups), at_once)
-    guess = estimate(config, baseline, config.trials, at_once, workers)
-    total = minutes(surveys + guess.search_s + guess.retrain_s)
+    total = minutes(surveys + estimate(config, baseline, config.trials, at_once).total_s)
     study.display.say(
         f"{'ahead':<12} about {total} in all; a first estimate, before any plan is trained"
     )
@@ -43,9 +42,9 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
 def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
     """Print how long the remaining trials and the retrain will take."""
     config, cluster = study.config, study.cluster.now()
-    at_once, workers = trials_at_once(config, cluster), count_retrain_workers(config, cluster)
+    at_once = trials_at_once(config, cluster)
     left = config.trials - done
-    guess = estimate(config, baseline, left, at_once, workers)
+    guess = estimate(config, baseline, left, at_once)
     study.display.say(f"{'ahead':<12} {guess.in_words(left, at_once)}")
 
 
@@ -53,7 +52,7 @@ def say_result(study: StudyContext, ledger: Ledger, winner: int, manifest: Manif
     """Print the front, the delivered model, and the trials that were lost."""
     config, display = study.config, study.display
     title = f"\nPareto front on val, {as_timed(config.latency_batch, config.threads)}"
-    display.console.print(trial_table(ledger.front(), config.budget, title))
+    display.console.print(trial_table(front_shown(ledger), ledger, title))
     for line in winner_lines(manifest, winner, config.budget):
         display.say(line)
     retries, lost_s = ledger.lost()

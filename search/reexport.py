@@ -16,7 +16,7 @@ from search.cli.delivered import run_settings
 from search.cli.parser import command_parser, run_command, whole
 from search.console import Display, percent
 from search.context import cluster_of
-from search.records.ledger import Ledger
+from search.records.ledger import MEASURED, Ledger
 from search.records.opening import local_copy
 from search.records.run_copy import node_name
 from search.records.run_folder import RunFolder, read_config
@@ -40,11 +40,11 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
         settings, files = settings.having(run_folder=node_name(run)), SharedFiles(run)
     baseline: Baseline | None = folder.stage("baseline")
     records = Ledger.load(Store(folder.path), config.budget, ()).records
-    complete = [n for n, record in records.items() if record.result.state == "COMPLETE"]
-    if baseline is None or number not in complete:
+    measured = [n for n, record in records.items() if record.result.state in MEASURED]
+    if baseline is None or number not in measured:
         raise RunFolderError(
-            f"run folder {run}: trial {number} is not complete; the complete ones are "
-            f"{', '.join(str(n) for n in complete) or 'none'}"
+            f"run folder {run}: trial {number} has no model; those that have one are "
+            f"{', '.join(str(n) for n in measured) or 'none'}"
         )
     if out.exists():
         raise RunFolderError(f"folder {out}: already exists; name another with --out")
@@ -53,7 +53,7 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
             display,
             "export",
             *(reexport_job, settings, baseline, Node(files=files)),
-            *(records[number].plan, number, str(out.absolute())),
+            *(records[number].plan, (number, records[number].result.level), str(out.absolute())),
         )
     display.say(
         f"trial {number}: {baseline.metric_name} {baseline.metric:.4f} to "

@@ -63,8 +63,8 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     sensitivities = sensitivity.measure_sensitivities(study, baseline, space)
     baseline, space = references.time_references(study, baseline, space)
     timings = latency.time_shapes(study, baseline, space) if is_planned(config, space) else None
-    sources = plan_sources(config, space, baseline.layers, sensitivities, timings)
-    ledger = Ledger.load(study.store, config.budget, space.groups, baseline.layers)
+    ledger = Ledger.of_run(study.store, config, space.groups, baseline)
+    sources = plan_sources(config, space, baseline.layers, sensitivities, timings, ledger)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")
     say_estimate(study, baseline, len(ledger.records) - len(ledger.retryable()))

@@ -104,10 +104,6 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
-    data = data_fingerprint(task, "val", settings.eval_batch)
-    # The metric is part of it: the task may judge the same outputs differently, or by other heads.
-    score = f"{task.metric.name} {metric:.6g}"
-    identity = hashlib.sha256((weights + data + score).encode()).hexdigest()
     runs_ms = time_in_turn([engine], inputs, NoLease(), FULL.times(settings.latency_effort))
     return Baseline(
         metric_name=task.metric.name,
@@ -115,7 +111,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         metric=metric,
         latency_ms=float(np.median(runs_ms)),
         size_bytes=size_bytes(folder),
-        fingerprint=identity,
+        fingerprint=_identity(task, settings, weights, metric),
         groups=survey.groups,
         excluded=survey.excluded,
         layers=survey.layers,
@@ -123,9 +119,18 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         inputs=tuple(task.inputs),
         train_s=train_s,
         evaluate_s=evaluate_s,
+        batch_size=settings.batch_size or task.recipe.batch_size,
         chance=chance,
         first_batch=first_batch,
     )
+
+
+def _identity(task: Task, settings: TrialSettings, weights: str, metric: float) -> str:
+    """Return a digest of weights, validation data and metric: caches of equal ones are shared."""
+    data = data_fingerprint(task, "val", settings.eval_batch)
+    # The metric is part of it: the task may judge the same outputs differently, or by other heads.
+    score = f"{task.metric.name} {metric:.6g}"
+    return hashlib.sha256((weights + data + score).encode()).hexdigest()
 
 
 def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 
 from spaces.errors import TaskError, TrialError
+from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
 from trainables.baseline import load_engine, load_statistics
 from trainables.deployment import gpu
@@ -17,6 +18,7 @@ from trainables.distillation import Distillation, Teacher, load_teacher
 from trainables.evaluation import Predict, evaluate, first_samples
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.files.node import Node
+from trainables.levels import training_cost, training_levels
 from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
 from trainables.probe import Effort, read_latency, time_in_turn
@@ -45,6 +47,8 @@ class TrialContext:
         self.baseline_engine = load_engine(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
+        self.levels = training_levels(settings, baseline)
+        self._costs = LayerCosts(baseline.layers, baseline.groups) if baseline.layers else None
         self._readings = JsonCache(settings.cache / "latency")
         self._processor = processor()
         self._references: dict[QuantizationChoice, list[tuple[Engine, float]]] = {}
@@ -52,12 +56,11 @@ class TrialContext:
     def measure(
         self,
         run: Predict,
-        stage: str,
-        rung: int,
+        level: int,
         fidelity: float,
         train_loss: float | None = None,
     ) -> Measurement:
-        """Evaluate a model on validation, relative to the baseline.
+        """Evaluate an exported model on validation, relative to the baseline.
 
         Raises TrialError if the outputs or the metric are not finite.
         """
@@ -66,8 +69,8 @@ class TrialContext:
         if not np.isfinite(metric):
             raise TrialError(f"{self.task.metric.name} on val is {metric}")
         return Measurement(
-            stage=stage,
-            rung=rung,
+            stage="quantize",
+            rung=level,
             fidelity=fidelity,
             metric=metric,
             metric_loss=relative_loss(self.task.metric, self.baseline.metric, metric),
@@ -81,33 +84,34 @@ class TrialContext:
         self,
         model: paddle.nn.Layer,
         *,
-        samples: int,
-        steps: int | None = None,
+        plan: Plan,
+        samples: float,
         learning_rate_share: float = 1.0,
         seed: int,
         workers: int = 1,
-        distilled: bool = False,
-        removed: float = 0.0,
         level: int = 0,
     ) -> Trainer:
-        """Return a trainer of `samples` in total over data-parallel workers, or of `steps`.
+        """Return a trainer of a plan's model, in total over data-parallel workers.
 
-        If `distilled`, the model learns from the unpruned one too, as the settings say. `removed`
-        is the share of the multiply-adds that pruning removed; with the level it sets the peak.
+        `samples` are those that the unpruned model could see for the cost (`training_cost`). The
+        peak of the learning rate depends on what pruning removed and on the level; a pruned model
+        learns from the unpruned one too, as the settings say.
         """
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
-        learning_rate = self.settings.learning_rate or self.task.recipe.learning_rate
+        recipe = self.settings.learning_rate or self.task.recipe.learning_rate
+        peak = peak_learning_rate(recipe, 1 - self._left(plan), level)
+        distilled = plan.is_pruned and learning_rate_share > 0 and self.settings.distillation > 0
         return Trainer(
             model,
             self.task,
-            steps=steps or max(1, round(samples / batch_size)),
-            learning_rate=learning_rate_share * peak_learning_rate(learning_rate, removed, level),
+            steps=max(1, round(samples / self.cost(plan) / batch_size)),
+            learning_rate=learning_rate_share * peak,
             batch_size=max(1, batch_size // workers),
             seed=seed,
             guard=self.lease.shared,
             distillation=(
                 Distillation(self.teacher, self.task, self.settings.distillation)
-                if distilled and self.settings.distillation
+                if distilled
                 else None
             ),
         )
@@ -116,6 +120,17 @@ class TrialContext:
     def teacher(self) -> Teacher:
         """The unpruned model on its engine, shared by all trainings of this process."""
         return load_teacher(self.settings, self.baseline_engine, self.latency_inputs)
+
+    def cost(self, plan: Plan) -> float:
+        """Return the cost of a plan's training sample, as a share of the unpruned model's."""
+        return training_cost(self._left(plan))
+
+    def _left(self, plan: Plan) -> float:
+        """Return the share of the multiply-adds that pruning leaves; 1 if no layers are known."""
+        if self._costs is None:
+            return 1.0
+        ratios = ratio_matrix(self.baseline.groups, [plan])
+        return float(self._costs.multiply_adds(ratios)[0])
 
     def references(self, choice: QuantizationChoice) -> list[tuple[Engine, float]]:
         """Return the reference engines of models timed as `choice`, each with its latency ratio.

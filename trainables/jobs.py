@@ -138,7 +138,8 @@ class RetrainJob:
     node: Node
     plan: Plan
     number: int
-    """The trial's number; the retrain starts from its fine-tuned weights."""
+    level: int
+    """The trial's number and its last level; the retrain starts from those weights."""
 
 
 def retrain_loop(config: Mapping[str, RetrainJob]) -> None:
@@ -178,12 +179,17 @@ def timing_job(
 
 
 def reexport_job(
-    settings: TrialSettings, baseline: Baseline, node: Node, plan: Plan, number: int, out: str
+    settings: TrialSettings,
+    baseline: Baseline,
+    node: Node,
+    plan: Plan,
+    model: tuple[int, int],
+    out: str,
 ) -> Measurement:
-    """Export a finished trial's model to the folder `out`; return its measurement."""
+    """Export a model to the folder `out`; return its measurement. `model`: its trial and level."""
     from trainables.trial import reexport
 
-    return reexport(plan, number, Path(out), _context(settings, baseline, node))
+    return reexport(plan, *model, Path(out), _context(settings, baseline, node))
 
 
 def onnx_job(

@@ -21,7 +21,7 @@ FILE = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
-State = Literal["RUNNING", "COMPLETE", "STOPPED", "FAILED"]
+State = Literal["RUNNING", "PAUSED", "COMPLETE", "STOPPED", "FAILED"]
 T = TypeVar("T")
 
 
@@ -105,6 +105,8 @@ class Baseline:
     """Wall seconds of training per sample, unpruned, in float."""
     evaluate_s: float
     """Wall seconds of one evaluation on validation."""
+    batch_size: int | None = None
+    """Samples in a training batch; None in a run of an older version."""
     chance: Chance | None = None
     """The metric at chance level; None if it cannot be computed."""
     first_batch: str | None = None
@@ -192,13 +194,11 @@ class RunTimes:
 @with_config(FILE)
 @dataclass(frozen=True)
 class Measurement:
-    """One evaluation of a trial's model: at a rung, or at the end."""
+    """One evaluation of a trial's model, at the end of a level."""
 
-    stage: Annotated[
-        str, Column("finetune: the model during training; quantize: the exported model")
-    ]
-    rung: Annotated[int, Column("number of the rung, from 0")]
-    fidelity: Annotated[float, Column("share of the trial's training that is done, 0 to 1")]
+    stage: Annotated[str, Column("quantize: the exported model")]
+    rung: Annotated[int, Column("number of the level, from 0")]
+    fidelity: Annotated[float, Column("share of the training in full that is done, 0 to 1")]
     metric: Annotated[float, Column("metric on validation, in the task's own unit")]
     metric_loss: Annotated[
         float,
@@ -209,7 +209,7 @@ class Measurement:
     ]
     train_loss: Annotated[
         float | None,
-        Column("mean training loss since the previous rung; null without training"),
+        Column("mean training loss of the level; null without training"),
     ]
 
 
@@ -218,7 +218,11 @@ class TrialResult:
     """The result of a trial so far; a field is None until it is measured."""
 
     state: Annotated[
-        State, Column("COMPLETE: at full fidelity; STOPPED: ended early; FAILED: an error")
+        State,
+        Column(
+            "COMPLETE: trained in full; PAUSED: trained in part, may be promoted; STOPPED: too "
+            "slow to be trained; FAILED: an error"
+        ),
     ]
     reason: Annotated[str | None, Column("why the trial was stopped or failed")] = None
     metric: Annotated[
@@ -246,6 +250,8 @@ class TrialResult:
         Column("RMS difference of the export's outputs from the model's, relative to their spread"),
     ] = None
     worker: Annotated[str | None, Column("host:pid of the process that ran the trial")] = None
+    level: Annotated[int, Column("last level of training that was finished, from 0")] = 0
+    fidelity: Annotated[float, Column("share of the training in full that is done, 0 to 1")] = 1.0
     measurements: list[Measurement] = field(default_factory=list)
     readings: list[Probe] = field(default_factory=list)
     """Latency probes, in order."""

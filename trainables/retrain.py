@@ -1,4 +1,4 @@
-"""Retraining: a candidate trained in full, data-parallel, then quantized and exported."""
+"""Retraining: a candidate's remaining levels, data-parallel, then quantized and exported."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from trainables.files.codec import decode, encode
 from trainables.files.node import Node
 from trainables.files.whole_file import write_whole
 from trainables.jobs import RetrainJob
+from trainables.levels import Level
 from trainables.results import RetrainFigures
 from trainables.settings import OUTCOME, candidate_name, retrained_name
 from trainables.training import Trainer
-from trainables.trial import QAT_SHARE, WEIGHTS, training_seed
+from trainables.trial import LEVEL_STRIDE, QAT_SHARE, WEIGHTS, training_seed
 from trainables.weights import (
     Arrays,
     load_weights,
@@ -49,6 +50,8 @@ class Progress:
 
     phase: Phase
     step: int
+    """Of the level."""
+    level: int
 
 
 def restored() -> tuple[Progress | None, Arrays]:
@@ -76,6 +79,7 @@ class Retrain:
         self._context = TrialContext(job.settings, job.baseline, Node(files=job.node.files))
         self._progress, self._arrays = restored()
         self._start = self._progress.step if self._progress is not None else 0
+        self._levels = self._context.levels
         # Far from the seeds of trials. Each worker has its own order of the data, and a new one
         # after a restart, since the position in the old one is not saved.
         own = training_seed(job.settings.seed, job.plan) + 1_000_000_007 * (self._rank + 1)
@@ -85,8 +89,8 @@ class Retrain:
         self._loss: float | None = None
 
     def run(self) -> None:
-        """Train in float, then under quantization, from the last checkpoint on; write export and
-        figures to the run's folder."""
+        """Train the remaining levels in float, then under quantization, from the last checkpoint
+        on; write export and figures to the run's folder."""
         if self._progress is None or self._progress.phase == "float":
             self._train_in_float()
         elif self._rank == 0:
@@ -95,7 +99,8 @@ class Retrain:
         if quantization is not None:
             if self._progress is not None and self._progress.phase == "quantized":
                 set_weights(self._model, self._arrays, "checkpoint")
-            self._loss = self._train("quantized", self._settings.retrain_qat_samples, QAT_SHARE)
+            last = self._levels[-1]
+            self._loss = self._train("quantized", last, last.quantized_samples, QAT_SHARE)
         if self._rank == 0:
             self._export(quantization)
         if self._workers > 1:
@@ -106,14 +111,17 @@ class Retrain:
 
     def _train_in_float(self) -> None:
         """Train from the weights of the trial or the checkpoint, and write the result."""
-        files, number = self._job.node.files, self._job.number
+        files, job = self._job.node.files, self._job
+        begin = job.level + 1
         if self._progress is None:
-            files.fetch(self._settings.folder, candidate_name(number))
-            load_weights(self._model, self._settings.candidate_folder(number) / WEIGHTS)
+            name = candidate_name(job.number, job.level)
+            files.fetch(self._settings.folder, name)
+            load_weights(self._model, self._settings.folder / name / WEIGHTS)
         else:
             set_weights(self._model, self._arrays, "checkpoint")
-        if self._plan.is_pruned:
-            self._loss = self._train("float", self._settings.retrain_samples, 1.0)
+            begin = self._progress.level
+        for level in self._levels[begin:] if self._plan.is_pruned else ():
+            self._loss = self._train("float", level, level.samples, 1.0)
             # DataParallel's reducer stays hooked to the parameters after it is freed, and the next
             # wrapper's backward pass would call it: so the weights move to a new model.
             trained = model_weights(self._model)
@@ -122,21 +130,26 @@ class Retrain:
         if self._rank == 0:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_weights(self._folder / WEIGHTS, model_weights(self._model))
-            files.upload(self._settings.folder, retrained_name(number))
+            files.upload(self._settings.folder, retrained_name(job.number))
 
-    def _train(self, phase: Phase, samples: int, share: float) -> float:
-        """Train one phase; return the mean loss since its last checkpoint."""
+    def _train(self, phase: Phase, level: Level, samples: float, share: float) -> float:
+        """Train one phase of a level; return the mean loss since its last checkpoint."""
         model = paddle.DataParallel(self._model) if self._workers > 1 else self._model
         trainer = self._context.trainer(
             model,
+            plan=self._plan,
             samples=samples,
             learning_rate_share=share,
-            seed=self._seed,
+            seed=(self._seed + LEVEL_STRIDE * level.index) % 2**31,
             workers=self._workers,
+            level=level.index,
         )
-        same = self._progress is not None and self._progress.phase == phase
+        before = self._progress
+        same = before is not None and (before.phase, before.level) == (phase, level.index)
         return _train(
-            trainer, self._start if same else 0, lambda step: self._report(Progress(phase, step))
+            trainer,
+            self._start if same else 0,
+            lambda step: self._report(Progress(phase, step, level.index)),
         )
 
     def _report(self, progress: Progress) -> None:
@@ -162,7 +175,7 @@ class Retrain:
             self._settings,
             self._folder,
         )
-        measured = self._context.measure(engine.run, "retrain", 0, 1.0, self._loss)
+        measured = self._context.measure(engine.run, self._levels[-1].index, 1.0, self._loss)
         figures = RetrainFigures(
             metric=measured.metric,
             metric_loss=measured.metric_loss,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, Plan
 
@@ -23,8 +23,9 @@ def reference_name(plan: Plan) -> str:
     return f"references/{plan.key}"
 
 
-def candidate_name(number: int) -> str:
-    return f"candidates/{number:06d}"
+def candidate_name(number: int, level: int = 0) -> str:
+    """Return the name of the folder of a trial's export and weights after a level."""
+    return f"candidates/{number:06d}" + (f"-{level}" if level else "")
 
 
 def retrained_name(number: int) -> str:
@@ -63,18 +64,19 @@ class WorkerSettings(BaseModel):
     criterion: ImportanceCriterion = "l1_norm"
     """Importance of a channel; the least important channels of a group are removed first."""
 
-    finetune_samples: int = Field(default=3_200, ge=1)
-    """Training samples of a trial in float."""
+    finetune_samples: int = Field(default=800, ge=1)
+    """Training of a plan in float before it is measured, in samples of the unpruned model.
+    A plan that needs fewer multiply-adds sees more samples for the same compute."""
     finetune_steps: int | None = Field(default=None, ge=1)
-    """Training steps of a trial in float, as the toolkits count; replaces finetune_samples."""
-    qat_samples: int = Field(default=1_500, ge=1)
-    """Further training samples of a trial in quantization-aware training."""
-    rungs: tuple[float, ...] = (0.5,)
-    """Shares of the fine-tuning, below 1, after which a trial is measured and may be stopped."""
-    retrain_samples: int = Field(default=32_000, ge=1)
-    """Training samples of the winner in float, over all workers."""
-    retrain_qat_samples: int = Field(default=10_000, ge=1)
-    """Further training samples of the winner in quantization-aware training."""
+    """The same in training steps, as the toolkits count; replaces finetune_samples."""
+    qat_samples: int = Field(default=400, ge=1)
+    """Further training before that in quantization-aware training."""
+    promotion_factor: float = Field(default=4.0, ge=2, le=100)
+    """Promising plans are trained on, until they have seen this many times as much."""
+    retrain_samples: int = Field(default=12_800, ge=1)
+    """Training in full in float: that of the delivered model, counted as finetune_samples."""
+    retrain_qat_samples: int = Field(default=3_200, ge=1)
+    """Further training in full in quantization-aware training."""
     batch_size: int | None = Field(default=None, ge=1)
     """Samples in a training batch; by default the recipe's of the task."""
     learning_rate: float | None = Field(default=None, gt=0)
@@ -97,13 +99,6 @@ class WorkerSettings(BaseModel):
     """Threads of a trial, and of its engine."""
     engine: EngineKind = "onednn"
     """What Paddle Inference runs on: oneDNN on the CPU, a GPU, or TensorRT on a GPU."""
-
-    @field_validator("rungs")
-    @classmethod
-    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if tuple(sorted(set(value))) != value or any(not 0 < share < 1 for share in value):
-            raise ValueError("rungs must rise, each above 0 and below 1")
-        return value
 
 
 class TrialSettings(WorkerSettings):
@@ -141,6 +136,6 @@ class TrialSettings(WorkerSettings):
         """Return the folder of a reference's export."""
         return self.folder / reference_name(plan)
 
-    def candidate_folder(self, number: int) -> Path:
-        """Return the folder of a trial's export and weights."""
-        return self.folder / candidate_name(number)
+    def candidate_folder(self, number: int, level: int = 0) -> Path:
+        """Return the folder of a trial's export and weights after a level."""
+        return self.folder / candidate_name(number, level)

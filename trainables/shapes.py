@@ -34,7 +34,7 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
         # training step at learning rate 0 gives it scales to export.
         model = _model(plan, context)
         quantization = prepare_quantization(model, choice)
-        context.trainer(model, samples=1, learning_rate_share=0.0, seed=0).run(1)
+        context.trainer(model, plan=plan, samples=1, learning_rate_share=0.0, seed=0).run(1)
     with context.lease.shared():
         engine, _ = export_candidate(model, choice, quantization, task, context.settings, folder)
     return engine

@@ -24,7 +24,7 @@ from trainables.results import Baseline, TrialResult
 from trainables.settings import TrialSettings
 
 # Keys of a trial's configuration, and of its results.
-NUMBER, PLAN, RESULT, RETIRE = "number", "plan", "result", "retire"
+NUMBER, PLAN, LEVEL, RESULT, RETIRE = "number", "plan", "level", "result", "retire"
 # Trials after which an actor's memory is taken as its normal size (LOG: on a cluster, measured).
 SETTLED = 5
 # Multiple of that size at which an actor is replaced (LOG: on a cluster, measured).
@@ -67,9 +67,11 @@ class CompressionTrainable(tune.Trainable):
         gc.collect()
         self._plan = Plan.from_json(json.loads(config[PLAN]))
         self._trials += 1
-        self._last = TrialResult("RUNNING")
-        self._number = int(config[NUMBER])
-        self._stages: Iterator[TrialResult] = run_trial(self._number, self._plan, self._context)
+        self._number, self._level = int(config[NUMBER]), int(config[LEVEL])
+        self._last = TrialResult("RUNNING", level=self._level)
+        self._stages: Iterator[TrialResult] = run_trial(
+            self._number, self._plan, self._context, self._level
+        )
 
     def step(self) -> dict[str, Any]:
         setproctitle(self._title())
@@ -82,6 +84,7 @@ class CompressionTrainable(tune.Trainable):
                 measurements=self._last.measurements,
                 readings=self._last.readings,
                 seconds=self._last.seconds,
+                level=self._level,
             )
             self._write_traceback()
         self._last.worker = f"{platform.node()}:{os.getpid()}"
@@ -108,16 +111,12 @@ class CompressionTrainable(tune.Trainable):
     def _title(self) -> str:
         """Return the process title for Ray's dashboard and `ps`: the plan, and the next stage."""
         name = f"{type(self).__name__} plan-{self._number:06d} {self._plan.quantization.value}"
-        if not self._last.readings:
+        if self._level == 0 and self._context.settings.shape_first and not self._last.readings:
             return f"ray::{name} shape"
-        if len(self._last.measurements) < len(self._context.settings.rungs) and (
-            self._plan.is_pruned
-        ):
-            return f"ray::{name} finetune"
-        return f"ray::{name} to the end"
+        return f"ray::{name} level {self._level}"
 
     def _write_traceback(self) -> None:
-        folder: Path = self._context.settings.candidate_folder(self._number)
+        folder: Path = self._context.settings.candidate_folder(self._number, self._level)
         # On a full disk, the result still has the reason.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

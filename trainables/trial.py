@@ -17,7 +17,6 @@ from trainables.compression.quantization import export_candidate, prepare_quanti
 from trainables.compression.slim import QuantizationAware
 from trainables.context import TrialContext
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine, size_bytes
-from trainables.evaluation import eager
 from trainables.probe import FULL, QUICK, Effort
 from trainables.results import Measurement, Probe, TrialResult
 from trainables.settings import candidate_name
@@ -31,25 +30,31 @@ WEIGHTS = "weights.safetensors"
 QAT_SHARE = 0.33
 
 
-def training_seed(seed: int, plan: Plan) -> int:
-    """Return the seed of a plan's training, the same in every trial of the plan."""
-    return (int(plan.key[:8], 16) ^ seed) % 2**31
+# Distance between the seeds of two levels, so that each sees the data in another order.
+LEVEL_STRIDE = 7_919
 
 
-def run_trial(number: int, plan: Plan, context: TrialContext) -> Iterator[TrialResult]:
-    """Yield the result after each stage: the shape's latency, each rung, the end (COMPLETE).
+def training_seed(seed: int, plan: Plan, level: int = 0) -> int:
+    """Return the seed of a plan's training at a level, the same in every trial of the plan."""
+    return ((int(plan.key[:8], 16) ^ seed) + LEVEL_STRIDE * level) % 2**31
 
-    The caller may stop the trial at any stage. The export and the weights stay in the run folder.
-    Raises TrialError, or what paddle raises.
+
+def run_trial(
+    number: int, plan: Plan, context: TrialContext, level: int = 0
+) -> Iterator[TrialResult]:
+    """Yield the result after each stage of a level: the shape's latency at level 0, then the end.
+
+    At the end the state is COMPLETE after the last level, PAUSED after others. A level above 0
+    starts from the weights of the one before. The caller may stop the trial at any stage. Export
+    and weights stay in the run folder. Raises TrialError, or what paddle raises.
     """
-    trial = _Trial(number, plan, context)
+    trial = _Trial(number, plan, context, level)
     trial.prune()
     # Latency depends on shape and precision alone, so a plan that is too slow needs no training.
-    if context.settings.shape_first:
+    if level == 0 and context.settings.shape_first:
         trial.time_shape()
         yield trial.result
-    for _ in trial.finetune():
-        yield trial.result
+    trial.finetune()
     trial.quantize()
     trial.finish(trial.export())
     yield trial.result
@@ -72,22 +77,36 @@ class Stopwatch:
 
 
 class _Trial:
-    """A running trial: its model, and the result so far."""
+    """A level of a trial that runs: its model, and the result so far."""
 
-    def __init__(self, number: int, plan: Plan, context: TrialContext) -> None:
+    def __init__(self, number: int, plan: Plan, context: TrialContext, level: int) -> None:
         self._number, self._plan, self._context = number, plan, context
         self._settings = context.settings
-        self._seed = training_seed(self._settings.seed, plan)
-        self._folder = self._settings.candidate_folder(number)
+        self._level = context.levels[level]
+        self._seed = training_seed(self._settings.seed, plan, level)
+        self._folder = self._settings.candidate_folder(number, level)
         self._watch = Stopwatch()
         self._quantization: QuantizationAware | None = None
-        self._loss_under_quantization: float | None = None
-        self.result = TrialResult("RUNNING", seconds=self._watch.seconds)
+        self._train_loss: float | None = None
+        # A model that is neither pruned nor trained has nothing to gain from further levels.
+        trained = plan.is_pruned or plan.quantization.is_trained
+        self.result = TrialResult(
+            "RUNNING",
+            seconds=self._watch.seconds,
+            level=level,
+            fidelity=self._level.fidelity if trained else 1.0,
+        )
 
     def prune(self) -> None:
+        """Build the pruned model, with the weights of the level before if there is one."""
         paddle.seed(self._seed)
         with self._watch("prune"), self._context.lease.shared():
             self._model = pruned_model(self._context.task, self._plan, self._settings.criterion)
+            before = self._level.index - 1
+            if before >= 0:
+                name = candidate_name(self._number, before)
+                self._context.files.fetch(self._settings.folder, name)
+                load_weights(self._model, self._settings.folder / name / WEIGHTS)
 
     def time_shape(self) -> None:
         """Time the untrained model."""
@@ -98,36 +117,19 @@ class _Trial:
                 lambda: shape_engine(self._model, self._plan, self._context, Path(folder)),
             )
 
-    def finetune(self) -> Iterator[None]:
-        """Train in float; measure and yield at each rung. An unpruned model needs no training."""
+    def finetune(self) -> None:
+        """Train the level in float. An unpruned model needs no training."""
         if not self._plan.is_pruned:
             return
-        trainer = self._context.trainer(
-            self._model,
-            samples=self._settings.finetune_samples,
-            steps=self._settings.finetune_steps,
-            seed=self._seed,
-        )
-        for rung, share in enumerate(self._settings.rungs):
-            with self._watch("finetune"):
-                loss = trainer.run(round(share * trainer.steps) - trainer.step)
-            with self._watch("evaluate"):
-                fidelity = share * self._float_share
-                measured = self._context.measure(
-                    eager(self._model), "finetune", rung, fidelity, loss
-                )
-            self.result.measurements.append(measured)
-            yield
         with self._watch("finetune"):
-            trainer.run(trainer.steps - trainer.step)
-
-    @property
-    def _float_share(self) -> float:
-        """Share of the trial's training that is in float."""
-        if not self._plan.quantization.is_trained:
-            return 1.0
-        samples = self._settings.finetune_samples
-        return samples / (samples + self._settings.qat_samples)
+            trainer = self._context.trainer(
+                self._model,
+                plan=self._plan,
+                samples=self._level.samples,
+                seed=self._seed,
+                level=self._level.index,
+            )
+            self._train_loss = trainer.run(trainer.steps)
 
     def quantize(self) -> None:
         """Write the float weights, then train under quantization if the plan asks for it."""
@@ -140,11 +142,13 @@ class _Trial:
         with self._watch("finetune"):
             trainer = self._context.trainer(
                 self._model,
-                samples=self._settings.qat_samples,
+                plan=self._plan,
+                samples=self._level.quantized_samples,
                 learning_rate_share=QAT_SHARE,
                 seed=self._seed + 1,
+                level=self._level.index,
             )
-            self._loss_under_quantization = trainer.run(trainer.steps)
+            self._train_loss = trainer.run(trainer.steps)
 
     def export(self) -> Engine:
         """Export the model as it would be delivered; return its engine."""
@@ -164,20 +168,23 @@ class _Trial:
         """Evaluate and time the exported model, and upload its files."""
         context, result = self._context, self.result
         with self._watch("evaluate"):
-            rung = len(self._settings.rungs)
             final = context.measure(
-                engine.run, "quantize", rung, 1.0, self._loss_under_quantization
+                engine.run, self._level.index, result.fidelity, self._train_loss
             )
         result.measurements.append(final)
         result.metric = final.metric
         result.metric_loss = final.metric_loss
         result.standard_error = final.standard_error
-        with self._watch("latency"):
-            self._note_latency("export", FULL, lambda: engine)
+        complete = result.fidelity == 1
+        # Further training changes no latency: a promoted trial is timed again at its very end.
+        if complete or (self._level.index == 0 and not result.readings):
+            with self._watch("latency"):
+                self._note_latency("export", FULL, lambda: engine)
         result.size_bytes = size_bytes(self._folder)
         with self._watch("export"):
-            context.files.upload(self._settings.folder, candidate_name(self._number))
-        result.state = "COMPLETE"
+            name = candidate_name(self._number, self._level.index)
+            context.files.upload(self._settings.folder, name)
+        result.state = "COMPLETE" if complete else "PAUSED"
 
     def _note_latency(self, stage: str, effort: Effort, engine: Callable[[], Engine]) -> None:
         reading, reused = self._context.probe(stage, self._plan, effort, engine)
@@ -187,14 +194,16 @@ class _Trial:
         self.result.latency_ratio = reading.ratio
 
 
-def reexport(plan: Plan, number: int, target: Path, context: TrialContext) -> Measurement:
-    """Export a finished trial's model again from its plan and weights; return its measurement.
+def reexport(
+    plan: Plan, number: int, level: int, target: Path, context: TrialContext
+) -> Measurement:
+    """Export a trial's model of a level again from its plan and weights; return its measurement.
 
     After quantization-aware training the export is copied: only it has the scales.
     """
     settings = context.settings
-    context.files.fetch(settings.folder, candidate_name(number))
-    source = settings.candidate_folder(number)
+    context.files.fetch(settings.folder, candidate_name(number, level))
+    source = settings.candidate_folder(number, level)
     if plan.quantization.is_trained:
         target.mkdir(parents=True, exist_ok=True)
         for name in (MODEL_FILE, WEIGHTS_FILE):
@@ -204,4 +213,4 @@ def reexport(plan: Plan, number: int, target: Path, context: TrialContext) -> Me
         model = pruned_model(context.task, plan, settings.criterion)
         load_weights(model, source / WEIGHTS)
         engine, _ = export_candidate(model, plan.quantization, None, context.task, settings, target)
-    return context.measure(engine.run, "quantize", 0, 1.0)
+    return context.measure(engine.run, level, context.levels[level].fidelity)

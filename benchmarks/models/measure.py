@@ -85,7 +85,8 @@ def trial_settings(case: ModelCase, work: Path) -> TrialSettings:
         task_options=case.task_options(work),
         run_folder=str(work / "runs" / case.name),
         cache_folder=str(work / "cache"),
-        rungs=(),
+        # One level: the model is trained in full.
+        retrain_samples=1,
         finetune_samples=int(FINETUNE_SHARE * case.training.samples),
         calibration=case.calibration,
         calibration_samples=64,
@@ -107,7 +108,7 @@ def quantized(plan: Plan, context: TrialContext) -> TrialResult:
     load_weights(model, settings.candidate_folder(0) / WEIGHTS)
     folder = settings.candidate_folder(1)
     engine, difference = export_candidate(model, choice, None, context.task, settings, folder)
-    found = context.measure(engine.run, "quantize", 0, 1.0)
+    found = context.measure(engine.run, 0, 1.0)
     reading = context.time(engine, choice.timed_as, FULL)
     return TrialResult(
         "COMPLETE",

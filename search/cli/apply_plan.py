@@ -122,7 +122,9 @@ def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground:
     for line in removed_lines(plan, ground):
         display.say_below(line)
     with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
-        arguments = (settings, baseline, study.node, plan)
+        # One level: a plan that is applied is trained once.
+        once = settings.having(retrain_samples=1, retrain_qat_samples=settings.qat_samples)
+        arguments = (once, baseline, study.node, plan)
         result = call_worker(display, "trial", trial_job, *arguments, on=placement)
     copy_model(settings.candidate_folder(0), run.path / MODEL)
     with study.stage("test", "time both models, evaluate both once on the test split"):

@@ -12,6 +12,7 @@ from search.console import Display
 from search.context import StudyContext, cluster_of
 from search.records.ledger import Ledger
 from search.records.opening import resume_run
+from search.records.prospects import Prospects
 from search.records.run_folder import MANIFEST, PLAIN_CONFIG, RAY, RunFolder
 from search.records.search_space import build_space, timed
 from search.records.tables import Store
@@ -44,20 +45,21 @@ class Bounds:
 
 
 def choose(ledger: Ledger, bounds: Bounds, baseline_ms: float) -> list[TrialRecord]:
-    """Return the finished trials to retrain, in order of preference.
+    """Return the trials to deliver, in order of preference.
 
-    Only trials within the ledger's budget and the bounds: with a bound on latency or size the one
-    that loses least first, otherwise the fastest first. Raises ConfigError if there is none; it
-    names the nearest trial.
+    Only trials that keep the ledger's budget, or will probably keep it after the training they
+    lack, and the bounds: with a bound on latency or size the one that loses least first, otherwise
+    the fastest first. Raises ConfigError if there is none; it names the nearest trial.
     """
+    prospects = Prospects(ledger)
 
     def latency_ms(record: TrialRecord) -> float:
         return (record.result.latency_ratio or 1.0) * baseline_ms
 
-    feasible = ledger.feasible()
+    feasible = prospects.candidates()
     if not feasible:
         raise ConfigError(
-            f"none of {len(ledger.complete())} trials loses at most {ledger.budget:g}; give a "
+            f"none of {len(ledger.records)} trials will lose at most {ledger.budget:g}; give a "
             "larger --budget"
         )
     fast = [
@@ -83,8 +85,9 @@ def choose(ledger: Ledger, bounds: Bounds, baseline_ms: float) -> list[TrialReco
             f"bounds has {least}; give that, or a larger --budget"
         )
     if bounds.max_latency_ms is None and bounds.max_size_bytes is None:
-        return ledger.front()
-    return sorted(small, key=lambda r: (r.result.metric_loss or 0.0, latency_ms(r)))
+        return feasible
+    losses = dict(zip([r.number for r in small], prospects.predicted(small)[0], strict=True))
+    return sorted(small, key=lambda r: (losses[r.number], latency_ms(r)))
 
 
 def select(address: str, bounds: Bounds, cluster: str | None) -> None:
@@ -115,7 +118,7 @@ def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display)
             f"run folder {run.address}: stages/baseline.json is missing; restore it"
         )
     space = build_space(config, baseline)
-    ledger = Ledger.load(Store(run.folder), config.budget, space.groups, baseline.layers)
+    ledger = Ledger.of_run(Store(run.folder), config, space.groups, baseline)
     if ledger.damage is not None:
         display.say(f"{'tables':<12} {ledger.damage}")
     # Before Ray starts: it is not needed if no trial keeps the bounds.
@@ -124,7 +127,7 @@ def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display)
         study = StudyContext.of(config, run, cluster, display)
         baseline = replace(baseline, references=timed(run.stage("references") or []))
         with study.stage("retrain", f"{len(candidates)} candidates, until one keeps the budget"):
-            winner = first_within_budget(study, baseline, candidates)
+            winner = first_within_budget(study, baseline, ledger, candidates)
         run.write_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
         manifest = deliver(study, baseline, ledger, winner, 0, part)
     run.delete_folder(RAY)

@@ -6,21 +6,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from search.config import RunConfig
 from search.records.columns import cells, read_cells
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord, read_trial, trial_row
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.pareto import Points, front_indices, hypervolume
 from spaces.plan import Plan, PruningGroup
+from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
-from trainables.results import Measurement, TrialResult
+from trainables.levels import training_levels
+from trainables.results import Baseline, Measurement, TrialResult
 
 # Latency ratio of the hypervolume's reference point, the baseline's; its loss is the budget.
 REFERENCE_RATIO = 1.0
+# States of trials that were measured after a level of training.
+MEASURED = ("PAUSED", "COMPLETE")
 
 
 def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
@@ -29,11 +35,17 @@ def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
 
 
 def known_of(records: Iterable[TrialRecord]) -> list[Known]:
-    """Return the plan, loss and latency ratio of each trial of full fidelity."""
+    """Return what is known of each trial that was measured after a level of training."""
     return [
-        Known(record.plan, record.result.metric_loss, record.result.latency_ratio)
+        Known(
+            record.plan,
+            record.result.metric_loss,
+            record.result.latency_ratio,
+            record.result.fidelity,
+            record.result.standard_error or 0.0,
+        )
         for record in records
-        if record.result.state == "COMPLETE"
+        if record.result.state in MEASURED
         and record.result.metric_loss is not None
         and record.result.latency_ratio is not None
     ]
@@ -48,6 +60,12 @@ def is_feasible(result: TrialResult, budget: float) -> bool:
     )
 
 
+def latency_of(record: TrialRecord) -> float:
+    """Return the latency ratio of a measured trial."""
+    assert record.result.latency_ratio is not None
+    return record.result.latency_ratio
+
+
 @dataclass
 class Ledger:
     """The finished trials, each written to the store before anyone is told of it."""
@@ -56,13 +74,24 @@ class Ledger:
     budget: float
     groups: Sequence[PruningGroup]
     layers: Sequence[Layer] = ()
+    fidelities: Sequence[float] = (1.0,)
+    """Of the levels of training, ascending; the last is 1."""
+    confidence_z: float = 0.0
+    """Margin between a loss on validation and the budget, in standard errors, for one model."""
     records: dict[int, TrialRecord] = field(default_factory=dict)
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)
 
-    def record(self, record: TrialRecord) -> None:
-        """Write a finished trial to the tables, then tell the listeners.
+    def __post_init__(self) -> None:
+        self.writes = 0
+        """How many trials and levels this process has recorded."""
+        self.fidelity = FidelityModel(self.fidelities, self.budget)
+        """Predicts what training in full will leave of a loss; learns from promoted trials."""
 
-        Its row in `trials` is written last: a trial that has one has all its other rows.
+    def record(self, record: TrialRecord) -> None:
+        """Write a finished trial, or a level of one, to the tables, then tell the listeners.
+
+        A promoted trial replaces its earlier record. Its row in `trials` is written last: a trial
+        that has one has all its other rows.
         """
         name = f"{record.number:06d}"
         result = record.result
@@ -73,7 +102,10 @@ class Ledger:
             {**number, "stage": p.stage, "reused": p.reused, **cells(p.reading)}
             for p in result.readings
         ]
-        self.store.write("latency", name, probes)
+        # Those of earlier levels stay: they are no longer in memory.
+        level = f"-{result.level}" if result.level else ""
+        if probes or not level:
+            self.store.write("latency", f"{name}{level}", probes)
         self.store.write("ratios", name, self._ratio_rows(record))
         row = {
             **trial_row(record),
@@ -84,8 +116,18 @@ class Ledger:
         # They are in the table: in memory those of thousands of trials are too many.
         result.readings.clear()
         self.records[record.number] = record
+        self.writes += 1
+        self._learn(result.measurements[-2:])
         for listener in self.listeners:
             listener(record)
+
+    def _learn(self, measurements: Sequence[Measurement]) -> None:
+        """Teach the fidelity model what each level left of the loss before."""
+        points = [(m.fidelity, m.metric_loss) for m in measurements if m.stage == "quantize"]
+        steps = set(pairwise(self.fidelities))
+        for before, after in pairwise(points):
+            if (before[0], after[0]) in steps:
+                self.fidelity.learn(before, after)
 
     def _ratio_rows(self, record: TrialRecord) -> list[dict[str, Any]]:
         rows = []
@@ -120,16 +162,36 @@ class Ledger:
         budget: float,
         groups: Sequence[PruningGroup],
         layers: Sequence[Layer] = (),
+        fidelities: Sequence[float] = (1.0,),
+        confidence_z: float = 0.0,
     ) -> Ledger:
         """Return the ledger in a run's tables, without rows that are damaged."""
-        ledger = cls(store, budget, groups, layers)
+        ledger = cls(store, budget, groups, layers, fidelities, confidence_z)
         measured: dict[int, list[Measurement]] = {}
         for number, measurement in store.parse("measurements", _read_measurement):
             measured.setdefault(number, []).append(measurement)
         for record in store.parse("trials", read_trial):
-            record.result.measurements = measured.get(record.number, [])
+            levels = sorted(measured.get(record.number, []), key=lambda m: m.fidelity)
+            record.result.measurements = levels
+            ledger._learn(levels)
             ledger.records[record.number] = record
         return ledger
+
+    @classmethod
+    def of_run(
+        cls,
+        store: Store,
+        config: RunConfig,
+        groups: Sequence[PruningGroup],
+        baseline: Baseline | None,
+    ) -> Ledger:
+        """Return the ledger of a run: `load` with its budget, its levels and its margin."""
+        if baseline is None:
+            return cls.load(store, config.budget, groups)
+        fidelities = [level.fidelity for level in training_levels(config, baseline)]
+        return cls.load(
+            store, config.budget, groups, baseline.layers, fidelities, config.confidence_z
+        )
 
     @property
     def damage(self) -> str | None:
@@ -153,9 +215,13 @@ class Ledger:
             if self.records[number].result.state == "COMPLETE"
         ]
 
+    def paused(self) -> list[TrialRecord]:
+        """Return the trials that may be promoted, by number."""
+        return [r for _, r in sorted(self.records.items()) if r.result.state == "PAUSED"]
+
     def known(self) -> list[Known]:
-        """Return the plan, loss and latency ratio of each trial of full fidelity."""
-        return known_of(self.complete())
+        """Return what is known of each trial that was measured, by number."""
+        return known_of(record for _, record in sorted(self.records.items()))
 
     def failed(self) -> list[TrialRecord]:
         return [r for r in self.records.values() if r.result.state == "FAILED"]

@@ -11,7 +11,7 @@ from typing import Any
 from clusters.files import SharedFiles
 from clusters.owner import OWNER, Ownership
 from clusters.storage import join
-from search.config import RunConfig, build_config, read_config_file
+from search.config import RunConfig, build_config, of_older_version, read_config_file
 from search.records.folder import Folder
 from search.records.manifest import Manifest
 from search.records.run_copy import STAGES, copy_run, node_name
@@ -35,7 +35,7 @@ GAVE_UP = "gave_up"
 """The stage that says why a run ended without a model."""
 RAY = "ray"
 """Files of Ray Tune and Ray Train, deleted when the run is finished."""
-STAGES_FORMAT = 3
+STAGES_FORMAT = 4
 """Version of the stage files: one more whenever an older run cannot be resumed."""
 
 
@@ -203,7 +203,7 @@ def read_config(path: Path) -> RunConfig:
     """Return the configuration of the run, or of the plan applied, in this folder."""
     name = PLAIN_CONFIG if (path / PLAIN_CONFIG).is_file() else CONFIG
     try:
-        return build_config(read_config_file(path / name), [], {})
+        return build_config(of_older_version(read_config_file(path / name)), [], {})
     except ConfigError as error:
         raise RunFolderError(
             f"run folder {path}: its {name} cannot be used ({error}); restore it"

@@ -21,6 +21,7 @@ from trainables.results import (
     RetrainFigures,
     Untimed,
 )
+from trainables.settings import retrained_name
 
 Curves = dict[str, list[tuple[float, float]]]
 """By group: (ratio, relative loss) where that group alone is pruned, ratios ascending."""
@@ -37,6 +38,13 @@ class Retrained(RetrainFigures):
     trial: int
     accepted: bool | None = None
     """Whether it is within the budget; None before that is checked."""
+    model: str | None = None
+    """The folder of its export in the run, if that is a trial's; None: the retrain's own."""
+
+    @property
+    def folder(self) -> str:
+        """The folder of its export in the run."""
+        return self.model or retrained_name(self.trial)
 
 
 @with_config(FILE)

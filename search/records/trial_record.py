@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,7 +14,18 @@ from trainables.results import Column, TrialResult
 
 # Stages of a trial, each with a column of its seconds.
 STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
-STATES = ("COMPLETE", "STOPPED", "FAILED")
+# Figures of a result that a promoted trial keeps until they are measured again.
+FIGURES = (
+    "metric",
+    "metric_loss",
+    "standard_error",
+    "latency_ms",
+    "baseline_latency_ms",
+    "latency_ratio",
+    "size_bytes",
+    "export_difference",
+)
+STATES = ("PAUSED", "COMPLETE", "STOPPED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,36 @@ class TrialRecord:
     wall_s: Annotated[float, Column("wall seconds from the beginning to the end of the trial")]
     retries: Annotated[int, Column("restarts of the trial because its worker was lost")] = 0
     lost_s: Annotated[float, Column("wall seconds spent before restarts, not in wall_s")] = 0.0
+
+
+def continued(before: TrialRecord, after: TrialRecord) -> TrialRecord:
+    """Return the record of a trial that was promoted, from that of its levels before and that of
+    its last level alone.
+
+    What the last level did not measure stays as it was, so a level that failed leaves the figures
+    of the one before.
+    """
+    old, new = before.result, after.result
+    failed = new.state not in ("PAUSED", "COMPLETE")
+    kept = {
+        name: getattr(old, name) if getattr(new, name) is None else getattr(new, name)
+        for name in FIGURES
+    }
+    result = replace(
+        new,
+        **kept,
+        level=old.level if failed else new.level,
+        fidelity=old.fidelity if failed else new.fidelity,
+        measurements=[*old.measurements, *new.measurements],
+        seconds={s: old.seconds.get(s, 0.0) + new.seconds.get(s, 0.0) for s in STAGES},
+    )
+    return replace(
+        before,
+        result=result,
+        wall_s=before.wall_s + after.wall_s,
+        retries=before.retries + after.retries,
+        lost_s=before.lost_s + after.lost_s,
+    )
 
 
 def trial_row(record: TrialRecord) -> dict[str, Any]:
@@ -53,9 +94,12 @@ def read_trial(row: Mapping[str, Any]) -> TrialRecord:
     """
     stages = {stage: row[f"{stage}_s"] for stage in STAGES}
     spent = {stage: value for stage, value in stages.items() if value is not None}
-    result = read_cells(TrialResult, row, seconds=spent)
+    # Older tables lack levels: their trials were trained in full.
+    trained = {"level": row["level"] or 0, "fidelity": row["fidelity"] or 1.0}
+    result = read_cells(TrialResult, {**row, **trained}, seconds=spent)
     figures = [result.metric, result.metric_loss, result.latency_ratio]
-    if result.state not in STATES or (result.state == "COMPLETE" and None in figures):
+    measured = result.state in ("PAUSED", "COMPLETE")
+    if result.state not in STATES or (measured and None in figures):
         raise ValueError(f"no trial ends as {result.state} with {figures}")
     # Older tables lack these two.
     known = {**row, "retries": row["retries"] or 0, "lost_s": row["lost_s"] or 0.0}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from search.config import RunConfig
 from search.console import percent, ratio_text
 from search.records.manifest import Manifest
+from trainables.levels import REDUCTION, training_levels
 from trainables.results import Baseline
 
 
@@ -21,15 +22,14 @@ from trainables.results import Baseline
 class Speeds:
     """Guesses for the estimate of a run's duration, from runs of the built-in task on two cores."""
 
-    pruned: float = 0.4
-    """Time to train a pruned model, as a share of the unpruned one's
-    (LOG: the page, and how well the time ahead is guessed)."""
     qat: float = 2.0
     """Time of a quantization-aware training step, as a multiple of a float step's."""
     qat_trials: float = 0.3
     """Share of the trials that train quantization-aware."""
-    other_s: float = 6.0
-    """Seconds of a trial that are neither training nor evaluation."""
+    other_s: float = 3.0
+    """Seconds of a level that are neither training nor evaluation."""
+    final_s: float = 20.0
+    """Seconds of the last timing."""
     engine_s: float = 0.2
     """Seconds to load an engine."""
     shape_s: float = 1.7
@@ -79,13 +79,22 @@ class Estimate:
     """How long a search will take, in seconds."""
 
     trial_s: float
+    """One plan, up to its first measurement."""
     search_s: float
-    retrain_s: float
+    """All plans."""
+    promoted_s: float
+    """Training the promising plans on."""
+    final_s: float
+    """The last timing and the test split."""
+
+    @property
+    def total_s(self) -> float:
+        return self.search_s + self.promoted_s + self.final_s
 
     def in_words(self, trials: int, at_once: int) -> str:
         return (
-            f"about {minutes(self.search_s + self.retrain_s)}: {trials} trials of "
-            f"{self.trial_s:.0f} s, {at_once} at a time, and a retrain of {minutes(self.retrain_s)}"
+            f"about {minutes(self.total_s)}: {trials} plans of {self.trial_s:.0f} s, {at_once} at "
+            f"a time, and {minutes(self.promoted_s)} to train the promising ones on"
         )
 
 
@@ -96,25 +105,27 @@ def minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def estimate(
-    config: RunConfig, baseline: Baseline, trials: int, at_once: int, workers: int
-) -> Estimate:
-    """Return how long `trials` take, `at_once` at a time, and the retrain of one candidate.
+def estimate(config: RunConfig, baseline: Baseline, trials: int, at_once: int) -> Estimate:
+    """Return how long `trials` take, `at_once` at a time, with their promotions.
 
-    It follows from the unpruned model's speed: the plans are not known yet.
+    It follows from the unpruned model's speed: every plan has the same compute.
     """
-    sample_s = SPEEDS.pruned * baseline.train_s
-    batch = config.batch_size or 1
-    samples = config.finetune_steps * batch if config.finetune_steps else config.finetune_samples
     qat = SPEEDS.qat_trials * SPEEDS.qat
-    trained = samples + qat * config.qat_samples
-    evaluations = len(config.rungs) + 1
-    trial_s = trained * sample_s + evaluations * baseline.evaluate_s + SPEEDS.other_s
-    retrained = config.retrain_samples + qat * config.retrain_qat_samples
+    trial_s, *later_s = (
+        (level.samples + qat * level.quantized_samples) * baseline.train_s
+        + baseline.evaluate_s
+        + SPEEDS.other_s
+        for level in training_levels(config, baseline)
+    )
+    promoted_s = sum(
+        seconds * (trials // REDUCTION ** (index + 1)) for index, seconds in enumerate(later_s)
+    )
+    finals_s = config.finalists * sum(later_s)
     return Estimate(
         trial_s=trial_s,
         search_s=trial_s * trials / min(at_once, max(1, trials)),
-        retrain_s=retrained * sample_s / workers + baseline.evaluate_s + SPEEDS.other_s,
+        promoted_s=(promoted_s + finals_s) / at_once,
+        final_s=SPEEDS.final_s + 2 * baseline.evaluate_s,
     )
 
 

@@ -15,16 +15,17 @@ from search.console import percent
 from search.records.ledger import REFERENCE_RATIO, Ledger, is_feasible
 from search.records.manifest import Manifest
 from search.records.opening import local_copy
+from search.records.prospects import VERDICTS, Prospects
 from search.records.run_folder import GAVE_UP, JOURNAL, RunFolder, read_config
 from search.records.search_space import build_space, drop_untimed
 from search.records.stage_files import Curves, References, Timings
 from search.records.tables import Store
-from search.records.trial_record import STAGES
+from search.records.trial_record import STAGES, TrialRecord
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.planning.planner import Planner
-from trainables.results import Baseline, TrialResult
+from trainables.results import Baseline
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class RetrainedPlan:
     number: int
     precision: str
     trial_loss: float | None
-    """Its loss after the short training of its trial."""
+    """Its loss after the training of its trial."""
     metric_loss: float
     latency_ratio: float
     delivered: bool
@@ -57,7 +58,7 @@ class RetrainedPlan:
         """The loss before and after the full training."""
         became = "delivered at" if self.delivered else "at"
         return (
-            f"Trial {self.number}, at {percent(self.trial_loss)} after its short training, was "
+            f"Trial {self.number}, at {percent(self.trial_loss)} in the search, was "
             f"trained in full and {became} {percent(self.metric_loss)}"
         )
 
@@ -71,6 +72,7 @@ class TrialPoint:
     origin: str
     verdict: str
     metric_loss: float
+    """Of a paused trial: predicted, after training in full."""
     latency_ratio: float
     on_front: bool
     plan: str
@@ -113,15 +115,14 @@ class Findings:
     def budget(self) -> float:
         return self.config.budget
 
-    def verdict(self, result: TrialResult) -> str:
-        """Return "feasible", "over budget", "stopped" or "failed"."""
-        if result.state != "COMPLETE":
-            return result.state.lower()
-        return "feasible" if is_feasible(result, self.budget) else "over budget"
+    def verdict(self, record: TrialRecord) -> str:
+        """Return one of VERDICTS."""
+        return Prospects(self.ledger).verdict(record)
 
     def points(self) -> list[TrialPoint]:
         """Return the trials whose loss and latency are known, by number."""
         front = {record.number for record in self.ledger.front()}
+        prospects = Prospects(self.ledger)
         found = []
         for number, record in sorted(self.ledger.records.items()):
             result = record.result
@@ -131,8 +132,10 @@ class Findings:
                         number=number,
                         precision=record.plan.quantization.value,
                         origin=record.origin.replace("_", " "),
-                        verdict=self.verdict(result),
-                        metric_loss=result.metric_loss,
+                        verdict=self.verdict(record),
+                        metric_loss=float(prospects.predicted([record])[0][0])
+                        if result.state == "PAUSED"
+                        else result.metric_loss,
                         latency_ratio=result.latency_ratio,
                         on_front=number in front,
                         plan=self.in_words(record.plan),
@@ -238,8 +241,8 @@ class Findings:
 
     def counts(self) -> Mapping[str, int]:
         """Return how many trials ended with each verdict."""
-        verdicts = [self.verdict(record.result) for record in self.ledger.records.values()]
-        return {v: verdicts.count(v) for v in ("feasible", "over budget", "stopped", "failed")}
+        verdicts = [self.verdict(record) for record in self.ledger.records.values()]
+        return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
 
 def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
@@ -263,7 +266,9 @@ def _threshold_plans(
     space = drop_untimed(build_space(config, baseline), references)
     if not curves or not timings or not space.groups or not baseline.layers:
         return []
-    planner = Planner(space, baseline.layers, curves, timings, config.budget)
+    planner = Planner(
+        space, baseline.layers, curves, timings, config.budget, fidelity=ledger.fidelity
+    )
     planner.learn(ledger.known())
     offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
     choice = next((c for c in offered if c in space.choices), space.choices[0])
@@ -287,7 +292,7 @@ def read_findings(address: str) -> Findings:
     run.check_stages()
     baseline: Baseline | None = run.stage("baseline")
     groups = build_space(config, baseline).groups if baseline is not None else ()
-    ledger = Ledger.load(Store(path), config.budget, groups)
+    ledger = Ledger.of_run(Store(path), config, groups, baseline)
     return Findings(
         name=address.rstrip("/").rpartition("/")[2] or str(path),
         path=path,

@@ -11,8 +11,9 @@ from jinja2 import Environment, PackageLoader
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from search.console import percent, ratio_text
+from search.console import front_shown, loss_text, percent, ratio_text
 from search.records.manifest import LatencyFigures, Manifest
+from search.records.prospects import Prospects
 from search.reporting.advice import as_timed, budget_in_numbers, next_steps, no_gain
 from search.reporting.figure import Figure
 from search.reporting.figures import figures, fronts
@@ -110,24 +111,27 @@ def front_table(findings: Findings) -> Table:
         plan.number: percent(plan.metric_loss) + (", delivered" if plan.delivered else "")
         for plan in findings.retrained()
     }
+    prospects = Prospects(findings.ledger)
     rows = [
         (
             str(record.number),
             record.plan.quantization.value,
             ratio_text(record.result.latency_ratio),
-            percent(record.result.metric_loss),
+            f"{record.result.fidelity:.0%}",
+            loss_text(record, prospects),
             in_full.get(record.number, "-"),
             "-" if record.result.size_bytes is None else f"{record.result.size_bytes / 1e6:.2f}",
         )
-        for record in findings.ledger.front()
+        for record in front_shown(findings.ledger)
     ]
     timed = as_timed(findings.config.latency_batch, findings.config.threads)
     columns = (
         "trial",
         "precision",
         f"latency ratio at {timed}",
-        "loss on validation",
-        "trained in full",
+        "trained",
+        "loss on validation, ~ predicted after training in full",
+        "after the retrain",
         "size, MB",
     )
     return Table("The front", columns, rows)
@@ -175,7 +179,7 @@ def run_page(findings: Findings, address: str) -> str:
         summary.append(budget_in_numbers(baseline, findings.budget))
     if manifest is not None:
         tables.append(winner_table(manifest, findings.budget))
-    if findings.ledger.front():
+    if front_shown(findings.ledger):
         tables.append(front_table(findings))
     if findings.failures():
         tables.append(failures_table(findings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from search.console import percent, trial_table
+from search.console import front_shown, percent, trial_table
 from search.records.manifest import Manifest
 from search.reporting.advice import as_timed, no_gain
 from search.reporting.findings import Findings
@@ -24,7 +24,7 @@ def say_findings(findings: Findings, console: Console) -> None:
         console.print(printable(findings.ledger.damage), markup=False, soft_wrap=True)
     timed = as_timed(findings.config.latency_batch, findings.config.threads)
     title = f"\nPareto front on val, {timed}"
-    console.print(trial_table(findings.ledger.front(), findings.budget, title))
+    console.print(trial_table(front_shown(findings.ledger), findings.ledger, title))
     failed = findings.ledger.failed()
     for record in failed[:SHOWN_FAILURES]:
         console.print(Text(printable(f"trial {record.number} failed: {record.result.reason}")))

@@ -26,7 +26,7 @@ from spaces.errors import RunFolderError
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job
 from trainables.results import Baseline, FinalFigures
-from trainables.settings import BASELINE, MODEL, retrained_name
+from trainables.settings import BASELINE, MODEL
 from trainables.task import ModelInput
 
 
@@ -90,9 +90,9 @@ def _copy_winner(study: StudyContext, winner: Winner, part: str) -> None:
     """Copy the model's files and its plan; into a `part` also the baseline's files."""
     run, files = study.run, study.node.files
     with study.display.waiting("the winner's files"):
-        for name in (BASELINE, retrained_name(winner.trial)):
+        for name in (BASELINE, winner.folder):
             files.fetch(run.path, name)
-    copy_model(run.path / retrained_name(winner.trial), run.path / part / MODEL)
+    copy_model(run.path / winner.folder, run.path / part / MODEL)
     files.upload(run.path, f"{part}{MODEL}")
     run.write_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
     if part:

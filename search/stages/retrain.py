@@ -1,4 +1,4 @@
-"""The retrain of the front in full, the fastest first, until one is within the budget."""
+"""The training that the fastest candidates still lack, until one is within the budget."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from search.config import RunConfig
 from search.console import percent, ratio_text
 from search.context import StudyContext
 from search.needs import count_retrain_workers, retrain_worker_resources
 from search.records.ledger import Ledger
+from search.records.prospects import Prospects
 from search.records.run_folder import RAY, run_once
 from search.records.stage_files import FailedRetrain, Retrained, Winner, read_json
 from search.records.trial_record import TrialRecord
 from spaces.errors import StudyError
 from trainables.results import Baseline, RetrainFigures
-from trainables.settings import OUTCOME, retrained_name
+from trainables.settings import OUTCOME, candidate_name, retrained_name
 
 
 def train_on_workers(
@@ -41,7 +41,12 @@ def train_on_workers(
         retrain_loop,
         train_loop_config={
             RETRAIN_JOB: RetrainJob(
-                study.settings, baseline, study.node, record.plan, record.number
+                study.settings,
+                baseline,
+                study.node,
+                record.plan,
+                record.number,
+                record.result.level,
             )
         },
         backend_config=PaddleConfig(),
@@ -69,59 +74,72 @@ def train_on_workers(
     return Retrained(trial=record.number, **vars(figures))
 
 
-def is_within_budget(outcome: Retrained, config: RunConfig) -> bool:
-    """Return whether the loss on validation, plus its margin, is within the budget."""
-    margin = config.confidence_z * outcome.standard_error
-    return outcome.metric_loss + margin <= config.budget
+def trained_in_search(record: TrialRecord) -> Retrained:
+    """Return the figures of a candidate that its trial has trained in full."""
+    result = record.result
+    assert result.metric is not None and result.metric_loss is not None
+    return Retrained(
+        trial=record.number,
+        metric=result.metric,
+        metric_loss=result.metric_loss,
+        standard_error=result.standard_error or 0.0,
+        train_loss=result.measurements[-1].train_loss if result.measurements else None,
+        export_difference=result.export_difference,
+        size_bytes=result.size_bytes,
+        model=candidate_name(record.number, result.level),
+    )
 
 
 def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Winner:
-    """Return the fastest candidate of the front that is within the budget after its retrain.
+    """Return the fastest candidate that is within the budget after its training in full.
 
-    Raises StudyError if no trial is feasible, or no candidate is within the budget.
+    Raises StudyError if no trial will be, or no candidate is.
     """
     config = study.config
 
     def compute() -> Winner:
-        candidates = ledger.front()
+        candidates = Prospects(ledger).candidates()
         if not candidates:
             raise StudyError(
-                f"none of {len(ledger.records)} trials kept a loss of {config.budget:g}; "
-                "give more --trials, more -o finetune_samples, or a larger --budget"
+                f"none of {len(ledger.records)} trials will keep a loss of {config.budget:g}; "
+                "give more --trials, more -o retrain_samples, or a larger --budget"
             )
-        return first_within_budget(study, baseline, candidates)
+        return first_within_budget(study, baseline, ledger, candidates)
 
-    with study.stage("retrain", "the fastest feasible plans in full, until one keeps it"):
+    with study.stage("retrain", "the fastest plan that keeps the budget; what its training lacks"):
         winner: Winner = run_once(study.run, "retrain", compute)
     return winner
 
 
 def first_within_budget(
-    study: StudyContext, baseline: Baseline, candidates: Sequence[TrialRecord]
+    study: StudyContext, baseline: Baseline, ledger: Ledger, candidates: Sequence[TrialRecord]
 ) -> Winner:
-    """Return the first candidate within the budget after its retrain, and those tried before it.
+    """Return the first candidate within the budget after its training in full, and those tried
+    before it.
 
-    A retrain that has finished is not repeated. Raises StudyError if none of the first
-    `retrain_candidates` is within the budget.
+    A trial of full fidelity is taken as it is; the training that others lack is done for at most
+    `retrain_candidates`, and not repeated once it has finished. Raises StudyError if no candidate
+    is within the budget.
     """
     config, run, display = study.config, study.run, study.display
+    prospects = Prospects(ledger)
     tried: list[Retrained] = []
     failures: dict[str, str] = {}
-    for record in candidates[: config.retrain_candidates]:
-        stage = f"retrain-{record.number:06d}"
-        outcome: Retrained | FailedRetrain | None = run.stage(stage)
-        if outcome is None:
-            workers = count_retrain_workers(config, study.cluster.now())
-            asked = retrain_worker_resources(config)
-            with display.waiting(f"retrain of trial {record.number}", asked, workers):
-                outcome = train_on_workers(study, baseline, record, workers)
-            run.finish_stage(stage, outcome)
+    trained = 0
+    for record in candidates:
+        if record.result.state == "COMPLETE":
+            outcome: Retrained | FailedRetrain = trained_in_search(record)
+        elif trained < config.retrain_candidates:
+            trained += 1
+            outcome = _trained(study, baseline, record)
+        else:
+            continue
         if isinstance(outcome, FailedRetrain):
-            failures[stage] = outcome.failed
+            failures[_stage(record)] = outcome.failed
             display.say(f"{'':<12} trial {record.number}: failed ({outcome.failed})")
             continue
-        accepted = is_within_budget(outcome, config)
-        margin = config.confidence_z * outcome.standard_error
+        margin = prospects.margin(outcome.standard_error, more=trained)
+        accepted = outcome.metric_loss + margin <= config.budget
         display.say(
             f"{'':<12} trial {record.number}: latency {ratio_text(record.result.latency_ratio)}, "
             f"loss {percent(outcome.metric_loss)} and a margin of {percent(margin)} on val: "
@@ -140,7 +158,27 @@ def first_within_budget(
             f"repaired carry on with --resume {shlex.quote(run.address)}"
         )
     raise StudyError(
-        f"none of the first {min(len(candidates), config.retrain_candidates)} candidates kept a "
-        f"loss of {config.budget:g} on validation with its margin after the retrain; give more "
-        "-o retrain_samples, more -o retrain_candidates, or a larger --budget"
+        f"none of {len(tried)} candidates kept a loss of {config.budget:g} on validation with its "
+        "margin after the retrain; give more -o retrain_samples, more -o retrain_candidates, or a "
+        "larger --budget"
     )
+
+
+def _stage(record: TrialRecord) -> str:
+    return f"retrain-{record.number:06d}"
+
+
+def _trained(
+    study: StudyContext, baseline: Baseline, record: TrialRecord
+) -> Retrained | FailedRetrain:
+    """Return the figures of a candidate after the training that it lacks, or why that failed."""
+    known: Retrained | FailedRetrain | None = study.run.stage(_stage(record))
+    if known is not None:
+        return known
+    config = study.config
+    workers = count_retrain_workers(config, study.cluster.now())
+    asked = retrain_worker_resources(config)
+    with study.display.waiting(f"retrain of trial {record.number}", asked, workers):
+        outcome = train_on_workers(study, baseline, record, workers)
+    study.run.finish_stage(_stage(record), outcome)
+    return outcome

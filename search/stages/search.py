@@ -104,14 +104,15 @@ def search_plans(
         trials=trials,
         retries=config.retries,
         again=[record.plan for record in retryable],
+        finalists=config.finalists,
     )
     if searcher.rebuilt:
         study.display.say(
             f"{'journal':<12} Optuna's was damaged, or written by an older version: it is made "
             f"again from the tables; the old one is beside it as {JOURNAL}.damaged"
         )
-    expected_s = estimate(config, baseline, config.trials, 1, 1).trial_s
-    scheduler = BudgetScheduler(ledger, config.max_latency_ratio, searcher.explain)
+    expected_s = estimate(config, baseline, config.trials, 1).trial_s
+    scheduler = BudgetScheduler(config.max_latency_ratio, searcher.explain)
     watch = TrialWatch(ledger, expected_s, config.trial_limit_s, searcher.explain)
     with (
         study.stage("search", f"{config.trials} plans within a loss of {config.budget:g}"),
@@ -119,10 +120,10 @@ def search_plans(
         listening(ledger, Metrics(ledger)),
         tensorboard(config.trackers, ledger, run.path),
     ):
-        while len(ledger.records) < trials and not searcher.exhausted:
-            before = len(ledger.records)
+        while not searcher.done:
+            before = ledger.writes
             _tune(study, baseline, searcher, scheduler, ledger, watch, trainable)
-            if len(ledger.records) == before and not searcher.exhausted:
+            if ledger.writes == before and not searcher.done:
                 raise StudyError(
                     "Ray Tune ended without a finished trial; the run can be carried on with "
                     f"--resume {shlex.quote(run.address)}"

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
@@ -37,6 +38,7 @@ CONSTRAINT = "metric_loss_within_budget"
 PLANNED = "plan"
 ORIGIN = "origin"
 REPEATS = "repeats_trial"
+PROMOTES = "promotes_trial"
 
 SAMPLED = "sampled"
 """The origin of a plan that Optuna samples, and of one drawn at random."""
@@ -44,6 +46,7 @@ SAMPLED = "sampled"
 # Optuna's state of a trial that ended in each of ours.
 STATES = {
     "COMPLETE": TrialState.COMPLETE,
+    "PAUSED": TrialState.PRUNED,
     "STOPPED": TrialState.PRUNED,
     "FAILED": TrialState.FAIL,
 }
@@ -52,6 +55,11 @@ STATES = {
 def plan_text(plan: Plan) -> str:
     """Return a plan as one line of JSON, equal for equal plans."""
     return json.dumps(plan.to_json(), sort_keys=True)
+
+
+def _first_state(result: TrialResult) -> TrialState:
+    """Return Optuna's state of the trial that a plan began as: PRUNED if it was promoted later."""
+    return STATES["PAUSED" if result.level else result.state]
 
 
 def _repair(journal: Path) -> None:
@@ -107,14 +115,14 @@ def agrees(
             return False
         record = records.get(number)
         if record is None:
-            # A trial that repeats another has no row.
-            if trial.state in ENDED and REPEATS not in trial.user_attrs:
+            # A trial that repeats another has no row, and neither has a promotion.
+            if trial.state in ENDED and not {REPEATS, PROMOTES} & trial.user_attrs.keys():
                 return False
             continue
         result = record.result
         if trial.user_attrs.get(PLANNED) != plan_text(record.plan):
             return False
-        if trial.state.is_finished() and trial.state is not STATES[result.state]:
+        if trial.state.is_finished() and trial.state is not _first_state(result):
             return False
         measured = [result.metric_loss, result.latency_ratio]
         if trial.state is TrialState.COMPLETE and trial.values != measured:
@@ -144,6 +152,7 @@ class Journal:
                 study = open_study(path, self._distributions, seed)
                 if agrees(study, self._distributions, self._ledger.records):
                     self._replay(study)
+                    self._add_missing(study)
                     return study
             except Exception as error:  # Optuna raises any kind of error for a damaged line.
                 logger.debug("journal %s: %s", path, one_line(error))
@@ -153,6 +162,7 @@ class Journal:
             _set_aside(path)
         study = open_study(path, self._distributions, seed)
         self._rebuild(study)
+        self._add_missing(study)
         return study
 
     def _replay(self, study: optuna.Study) -> None:
@@ -183,20 +193,31 @@ class Journal:
             if record is None:
                 study.add_trial(create_trial(state=TrialState.FAIL))
                 continue
-            state, loss = STATES[record.result.state], record.result.metric_loss
+            state, result = _first_state(record.result), record.result
             complete = state is TrialState.COMPLETE
             study.add_trial(
                 self._template(
                     record.plan,
                     record.origin,
                     state=state,
-                    values=[loss, record.result.latency_ratio] if complete else None,
-                    constraints={} if loss is None else {CONSTRAINT: loss - self._ledger.budget},
+                    values=[result.metric_loss, result.latency_ratio] if complete else None,
+                    constraints=self._constraints(result),
                 )
             )
 
-    def _template(self, plan: Plan, origin: str, **more: object) -> FrozenTrial:
-        attributes = {PLANNED: plan_text(plan), ORIGIN: origin}
+    def _constraints(self, result: TrialResult) -> dict[str, float]:
+        """Return the constraint of a measured trial: the loss after training in full."""
+        if result.state == "FAILED" or result.metric_loss is None:
+            return {}
+        losses, _ = self._ledger.fidelity.predict(
+            np.array([result.fidelity]), np.array([result.metric_loss])
+        )
+        return {CONSTRAINT: float(losses[0]) - self._ledger.budget}
+
+    def _template(
+        self, plan: Plan, origin: str, marks: Mapping[str, int] | None = None, **more: object
+    ) -> FrozenTrial:
+        attributes = {PLANNED: plan_text(plan), ORIGIN: origin, **(marks or {})}
         return create_trial(
             params=self._space.encode(plan),
             distributions=self._distributions,
@@ -226,6 +247,31 @@ class Journal:
         """Give a running trial its result. COMPLETE is for full fidelity alone."""
         self._tell(self.study, self._running.pop(number), result)
 
+    def _add_missing(self, study: optuna.Study) -> None:
+        """Add the promotions that the ledger has and the study lacks."""
+        added = {t.user_attrs.get(PROMOTES) for t in study.get_trials(deepcopy=False)}
+        for number, record in sorted(self._ledger.records.items()):
+            promoted = record.result.state == "COMPLETE" and record.result.level > 0
+            if promoted and number not in added:
+                self._add_promoted(study, record)
+
+    def promoted(self, record: TrialRecord) -> None:
+        """Add a trial that was promoted to full fidelity: its own was told before."""
+        self._add_promoted(self.study, record)
+
+    def _add_promoted(self, study: optuna.Study, record: TrialRecord) -> None:
+        result = record.result
+        study.add_trial(
+            self._template(
+                record.plan,
+                record.origin,
+                {PROMOTES: record.number},
+                state=TrialState.COMPLETE,
+                values=[result.metric_loss, result.latency_ratio],
+                constraints=self._constraints(result),
+            )
+        )
+
     def repeat(self, number: int, record: TrialRecord) -> None:
         """Give a running trial the result of an earlier one that had the same plan."""
         self._running[number].set_user_attr(REPEATS, record.number)
@@ -236,8 +282,8 @@ class Journal:
         self.study.tell(self._running.pop(number), state=TrialState.FAIL)
 
     def _tell(self, study: optuna.Study, trial: optuna.Trial, result: TrialResult) -> None:
-        if result.state != "FAILED" and result.metric_loss is not None:
-            trial.set_constraint(CONSTRAINT, result.metric_loss - self._ledger.budget)
+        for name, value in self._constraints(result).items():
+            trial.set_constraint(name, value)
         if result.state == "COMPLETE":
             assert result.metric_loss is not None and result.latency_ratio is not None
             study.tell(trial, [result.metric_loss, result.latency_ratio])

@@ -12,6 +12,7 @@ from random import Random
 from typing import Protocol
 
 from search.config import RunConfig
+from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord
 from search.tune.journal import SAMPLED, Journal
 from spaces.heuristics import Sensitivities, warm_starts
@@ -41,6 +42,8 @@ class Proposal:
     origin: str
     number: int | None = None
     """Of its trial, if the journal has it already."""
+    level: int = 0
+    """Of training; above 0 the trial is promoted."""
 
 
 class PlanSource(Protocol):
@@ -51,7 +54,7 @@ class PlanSource(Protocol):
         ...
 
     def learn(self, known: Sequence[Known]) -> None:
-        """Take in trials of full fidelity that have finished since the last call."""
+        """Take in trials that have been measured, or promoted, since the last call."""
         ...
 
 
@@ -132,9 +135,21 @@ def plan_sources(
     layers: Sequence[Layer],
     sensitivities: Sensitivities,
     timings: Timings | None,
+    ledger: Ledger,
 ) -> Sources:
-    """Return what chooses the plans of a study. Without timings there is no planner."""
+    """Return what chooses the plans of a study, within the ledger's predictions of losses.
+
+    Without timings there is no planner.
+    """
     if timings is None:
         return Sources(space, None, warm_starts(space, sensitivities, config.budget))
-    planner = Planner(space, layers, sensitivities, timings, config.budget)
+    planner = Planner(
+        space,
+        layers,
+        sensitivities,
+        timings,
+        config.budget,
+        fidelity=ledger.fidelity,
+        confidence_z=config.confidence_z,
+    )
     return Sources(space, planner, planner.warm_starts())

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
 from search.records.ledger import Ledger, known_of
-from search.records.trial_record import TrialRecord
+from search.records.trial_record import TrialRecord, continued
 from search.tune.journal import REPEATS, Journal, plan_text
 from search.tune.plan_source import (
     WARM_START,
@@ -29,11 +29,12 @@ from search.tune.plan_source import (
     RandomSource,
     Sources,
 )
+from search.tune.promotion import Promotions
 from search.tune.ray_quirks import StaysInDriver
 from spaces.plan import Plan
 from trainables.files.codec import decode
 from trainables.results import TrialResult
-from trainables.trainable import NUMBER, PLAN, RESULT
+from trainables.trainable import LEVEL, NUMBER, PLAN, RESULT
 
 
 @dataclass
@@ -43,6 +44,7 @@ class RunningTrial:
     number: int
     plan: Plan
     origin: str
+    level: int
     started_at: datetime
 
     def age_s(self) -> float:
@@ -71,12 +73,14 @@ class PlanSearcher(StaysInDriver, Searcher):
         trials: int | None = None,
         retries: int = 0,
         again: Collection[Plan] = (),
+        finalists: int = 0,
     ) -> None:
-        """`trials` is the number to finish, earlier ones included; None for no limit. `retries` is
-        how often a plan is restarted after its worker was lost. Plans in `again` failed in an
-        earlier run and may be tried once more."""
+        """`trials` is the number of plans to try, earlier ones included; None for no limit.
+        `retries` is how often a plan is restarted after its worker was lost. Plans in `again`
+        failed in an earlier run and may be tried once more. After the last plan, promotions may
+        take the compute of `finalists` trainings in full."""
         super().__init__()
-        self._ledger = ledger
+        self._ledger, self._promotions = ledger, Promotions(ledger, finalists)
         self._trials, self._retries = trials, retries
         self._seen = {
             record.plan: record for record in ledger.records.values() if record.plan not in again
@@ -99,6 +103,8 @@ class PlanSearcher(StaysInDriver, Searcher):
         for source in self._sources:
             source.learn(ledger.known())
         self._queue = deque(self._first_proposals(sources.first, again))
+        self._lost: deque[Proposal] = deque()
+        """Trials whose workers were lost, to be started again."""
 
     def _first_proposals(self, first: Collection[Plan], again: Collection[Plan]) -> list[Proposal]:
         """Return what is tried before any source is asked: warm starts that nobody has tried, those
@@ -110,30 +116,50 @@ class PlanSearcher(StaysInDriver, Searcher):
         return [*(Proposal(plan, WARM_START) for plan in plans), *interrupted]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the configuration of a plan nobody has tried, or FINISHED if there is none.
+        """Return the configuration of a plan to try or to train on, or FINISHED if there is none.
 
-        None as long as the running trials may be enough: if a worker is lost, they are not.
+        None as long as the running trials decide what comes next.
         """
-        if self._trials is not None:
-            done = len(self._ledger.records)
-            if done >= self._trials:
-                return Searcher.FINISHED
-            if done + len(self._running) >= self._trials:
-                return None
-        proposal = self._next_proposal()
+        proposal = self._lost.popleft() if self._lost else self._promotion() or self._new_plan()
         if proposal is None:
-            self.exhausted = True
-            return Searcher.FINISHED
+            return None if self._running else Searcher.FINISHED
         plan, number = proposal.plan, proposal.number
         if number is None:
             number = self._journal.begin(plan, proposal.origin)
         now = datetime.now(timezone.utc)
-        self._running[trial_id] = RunningTrial(number, plan, proposal.origin, now)
-        return {NUMBER: number, PLAN: plan_text(plan)}
+        self._running[trial_id] = RunningTrial(number, plan, proposal.origin, proposal.level, now)
+        return {NUMBER: number, PLAN: plan_text(plan), LEVEL: proposal.level}
 
-    def _next_proposal(self) -> Proposal | None:
-        if self._queue:
-            return self._queue.popleft()
+    @property
+    def plans_tried(self) -> bool:
+        """Whether no further plan is to be tried; promotions may follow."""
+        enough = self._trials is not None and len(self._ledger.records) >= self._trials
+        return enough or self.exhausted
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to try or to promote."""
+        return self.plans_tried and self._promotions.next({}, closing=True) is None
+
+    def _promotion(self) -> Proposal | None:
+        running = {t.number: t.level for t in self._running.values() if t.level > 0}
+        closing = self.plans_tried
+        record = self._promotions.next(running, closing=closing)
+        if record is None:
+            return None
+        self._promotions.begin(record, closing=closing)
+        return Proposal(record.plan, record.origin, record.number, record.result.level + 1)
+
+    def _new_plan(self) -> Proposal | None:
+        new = sum(trial.level == 0 for trial in self._running.values())
+        tried = len(self._ledger.records) + new
+        if self.exhausted or (self._trials is not None and tried >= self._trials):
+            return None
+        proposal = self._queue.popleft() if self._queue else self._ask_sources()
+        self.exhausted = proposal is None
+        return proposal
+
+    def _ask_sources(self) -> Proposal | None:
         self._turn += 1
         for source in self._sources:
             proposal = source.propose(self._turn, self._is_tried, self._random)
@@ -162,9 +188,6 @@ class PlanSearcher(StaysInDriver, Searcher):
         if found.state == "RUNNING":
             found.state = "STOPPED"
             found.reason = self.explanation(trial_id) or "stopped by Ray"
-            if found.measurements:
-                found.metric = found.measurements[-1].metric
-                found.metric_loss = found.measurements[-1].metric_loss
         self._finish(trial_id, found)
 
     def explain(self, trial_id: str, reason: str) -> None:
@@ -192,7 +215,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         losses.times += 1
         losses.seconds += running.age_s()
         del self._running[trial_id]
-        self._queue.append(Proposal(running.plan, running.origin, running.number))
+        self._lost.append(Proposal(running.plan, running.origin, running.number, running.level))
 
     def _finish(self, trial_id: str, result: TrialResult) -> None:
         running = self._running.pop(trial_id)
@@ -207,10 +230,15 @@ class PlanSearcher(StaysInDriver, Searcher):
             retries=losses.times,
             lost_s=losses.seconds,
         )
+        if running.level:
+            record = continued(self._ledger.records[running.number], record)
         # On disk before the journal is told: a crash in between is replayed, not lost.
         self._ledger.record(record)
         self._seen[record.plan] = record
-        self._journal.tell(running.number, result)
+        if not running.level:
+            self._journal.tell(running.number, result)
+        elif record.result.state == "COMPLETE":
+            self._journal.promoted(record)
         for source in self._sources:
             source.learn(known_of([record]))
 

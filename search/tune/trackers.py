@@ -36,7 +36,8 @@ class TensorBoard:
             self._search.add_scalar(name, value, len(self._ledger.records))
         result = record.result
         with SummaryWriter(str(self._folder / f"trial-{record.number:06d}")) as writer:
-            for measurement in result.measurements:
+            # Those of earlier levels are written.
+            for measurement in result.measurements[result.level :]:
                 percent = round(100 * measurement.fidelity)
                 writer.add_scalar("metric", measurement.metric, percent)
                 writer.add_scalar("metric_loss", measurement.metric_loss, percent)

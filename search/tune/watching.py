@@ -35,6 +35,8 @@ class Metrics:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._counted: dict[int, dict[str, float]] = {}
+        """Seconds of the paused trials by number: a promoted one has those of its levels before."""
         self._trials = metrics.Counter(
             "slimsearch_trials", "Trials finished, by how they ended", ("state",)
         )
@@ -49,8 +51,11 @@ class Metrics:
     def __call__(self, record: TrialRecord) -> None:
         result = record.result
         self._trials.inc(1, {"state": result.state})
+        counted = self._counted.pop(record.number, {})
+        if result.state == "PAUSED":
+            self._counted[record.number] = dict(result.seconds)
         for stage in STAGES:
-            spent = result.seconds.get(stage, 0.0)
+            spent = result.seconds.get(stage, 0.0) - counted.get(stage, 0.0)
             if spent > 0:
                 self._seconds.inc(spent, {"stage": stage})
         if record.retries:

@@ -22,7 +22,7 @@ TINY = Path(__file__).parent / "tiny" / "mine.py"
 QUICK = {
     "finetune_samples": 640,
     "qat_samples": 160,
-    "retrain_samples": 1600,
+    "retrain_samples": 2240,
     "retrain_qat_samples": 320,
     "sensitivity_points": 2,
     "latency_batch": 32,
@@ -32,9 +32,11 @@ QUICK = {
     # No margin and one retrain process, except where these are tested.
     "confidence_z": 0,
     "retrain_workers": 1,
+    # The retrain has something left to do.
+    "finalists": 0,
 }
 # The defaults of the settings that QUICK changes.
-AS_BY_DEFAULT = {"confidence_z": 1.64, "retrain_workers": "null"}
+AS_BY_DEFAULT = {"confidence_z": 1.64, "retrain_workers": "null", "finalists": 3}
 # Interval at which a running run's tables are read: reading without pause takes half of a core.
 READING_S = 0.5
 

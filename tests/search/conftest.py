@@ -28,7 +28,7 @@ def space():
 def measurement():
     """Make a measurement of a metric loss."""
 
-    def make(loss, stage="finetune", rung=0, fidelity=0.5):
+    def make(loss, stage="quantize", rung=0, fidelity=1.0):
         return Measurement(stage, rung, fidelity, 0.9 * (1 - loss), loss, 0.01, 1.5)
 
     return make
@@ -68,10 +68,10 @@ def record():
 def open_ledger(tmp_path, space):
     """Open the ledger that a folder holds; by default always the same folder."""
 
-    def make(budget=0.1, folder=tmp_path):
+    def make(budget=0.1, folder=tmp_path, **more):
         store = Store(folder)
         store.create()
-        return Ledger.load(store, budget, space.groups)
+        return Ledger.load(store, budget, space.groups, **more)
 
     return make
 
@@ -86,10 +86,11 @@ def open_searcher(tmp_path, space, open_ledger):
         budget=BUDGET,
         folder=tmp_path,
         space=space,
+        fidelities=(1.0,),
         **more,
     ):
         folder.mkdir(exist_ok=True)
-        ledger = open_ledger(budget, folder)
+        ledger = open_ledger(budget, folder, fidelities=fidelities)
         sources = Sources(space, first=warm_starts)
         return PlanSearcher(sources, ledger, folder / JOURNAL, seed, **more)
 

@@ -32,7 +32,6 @@ SHORT = {
     "latency_effort": 0.05,
     "latency_batch": 1,
     "batch_size": 4,
-    "rungs": [],
     # Whatever is a little slower or worse by chance is delivered all the same.
     "max_latency_ratio": 100,
     "confidence_z": 0,

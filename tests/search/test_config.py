@@ -74,11 +74,10 @@ def test_an_unknown_setting_is_refused_and_the_nearest_is_named():
         ("sampler", "random"),
         ("finetune_samples", 0),
         ("choices", []),
-        ("rungs", [0.5, 0.25]),
-        ("rungs", [0.5, 0.5]),
-        ("rungs", [0.0]),
-        ("rungs", [1.0]),
-        ("rungs", 0.5),
+        ("promotion_factor", 1.5),
+        ("promotion_factor", 101),
+        ("promotion_factor", float("inf")),
+        ("choices", 0.5),
         ("confidence_z", -0.1),
         ("threads", 0),
         ("gpus_per_trial", -1),
@@ -124,7 +123,7 @@ def test_a_bad_value_that_is_overridden_does_no_harm():
     [
         ("trials=40", "trials", 40),
         ("budget=0.05", "budget", 0.05),
-        ("rungs=[0.25, 0.5]", "rungs", [0.25, 0.5]),
+        ("ship=[weights, data]", "ship", ["weights", "data"]),
         ("choices=[float, int8_ptq]", "choices", ["float", "int8_ptq"]),
         ("concurrency=null", "concurrency", None),
         ("out=a=b", "out", "a=b"),
@@ -136,7 +135,7 @@ def test_the_value_of_an_override_is_yaml(text, key, value):
     assert parse_override(text) == (key, value)
 
 
-@pytest.mark.parametrize("text", ["trials", "=40", "", "rungs=[0.5", "out=*x"])
+@pytest.mark.parametrize("text", ["trials", "=40", "", "ship=[data", "out=*x"])
 def test_an_override_that_cannot_be_read_is_named(text):
     assert repr(text) in message(parse_override, text)
 
@@ -152,9 +151,9 @@ def test_choices_become_choices():
 
 def test_a_configuration_file(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("budget: 0.1\nrungs: [0.25, 0.5]\n")
+    path.write_text("budget: 0.1\nship: [weights, data]\n")
     config = build_config(read_config_file(path), [], {})
-    assert (config.budget, config.rungs) == (0.1, (0.25, 0.5))
+    assert (config.budget, config.ship) == (0.1, ["weights", "data"])
 
 
 def test_an_empty_configuration_file_sets_nothing(tmp_path):

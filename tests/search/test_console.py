@@ -103,11 +103,12 @@ def records(record, result):
     return [*done, record(200, result("FAILED", reason=reason))], reason
 
 
-def test_a_failures_reason_is_whole_and_the_table_fits_a_terminal(record, result):
+def test_a_failures_reason_is_whole_and_the_table_fits_a_terminal(record, result, open_ledger):
     shown, file = display(terminal=True)
     shown.console.width = 80
     many, reason = records(record, result)
-    shown.console.print(trial_table(many, 0.1, ""))
+    ledger = open_ledger()
+    shown.console.print(trial_table(many, ledger, ""))
     said = " ".join(file.getvalue().split())
     assert f"trial 200 failed: {reason}" in said
     assert "…" not in said and "over budget" not in said

@@ -30,8 +30,12 @@ def test_a_complete_trial_is_exported_into_the_runs_folder_or_where_it_is_told(
     run = make_run(tmp_path / "run", 12)
     flags = [] if out is None else ["--out", str(tmp_path / out)]
     assert reexport.main([str(run), "4", *flags]) == 0
-    ((_, number, target),) = exported
-    assert (number, target) == (4, str(run / "trial-4" if out is None else tmp_path / out))
+    ((_, (number, level), target),) = exported
+    assert (number, level, target) == (
+        4,
+        0,
+        str(run / "trial-4" if out is None else tmp_path / out),
+    )
     said = capsys.readouterr().out
     assert "trial 4: top1_accuracy 0.9000 to 0.8100 on val (+10.0 % loss)" in said
     assert said.endswith(f"model: {target}\n")
@@ -40,8 +44,8 @@ def test_a_complete_trial_is_exported_into_the_runs_folder_or_where_it_is_told(
 @pytest.mark.parametrize(
     "number, said",
     [
-        ("7", "trial 7 is not complete; the complete ones are 0, 1, 2, 4"),
-        ("99", "trial 99 is not complete"),
+        ("7", "trial 7 has no model; those that have one are 0, 1, 2, 4"),
+        ("99", "trial 99 has no model"),
         ("4", "already exists"),
     ],
 )

@@ -25,7 +25,7 @@ def said(capsys):
         (["--budget", "0.1", "-o", "colour=red"], "colour", "--help lists them"),
         (["--budget", "0.1", "-o", "trails=4"], "trails is not", "did you mean trials?"),
         (["--budget", "0.1", "-o", "colour"], "'colour'", "key=value"),
-        (["--budget", "0.1", "-o", "rungs=[0.5, 0.2]"], "rungs", "rise"),
+        (["--budget", "0.1", "-o", "promotion_factor=1"], "be 1:", "greater than or equal to 2"),
         (["--budget", "0.1", "-o", "choices=[int4]"], "int4", "bfloat16"),
         (["--budget", "0.1", "--colour", "red"], "--colour red", "--help"),
         (["--bugdet", "0.1"], "--bugdet", "did you mean --budget?"),

@@ -33,8 +33,20 @@ def numbers(ledger, **bounds):
     return [record.number for record in choose(ledger, Bounds(**bounds), BASELINE_MS)]
 
 
-def test_by_budget_alone_the_fastest_of_the_front_is_first(ledger):
-    assert numbers(ledger, budget=0.1) == [0, 1, 2]
+def test_by_budget_alone_the_fastest_is_first(ledger):
+    assert numbers(ledger, budget=0.1) == [0, 1, 2, 3]
+
+
+def test_another_budget_is_answered_from_models_that_lack_training_too(open_ledger, record, result):
+    leveled = {"fidelities": (0.25, 1.0)}
+    made = open_ledger(0.3, **leveled)
+    for number, (loss, ratio) in enumerate([(0.5, 0.1), (0.1, 0.3), (0.02, 0.5)]):
+        trained = {"fidelity": 0.25} if number < 2 else {}
+        state = "PAUSED" if number < 2 else "COMPLETE"
+        made.record(record(number, result(state, loss, ratio, size_bytes=100, **trained)))
+    assert numbers(made, budget=0.3) == [0, 1, 2]
+    assert numbers(open_ledger(0.07, **leveled), budget=0.07) == [1, 2]
+    assert numbers(open_ledger(0.03, **leveled), budget=0.03) == [2]
 
 
 def test_of_the_fast_enough_the_one_that_loses_least_is_first(ledger):
@@ -65,7 +77,7 @@ def test_bounds_that_no_trial_keeps_are_refused_with_the_nearest_trial(ledger, b
 
 
 def test_a_budget_that_no_trial_keeps(open_ledger, ledger):
-    with pytest.raises(ConfigError, match=r"none of 5 trials loses at most 0\.001"):
+    with pytest.raises(ConfigError, match=r"none of 6 trials will lose at most 0\.001"):
         choose(open_ledger(budget=0.001), Bounds(budget=0.001), BASELINE_MS)
 
 

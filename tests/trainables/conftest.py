@@ -23,6 +23,8 @@ def context(tiny_weights, tmp_path_factory):
         task_options={"weights": str(tiny_weights)},
         finetune_samples=QUICK["finetune_samples"],
         qat_samples=QUICK["qat_samples"],
+        # One level: trials are trained in full.
+        retrain_samples=1,
         latency_batch=32,
     )
     baseline = measure_baseline(Mine(tiny_weights), settings)

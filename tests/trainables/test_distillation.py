@@ -2,6 +2,7 @@ import numpy as np
 import paddle
 import pytest
 
+from spaces.plan import Plan, QuantizationChoice
 from tests.helpers.tiny.mine import Mine
 from trainables.distillation import (
     ENTRY_BYTES,
@@ -193,10 +194,13 @@ def test_a_worker_trains_with_the_baselines_export_as_teacher(context, monkeypat
     (found,) = teacher.outputs(context.latency_inputs)
     (expected,) = context.baseline_engine.run(context.latency_inputs)
     assert np.sqrt(((found - expected) ** 2).mean()) <= 0.05 * expected.std()
+    plan = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.FLOAT)
     model = context.task.build_model()
-    assert context.trainer(model, samples=64, seed=0, distilled=True).distillation is None
+    assert context.trainer(model, plan=plan, samples=64, seed=0).distillation is None
     monkeypatch.setattr(context, "settings", settings)
-    trainer = context.trainer(model, samples=64, seed=0, distilled=True)
-    trainer.run(2)
+    context.trainer(model, plan=plan, samples=64, seed=0, learning_rate_share=0.5).run(2)
     assert context.teacher.samples == 64
-    assert context.trainer(model, samples=64, seed=0).distillation is None
+    # The unpruned model has nothing to learn from itself, and a training without effect nothing.
+    assert context.trainer(model, plan=Plan(), samples=64, seed=0).distillation is None
+    still = context.trainer(model, plan=plan, samples=64, seed=0, learning_rate_share=0.0)
+    assert still.distillation is None

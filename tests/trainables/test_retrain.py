@@ -31,7 +31,7 @@ def test_two_workers_train_in_float_and_then_under_quantization(context, workpla
             DataParallelTrainer(
                 retrain_loop,
                 train_loop_config={
-                    RETRAIN_JOB: RetrainJob(settings, context.baseline, Node(), plan, 70)
+                    RETRAIN_JOB: RetrainJob(settings, context.baseline, Node(), plan, 70, 0)
                 },
                 backend_config=PaddleConfig(),
                 scaling_config=ScalingConfig(num_workers=2),

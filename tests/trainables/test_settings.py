@@ -13,13 +13,6 @@ def settings(**values):
     return TrialSettings(**{"run_folder": "run-1", "cache_folder": "/cache", **values})
 
 
-@pytest.mark.parametrize("rungs", [(0.5, 0.25), (0.5, 0.5), (0.0,), (1.0,), (float("nan"),)])
-def test_rungs_that_do_not_rise_between_0_and_1_are_refused(rungs):
-    with pytest.raises(ValidationError):
-        settings(rungs=rungs)
-    assert settings(rungs=(0.25, 0.5)).rungs == (0.25, 0.5)
-
-
 def test_unknown_settings_are_refused_and_settings_are_not_changed_in_place():
     with pytest.raises(ValidationError):
         settings(batchsize=3)

@@ -1,13 +1,25 @@
 """One trial on the tiny task, without Ray."""
 
+import numpy as np
 import pytest
 
 from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
+from trainables.context import TrialContext
 from trainables.deployment.engine import Engine, supports_bfloat16
 from trainables.evaluation import evaluate
+from trainables.files.node import Node
+from trainables.levels import FIXED_COST
 from trainables.trial import WEIGHTS, run_trial
 from trainables.weights import read_weights
+
+
+@pytest.fixture(scope="module")
+def leveled(context):
+    """The context of a study whose plans are trained in two levels."""
+    settings = context.settings.having(retrain_samples=4 * context.settings.finetune_samples)
+    return TrialContext(settings, context.baseline, Node())
+
 
 HALF = {"conv1.weight": 0.5, "conv2.weight": 0.5}
 
@@ -20,9 +32,8 @@ def test_pruned_trial_goes_through_every_stage(choice, context):
     states = []
     for result in run_trial(number, plan, context):
         states.append((result.state, len(result.measurements)))
-    assert states == [("RUNNING", 0), ("RUNNING", 1), ("COMPLETE", 2)]
-    assert [m.fidelity for m in result.measurements][-1] == 1.0
-    assert result.measurements[0].fidelity < 1.0
+    assert states == [("RUNNING", 0), ("COMPLETE", 1)]
+    assert [m.fidelity for m in result.measurements] == [result.fidelity] == [1.0]
     assert result.metric_loss == result.measurements[-1].metric_loss
     assert result.latency_ratio > 0
     assert result.size_bytes < context.baseline.size_bytes
@@ -33,6 +44,46 @@ def test_pruned_trial_goes_through_every_stage(choice, context):
     engine = Engine(folder, choice.precision, 1)
     again = context.task.metric.aggregate(evaluate(engine.run, context.task, "val", 100))
     assert again == result.metric
+
+
+def test_a_promoted_trial_goes_on_from_its_weights(leveled):
+    plan = Plan.of(HALF, QuantizationChoice.INT8_PTQ)
+    before, first = leveled.settings.candidate_folder(80), read_level(leveled, 80, plan, 0)
+    assert (first.state, first.level, first.fidelity) == ("PAUSED", 0, 0.25)
+    assert [reading.stage for reading in first.readings] == ["shape"]
+    start = read_weights(before / WEIGHTS)
+    last = read_level(leveled, 80, plan, 1)
+    assert (last.state, last.level, last.fidelity) == ("COMPLETE", 1, 1.0)
+    assert [reading.stage for reading in last.readings] == ["export"]
+    assert last.measurements[0].train_loss < first.measurements[0].train_loss
+    after = read_weights(leveled.settings.candidate_folder(80, 1) / WEIGHTS)
+    assert not np.array_equal(after["conv1.weight"], start["conv1.weight"])
+    # The level before stays as it was, so that a level that dies is begun again from it.
+    again = read_weights(before / WEIGHTS)
+    assert all(np.array_equal(again[name], start[name]) for name in start)
+    # And the repeated level gives the same model.
+    assert read_level(leveled, 80, plan, 1).metric == last.metric
+
+
+def read_level(context, number, plan, level):
+    *_, result = run_trial(number, plan, context, level)
+    return result
+
+
+def test_a_model_that_needs_no_training_is_complete_at_once(leveled):
+    result = read_level(leveled, 81, Plan.of({}, QuantizationChoice.INT8_PTQ), 0)
+    assert (result.state, result.fidelity) == ("COMPLETE", 1.0)
+
+
+def test_every_plan_has_the_same_compute(context):
+    narrow = Plan.of(HALF, QuantizationChoice.FLOAT)
+    assert context.cost(Plan()) == 1
+    assert FIXED_COST < context.cost(narrow) < 0.6
+    steps = [
+        context.trainer(context.task.build_model(), plan=p, samples=3200, seed=0).steps
+        for p in (Plan(), narrow)
+    ]
+    assert steps[0] / steps[1] == pytest.approx(context.cost(narrow), rel=0.02)
 
 
 def test_unpruned_float_plan_is_the_baseline(context):

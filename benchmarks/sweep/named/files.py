@@ -13,7 +13,6 @@ SETTINGS: Mapping[str, Any] = {
     "budget": 0.1,
     "trials": 3,
     "choices": ["float"],
-    "rungs": [],
     "finetune_samples": 64,
     "retrain_samples": 128,
     "retrain_workers": 1,

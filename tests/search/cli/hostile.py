@@ -17,7 +17,7 @@ TEXTS = (
     "no.such:thing", "os:getcwd", "x:", ":x", "...:y", "json.tool:main", "on-premises",
 )  # fmt: skip
 SETTINGS = (
-    "budget", "trials", "task", "task_options", "ship", "seed", "rungs", "choices", "max_ratio",
+    "budget", "trials", "task", "task_options", "ship", "seed", "finalists", "choices", "max_ratio",
     "runtime_env", "threads", "engine", "cache", "out", "storage", "trackers", "calibration",
     "latency_batch", "batch_size", "learning_rate", "address", "criterion", "sampler", "bugdet", "",
 )  # fmt: skip

@@ -79,7 +79,7 @@ def test_every_table_has_the_trial(open_ledger, record, full_result):
     assert Plan.from_json(json.loads(trial["plan"])) == plan
     assert trial["feasible"] is True
     assert [trial[f"{stage}_s"] for stage in STAGES] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    assert [row["stage"] for row in store.read("measurements")] == ["finetune", "quantize"]
+    assert [row["stage"] for row in store.read("measurements")] == ["quantize", "quantize"]
     latencies = [(row["number"], row["stage"], row["reused"]) for row in store.read("latency")]
     assert latencies == [(7, "shape", True), (7, "export", True)]
     ratios = [(row["group"], row["channels"], row["kept"]) for row in store.read("ratios")]

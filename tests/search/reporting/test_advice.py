@@ -34,11 +34,17 @@ def test_a_metric_to_minimise_may_rise():
 def test_more_training_and_fewer_places_take_longer():
     little = RunConfig(budget=0.1)
     much = RunConfig(budget=0.1, finetune_samples=32_000, retrain_samples=320_000)
-    few = estimate(little, baseline(), 24, 2, 2)
-    assert estimate(much, baseline(), 24, 2, 2).trial_s > 2 * few.trial_s
-    assert estimate(much, baseline(), 24, 2, 2).retrain_s > 2 * few.retrain_s
-    assert estimate(little, baseline(), 24, 1, 2).search_s == pytest.approx(2 * few.search_s)
-    assert estimate(little, baseline(), 24, 4, 2).search_s == pytest.approx(few.search_s / 2)
+    few = estimate(little, baseline(), 24, 2)
+    assert estimate(much, baseline(), 24, 2).trial_s > 2 * few.trial_s
+    assert estimate(much, baseline(), 24, 2).promoted_s > 2 * few.promoted_s
+    assert estimate(little, baseline(), 24, 1).search_s == pytest.approx(2 * few.search_s)
+    assert estimate(little, baseline(), 24, 4).search_s == pytest.approx(few.search_s / 2)
+    assert few.total_s == few.search_s + few.promoted_s + few.final_s
+
+
+def test_one_level_has_no_promotions():
+    once = RunConfig(budget=0.1, retrain_samples=1)
+    assert estimate(once, baseline(), 24, 2).promoted_s == 0
 
 
 def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_places():
@@ -51,11 +57,11 @@ def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_pl
 def test_steps_count_samples_by_the_batch():
     by_steps = RunConfig(budget=0.1, finetune_steps=100, batch_size=32)
     by_samples = RunConfig(budget=0.1, finetune_samples=3200, batch_size=32)
-    assert estimate(by_steps, baseline(), 24, 2, 2) == estimate(by_samples, baseline(), 24, 2, 2)
+    assert estimate(by_steps, baseline(), 24, 2) == estimate(by_samples, baseline(), 24, 2)
 
 
 def test_nothing_left_takes_no_search():
-    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2, 2).search_s == 0
+    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2).search_s == 0
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ def test_a_run_that_has_only_begun(tmp_path):
 
 def test_every_trial_has_a_verdict_and_every_measured_one_a_point(found):
     records, points = found.ledger.records, {point.number: point for point in found.points()}
-    assert found.verdict(records[7].result) == "failed" and 7 not in points
-    assert found.verdict(records[13].result) == "stopped"
+    assert found.verdict(records[7]) == "failed" and 7 not in points
+    assert found.verdict(records[13]) == "stopped"
     assert all(
         points[number].metric_loss == records[number].result.metric_loss for number in points
     )

@@ -35,7 +35,7 @@ def test_the_delivered_point_is_shown_beside_its_trial_and_said(finished):
     rejected, delivered = findings.retrained()
     page = page_of(finished)
     for plan in (rejected, delivered):
-        assert f"Trial {plan.number}, at {percent(plan.trial_loss)} after its short" in page
+        assert f"Trial {plan.number}, at {percent(plan.trial_loss)} in the search" in page
     assert "was trained in full and delivered at +5.6 % (the star)" in page
     assert "+10.5 % (a cross: over the budget)" in page
     assert ">+5.6 %, delivered</td>" in page

@@ -10,6 +10,7 @@ from search.console import Display
 from search.context import StudyContext
 from search.records.clock import StageClock
 from search.records.opening import create_run
+from search.records.prospects import Prospects
 from search.records.stage_files import FailedRetrain, Retrained
 from search.stages.retrain import retrain_winner
 from spaces.errors import StudyError
@@ -23,12 +24,13 @@ def retrained(tmp_path, open_ledger, record, result):
     def run(*outcomes):
         config = RunConfig(budget=0.1, out=str(tmp_path / "run"), retrain_candidates=len(outcomes))
         folder = create_run(config)
-        ledger = open_ledger()
+        ledger = open_ledger(fidelities=(0.25, 1.0), confidence_z=1.64)
         for number in range(len(outcomes)):
-            # The faster, the more it lost: all are on the front.
-            found = result("COMPLETE", loss=0.09 - 0.01 * number, ratio=0.1 + 0.1 * number)
+            # The faster, the more it lost: all are on the predicted front.
+            ratio = 0.1 + 0.1 * number
+            found = result("PAUSED", loss=0.09 - 0.01 * number, ratio=ratio, fidelity=0.25)
             ledger.record(record(number, found))
-        for trial, outcome in zip(ledger.front(), outcomes, strict=True):
+        for trial, outcome in zip(Prospects(ledger).candidates(), outcomes, strict=True):
             folder.finish_stage(f"retrain-{trial.number:06d}", outcome(trial.number))
         printed = io.StringIO()
         display = Display(Console(file=printed))
@@ -79,5 +81,5 @@ def test_the_margin_counts(retrained):
 
 
 def test_if_none_keeps_the_budget_what_to_change_is_said(retrained):
-    with pytest.raises(StudyError, match=r"none of the first 2 .* retrain_samples"):
+    with pytest.raises(StudyError, match=r"none of 1 candidates .* retrain_samples"):
         retrained(ended(0.2), failed("out of memory"))

@@ -37,9 +37,7 @@ def test_a_plan_that_loses_too_many_workers_has_failed(open_searcher, open_ledge
     searcher = open_searcher(warm_starts=WARM_STARTS, retries=1)
     searcher.suggest("a")
     searcher.note_loss("a", "out of memory")
-    # It comes after those that wait already.
-    for name in "bcd":
-        searcher.suggest(name)
+    # Before plans that nobody has begun.
     last = searcher.suggest("e")
     assert plan_of(last) == WARM_STARTS[0]
     searcher.note_loss("e", "out of memory")

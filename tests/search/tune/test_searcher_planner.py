@@ -116,12 +116,13 @@ def test_optuna_is_told_of_proposals_under_the_channels_they_have(open_planned):
         assert SETUP.space.decode(trial.params) == record.plan
 
 
-def test_the_planner_learns_from_complete_trials_alone(open_planned, monkeypatch):
+def test_the_planner_learns_from_measured_trials_alone(open_planned, monkeypatch):
     searcher, learnt = open_planned(), []
     monkeypatch.setattr(planner_of(searcher), "learn", lambda known: learnt.extend(known))
     (plan,) = drive(searcher, 1, PROBLEM.evaluate)
     expected = PROBLEM.evaluate(plan)
-    assert learnt == [Known(plan, expected.metric_loss, expected.latency_ratio)]
+    figures = (expected.metric_loss, expected.latency_ratio, 1.0, expected.standard_error)
+    assert learnt == [Known(plan, *figures)]
     drive(searcher, 1, lambda plan: TrialResult("FAILED", reason="diverged"))
     drive(searcher, 1, lambda plan: TrialResult("RUNNING", latency_ratio=0.5))
     assert len(learnt) == 1

@@ -1,0 +1,84 @@
+"""Which plans are trained on: asynchronous successive halving (ASHA; Li et al., MLSys 2020).
+
+Ranked not by the loss at a level but by what the plan promises: its gain in latency times its
+chance to keep the budget once it is trained in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from search.records.ledger import MEASURED, Ledger
+from search.records.prospects import Prospects
+from search.records.trial_record import TrialRecord
+from trainables.levels import REDUCTION
+
+# Least promise of a promotion after the last plan, as a share of the incumbent's latency: the
+# final timing varies by as much (LOG: a third reference).
+LEAST_GAIN = 0.01
+
+
+class Promotions:
+    """Chooses the next plan to train on.
+
+    `Ledger.fidelities` are the levels. While plans are still proposed, one of REDUCTION at each
+    level is promoted, so that the fidelity model learns early. After the last plan the most
+    promising are promoted as long as one promises a gain, with the compute of `finalists`
+    trainings in full.
+    """
+
+    def __init__(self, ledger: Ledger, finalists: int) -> None:
+        self._ledger, self._prospects = ledger, Prospects(ledger)
+        self._left = float(finalists)
+        """Compute of the last promotions, in trainings in full."""
+
+    def next(self, running: Mapping[int, int], *, closing: bool) -> TrialRecord | None:
+        """Return a paused trial to train for one more level, None if none should be.
+
+        `running` are the trials that are being promoted, by number, and the level that each is
+        trained for; `closing` says that the last plan has been tried.
+        """
+        paused = [r for r in self._ledger.paused() if r.number not in running]
+        if not paused:
+            return None
+        ranked = sorted(
+            zip(self._prospects.promises(paused), paused, strict=True),
+            key=lambda pair: (-pair[0], pair[1].number),
+        )
+        if closing:
+            return self._last(ranked)
+        for level in range(len(self._ledger.fidelities) - 2, -1, -1):
+            if self._reached(level, running) // REDUCTION > self._reached(level + 1, running):
+                for promise, record in ranked:
+                    if record.result.level == level and promise > 0:
+                        return record
+        return None
+
+    def _reached(self, level: int, running: Mapping[int, int]) -> int:
+        """Return how many trials have been trained for a level, or are."""
+        return sum(
+            max(record.result.level, running.get(number, 0)) >= level
+            for number, record in self._ledger.records.items()
+            if record.result.state in MEASURED
+        )
+
+    def _last(self, ranked: Sequence[tuple[float, TrialRecord]]) -> TrialRecord | None:
+        """Return the most promising trial whose next level can still be paid for."""
+        least = LEAST_GAIN * self._prospects.incumbent()
+        for promise, record in ranked:
+            if promise < least:
+                return None
+            # The tolerance covers the rounding of sums.
+            if self._cost(record) <= self._left + 1e-9:
+                return record
+        return None
+
+    def begin(self, record: TrialRecord, *, closing: bool) -> None:
+        """Note that a trial is being promoted."""
+        if closing:
+            self._left -= self._cost(record)
+
+    def _cost(self, record: TrialRecord) -> float:
+        """Return the compute of a trial's next level, in trainings in full."""
+        fidelities, level = self._ledger.fidelities, record.result.level
+        return fidelities[level + 1] - fidelities[level]
