@@ -27,6 +27,8 @@ RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
 # By default Ray's workers yield to all other processes, and make no progress beside other tests.
 NICENESS = ("RAY_worker_niceness", "0")
+# `ip netns exec NAME` shows the files of the folder NAME as those of /etc.
+ETC = Path("/etc/netns")
 # Variables of the test's environment that a separate machine does not have.
 FOREIGN = ("RAY_AUTH", "RAY_ADDRESS", "RAY_TMPDIR")
 SETTINGS = {
@@ -220,6 +222,7 @@ class NodeCluster:
             return Node(name, "127.0.0.1", [], environment)
         address, link = f"{self._net}.{number}", f"{name}v"
         _ip("netns", "add", name)
+        self._resolve(name, address)
         _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
         _ip("link", "set", link, "master", self._tag, "up")
         for command in (
@@ -231,6 +234,14 @@ class NodeCluster:
         inside = 'hostname "$0" && exec "$@"'
         prefix = ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", inside, name]
         return Node(name, address, prefix, environment, link=link)
+
+    def _resolve(self, name, address):
+        """Have a node know its own name and find no name server: Ray's processes ask for names when
+        they start, and would wait 10 s each for one that cannot be reached."""
+        folder = ETC / name
+        folder.mkdir(parents=True)
+        (folder / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n")
+        (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
     def _wait_for(self, node, timeout=90):
         deadline, log = time.monotonic() + timeout, self.folder / f"{node.name}.log"
@@ -252,6 +263,7 @@ class NodeCluster:
                         os.kill(int(pid), signal.SIGKILL)
                 _ip("netns", "del", node.name, check=False)
                 _ip("link", "del", node.link, check=False)
+                shutil.rmtree(ETC / node.name, ignore_errors=True)
             _ip("link", "del", self._tag, check=False)
         shutil.rmtree(self._sockets, ignore_errors=True)
 
