@@ -33,7 +33,7 @@ def test_it_says_what_it_does_and_ends_with_the_winner(whole_run):
     stages = ("baseline", "sensitivity", "shapes of plans", "search", "retrain", "deliver")
     metric = stage_of(run, "baseline").metric
     assert allowed_fall(said) == pytest.approx((metric, 0.9 * metric), abs=1e-4)
-    meant = ("9 trials of", "a retrain of")
+    meant = ("9 plans of", "to train the promising ones on")
     after = ("report: ", "next:", " -m search.select ")
     for text in (*stages, *meant, "Pareto", "winner:", *after):
         assert text in said
@@ -176,7 +176,8 @@ def test_the_journal_opens_in_optuna_with_constraints_and_states(whole_run):
     complete = [t for t in study.trials if t.state.name == "COMPLETE"]
     assert complete
     for trial in complete:
-        row = trials.loc[trial.user_attrs.get("repeats_trial", trial.number)]
+        marks = [trial.user_attrs.get(name) for name in ("repeats_trial", "promotes_trial")]
+        row = trials.loc[next((n for n in marks if n is not None), trial.number)]
         assert trial.values == [row["metric_loss"], row["latency_ratio"]]
         assert json.loads(trial.user_attrs["plan"]) == json.loads(row["plan"])
         assert list(trial.constraints.values()) == [pytest.approx(row["metric_loss"] - 0.1)]
