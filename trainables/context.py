@@ -94,24 +94,24 @@ class TrialContext:
         """Return a trainer of a plan's model, in total over data-parallel workers.
 
         `samples` are those that the unpruned model could see for the cost (`training_cost`). The
-        peak of the learning rate depends on what pruning removed and on the level; a pruned model
-        learns from the unpruned one too, as the settings say.
+        peak of the learning rate depends on what pruning removed and on the level. From level 1 on
+        a pruned model learns from the unpruned one too, as the settings say.
         """
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
         recipe = self.settings.learning_rate or self.task.recipe.learning_rate
         peak = peak_learning_rate(recipe, 1 - self._left(plan), level)
-        distilled = plan.is_pruned and learning_rate_share > 0 and self.settings.distillation > 0
+        taught = learning_rate_share > 0 and self._is_taught(plan, level)
         return Trainer(
             model,
             self.task,
-            steps=max(1, round(samples / self.cost(plan) / batch_size)),
+            steps=max(1, round(samples / self.cost(plan, taught=taught) / batch_size)),
             learning_rate=learning_rate_share * peak,
             batch_size=max(1, batch_size // workers),
             seed=seed,
             guard=self.lease.shared,
             distillation=(
                 Distillation(self.teacher, self.task, self.settings.distillation)
-                if distilled
+                if taught
                 else None
             ),
         )
@@ -121,9 +121,17 @@ class TrialContext:
         """The unpruned model on its engine, shared by all trainings of this process."""
         return load_teacher(self.settings, self.baseline_engine, self.latency_inputs)
 
-    def cost(self, plan: Plan) -> float:
+    def _is_taught(self, plan: Plan, level: int) -> bool:
+        """Return whether a plan's model learns from the teacher in a level.
+
+        In the short first level it does not gain by that (LOG: what recovers a pruned model).
+        """
+        late = level > 0 or len(self.levels) == 1
+        return plan.is_pruned and late and self.settings.distillation > 0
+
+    def cost(self, plan: Plan, *, taught: bool = False) -> float:
         """Return the cost of a plan's training sample, as a share of the unpruned model's."""
-        return training_cost(self._left(plan))
+        return training_cost(self._left(plan), taught=taught)
 
     def _left(self, plan: Plan) -> float:
         """Return the share of the multiply-adds that pruning leaves; 1 if no layers are known."""

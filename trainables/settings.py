@@ -81,8 +81,9 @@ class WorkerSettings(BaseModel):
     """Samples in a training batch; by default the recipe's of the task."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate in float; by default the recipe's of the task."""
-    distillation: float = Field(default=0.0, ge=0, le=1)
-    """Share of the unpruned model's outputs in the training loss, beside the labels; 0: none."""
+    distillation: float = Field(default=0.9, ge=0, le=1)
+    """Share of the unpruned model's outputs in the training loss, beside the labels; 0: none.
+    Training before a plan's first measurement is by the labels alone."""
     calibration_samples: int = Field(default=256, ge=1)
     """Training samples that fix the scales of post-training quantization."""
     calibration: CalibrationAlgorithm = "abs_max"

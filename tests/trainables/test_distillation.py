@@ -189,18 +189,29 @@ def test_an_untrained_model_learns_from_the_trained_one_alone(tiny_weights):
 
 
 def test_a_worker_trains_with_the_baselines_export_as_teacher(context, monkeypatch):
-    settings = context.settings.having(distillation=0.9)
-    teacher = load_teacher(settings, context.baseline_engine, context.latency_inputs)
+    teacher = load_teacher(context.settings, context.baseline_engine, context.latency_inputs)
     (found,) = teacher.outputs(context.latency_inputs)
     (expected,) = context.baseline_engine.run(context.latency_inputs)
     assert np.sqrt(((found - expected) ** 2).mean()) <= 0.05 * expected.std()
     plan = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.FLOAT)
     model = context.task.build_model()
-    assert context.trainer(model, plan=plan, samples=64, seed=0).distillation is None
-    monkeypatch.setattr(context, "settings", settings)
-    context.trainer(model, plan=plan, samples=64, seed=0, learning_rate_share=0.5).run(2)
+
+    def trainer(plan, level=1, share=0.5):
+        return context.trainer(
+            model, plan=plan, samples=64, seed=0, level=level, learning_rate_share=share
+        )
+
+    taught = trainer(plan)
+    taught.run(2)
     assert context.teacher.samples == 64
+    # A short first level is by the labels alone, and the only level is not a short one.
+    (only,) = context.levels
+    assert trainer(plan, level=0).distillation is not None
+    monkeypatch.setattr(context, "levels", (only, only))
+    untaught = trainer(plan, level=0)
+    assert untaught.distillation is None and untaught.steps >= taught.steps
     # The unpruned model has nothing to learn from itself, and a training without effect nothing.
-    assert context.trainer(model, plan=Plan(), samples=64, seed=0).distillation is None
-    still = context.trainer(model, plan=plan, samples=64, seed=0, learning_rate_share=0.0)
-    assert still.distillation is None
+    assert trainer(Plan()).distillation is None
+    assert trainer(plan, share=0.0).distillation is None
+    monkeypatch.setattr(context, "settings", context.settings.having(distillation=0))
+    assert trainer(plan).distillation is None

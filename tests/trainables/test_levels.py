@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.search.made_run import baseline as made_baseline
-from trainables.levels import FIXED_COST, training_cost, training_levels
+from trainables.levels import FIXED_COST, TEACHER_COST, training_cost, training_levels
 from trainables.settings import WorkerSettings
 
 
@@ -51,3 +51,8 @@ def test_a_sample_costs_less_the_fewer_multiply_adds_remain():
     assert training_cost(1.0) == 1
     assert training_cost(0.0) == FIXED_COST
     assert FIXED_COST < training_cost(0.1) < training_cost(0.5) < 1
+
+
+def test_learning_from_a_teacher_costs_its_run():
+    added = training_cost(0.5, taught=True) - training_cost(0.5)
+    assert added == pytest.approx(TEACHER_COST)
