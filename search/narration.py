@@ -10,6 +10,7 @@ from search.needs import trials_at_once
 from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
+from search.records.stage_files import Winner
 from search.reporting.advice import (
     as_timed,
     estimate,
@@ -18,6 +19,7 @@ from search.reporting.advice import (
     survey_seconds,
     winner_lines,
 )
+from spaces.space import Space
 from trainables.results import Baseline, Untimed
 
 
@@ -48,12 +50,14 @@ def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
     study.display.say(f"{'ahead':<12} {guess.in_words(left, at_once)}")
 
 
-def say_result(study: StudyContext, ledger: Ledger, winner: int, manifest: Manifest) -> None:
+def say_result(
+    study: StudyContext, space: Space, ledger: Ledger, winner: Winner, manifest: Manifest
+) -> None:
     """Print the front, the delivered model, and the trials that were lost."""
     config, display = study.config, study.display
     title = f"\nPareto front on val, {as_timed(config.latency_batch, config.threads)}"
     display.console.print(trial_table(front_shown(ledger), ledger, title))
-    for line in winner_lines(manifest, winner, config.budget):
+    for line in winner_lines(manifest, winner.trial, config.budget, space.is_floor(winner.plan)):
         display.say(line)
     retries, lost_s = ledger.lost()
     if retries:

@@ -73,5 +73,5 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     repeats = search.search_plans(study, baseline, sources, ledger)
     winner = retrain.retrain_winner(study, baseline, ledger)
     manifest = deliver.deliver(study, baseline, ledger, winner, repeats)
-    say_result(study, ledger, winner.trial, manifest)
+    say_result(study, space, ledger, winner, manifest)
     return True

@@ -67,6 +67,13 @@ class Space:
         steps = range(counts.low, counts.high + 1, counts.step)
         return sorted({min(count, group.channels) for count in steps})
 
+    def is_floor(self, plan: Plan) -> bool:
+        """Return whether every group of a plan has the fewest channels that it may have."""
+        return all(
+            round(group.channels * (1 - plan.ratio(group.name))) <= self.levels(group)[0]
+            for group in self.groups
+        )
+
     def random(self, rng: Random) -> Plan:
         """Return a plan drawn at random: every level of a group and every choice equally likely."""
         ratios = {

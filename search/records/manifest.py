@@ -49,12 +49,20 @@ class MetricFigures(_Part):
     """Relative to the baseline; this is what the budget bounds."""
     loss_val_standard_error: float
     """Standard error of loss_val, over the samples of the split."""
+    loss_val_margin: float | None = None
+    """How far below the budget loss_val had to be; None in files of an older version."""
     loss_test: float
     """Relative loss on the test split."""
     loss_test_standard_error: float
     """Standard error of loss_test, over the samples of the split."""
     within_budget_on_test: bool
     """Whether loss_test is at most the budget."""
+
+    def budget_use(self, budget: float) -> float | None:
+        """Return (loss_val + margin) / budget: 1 is all of it; None if that cannot be said."""
+        if self.loss_val_margin is None or budget == 0:
+            return None
+        return (self.loss_val + self.loss_val_margin) / budget
 
     def splits(self) -> tuple[SplitFigures, SplitFigures]:
         """Return the figures on validation and on test."""

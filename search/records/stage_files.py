@@ -38,6 +38,8 @@ class Retrained(RetrainFigures):
     trial: int
     accepted: bool | None = None
     """Whether it is within the budget; None before that is checked."""
+    margin: float | None = None
+    """How far below the budget its loss has to be."""
     model: str | None = None
     """The folder of its export in the run, if that is a trial's; None: the retrain's own."""
 

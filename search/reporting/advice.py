@@ -42,6 +42,8 @@ SPEEDS = Speeds()
 # Latency ratio from which a delivered model has gained nothing: the final timing varies by 1 to 2 %
 # (LOG: a third reference), and a smaller gain is not worth a deployment.
 GAIN = 0.95
+# Budget use below which the closing lines say why, if they can. A guess.
+LITTLE_USE = 0.5
 
 
 class Step(NamedTuple):
@@ -159,7 +161,27 @@ def no_gain(ratio: float) -> str | None:
     )
 
 
-def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
+def budget_use_line(manifest: Manifest, is_floor: bool) -> str | None:
+    """Return how much of the budget the delivered model uses; None if that cannot be said.
+
+    `is_floor`: no plan of the space is smaller.
+    """
+    figures = manifest.metric
+    use = figures.budget_use(manifest.budget)
+    if use is None:
+        return None
+    line = (
+        f"budget use {use:.2f} on validation: {percent(figures.loss_val)} loss and a margin of "
+        f"{percent(figures.loss_val_margin)}"
+    )
+    if use < LITTLE_USE and is_floor:
+        line += "; nothing faster exists here, every group is pruned as far as the space allows"
+    return line
+
+
+def winner_lines(
+    manifest: Manifest, trial: int, budget: float, is_floor: bool = False
+) -> list[str]:
     """Return the winner's figures, and warnings if it misses the budget or gains nothing."""
     figures, size, latency = manifest.metric, manifest.size_bytes, manifest.latency_ms
     lines = [
@@ -169,6 +191,9 @@ def winner_lines(manifest: Manifest, trial: int, budget: float) -> list[str]:
         f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
         f"({percent(figures.loss_test)} loss, budget {percent(budget)})"
     ]
+    used = budget_use_line(manifest, is_floor)
+    if used is not None:
+        lines.append(used)
     if not figures.within_budget_on_test:
         lines.append(
             "MISSED: on the test split the model loses more than the budget, though it kept it on "

@@ -154,6 +154,7 @@ def _metric_figures(
         winner_test=final.winner_test,
         loss_val=winner.metric_loss,
         loss_val_standard_error=winner.standard_error,
+        loss_val_margin=winner.margin,
         loss_test=final.metric_loss_test,
         loss_test_standard_error=final.standard_error_test,
         within_budget_on_test=final.metric_loss_test <= budget,

@@ -145,7 +145,7 @@ def first_within_budget(
             f"loss {percent(outcome.metric_loss)} and a margin of {percent(margin)} on val: "
             f"{'kept' if accepted else 'missed, on to the next'}"
         )
-        tried.append(replace(outcome, accepted=accepted))
+        tried.append(replace(outcome, accepted=accepted, margin=margin))
         if accepted:
             return Winner(**vars(tried[-1]), plan=record.plan, tried=tuple(tried))
     if not tried:

@@ -130,3 +130,11 @@ def test_thinned_never_gives_more_than_asked_for(count):
         assert chosen[0] == 0
         assert chosen[-1] == levels[-1]
         assert chosen == sorted(set(chosen))
+
+
+def test_a_plan_is_the_floor_if_every_group_has_its_fewest_channels():
+    space = Space((PruningGroup("a", 64), PruningGroup("b", 20)), (FLOAT, PTQ))
+    floor = space.decode({"channels/a": 8, "channels/b": 8, "quantization": "float"})
+    assert space.is_floor(floor)
+    assert not space.is_floor(Plan.of({"a": 0.875}, FLOAT))
+    assert not space.is_floor(Plan())

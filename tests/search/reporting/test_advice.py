@@ -117,6 +117,18 @@ def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
     assert batch_hint(1, 2) == "All latencies are of batches of 1, 2 threads."
 
 
+def test_how_much_of_the_budget_is_used_is_said_and_why_if_it_is_little():
+    figures = {**MANIFEST["metric"], "loss_val": 0.03, "loss_val_margin": 0.01}
+    found = manifest(metric=figures, budget=0.1)
+    used = winner_lines(found, 7, 0.1)[1]
+    assert used == "budget use 0.40 on validation: +3.0 % loss and a margin of +1.0 %"
+    assert "nothing faster exists here" in winner_lines(found, 7, 0.1, is_floor=True)[1]
+    most = manifest(metric={**figures, "loss_val": 0.07}, budget=0.1)
+    assert winner_lines(most, 7, 0.1, is_floor=True)[1].startswith("budget use 0.80")
+    # An older manifest does not say it.
+    assert not any("budget use" in line for line in winner_lines(timed(ratio=0.2), 7, 0.1))
+
+
 @pytest.mark.parametrize("ratio, said", [(0.2, False), (0.94, False), (0.97, True), (1.02, True)])
 def test_a_winner_that_gains_nothing_is_said(ratio, said):
     lines = winner_lines(timed(ratio=ratio), 7, 0.1)
