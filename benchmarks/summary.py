@@ -1,6 +1,6 @@
 """The figures of all benchmarks in one file, each with its conditions.
 
-    python -m benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...]
+    python -m benchmarks.summary [--seeds N] [--evaluations N] [--only PART ...] [--finished]
 
 writes bench/summary.json, its tables in docs/benchmarks.md, bench/ablation.md, and the parquet
 files behind them. Figures of parts that are not run again stay as they are.
@@ -23,6 +23,10 @@ import pandas as pd
 
 from benchmarks import ablation, growth, overhead, probe, sensitivity_speed
 from benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
+from benchmarks.delivered import figures as delivered_figures
+from benchmarks.delivered import part as delivered_part
+from benchmarks.delivered.problems import PROBLEMS as DELIVERED_PROBLEMS
+from benchmarks.delivered.problems import SECONDS
 from benchmarks.page import write_table
 
 THRESHOLD, OPTUNA, OURS = "threshold sweep, INT8", "plain Optuna", "ours"
@@ -141,6 +145,21 @@ PARTS = {
 }
 
 
+def delivered(work: Path, folder: Path, finished: bool) -> dict[str, dict[str, Any]]:
+    """Return the figures of whole flows, and write bench/delivered.json and the table."""
+    judged = delivered_part.measure(work, finished=finished)
+    (folder / "delivered.json").write_text(delivered_part.written(judged))
+    write_table("delivered", delivered_figures.table(judged))
+    behind = {
+        "budgets": {name: problem.budget for name, problem in DELIVERED_PROBLEMS.items()},
+        "processor_s": SECONDS,
+    }
+    return {
+        name: {**figure, "problems": list(figure["by_problem"]), **behind}
+        for name, figure in delivered_figures.summarised(judged).items()
+    }
+
+
 def main() -> None:
     from benchmarks.methods import METHODS
     from benchmarks.setup import PROBLEMS
@@ -149,7 +168,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     parser.add_argument("--work", type=Path, default=Path("bench/work"))
-    parser.add_argument("--only", nargs="*", default=["compare", "ablation", *PARTS])
+    parser.add_argument("--only", nargs="*", default=["compare", "delivered", "ablation", *PARTS])
+    parser.add_argument(
+        "--finished", action="store_true", help="of `delivered`, only the cells that have finished"
+    )
     chosen = parser.parse_args()
     folder = Path("bench")
     folder.mkdir(exist_ok=True)
@@ -179,6 +201,10 @@ def main() -> None:
             **stamp,
         }
         summary |= {name: {**value, **behind} for name, value in compared(found).items()}
+        target.write_text(json.dumps(summary, indent=1) + "\n")
+    if "delivered" in chosen.only:
+        found_delivered = delivered(chosen.work.absolute(), folder, chosen.finished)
+        summary |= {name: {**figure, **stamp} for name, figure in found_delivered.items()}
         target.write_text(json.dumps(summary, indent=1) + "\n")
     if "ablation" in chosen.only:
         given = (ablation.PROBLEMS, ablation.SEEDS, ablation.EVALUATIONS)

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from benchmarks import faults
+from benchmarks.delivered import figures as delivered_figures
+from benchmarks.delivered import part as delivered_part
 from benchmarks.models import searches, table
 from benchmarks.page import PAGE, with_table, write_table
 from benchmarks.summary import parts_table
@@ -41,6 +43,10 @@ def rows_of(name):
     """Return the rows as the benchmark writes them from the committed figures."""
     if name == "parts":
         return parts_table(read("summary.json"))
+    if name == "delivered":
+        return delivered_figures.table(
+            delivered_part.read(PAGE.parents[1] / "bench/delivered.json")
+        )
     if name == "faults":
         return faults.rows(read("faults.json")["faults"])
     if name == "make models":
@@ -50,7 +56,9 @@ def rows_of(name):
     return (PAGE.parents[1] / "bench" / "table.md").read_text().rstrip("\n")
 
 
-@pytest.mark.parametrize("name", ["make bench", "parts", "make models", "searches", "faults"])
+@pytest.mark.parametrize(
+    "name", ["make bench", "delivered", "parts", "make models", "searches", "faults"]
+)
 def test_the_page_has_the_committed_figures(name):
     text = PAGE.read_text()
     assert with_table(text, name, rows_of(name)) == text

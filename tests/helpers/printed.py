@@ -76,6 +76,7 @@ NOT_HERE = {
     "make models": "hours; tests/benchmarks has tests of its parts",
     "make searches": "hours; tests/benchmarks has tests of its parts",
     "make configs": "hours, and the toolkits' checkouts; tests/benchmarks has tests of its parts",
+    "python -m benchmarks.delivered": "an hour; tests/benchmarks has tests of its parts",
     "python -m benchmarks.faults": "minutes; the same faults: clusters and search/test_cluster.py",
     "python -m benchmarks.scaling": "an hour; tests/benchmarks has tests of its parts",
     "pip install --no-deps -r toolkits.txt": "a package index; make test begins with it",

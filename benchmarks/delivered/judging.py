@@ -1,0 +1,153 @@
+"""All delivered models of a problem, evaluated and timed together at the end.
+
+Methods measure beside their own training; here every model has the same quiet conditions, the same
+splits and the same baseline, and is timed in turn with all others.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.delivered.block import read_rows, seconds_folder
+from benchmarks.delivered.cell import Row
+from benchmarks.delivered.problems import PROBLEMS
+from trainables.files.codec import decode, encode
+from trainables.task import Split
+
+JUDGED = "judged.json"
+# Seconds of timing for each model. A guess.
+SECONDS_EACH = 4.0
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A delivered model's figures, all relative to the float baseline."""
+
+    problem: str
+    method: str
+    seed: int
+    budget: float
+    delivered: bool
+    """Whether a model kept the budget; without one all figures are the baseline's."""
+    latency_ratio: float
+    size_ratio: float
+    loss_val: float
+    error_val: float
+    loss_test: float
+    error_test: float
+    """Standard error of loss_test; error_val likewise."""
+    processor_s: float
+
+
+def judge(problem: str, seconds: float, work: Path) -> list[Judged]:
+    """Return the figures of all delivered models of a problem; written below `work` too.
+
+    They are measured in a process of its own, with one thread. Nothing is measured again if the
+    same cells were judged before.
+    """
+    rows = read_rows(work, seconds, problem)
+    folder = seconds_folder(work, seconds) / problem
+    if not _same(rows, read_judged(folder)):
+        command = [sys.executable, "-m", "benchmarks.delivered.judging"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLAGS_enable_pir_api": "0"}
+        subprocess.run([*command, problem, f"{seconds:g}", str(work)], check=True, env=environment)
+    return read_judged(folder)
+
+
+def _same(rows: Sequence[Row], known: Sequence[Judged]) -> bool:
+    """Return whether the judged models are those of the rows."""
+    return {(model.method, model.seed, model.processor_s) for model in known} == {
+        (row.method, row.seed, row.processor_s) for row in rows
+    }
+
+
+def read_judged(folder: Path) -> list[Judged]:
+    file = folder / JUDGED
+    return decode(list[Judged], file.read_bytes()) if file.is_file() else []
+
+
+def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
+    from clusters.lease import device_lease
+    from spaces.plan import QuantizationChoice
+    from trainables.compression.quantization import export_candidate
+    from trainables.deployment.engine import Engine, size_bytes
+    from trainables.evaluation import evaluate, first_samples
+    from trainables.final import loss_on_test
+    from trainables.loading import study_task
+    from trainables.metrics import loss_standard_error, metric_value
+    from trainables.models import new_model
+    from trainables.probe import Effort, time_in_turn
+
+    if not rows:
+        return []
+    problem = PROBLEMS[rows[0].problem]
+    settings = problem.settings(work, folder, 0)
+    task = study_task(settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    baseline, _ = export_candidate(
+        new_model(task), QuantizationChoice.FLOAT, None, task, settings, folder
+    )
+    models = [row for row in rows if row.folder is not None]
+    engines = [Engine(Path(row.folder), row.precision, settings.threads) for row in models]
+    effort = Effort(ROUNDS, SECONDS_EACH * (len(engines) + 1))
+    inputs = first_samples(task, settings.latency_batch)
+    runs_ms = time_in_turn([baseline, *engines], inputs, device_lease(), effort)
+    ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0)
+
+    def statistics(engine: Engine, split: Split) -> np.ndarray:
+        return evaluate(engine.run, task, split, settings.eval_batch)
+
+    before = {split: statistics(baseline, split) for split in ("val", "test")}
+
+    def loss(split: Split, after: np.ndarray) -> tuple[float, float]:
+        values = (metric_value(task.metric, rows) for rows in (before[split], after))
+        error = loss_standard_error(task.metric, before[split], after)
+        return loss_on_test(task.metric, *values), error
+
+    size = size_bytes(folder)
+    found = []
+    for row in rows:
+        ratio, relative, losses = 1.0, 1.0, ((0.0, 0.0), (0.0, 0.0))
+        if row.folder is not None:
+            index = models.index(row)
+            ratio = float(ratios[index])
+            relative = size_bytes(Path(row.folder)) / size
+            losses = tuple(loss(s, statistics(engines[index], s)) for s in ("val", "test"))
+        (loss_val, error_val), (loss_test, error_test) = losses
+        found.append(
+            Judged(
+                row.problem,
+                row.method,
+                row.seed,
+                row.budget,
+                row.folder is not None,
+                ratio,
+                relative,
+                loss_val,
+                error_val,
+                loss_test,
+                error_test,
+                row.processor_s,
+            )
+        )
+    return found
+
+
+def main() -> None:
+    problem, seconds, work = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
+    folder = seconds_folder(work, seconds) / problem
+    found = _judge(read_rows(work, seconds, problem), work, folder / "judging")
+    (folder / JUDGED).write_text(encode(list[Judged], found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The problems: tasks, budgets, and the lengths of training that their users would choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainables.settings import TrialSettings
+
+# Processor seconds of a flow for which the lengths below are meant; with fewer, all are shortened.
+SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Samples of training, and trials of a search, for `SECONDS` of processor time."""
+
+    trial: int
+    trial_quantized: int
+    full: int
+    """Samples of a training in full, in float."""
+    full_quantized: int
+    """Further samples of quantization-aware training."""
+    trials: int
+    """Trials of the search as it was; ours takes the same number until it plans by itself."""
+
+    def within(self, seconds: float) -> Lengths:
+        """Return the lengths for another processor time; trials are never longer than these."""
+        share = min(1.0, seconds / SECONDS)
+        return Lengths(
+            max(64, round(share**0.5 * self.trial)),
+            max(64, round(share**0.5 * self.trial_quantized)),
+            max(64, round(share * self.full)),
+            max(64, round(share * self.full_quantized)),
+            # Both trials and their lengths shrink by the root of the share.
+            max(3, round(seconds / SECONDS / share**0.5 * self.trials)),
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task with a trained baseline, and a budget."""
+
+    name: str
+    task: str
+    budget: float
+    latency_batch: int
+    lengths: Lengths
+    trained: str | None = None
+    """The problem under benchmarks/problems whose baseline is trained first."""
+    model: str | None = None
+    """The model of benchmarks/models whose baseline is trained first."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of every command."""
+
+    def _case(self) -> Any:
+        from benchmarks.models.zoo import CASES
+
+        return CASES[self.model]
+
+    def prepare(self, work: Path) -> None:
+        """Train the baseline and write its data, unless that has been done."""
+        if self.model is not None:
+            from benchmarks.models.measure import ensure_weights
+
+            ensure_weights(self._case(), work / "models")
+        elif self.trained is not None and not self._weights(work).is_file():
+            from benchmarks.problems.baselines import train_baseline
+
+            self._weights(work).parent.mkdir(parents=True, exist_ok=True)
+            train_baseline(self.trained, self._weights(work))
+
+    def _weights(self, work: Path) -> Path:
+        return work / f"{self.name}.safetensors"
+
+    def task_options(self, work: Path) -> dict[str, Any]:
+        if self.model is not None:
+            options: dict[str, Any] = self._case().task_options(work / "models")
+            return options
+        return {} if self.trained is None else {"weights": str(self._weights(work))}
+
+    def command_settings(self, work: Path) -> dict[str, Any]:
+        """Return the settings of a search's command that do not depend on the method."""
+        return {
+            "task": self.task,
+            "task_options": self.task_options(work),
+            "latency_batch": self.latency_batch,
+            **self.more,
+        }
+
+    def settings(self, work: Path, folder: Path, seed: int) -> TrialSettings:
+        """Return a worker's settings; all files, the cache's too, are below `folder`."""
+        return TrialSettings(
+            run_folder=str(folder / "files"),
+            cache_folder=str(folder / "cache"),
+            seed=seed,
+            **self.command_settings(work),
+        )
+
+
+PROBLEMS = {
+    problem.name: problem
+    for problem in (
+        Problem(
+            "fashion_mnist", "fashion_mnist", 0.1, 64, Lengths(3_200, 1_500, 32_000, 8_000, 24)
+        ),
+        Problem(
+            "digits",
+            "benchmarks.problems.digits:make_task",
+            0.02,
+            64,
+            Lengths(3_200, 1_500, 32_000, 8_000, 24),
+            trained="digits",
+        ),
+        Problem(
+            "nuclei",
+            "benchmarks.problems.nuclei:make_task",
+            0.025,
+            16,
+            Lengths(960, 320, 9_600, 2_400, 24),
+            trained="nuclei",
+        ),
+        Problem(
+            "mobilenet_v2",
+            "classification",
+            0.02,
+            32,
+            Lengths(1_600, 480, 12_000, 3_000, 12),
+            model="MobileNetV2",
+            more={"eval_batch": 32, "calibration_samples": 64},
+        ),
+    )
+}

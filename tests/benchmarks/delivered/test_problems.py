@@ -1,0 +1,53 @@
+"""The problems' settings, and lengths for other processor times."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.delivered.methods import ABLATIONS, METHODS
+from benchmarks.delivered.methods.before import COMMIT, REPOSITORY, work_tree
+from benchmarks.delivered.methods.ours import WITHOUT, planned
+from benchmarks.delivered.problems import PROBLEMS, SECONDS
+from search.config import RunConfig
+
+LENGTHS = PROBLEMS["fashion_mnist"].lengths
+
+
+def test_with_the_whole_time_the_lengths_are_the_problems():
+    assert LENGTHS.within(SECONDS) == LENGTHS
+
+
+def test_with_less_time_all_is_shorter_and_with_more_there_are_more_trials():
+    short, long = LENGTHS.within(SECONDS / 16), LENGTHS.within(2 * SECONDS)
+    assert (short.full, short.trial, short.trials) == (2_000, 800, 6)
+    assert (long.full, long.trial, long.trials) == (LENGTHS.full, LENGTHS.trial, 48)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "digits", "nuclei"])
+def test_a_search_takes_the_settings(name, tmp_path):
+    folder = tmp_path / "delivered" / "cell"
+    settings = planned(PROBLEMS[name], 1, SECONDS, folder)
+    config = RunConfig(**settings)
+    assert (config.seed, config.budget) == (1, PROBLEMS[name].budget)
+    worker = PROBLEMS[name].settings(tmp_path, folder, 1)
+    assert worker.task == config.task
+    assert worker.cache.is_relative_to(folder)
+
+
+@pytest.mark.parametrize("name", [name for name, overrides in WITHOUT.items() if overrides])
+def test_a_part_is_taken_away_by_settings_that_there_are(name):
+    RunConfig(budget=0.1, **WITHOUT[name])
+
+
+def test_every_method_has_one_name():
+    assert not METHODS.keys() & ABLATIONS.keys()
+
+
+def test_the_work_tree_is_the_recorded_commits_and_is_removed(tmp_path):
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("a copy without its history")
+    with work_tree(tmp_path) as tree:
+        assert (tree / "search" / "run.py").is_file()
+        head = Path((tree / ".git").read_text().split(": ", 1)[1].strip()) / "HEAD"
+        assert head.read_text().startswith(COMMIT)
+    assert not tree.exists()
