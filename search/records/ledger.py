@@ -172,6 +172,8 @@ class Ledger:
             measured.setdefault(number, []).append(measurement)
         for record in store.parse("trials", read_trial):
             levels = sorted(measured.get(record.number, []), key=lambda m: m.fidelity)
+            # A driver that died before it wrote the trial's row has left a level too many.
+            levels = [m for m in levels if m.fidelity <= record.result.fidelity]
             record.result.measurements = levels
             ledger._learn(levels)
             ledger.records[record.number] = record

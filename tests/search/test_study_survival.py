@@ -24,10 +24,10 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace):
     assert status == 130, said_by(run).read_text()
     assert not (run / "retrained").exists(), "a Ctrl-C ends the study, not its search alone"
     moments = [
-        # Just begun, in the middle of a trial's rows, then while retraining. With a local Ray,
-        # which dies too, and on a cluster, which lives on.
+        # Just begun, while a plan is trained on, then while retraining. With a local Ray, which
+        # dies too, and on a cluster, which lives on.
         (local_workplace, resume, lambda: rows_of(run, "trials") >= 3),
-        (workplace, resume, lambda: rows_of(run, "measurements") >= 6),
+        (workplace, resume, lambda: any((run / "candidates").glob("*-1"))),
         (workplace, resume, lambda: any((run / "retrained").glob("*"))),
     ]
     kept = pd.DataFrame({"number": [], "plan": []})
@@ -44,6 +44,11 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace):
     assert len(trials) == 9
     assert trials["number"].is_unique
     assert trials["plan_key"].is_unique, "a plan was tried twice"
+    measured = pd.read_parquet(run / "measurements")
+    assert not measured.duplicated(["number", "fidelity"]).any(), "a level was measured twice"
+    levels = trials.query("state in ('PAUSED', 'COMPLETE')").set_index("number").level
+    assert (measured.groupby("number").size() == levels + 1).all()
+    assert levels.max() == 1
     merged = trials.merge(kept, on="number", suffixes=("", "_kept"))
     assert len(merged) == len(kept)
     assert (merged["plan"] == merged["plan_kept"]).all()

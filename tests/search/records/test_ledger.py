@@ -190,3 +190,26 @@ def test_an_empty_ledger_has_no_front(open_ledger):
 def test_another_budget_makes_other_trials_feasible(mixed, open_ledger):
     assert numbers(open_ledger(budget=0.5).feasible()) == [0, 1, 2, 3, 4]
     assert numbers(open_ledger(budget=0.5).front()) == [4, 1, 2, 0]
+
+
+def test_a_level_whose_trial_has_no_row_of_it_is_measured_again(
+    open_ledger, record, result, measurement, monkeypatch
+):
+    """The driver dies between the measurements of a promotion and its row in the trials."""
+    levels = {"fidelities": (0.25, 1.0)}
+    ledger = open_ledger(**levels)
+    first = measurement(0.2, fidelity=0.25)
+    ledger.record(record(3, result("PAUSED", 0.2, 0.5, [first], fidelity=0.25)))
+    write = ledger.store.write
+
+    def dies(table, name, rows):
+        if table == "trials":
+            raise KeyboardInterrupt
+        write(table, name, rows)
+
+    monkeypatch.setattr(ledger.store, "write", dies)
+    both = [first, measurement(0.1, rung=1, fidelity=1.0)]
+    with pytest.raises(KeyboardInterrupt):
+        ledger.record(record(3, result("COMPLETE", 0.1, 0.5, both, level=1)))
+    again = open_ledger(**levels).records[3].result
+    assert (again.state, again.measurements) == ("PAUSED", [first])
