@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 import clusters
+from search.durations import Duration
 from search.records.faults import first_fault
 from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
 from spaces.plan import QuantizationChoice
@@ -17,6 +18,8 @@ from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.settings import WorkerSettings
 
 PROFILES = Path(clusters.__file__).parent
+# Most plans of a run with a deadline, unless the user gives it: four times the default. A guess.
+MOST_PLANS = 96
 
 
 class RunConfig(WorkerSettings):
@@ -31,8 +34,11 @@ class RunConfig(WorkerSettings):
     """Task options whose files or folders are uploaded to the storage.
     Each node downloads them once; name `data` too unless all nodes have it."""
 
+    within: Duration | None = None
+    """Time for the whole run, from the command to the delivered model: 90s, 30m, 1h30m.
+    The number of plans and their training are chosen to fit."""
     trials: int = Field(default=24, ge=1)
-    """How many plans are tried."""
+    """How many plans are tried. With `within` it is the most, and 96 by default."""
     concurrency: int | None = Field(default=None, ge=1)
     """Trials at a time; by default as many as the cluster has room for when the search begins.
     With a higher number, trials wait for nodes that join later."""
@@ -95,6 +101,14 @@ class RunConfig(WorkerSettings):
     """Seconds to wait for a storage that is full or cannot be reached."""
     cache: str | None = None
     """Folder of sensitivities and latencies that studies share; by default in the user's cache."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_fit(cls, settings: Any) -> Any:
+        """With a deadline the number of plans is bounded by time, unless it is given."""
+        if isinstance(settings, dict) and settings.get("within") is not None:
+            return {"trials": MOST_PLANS, **settings}
+        return settings
 
 
 # Settings of older versions: the configurations of their runs have them.

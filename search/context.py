@@ -116,6 +116,11 @@ class StudyContext:
         store = Store(run.folder)
         return cls(config, run, settings, store, cluster, node, display, clock or StageClock())
 
+    def configured(self, config: RunConfig) -> StudyContext:
+        """Return this study with another configuration."""
+        told = {name: getattr(config, name) for name in WorkerSettings.model_fields}
+        return replace(self, config=config, settings=self.settings.having(**told))
+
     def begin(self) -> None:
         """Make the run's tables, and load the task on every node.
 

@@ -6,19 +6,14 @@ from collections.abc import Sequence
 
 from search.console import Display, front_shown, trial_table
 from search.context import StudyContext
+from search.durations import duration_text, minutes
+from search.estimates import estimate, survey_seconds
 from search.needs import trials_at_once
 from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
 from search.records.stage_files import Winner
-from search.reporting.advice import (
-    as_timed,
-    estimate,
-    minutes,
-    next_steps,
-    survey_seconds,
-    winner_lines,
-)
+from search.reporting.advice import as_timed, next_steps, winner_lines
 from spaces.space import Space
 from trainables.results import Baseline, Untimed
 
@@ -35,6 +30,12 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     config, cluster = study.config, study.cluster.now()
     at_once = trials_at_once(config, cluster)
     surveys = survey_seconds(config, baseline, len(baseline.groups), at_once)
+    if config.within is not None:
+        study.display.say(
+            f"{'ahead':<12} about {minutes(surveys)} before the search; the run ends within "
+            f"{duration_text(config.within)} of its start"
+        )
+        return
     total = minutes(surveys + estimate(config, baseline, config.trials, at_once).total_s)
     study.display.say(
         f"{'ahead':<12} about {total} in all; a first estimate, before any plan is trained"
@@ -42,7 +43,10 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
 
 
 def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
-    """Print how long the remaining trials and the retrain will take."""
+    """Print how long the remaining trials and the retrain will take; with a deadline that is
+    known."""
+    if study.config.within is not None:
+        return
     config, cluster = study.config, study.cluster.now()
     at_once = trials_at_once(config, cluster)
     left = config.trials - done

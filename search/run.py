@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from search.config import RunConfig
 
 # Flags that are settings of the same name.
-FLAGS = ("budget", "task", "trials", "seed", "concurrency", "out", "storage", "address")
-# Settings that may change when a run is resumed: it may be on another machine.
-MOVABLE = ("concurrency", "address")
+FLAGS = (
+    *("budget", "task", "within", "trials", "seed"),
+    *("concurrency", "out", "storage", "address"),
+)
+# Settings that may change when a run is resumed: it may be on another machine, or get more time.
+MOVABLE = ("concurrency", "address", "within")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--budget", help="relative metric loss allowed, for example 0.1")
     add_task_flags(parser)
-    add("--trials", help="plans to try")
+    add("--within", metavar="TIME", help="time for the whole run, such as 90s, 30m or 1h30m")
+    add("--trials", help="plans to try; with --within, at most")
     add("--seed", help="of the plans and of the training")
     add("--concurrency", help="trials at a time")
     add("--out", help="run folder (runs/<time>-<task>); with --storage, the run's name there")
@@ -52,7 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--resume",
         metavar="RUN",
-        help="continue an unfinished run; --address and --concurrency may differ from before",
+        help="continue an unfinished run; --address, --concurrency and --within may differ from "
+        "before",
     )
     add(
         "--dry-run",

@@ -18,21 +18,29 @@ from search.records.run_folder import GAVE_UP, RAY, RunFolder
 from search.records.search_space import build_space
 from search.reporting.files import report_run
 from search.stages import baseline as unpruned
-from search.stages import deliver, latency, references, retrain, search, sensitivity
+from search.stages import deliver, latency, references, retrain, search, sensitivity, within
 from search.tune.plan_source import is_planned, plan_sources
 from spaces.errors import StudyError
 
 
-def run_study(config: RunConfig, run: RunFolder, display: Display, *, dry: bool = False) -> str:
+def run_study(
+    config: RunConfig,
+    run: RunFolder,
+    display: Display,
+    *,
+    dry: bool = False,
+    began: float | None = None,
+) -> str:
     """Return the folder or URI of the delivered model.
 
-    With `dry` the study ends before the first trial, and the run's address is returned. Raises
-    SearchError if no model can be delivered.
+    `began` is when the command was given, of `time.monotonic`; by default now. With `dry` the
+    study ends before the first trial, and the run's address is returned. Raises SearchError if no
+    model can be delivered.
     """
     with cluster_of(config, display) as cluster:
         display.say(f"{'ray':<12} {cluster.in_words}")
         display.say(f"{'run':<12} {run.address}")
-        clock = StageClock(run.stage("seconds"), partial(run.finish_stage, "seconds"))
+        clock = StageClock(run.stage("seconds"), partial(run.finish_stage, "seconds"), began)
         study = StudyContext.of(config, run, cluster, display, clock)
         study.begin()
         run.forget_stage(GAVE_UP)
@@ -63,7 +71,9 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     sensitivities = sensitivity.measure_sensitivities(study, baseline, space)
     baseline, space = references.time_references(study, baseline, space)
     timings = latency.time_shapes(study, baseline, space) if is_planned(config, space) else None
-    ledger = Ledger.of_run(study.store, config, space.groups, baseline)
+    begun = bool(Ledger.of_run(study.store, config, space.groups, baseline).records)
+    study = within.fit_search(study, baseline, begun=begun)
+    ledger = Ledger.of_run(study.store, study.config, space.groups, baseline)
     sources = plan_sources(config, space, baseline.layers, sensitivities, timings, ledger)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")

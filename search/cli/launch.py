@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -33,7 +34,7 @@ def launch(
 ) -> None:
     """Run the study of a configuration, or continue the run named `resume` with the settings that
     are `moved`; stop before the first trial if `dry`. Raises SearchError."""
-    display = Display()
+    began, display = time.monotonic(), Display()
     if config is not None:
         say_settings_file(display.say)
         folder = create_run(config, display.say)
@@ -42,7 +43,7 @@ def launch(
         folder, config = resume_run(resume, display.say)
         config = changed(config, moved)
     with _left_in_order(folder):
-        model = run_study(config, folder, display, dry=dry)
+        model = run_study(config, folder, display, dry=dry, began=began)
     if not dry:
         display.say(f"model: {model}")
 

@@ -15,6 +15,7 @@ from trainables.files.codec import PlanField, decode
 from trainables.results import (
     FILE,
     Baseline,
+    Count,
     FinalFigures,
     Positive,
     Reference,
@@ -69,6 +70,20 @@ class Winner(Retrained):
     """All that were retrained, in that order, the winner last."""
 
 
+@with_config(FILE)
+@dataclass(frozen=True)
+class Fitted:
+    """The search that fits into the time of a run with a deadline. Its settings are the run's own
+    from then on, so that levels stay the same in a resumed run."""
+
+    plans: int
+    """Expected number of plans."""
+    finetune_samples: Count
+    qat_samples: Count
+    retrain_samples: Count
+    retrain_qat_samples: Count
+
+
 # Type of what each stage leaves, by the last part of its name.
 STAGES: dict[str, Any] = {
     "format": int,
@@ -79,6 +94,7 @@ STAGES: dict[str, Any] = {
     "sensitivity": Curves,
     "references": References,
     "latency": Timings,
+    "within": Fitted,
     "retrain": Winner,
     "final": FinalFigures,
 }

@@ -1,4 +1,4 @@
-"""What a run's numbers mean, how long a run takes, and the commands that can follow."""
+"""What a run's numbers mean, and the commands that can follow."""
 
 from __future__ import annotations
 
@@ -6,39 +6,14 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from search.config import RunConfig
 from search.console import percent, ratio_text
 from search.records.manifest import Manifest
-from trainables.levels import REDUCTION, training_levels
 from trainables.results import Baseline
 
-
-@dataclass(frozen=True)
-class Speeds:
-    """Guesses for the estimate of a run's duration, from runs of the built-in task on two cores."""
-
-    qat: float = 2.0
-    """Time of a quantization-aware training step, as a multiple of a float step's."""
-    qat_trials: float = 0.3
-    """Share of the trials that train quantization-aware."""
-    other_s: float = 3.0
-    """Seconds of a level that are neither training nor evaluation."""
-    final_s: float = 20.0
-    """Seconds of the last timing."""
-    engine_s: float = 0.2
-    """Seconds to load an engine."""
-    shape_s: float = 1.7
-    """Seconds to export and time an untrained plan: LeNet took 5 s for three."""
-    references: int = 8
-    """Reference models that are timed: LeNet took 10 s for all."""
-
-
-SPEEDS = Speeds()
 # Latency ratio from which a delivered model has gained nothing: the final timing varies by 1 to 2 %
 # (LOG: a third reference), and a smaller gain is not worth a deployment.
 GAIN = 0.95
@@ -74,69 +49,6 @@ def chance_warning(baseline: Baseline) -> str | None:
     if baseline.chance is None or not baseline.chance.reached:
         return None
     return baseline.chance.in_words(baseline.metric_name, baseline.metric)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long a search will take, in seconds."""
-
-    trial_s: float
-    """One plan, up to its first measurement."""
-    search_s: float
-    """All plans."""
-    promoted_s: float
-    """Training the promising plans on."""
-    final_s: float
-    """The last timing and the test split."""
-
-    @property
-    def total_s(self) -> float:
-        return self.search_s + self.promoted_s + self.final_s
-
-    def in_words(self, trials: int, at_once: int) -> str:
-        return (
-            f"about {minutes(self.total_s)}: {trials} plans of {self.trial_s:.0f} s, {at_once} at "
-            f"a time, and {minutes(self.promoted_s)} to train the promising ones on"
-        )
-
-
-def minutes(seconds: float) -> str:
-    """Return "40 s", "12 min" or "3.5 h"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def estimate(config: RunConfig, baseline: Baseline, trials: int, at_once: int) -> Estimate:
-    """Return how long `trials` take, `at_once` at a time, with their promotions.
-
-    It follows from the unpruned model's speed: every plan has the same compute.
-    """
-    qat = SPEEDS.qat_trials * SPEEDS.qat
-    trial_s, *later_s = (
-        (level.samples + qat * level.quantized_samples) * baseline.train_s
-        + baseline.evaluate_s
-        + SPEEDS.other_s
-        for level in training_levels(config, baseline)
-    )
-    promoted_s = sum(
-        seconds * (trials // REDUCTION ** (index + 1)) for index, seconds in enumerate(later_s)
-    )
-    finals_s = config.finalists * sum(later_s)
-    return Estimate(
-        trial_s=trial_s,
-        search_s=trial_s * trials / min(at_once, max(1, trials)),
-        promoted_s=(promoted_s + finals_s) / at_once,
-        final_s=SPEEDS.final_s + 2 * baseline.evaluate_s,
-    )
-
-
-def survey_seconds(config: RunConfig, baseline: Baseline, groups: int, at_once: int) -> float:
-    """Return the seconds of the measurements between baseline and search, if none is cached."""
-    evaluations = groups * config.sensitivity_points
-    evaluate_s = baseline.evaluate_s + SPEEDS.engine_s
-    shapes = SPEEDS.references + config.latency_points / at_once
-    return evaluations * evaluate_s / at_once + shapes * SPEEDS.shape_s
 
 
 def as_timed(batch: int, threads: int) -> str:

@@ -68,7 +68,8 @@ def _figure(name: str, title: str, about: str, figure: Figure) -> dict[str, str]
 def state_line(findings: Findings) -> str:
     """Return the state of a run, and how its trials ended."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in findings.counts().items())
-    done = f"{len(findings.ledger.records)} of {findings.config.trials} trials"
+    most = "at most " if findings.config.within is not None else ""
+    done = f"{len(findings.ledger.records)} of {most}{findings.config.trials} trials"
     state = "Finished" if findings.manifest is not None else "Not finished yet"
     return f"{state}: {done}, {counts}; hypervolume {findings.ledger.hypervolume():.4f}."
 

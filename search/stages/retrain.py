@@ -14,6 +14,7 @@ from search.records.prospects import Prospects
 from search.records.run_folder import RAY, run_once
 from search.records.stage_files import FailedRetrain, Retrained, Winner, read_json
 from search.records.trial_record import TrialRecord
+from search.tune.deadline import deadline_of
 from spaces.errors import StudyError
 from trainables.results import Baseline, RetrainFigures
 from trainables.settings import OUTCOME, candidate_name, retrained_name
@@ -98,7 +99,7 @@ def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> W
     config = study.config
 
     def compute() -> Winner:
-        candidates = Prospects(ledger).candidates()
+        candidates = in_time(study, baseline, ledger, Prospects(ledger).candidates())
         if not candidates:
             raise StudyError(
                 f"none of {len(ledger.records)} trials will keep a loss of {config.budget:g}; "
@@ -109,6 +110,23 @@ def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> W
     with study.stage("retrain", "the fastest plan that keeps the budget; what its training lacks"):
         winner: Winner = run_once(study.run, "retrain", compute)
     return winner
+
+
+def in_time(
+    study: StudyContext, baseline: Baseline, ledger: Ledger, candidates: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+    """Return the candidates that a deadline leaves time for; without one, all.
+
+    If none keeps the budget yet, all are returned, the most promising first: a model that is late
+    is worth more than none.
+    """
+    deadline, prospects = deadline_of(study, baseline, ledger), Prospects(ledger)
+    if deadline is None or not candidates:
+        return list(candidates)
+    if prospects.kept():
+        return [r for r in candidates if r.result.state == "COMPLETE" or deadline.allows(r)]
+    promises = zip(prospects.promises(candidates), candidates, strict=True)
+    return [record for _, record in sorted(promises, key=lambda pair: -pair[0])]
 
 
 def first_within_budget(

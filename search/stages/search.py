@@ -10,14 +10,15 @@ from ray.tune.utils.log import Verbosity
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
 from search.context import StudyContext
+from search.estimates import estimate
 from search.needs import trial_resources, trials_at_once
 from search.records.ledger import Ledger
 from search.records.run_folder import JOURNAL, RAY
-from search.reporting.advice import estimate
+from search.tune.deadline import deadline_of
 from search.tune.outcomes import OutcomeCallback
 from search.tune.overdue import TrialWatch
 from search.tune.plan_source import Sources
-from search.tune.searcher import PlanSearcher
+from search.tune.searcher import Limits, PlanSearcher
 from search.tune.stopping import BudgetScheduler
 from search.tune.trackers import tensorboard, tracker_callbacks
 from search.tune.watching import Metrics, listening
@@ -88,7 +89,8 @@ def search_plans(
     ledger: Ledger,
     trainable: type[tune.Trainable] = CompressionTrainable,
 ) -> int:
-    """Try plans until `config.trials` are finished; return how many suggestions were repeats.
+    """Try plans until `config.trials` are finished, or the time is needed for the rest of the run;
+    return how many suggestions were repeats.
 
     If all earlier trials failed, they are tried again. `trainable` is Ray's side of a trial, given
     the study's settings, baseline and node. Raises StudyError if every trial failed.
@@ -96,15 +98,14 @@ def search_plans(
     config, run = study.config, study.run
     retryable = ledger.retryable()
     trials = config.trials + len(retryable)
+    deadline = deadline_of(study, baseline, ledger)
     searcher = PlanSearcher(
         sources,
         ledger,
         run.path / JOURNAL,
         config.seed,
-        trials=trials,
-        retries=config.retries,
+        limits=Limits(trials, config.retries, config.finalists, deadline),
         again=[record.plan for record in retryable],
-        finalists=config.finalists,
     )
     if searcher.rebuilt:
         study.display.say(
@@ -113,11 +114,14 @@ def search_plans(
         )
     expected_s = estimate(config, baseline, config.trials, 1).trial_s
     scheduler = BudgetScheduler(config.max_latency_ratio, searcher.explain)
+    most = "" if deadline is None else "at most "
     watch = TrialWatch(ledger, expected_s, config.trial_limit_s, searcher.explain)
     with (
-        study.stage("search", f"{config.trials} plans within a loss of {config.budget:g}"),
+        study.stage("search", f"{most}{config.trials} plans within a loss of {config.budget:g}"),
         study.display.trials(ledger, trials),
         listening(ledger, Metrics(ledger)),
+        # A run that is killed has spent this time.
+        listening(ledger, lambda _: study.clock.persist()),
         tensorboard(config.trackers, ledger, run.path),
     ):
         while not searcher.done:

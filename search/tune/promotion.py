@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from search.records.ledger import MEASURED, Ledger
 from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
+from search.tune.deadline import Deadline
 from trainables.levels import REDUCTION
 
 # Least promise of a promotion after the last plan, as a share of the incumbent's latency: the
@@ -24,11 +25,12 @@ class Promotions:
     `Ledger.fidelities` are the levels. While plans are still proposed, one of REDUCTION at each
     level is promoted, so that the fidelity model learns early. After the last plan the most
     promising are promoted as long as one promises a gain, with the compute of `finalists`
-    trainings in full.
+    trainings in full; with a deadline, until there is no time to train one in full.
     """
 
-    def __init__(self, ledger: Ledger, finalists: int) -> None:
+    def __init__(self, ledger: Ledger, finalists: int, deadline: Deadline | None = None) -> None:
         self._ledger, self._prospects = ledger, Prospects(ledger)
+        self._deadline = deadline
         self._left = float(finalists)
         """Compute of the last promotions, in trainings in full."""
 
@@ -38,7 +40,12 @@ class Promotions:
         `running` are the trials that are being promoted, by number, and the level that each is
         trained for; `closing` says that the last plan has been tried.
         """
-        paused = [r for r in self._ledger.paused() if r.number not in running]
+        paused = [
+            record
+            for record in self._ledger.paused()
+            if record.number not in running
+            and (self._deadline is None or self._deadline.allows(record))
+        ]
         if not paused:
             return None
         ranked = sorted(
@@ -69,7 +76,7 @@ class Promotions:
             if promise < least:
                 return None
             # The tolerance covers the rounding of sums.
-            if self._cost(record) <= self._left + 1e-9:
+            if self._deadline is not None or self._cost(record) <= self._left + 1e-9:
                 return record
         return None
 

@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 
 from search.records.ledger import Ledger, known_of
 from search.records.trial_record import TrialRecord, continued
+from search.tune.deadline import Deadline
 from search.tune.journal import REPEATS, Journal, plan_text
 from search.tune.plan_source import (
     WARM_START,
@@ -60,6 +61,23 @@ class Losses:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends."""
+
+    trials: int | None = None
+    """Number of plans to try, earlier ones included; None for no limit."""
+    retries: int = 0
+    """How often a plan is restarted after its worker was lost."""
+    finalists: int = 0
+    """After the last plan, promotions may take the compute of this many trainings in full."""
+    deadline: Deadline | None = None
+    """Replaces `finalists`: promotions may take all the time that is left."""
+
+
+NO_LIMITS = Limits()
+
+
 class PlanSearcher(StaysInDriver, Searcher):
     """Suggests plans of several sources, and tells them how they did once the ledger has a row."""
 
@@ -70,18 +88,13 @@ class PlanSearcher(StaysInDriver, Searcher):
         journal: Path,
         seed: int,
         *,
-        trials: int | None = None,
-        retries: int = 0,
+        limits: Limits = NO_LIMITS,
         again: Collection[Plan] = (),
-        finalists: int = 0,
     ) -> None:
-        """`trials` is the number of plans to try, earlier ones included; None for no limit.
-        `retries` is how often a plan is restarted after its worker was lost. Plans in `again`
-        failed in an earlier run and may be tried once more. After the last plan, promotions may
-        take the compute of `finalists` trainings in full."""
+        """Plans in `again` failed in an earlier run and may be tried once more."""
         super().__init__()
-        self._ledger, self._promotions = ledger, Promotions(ledger, finalists)
-        self._trials, self._retries = trials, retries
+        self._ledger, self._limits = ledger, limits
+        self._promotions = Promotions(ledger, limits.finalists, limits.deadline)
         self._seen = {
             record.plan: record for record in ledger.records.values() if record.plan not in again
         }
@@ -132,14 +145,26 @@ class PlanSearcher(StaysInDriver, Searcher):
 
     @property
     def plans_tried(self) -> bool:
-        """Whether no further plan is to be tried; promotions may follow."""
-        enough = self._trials is not None and len(self._ledger.records) >= self._trials
-        return enough or self.exhausted
+        """Whether it is time for the last promotions."""
+        deadline = self._limits.deadline
+        late = deadline is not None and deadline.is_closing()
+        return late or self.exhausted or self._enough(len(self._ledger.records))
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to try or to promote."""
-        return self.plans_tried and self._promotions.next({}, closing=True) is None
+        if self._may_begin(len(self._ledger.records)):
+            return False
+        return self._promotions.next({}, closing=True) is None
+
+    def _enough(self, tried: int) -> bool:
+        return self._limits.trials is not None and tried >= self._limits.trials
+
+    def _may_begin(self, tried: int) -> bool:
+        """Return whether a plan may be tried beside those `tried`."""
+        deadline = self._limits.deadline
+        in_time = deadline is None or deadline.allows_plan()
+        return in_time and not self.exhausted and not self._enough(tried)
 
     def _promotion(self) -> Proposal | None:
         running = {t.number: t.level for t in self._running.values() if t.level > 0}
@@ -152,8 +177,7 @@ class PlanSearcher(StaysInDriver, Searcher):
 
     def _new_plan(self) -> Proposal | None:
         new = sum(trial.level == 0 for trial in self._running.values())
-        tried = len(self._ledger.records) + new
-        if self.exhausted or (self._trials is not None and tried >= self._trials):
+        if not self._may_begin(len(self._ledger.records) + new):
             return None
         proposal = self._queue.popleft() if self._queue else self._ask_sources()
         self.exhausted = proposal is None
@@ -209,7 +233,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         if running is None:
             return
         losses = self._losses.setdefault(running.plan, Losses())
-        if losses.times >= self._retries:
+        if losses.times >= self._limits.retries:
             self.record_failure(trial_id, reason)
             return
         losses.times += 1

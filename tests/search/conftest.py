@@ -1,5 +1,6 @@
 """Fixtures of the driver's tests: made-up trials, and ledgers that keep them on disk."""
 
+from dataclasses import fields
 from datetime import datetime, timezone
 
 import pytest
@@ -9,7 +10,7 @@ from search.records.ledger import Ledger
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
 from search.tune.plan_source import Sources
-from search.tune.searcher import PlanSearcher
+from search.tune.searcher import Limits, PlanSearcher
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from tests.helpers.support import AS_BY_DEFAULT
@@ -92,7 +93,8 @@ def open_searcher(tmp_path, space, open_ledger):
         folder.mkdir(exist_ok=True)
         ledger = open_ledger(budget, folder, fidelities=fidelities)
         sources = Sources(space, first=warm_starts)
-        return PlanSearcher(sources, ledger, folder / JOURNAL, seed, **more)
+        limits = Limits(**{f.name: more.pop(f.name) for f in fields(Limits) if f.name in more})
+        return PlanSearcher(sources, ledger, folder / JOURNAL, seed, limits=limits, **more)
 
     return make
 

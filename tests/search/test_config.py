@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from search.config import RunConfig, build_config, parse_override, read_config_file
+from search.config import MOST_PLANS, RunConfig, build_config, parse_override, read_config_file
 from spaces.errors import ConfigError
 from spaces.plan import QuantizationChoice
 
@@ -190,3 +190,24 @@ def test_every_setting_is_explained():
     for name, field in RunConfig.model_fields.items():
         assert field.description, name
         assert "\n" not in field.description.split(".")[0], name
+
+
+def test_a_deadline_is_a_time_with_its_unit_and_stays_one_in_a_file():
+    config = build_config({**BUDGET, "within": "1h30m"}, [], {})
+    assert config.within == 5400
+    dumped = config.model_dump(mode="json")
+    assert dumped["within"] == "1h30m"
+    assert build_config(yaml.safe_load(yaml.safe_dump(dumped)), [], {}) == config
+
+
+@pytest.mark.parametrize("value", [30, "30", "soon", True, ["30m"], "0s"])
+def test_other_deadlines_are_refused(value):
+    text = refusal({**BUDGET, "within": value})
+    assert text.startswith("within cannot be ")
+    assert "such as 90s, 30m or 1h30m" in text and "-o within=VALUE" in text
+
+
+def test_with_a_deadline_the_number_of_plans_is_only_bounded():
+    assert build_config(BUDGET, [], {"within": "5m"}).trials == MOST_PLANS
+    assert build_config(BUDGET, [], {"within": "5m", "trials": 7}).trials == 7
+    assert build_config(BUDGET, [], {}).trials == 24

@@ -26,7 +26,7 @@ def study(monkeypatch):
     calls = []
 
     def ends(how):
-        def run_study(config, folder, display, *, dry):
+        def run_study(config, folder, display, *, dry, began):
             calls.append((config, folder, dry))
             if isinstance(how, Exception):
                 raise how

@@ -22,7 +22,7 @@ from search.records.tables import Store
 from search.report import build_parser
 from search.reporting.page import run_page, state_line
 from search.tune.plan_source import Sources
-from search.tune.searcher import PlanSearcher
+from search.tune.searcher import Limits, PlanSearcher
 from spaces.errors import LINE, RunFolderError
 from tests.search.commands import COMMANDS, RayStartsError, ray_starts
 from tests.search.made_run import MANIFEST, make_run, plan_of
@@ -38,7 +38,9 @@ def searcher_of(run, config):
     baseline = run.stage("baseline")
     space = build_space(config, baseline)
     ledger = Ledger.load(Store(run.folder), config.budget, space.groups, baseline.layers)
-    return PlanSearcher(Sources(space), ledger, run.path / JOURNAL, config.seed, trials=24)
+    return PlanSearcher(
+        Sources(space), ledger, run.path / JOURNAL, config.seed, limits=Limits(trials=24)
+    )
 
 
 def carry_on(given):

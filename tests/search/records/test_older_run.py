@@ -18,7 +18,7 @@ from search.records.search_space import build_space
 from search.records.tables import Store
 from search.reporting.findings import read_findings
 from search.tune.plan_source import Sources
-from search.tune.searcher import PlanSearcher
+from search.tune.searcher import Limits, PlanSearcher
 from spaces.planning.planner import Planner
 from tests.search.commands import RayStartsError, ray_starts
 
@@ -85,7 +85,9 @@ def test_it_is_carried_on_with_what_it_has(unfinished, capsys):
     sources = Sources(space, planner)
     ledger = Ledger.load(Store(unfinished), config.budget, space.groups, layers)
     assert len(ledger.complete()) == 6 and ledger.damage is None
-    searcher = PlanSearcher(sources, ledger, unfinished / JOURNAL, config.seed, trials=7)
+    searcher = PlanSearcher(
+        sources, ledger, unfinished / JOURNAL, config.seed, limits=Limits(trials=7)
+    )
     found.release()
     # Its journal has numbers that no plan has today; the tables are enough.
     assert searcher.rebuilt and len(searcher.optuna_trials) >= 6

@@ -1,0 +1,60 @@
+"""Durations as people write them: "90s", "30m", "1h30m"."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?", re.ASCII)
+_UNITS_S = (3600, 60, 1)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a text such as "90s", "30m", "2h" or "1h30m", above 0.
+
+    Raises ValueError for any other text.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    parts = found.groups() if found is not None else ()
+    seconds = sum(float(p) * unit for p, unit in zip(parts, _UNITS_S, strict=False) if p)
+    if not seconds > 0:
+        raise ValueError(f"{text[:20]!r} is no time such as 90s, 30m or 1h30m")
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as `parse_duration` reads it; both together change nothing."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{value:.9g}{unit}" for value, unit in parts if value)
+
+
+def minutes(seconds: float) -> str:
+    """Return "40 s", "12 min" or "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _read(value: Any) -> float:
+    # A number has no unit: who writes 30 may mean minutes.
+    try:
+        return parse_duration(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise PydanticCustomError(
+            "duration", "it should be a time with its unit, such as 90s, 30m or 1h30m"
+        ) from error
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_read),
+    PlainSerializer(duration_text, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""The type of a setting: a text for users and files, seconds in the program."""

@@ -1,0 +1,55 @@
+"""The search that fits into the time of a run with a deadline: its plans, and their levels."""
+
+from __future__ import annotations
+
+import yaml
+
+from search.context import StudyContext
+from search.durations import duration_text, minutes
+from search.fitting import fitted, with_levels
+from search.needs import trials_at_once
+from search.records.run_folder import CONFIG, read_config, run_once
+from search.records.stage_files import Fitted
+from spaces.errors import StudyError
+from trainables.results import Baseline
+
+STAGE = "within"
+
+
+def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> StudyContext:
+    """Return the study with the levels that fit into the time that is left.
+
+    They are persisted, and written to the run's configuration: a resumed run keeps its levels. A
+    run without a deadline, or whose search has `begun` without one, is returned as it is. Raises
+    StudyError if there is no time for a single plan.
+    """
+    config, run = study.config, study.run
+    known = run.stage(STAGE)
+    if known is None and (config.within is None or begun):
+        return study
+    found: Fitted = run_once(run, STAGE, lambda: _fitted(study, baseline))
+    if config.within is not None:
+        left_s = config.within - study.clock.elapsed_s()
+        study.display.say(
+            f"{STAGE:<12} {minutes(max(0.0, left_s))} of {duration_text(config.within)} are left: "
+            f"about {found.plans} plans, the best of them trained on {found.retrain_samples:,} "
+            "samples"
+        )
+    stored = read_config(run.path)
+    if with_levels(stored, found) != stored:
+        run.write_text(CONFIG, yaml.safe_dump(with_levels(stored, found).model_dump(mode="json")))
+    return study.configured(with_levels(config, found))
+
+
+def _fitted(study: StudyContext, baseline: Baseline) -> Fitted:
+    config = study.config
+    assert config.within is not None
+    left_s = config.within - study.clock.elapsed_s()
+    found = fitted(config, baseline, left_s, trials_at_once(config, study.cluster.now()))
+    if found is None:
+        raise StudyError(
+            f"within {duration_text(config.within)}: {minutes(max(0.0, left_s))} are left after "
+            "what comes before the search, too little for a plan; what was measured is stored, so "
+            "carry on with --resume and a longer --within"
+        )
+    return found

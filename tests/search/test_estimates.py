@@ -1,0 +1,46 @@
+"""How long parts of a run take, guessed from the unpruned model's speed."""
+
+import pytest
+
+from search.config import RunConfig
+from search.estimates import estimate, promotions, survey_seconds
+from tests.search.made_run import baseline
+
+
+def test_more_training_and_fewer_places_take_longer():
+    little = RunConfig(budget=0.1)
+    much = RunConfig(budget=0.1, finetune_samples=32_000, retrain_samples=320_000)
+    few = estimate(little, baseline(), 24, 2)
+    assert estimate(much, baseline(), 24, 2).trial_s > 2 * few.trial_s
+    assert estimate(much, baseline(), 24, 2).promoted_s > 2 * few.promoted_s
+    assert estimate(little, baseline(), 24, 1).search_s == pytest.approx(2 * few.search_s)
+    assert estimate(little, baseline(), 24, 4).search_s == pytest.approx(few.search_s / 2)
+    assert few.total_s == few.search_s + few.promoted_s + few.final_s
+
+
+def test_one_level_has_no_promotions():
+    once = RunConfig(budget=0.1, retrain_samples=1)
+    assert estimate(once, baseline(), 24, 2).promoted_s == 0
+
+
+def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_places():
+    config = RunConfig(budget=0.1)
+    few = survey_seconds(config, baseline(), 3, 2)
+    assert survey_seconds(config, baseline(), 30, 2) > 2 * few
+    assert survey_seconds(config, baseline(), 3, 1) > few
+
+
+def test_steps_count_samples_by_the_batch():
+    by_steps = RunConfig(budget=0.1, finetune_steps=100, batch_size=32)
+    by_samples = RunConfig(budget=0.1, finetune_samples=3200, batch_size=32)
+    assert estimate(by_steps, baseline(), 24, 2) == estimate(by_samples, baseline(), 24, 2)
+
+
+def test_nothing_left_takes_no_search():
+    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2).search_s == 0
+
+
+def test_one_of_three_is_promoted_at_each_level():
+    assert promotions(24, 3) == [8, 2]
+    assert promotions(2, 3) == [0, 0]
+    assert promotions(24, 1) == []

@@ -1,0 +1,74 @@
+"""The search that fits into a time: its plans and their levels."""
+
+from dataclasses import replace
+
+import pytest
+
+from search.config import RunConfig
+from search.estimates import estimate
+from search.fitting import LEAST_PLANS, LEAST_TRAINING, MOST_TRAINING, fitted, with_levels
+from tests.search.made_run import baseline
+from trainables.levels import training_levels
+
+CORES = 2
+# As the built-in problem on two cores.
+PACE = {"train_s": 1 / 120, "evaluate_s": 0.5}
+
+
+def config(**more):
+    return RunConfig(budget=0.1, within="1h", **more)
+
+
+def seconds(found, settings):
+    return estimate(with_levels(settings, found), baseline(**PACE), found.plans, CORES).total_s
+
+
+@pytest.mark.parametrize("left_s", [150, 240, 600, 1800, 7200])
+def test_the_time_is_used_and_not_exceeded(left_s):
+    found = fitted(config(), baseline(**PACE), left_s, CORES)
+    assert 0.9 * left_s < seconds(found, config()) <= left_s
+
+
+def test_the_default_time_gives_the_default_search():
+    usual = RunConfig(budget=0.1)
+    left_s = estimate(usual, baseline(**PACE), usual.trials, CORES).total_s
+    found = fitted(config(), baseline(**PACE), 1.001 * left_s, CORES)
+    assert found.plans == usual.trials
+    assert found.retrain_samples == pytest.approx(usual.retrain_samples, rel=0.02)
+    assert found.qat_samples == pytest.approx(usual.qat_samples, rel=0.02)
+
+
+def test_more_time_gives_more_of_both_and_little_time_at_least_nine_plans():
+    little, much, most = (
+        fitted(config(), baseline(**PACE), left_s, CORES) for left_s in (150, 1800, 36_000)
+    )
+    assert little.plans == LEAST_PLANS < much.plans < most.plans == config().trials
+    assert little.retrain_samples < much.retrain_samples < most.retrain_samples
+    assert most.retrain_samples <= MOST_TRAINING * config().retrain_samples
+
+
+def test_the_number_of_plans_that_is_given_is_the_most():
+    found = fitted(config(trials=5), baseline(**PACE), 1800, CORES)
+    assert found.plans == 5
+    assert found.retrain_samples > config().retrain_samples
+
+
+def test_where_training_cannot_be_shorter_there_are_fewer_plans_or_none():
+    slow = baseline(train_s=0.25, evaluate_s=5.0)
+    least = fitted(config(), slow, 450, CORES)
+    assert 1 <= least.plans < LEAST_PLANS
+    assert least.retrain_samples == config().retrain_samples * LEAST_TRAINING
+    assert fitted(config(), slow, 40, CORES) is None
+    assert fitted(config(), slow, -3, CORES) is None
+
+
+def test_levels_keep_their_shares_and_steps_become_samples():
+    asked = config(finetune_steps=50, batch_size=32)
+    found = fitted(asked, baseline(**PACE), 1800, CORES)
+    before, after = (
+        [level.fidelity for level in training_levels(settings, baseline(**PACE))]
+        for settings in (asked, with_levels(asked, found))
+    )
+    assert after == pytest.approx(before, rel=0.01)
+    again = replace(found, plans=1)
+    assert with_levels(with_levels(asked, found), again) == with_levels(asked, found)
