@@ -27,8 +27,8 @@ def fitted(config: RunConfig, baseline: Baseline, left_s: float, at_once: int) -
     """Return the largest search that is expected to fit into `left_s` seconds, with the end of the
     run; None if not even one plan does.
 
-    There are at most `config.trials` plans. Their training never has fewer samples than
-    LEAST_TRAINING allows; where that is too much there are fewer than LEAST_PLANS plans, or fewer finalists.
+    There are at most `config.trials` plans. Training is never shorter than LEAST_TRAINING; where
+    that does not fit there are fewer than LEAST_PLANS plans, or fewer finalists.
     """
 
     def fits(plans: int, training: float, finalists: int = config.finalists) -> bool:
