@@ -10,15 +10,17 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 import clusters
-from search.durations import Duration
 from search.records.faults import first_fault
+from search.schedule.durations import Duration
 from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
 from spaces.plan import QuantizationChoice
 from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.settings import WorkerSettings
 
 PROFILES = Path(clusters.__file__).parent
-# Most plans of a run with a deadline, unless the user gives it: four times the default. A guess.
+# Plans of a search, unless the user gives the number.
+PLANS = 24
+# Most plans of a run with a deadline, unless the user gives the number. A guess.
 MOST_PLANS = 96
 
 
@@ -37,7 +39,7 @@ class RunConfig(WorkerSettings):
     within: Duration | None = None
     """Time for the whole run, from the command to the delivered model: 90s, 30m, 1h30m.
     The number of plans and their training are chosen to fit."""
-    trials: int = Field(default=24, ge=1)
+    trials: int = Field(default=PLANS, ge=1)
     """How many plans are tried. With `within` it is the most, and 96 by default."""
     concurrency: int | None = Field(default=None, ge=1)
     """Trials at a time; by default as many as the cluster has room for when the search begins.

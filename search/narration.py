@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from search.console import Display, front_shown, trial_table
 from search.context import StudyContext
-from search.durations import duration_text, minutes
-from search.estimates import estimate, survey_seconds
 from search.needs import trials_at_once
 from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
 from search.records.stage_files import Winner
 from search.reporting.advice import as_timed, next_steps, winner_lines
+from search.schedule.durations import duration_text, minutes
+from search.schedule.estimates import estimate, survey_seconds
 from spaces.space import Space
 from trainables.results import Baseline, Untimed
 

@@ -14,7 +14,7 @@ from search.records.prospects import Prospects
 from search.records.run_folder import RAY, run_once
 from search.records.stage_files import FailedRetrain, Retrained, Winner, read_json
 from search.records.trial_record import TrialRecord
-from search.tune.deadline import deadline_of
+from search.schedule.deadline import deadline_of
 from spaces.errors import StudyError
 from trainables.results import Baseline, RetrainFigures
 from trainables.settings import OUTCOME, candidate_name, retrained_name

@@ -10,11 +10,11 @@ from ray.tune.utils.log import Verbosity
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
 from search.context import StudyContext
-from search.estimates import estimate
 from search.needs import trial_resources, trials_at_once
 from search.records.ledger import Ledger
 from search.records.run_folder import JOURNAL, RAY
-from search.tune.deadline import deadline_of
+from search.schedule.deadline import deadline_of
+from search.schedule.estimates import estimate
 from search.tune.outcomes import OutcomeCallback
 from search.tune.overdue import TrialWatch
 from search.tune.plan_source import Sources

@@ -5,11 +5,11 @@ from __future__ import annotations
 import yaml
 
 from search.context import StudyContext
-from search.durations import duration_text, minutes
-from search.fitting import fitted, with_levels
 from search.needs import trials_at_once
 from search.records.run_folder import CONFIG, read_config, run_once
 from search.records.stage_files import Fitted
+from search.schedule.durations import duration_text, minutes
+from search.schedule.fitting import fitted, with_levels
 from spaces.errors import StudyError
 from trainables.results import Baseline
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from search.records.ledger import MEASURED, Ledger
 from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
-from search.tune.deadline import Deadline
+from search.schedule.deadline import Deadline
 from trainables.levels import REDUCTION
 
 # Least promise of a promotion after the last plan, as a share of the incumbent's latency: the

@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 
 from search.records.ledger import Ledger, known_of
 from search.records.trial_record import TrialRecord, continued
-from search.tune.deadline import Deadline
+from search.schedule.deadline import Deadline
 from search.tune.journal import REPEATS, Journal, plan_text
 from search.tune.plan_source import (
     WARM_START,

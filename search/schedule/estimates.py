@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search.config import RunConfig
-from search.durations import minutes
+from search.schedule.durations import minutes
 from trainables.levels import REDUCTION, training_levels
 from trainables.results import Baseline
 from trainables.settings import WorkerSettings

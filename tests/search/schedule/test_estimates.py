@@ -3,7 +3,7 @@
 import pytest
 
 from search.config import RunConfig
-from search.estimates import estimate, promotions, survey_seconds
+from search.schedule.estimates import estimate, promotions, survey_seconds
 from tests.search.made_run import baseline
 
 

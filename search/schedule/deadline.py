@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from search.context import StudyContext
-from search.estimates import SPEEDS, LevelSeconds, final_seconds, level_seconds
 from search.needs import trials_at_once
 from search.records.ledger import MEASURED, Ledger
 from search.records.trial_record import TrialRecord
+from search.schedule.estimates import SPEEDS, LevelSeconds, final_seconds, level_seconds
 from trainables.results import Baseline
 
 

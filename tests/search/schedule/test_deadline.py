@@ -5,8 +5,8 @@ import heapq
 import pytest
 from ray.tune.search import Searcher
 
-from search.estimates import LevelSeconds
-from search.tune.deadline import Deadline, Pace
+from search.schedule.deadline import Deadline, Pace
+from search.schedule.estimates import LevelSeconds
 from search.tune.plan_source import Sources
 from search.tune.searcher import Limits, PlanSearcher
 from tests.search.tune.tabulated import JOURNAL, plan_of, reported

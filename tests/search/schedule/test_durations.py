@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.durations import duration_text, minutes, parse_duration
+from search.schedule.durations import duration_text, minutes, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from search.config import RunConfig
-from search.estimates import estimate
-from search.fitting import LEAST_PLANS, LEAST_TRAINING, MOST_TRAINING, fitted, with_levels
+from search.schedule.estimates import estimate
+from search.schedule.fitting import LEAST_PLANS, LEAST_TRAINING, MOST_TRAINING, fitted, with_levels
 from tests.search.made_run import baseline
 from trainables.levels import training_levels
 

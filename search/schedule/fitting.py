@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from search.config import RunConfig, build_config, changed
-from search.estimates import estimate
+from search.config import PLANS, RunConfig, build_config, changed
 from search.records.stage_files import Fitted
+from search.schedule.estimates import estimate
 from trainables.levels import training_levels
 from trainables.results import Baseline
 
@@ -36,10 +36,8 @@ def fitted(config: RunConfig, baseline: Baseline, left_s: float, at_once: int) -
         sized = changed(with_levels(config, found), {"finalists": finalists})
         return estimate(sized, baseline, plans, at_once).total_s <= left_s
 
-    usual: int = RunConfig.model_fields["trials"].default
-
     def plans_at(size: float) -> int:
-        return min(config.trials, max(LEAST_PLANS, round(usual * size)))
+        return min(config.trials, max(LEAST_PLANS, round(PLANS * size)))
 
     plans, training = plans_at(LEAST_TRAINING), LEAST_TRAINING
     if not fits(plans, training):

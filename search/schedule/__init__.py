@@ -1,0 +1,1 @@
+"""How long a run takes: estimates, and what fits into the time until its deadline."""
