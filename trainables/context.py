@@ -25,7 +25,7 @@ from trainables.probe import Effort, read_latency, time_in_turn
 from trainables.results import Baseline, LatencyReading, Measurement
 from trainables.sanity import first_digest
 from trainables.settings import BASELINE, TrialSettings, reference_name
-from trainables.training import Trainer, peak_learning_rate
+from trainables.training import Trainer
 
 
 class TrialContext:
@@ -94,12 +94,12 @@ class TrialContext:
         """Return a trainer of a plan's model, in total over data-parallel workers.
 
         `samples` are those that the unpruned model could see for the cost (`training_cost`). The
-        peak of the learning rate depends on what pruning removed and on the level. From level 1 on
-        a pruned model learns from the unpruned one too, as the settings say.
+        peak of the learning rate is the same for all plans and levels (LOG: what recovers a pruned
+        model). From level 1 on a pruned model learns from the unpruned one too, as the settings
+        say.
         """
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
-        recipe = self.settings.learning_rate or self.task.recipe.learning_rate
-        peak = peak_learning_rate(recipe, 1 - self._left(plan), level)
+        peak = self.settings.learning_rate or self.task.recipe.learning_rate
         taught = learning_rate_share > 0 and self._is_taught(plan, level)
         return Trainer(
             model,

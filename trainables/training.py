@@ -27,15 +27,6 @@ GRADIENT_NORM = 5.0
 EPOCH_STRIDE = 100_003
 
 
-def peak_learning_rate(base: float, removed: float, level: int) -> float:
-    """Return the peak of a level's schedule for a model without `removed` of its multiply-adds.
-
-    `base` is the recipe's. The best rate grows with the share removed (arXiv 2111.00843,
-    2105.03193), and falls once the pruned model is trained.
-    """
-    return base
-
-
 def as_tensors(batch: Batch) -> tuple[list[paddle.Tensor], object]:
     """Return a batch's inputs as tensors, and its targets too if they are one array."""
     targets = batch.targets
