@@ -13,6 +13,7 @@ import clusters
 from search.records.faults import first_fault
 from search.schedule.durations import Duration
 from spaces.errors import VALUE, ConfigError, did_you_mean, short, shown
+from spaces.goal import Quantity
 from spaces.plan import QuantizationChoice
 from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.settings import WorkerSettings
@@ -44,6 +45,14 @@ class RunConfig(WorkerSettings):
     concurrency: int | None = Field(default=None, ge=1)
     """Trials at a time; by default as many as the cluster has room for when the search begins.
     With a higher number, trials wait for nodes that join later."""
+
+    objective: Quantity = "latency"
+    """What is minimized: `latency`, `size` (bytes of the exported files) or `multiply_adds`."""
+    max_latency_ms: float | None = Field(default=None, gt=0)
+    """Greatest latency of the delivered model, in milliseconds per run as the baseline is timed.
+    By default there is no bound; the budget holds beside it."""
+    max_size_bytes: int | None = Field(default=None, ge=1)
+    """Greatest size of the delivered model's exported files; by default there is no bound."""
 
     sampler: Literal["knapsack", "layers"] = "knapsack"
     """Where plans come from. `knapsack`: a knapsack over predicted loss and latency, then Optuna

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
-from search.records.ledger import Ledger, latency_of
+from search.records.ledger import Ledger
 from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
 from spaces.errors import printable
@@ -70,8 +70,9 @@ def loss_text(record: TrialRecord, prospects: Prospects) -> str:
 
 
 def front_shown(ledger: Ledger) -> list[TrialRecord]:
-    """Return the Pareto front, the fastest first: its measured members and the predicted ones."""
-    return sorted([*Prospects(ledger).predicted_front(), *ledger.front()], key=latency_of)
+    """Return the Pareto front, that of least cost first: its measured members and the predicted
+    ones."""
+    return sorted([*Prospects(ledger).predicted_front(), *ledger.front()], key=ledger.order)
 
 
 def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group:
@@ -198,12 +199,12 @@ class Display:
         def summary() -> str:
             done = len(ledger.records)
             best = ledger.front()
-            fastest = best[0].result.latency_ratio if best else None
+            least = ledger.cost(best[0]) if best else None
             each = (time.monotonic() - start) / max(1, done - before)
             left = max(0, planned - done) * each
             return (
                 f"{len(ledger.feasible())} feasible, {len(ledger.failed())} failed, "
-                f"best {ratio_text(fastest)}, {left / 60:.1f} min left"
+                f"best {ratio_text(least)}, {left / 60:.1f} min left"
             )
 
         if self.console.is_terminal:

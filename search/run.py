@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # Flags that are settings of the same name.
 FLAGS = (
-    *("budget", "task", "within", "trials", "seed"),
-    *("concurrency", "out", "storage", "address"),
+    *("budget", "objective", "max_latency_ms", "max_size_bytes", "task", "within", "trials"),
+    *("seed", "concurrency", "out", "storage", "address"),
 )
 # Settings that may change when a run is resumed: it may be on another machine, or get more time.
 MOVABLE = ("concurrency", "address", "within")
@@ -40,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("run", __doc__, f"{tasks_help()}\n\n{settings_help()}")
     add = parser.add_argument
     add("--budget", help="relative metric loss allowed, for example 0.1")
+    add("--objective", help="what is minimized: latency (default), size or multiply_adds")
+    add("--max-latency-ms", help="bound on the latency of a batch, as the baseline is timed")
+    add("--max-size-bytes", help="bound on the size of the exported files")
     add_task_flags(parser)
     add("--within", metavar="TIME", help="time for the whole run, such as 90s, 30m or 1h30m")
     add("--trials", help="plans to try; with --within, at most")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import yaml
 
@@ -44,50 +44,24 @@ class Bounds:
         return "-".join(f"{what}-{value:g}" for what, value in parts.items() if value is not None)
 
 
-def choose(ledger: Ledger, bounds: Bounds, baseline_ms: float) -> list[TrialRecord]:
+def choose(ledger: Ledger, bounds: Bounds, baseline: Baseline) -> list[TrialRecord]:
     """Return the trials to deliver, in order of preference.
 
     Only trials that keep the ledger's budget, or will probably keep it after the training they
-    lack, and the bounds: with a bound on latency or size the one that loses least first, otherwise
-    the fastest first. Raises ConfigError if there is none; it names the nearest trial.
+    lack, and its bounds: if a bound on latency or size was asked for, the one that loses least
+    first, otherwise that of least cost first. Raises ConfigError if there is none; it names the
+    nearest trial.
     """
     prospects = Prospects(ledger)
-
-    def latency_ms(record: TrialRecord) -> float:
-        return (record.result.latency_ratio or 1.0) * baseline_ms
-
-    feasible = prospects.candidates()
-    if not feasible:
-        raise ConfigError(
-            f"none of {len(ledger.records)} trials will lose at most {ledger.budget:g}; give a "
-            "larger --budget"
-        )
-    fast = [
-        r
-        for r in feasible
-        if bounds.max_latency_ms is None or latency_ms(r) <= bounds.max_latency_ms
-    ]
-    if not fast:
-        raise ConfigError(
-            f"--max-latency-ms {bounds.max_latency_ms:g}: the fastest trial within a loss of "
-            f"{ledger.budget:g} takes {min(map(latency_ms, feasible)):.3g} ms; give that, or a "
-            "larger --budget"
-        )
-    small = [
-        r
-        for r in fast
-        if bounds.max_size_bytes is None or (r.result.size_bytes or 0) <= bounds.max_size_bytes
-    ]
-    if not small:
-        least = min(r.result.size_bytes or 0 for r in fast)
-        raise ConfigError(
-            f"--max-size-bytes {bounds.max_size_bytes}: the smallest trial within the other "
-            f"bounds has {least}; give that, or a larger --budget"
-        )
+    candidates = prospects.candidates()
+    if not candidates:
+        raise ConfigError(f"{prospects.obstacle(baseline)} a larger --budget")
     if bounds.max_latency_ms is None and bounds.max_size_bytes is None:
-        return feasible
-    losses = dict(zip([r.number for r in small], prospects.predicted(small)[0], strict=True))
-    return sorted(small, key=lambda r: (losses[r.number], latency_ms(r)))
+        return candidates
+    losses = dict(
+        zip([r.number for r in candidates], prospects.predicted(candidates)[0], strict=True)
+    )
+    return sorted(candidates, key=lambda r: (losses[r.number], r.result.latency_ratio or 1.0))
 
 
 def select(address: str, bounds: Bounds, cluster: str | None) -> None:
@@ -99,9 +73,7 @@ def select(address: str, bounds: Bounds, cluster: str | None) -> None:
     display = Display()
     run, config = resume_run(address, display.say, finished=True)
     try:
-        _select(
-            run, changed(config, {"address": cluster, "budget": bounds.budget}), bounds, display
-        )
+        _select(run, changed(config, {"address": cluster, **asdict(bounds)}), bounds, display)
     finally:
         run.release()
 
@@ -122,7 +94,7 @@ def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display)
     if ledger.damage is not None:
         display.say(f"{'tables':<12} {ledger.damage}")
     # Before Ray starts: it is not needed if no trial keeps the bounds.
-    candidates = choose(ledger, bounds, baseline.latency_ms)
+    candidates = choose(ledger, bounds, baseline)
     with cluster_of(config, display) as cluster:
         study = StudyContext.of(config, run, cluster, display)
         baseline = replace(baseline, references=timed(run.stage("references") or []))
@@ -131,11 +103,6 @@ def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display)
         run.write_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
         manifest = deliver(study, baseline, ledger, winner, 0, part)
     run.delete_folder(RAY)
-    for line in winner_lines(manifest, winner.trial, config.budget):
+    for line in winner_lines(manifest, winner.trial, config):
         display.say(line)
-    latency_ms, bound_ms = manifest.latency_ms.winner, bounds.max_latency_ms
-    if bound_ms is not None and latency_ms > bound_ms:
-        display.say(
-            f"MISSED: the final timing is {latency_ms:.3g} ms, above the bound of {bound_ms:g}"
-        )
     display.say(f"model: {join(run.address, f'{part}{MODEL}')}")

@@ -15,6 +15,7 @@ from search.config import RunConfig
 from search.records.columns import cells, read_cells
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord, read_trial, trial_row
+from spaces.goal import LATENCY, Goal, Quantity
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.pareto import Points, front_indices, hypervolume
 from spaces.plan import Plan, PruningGroup
@@ -23,7 +24,7 @@ from spaces.planning.known import Known
 from trainables.levels import training_levels
 from trainables.results import Baseline, Measurement, TrialResult
 
-# Latency ratio of the hypervolume's reference point, the baseline's; its loss is the budget.
+# Cost of the hypervolume's reference point, the baseline's; its loss is the budget.
 REFERENCE_RATIO = 1.0
 # States of trials that were measured after a level of training.
 MEASURED = ("PAUSED", "COMPLETE")
@@ -32,23 +33,6 @@ MEASURED = ("PAUSED", "COMPLETE")
 def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
     """Return the trial's number and the measurement of a row."""
     return int(row["number"]), read_cells(Measurement, row)
-
-
-def known_of(records: Iterable[TrialRecord]) -> list[Known]:
-    """Return what is known of each trial that was measured after a level of training."""
-    return [
-        Known(
-            record.plan,
-            record.result.metric_loss,
-            record.result.latency_ratio,
-            record.result.fidelity,
-            record.result.standard_error or 0.0,
-        )
-        for record in records
-        if record.result.state in MEASURED
-        and record.result.metric_loss is not None
-        and record.result.latency_ratio is not None
-    ]
 
 
 def is_feasible(result: TrialResult, budget: float) -> bool:
@@ -60,10 +44,15 @@ def is_feasible(result: TrialResult, budget: float) -> bool:
     )
 
 
-def latency_of(record: TrialRecord) -> float:
-    """Return the latency ratio of a measured trial."""
-    assert record.result.latency_ratio is not None
-    return record.result.latency_ratio
+def goal_of(config: RunConfig, baseline: Baseline) -> Goal:
+    """Return what a study minimizes, and its bounds relative to the unpruned model."""
+    latency_ms, size = config.max_latency_ms, config.max_size_bytes
+    return Goal(
+        config.objective,
+        None if latency_ms is None else latency_ms / baseline.latency_ms,
+        None if size is None else size / baseline.size_bytes,
+        baseline.size_bytes,
+    )
 
 
 @dataclass
@@ -78,8 +67,12 @@ class Ledger:
     """Of the levels of training, ascending; the last is 1."""
     confidence_z: float = 0.0
     """Margin between a loss on validation and the budget, in standard errors, for one model."""
-    records: dict[int, TrialRecord] = field(default_factory=dict)
-    listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)
+    goal: Goal = LATENCY
+    """What is minimized, and the bounds beside the budget."""
+    records: dict[int, TrialRecord] = field(default_factory=dict, init=False)
+    listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list, init=False)
+    _multiply_adds: dict[Plan, float] = field(default_factory=dict, init=False)
+    """The share of the multiply-adds that is left, by plan."""
 
     def __post_init__(self) -> None:
         self.writes = 0
@@ -109,8 +102,8 @@ class Ledger:
         self.store.write("ratios", name, self._ratio_rows(record))
         row = {
             **trial_row(record),
-            "feasible": is_feasible(result, self.budget),
-            "multiply_adds": self._multiply_adds(record.plan),
+            "feasible": self.is_feasible(record),
+            "multiply_adds": self._multiply_adds_of(record.plan),
         }
         self.store.write("trials", name, [row])
         # They are in the table: in memory those of thousands of trials are too many.
@@ -148,12 +141,49 @@ class Ledger:
     def _costs(self) -> LayerCosts:
         return LayerCosts(self.layers, self.groups)
 
-    def _multiply_adds(self, plan: Plan) -> int | None:
-        """Return the pruned model's multiply-adds of one sample, None if no layers are known."""
+    def _share(self, plan: Plan) -> float | None:
+        """Return the share of the multiply-adds that is left, None if no layers are known."""
         if not self.layers:
             return None
-        kept = self._costs.multiply_adds(ratio_matrix(self.groups, [plan]))
-        return round(float(kept[0]) * sum(layer.multiply_adds for layer in self.layers))
+        if plan not in self._multiply_adds:
+            kept = self._costs.multiply_adds(ratio_matrix(self.groups, [plan]))
+            self._multiply_adds[plan] = float(kept[0])
+        return self._multiply_adds[plan]
+
+    def _multiply_adds_of(self, plan: Plan) -> int | None:
+        """Return the pruned model's multiply-adds of one sample, None if no layers are known."""
+        share = self._share(plan)
+        if share is None:
+            return None
+        return round(share * sum(layer.multiply_adds for layer in self.layers))
+
+    def size_ratio(self, result: TrialResult) -> float | None:
+        """Return the export's bytes relative to the unpruned model's, None if either is unknown."""
+        whole = self.goal.baseline_bytes
+        if whole is None or result.size_bytes is None:
+            return None
+        return result.size_bytes / whole
+
+    def cost(self, record: TrialRecord) -> float:
+        """Return what the search minimizes, as a ratio to the unpruned model's.
+
+        Infinite if it was not measured.
+        """
+        result = record.result
+        share = self._share(record.plan) if self.goal.objective == "multiply_adds" else None
+        return self.goal.cost(result.latency_ratio, self.size_ratio(result), share)
+
+    def order(self, record: TrialRecord) -> tuple[float, float]:
+        """Return a key that sorts measured trials by cost, those of equal cost by latency."""
+        return self.cost(record), record.result.latency_ratio or float("inf")
+
+    def exceeded(self, record: TrialRecord) -> Quantity | None:
+        """Return the quantity whose bound a trial exceeds, None if it keeps the bounds."""
+        return self.goal.exceeded(record.result.latency_ratio, self.size_ratio(record.result))
+
+    def is_feasible(self, record: TrialRecord) -> bool:
+        """Return whether a trial has full fidelity and is within the budget and the bounds."""
+        return is_feasible(record.result, self.budget) and self.exceeded(record) is None
 
     @classmethod
     def load(
@@ -164,9 +194,10 @@ class Ledger:
         layers: Sequence[Layer] = (),
         fidelities: Sequence[float] = (1.0,),
         confidence_z: float = 0.0,
+        goal: Goal = LATENCY,
     ) -> Ledger:
         """Return the ledger in a run's tables, without rows that are damaged."""
-        ledger = cls(store, budget, groups, layers, fidelities, confidence_z)
+        ledger = cls(store, budget, groups, layers, fidelities, confidence_z, goal)
         measured: dict[int, list[Measurement]] = {}
         for number, measurement in store.parse("measurements", _read_measurement):
             measured.setdefault(number, []).append(measurement)
@@ -187,12 +218,18 @@ class Ledger:
         groups: Sequence[PruningGroup],
         baseline: Baseline | None,
     ) -> Ledger:
-        """Return the ledger of a run: `load` with its budget, its levels and its margin."""
+        """Return the ledger of a run: `load` with its budget, levels, margin and goal."""
         if baseline is None:
             return cls.load(store, config.budget, groups)
         fidelities = [level.fidelity for level in training_levels(config, baseline)]
         return cls.load(
-            store, config.budget, groups, baseline.layers, fidelities, config.confidence_z
+            store,
+            config.budget,
+            groups,
+            baseline.layers,
+            fidelities,
+            config.confidence_z,
+            goal_of(config, baseline),
         )
 
     @property
@@ -223,7 +260,25 @@ class Ledger:
 
     def known(self) -> list[Known]:
         """Return what is known of each trial that was measured, by number."""
-        return known_of(record for _, record in sorted(self.records.items()))
+        return self.known_of(record for _, record in sorted(self.records.items()))
+
+    def known_of(self, records: Iterable[TrialRecord]) -> list[Known]:
+        """Return what is known of each trial that was measured after a level of training."""
+        return [
+            Known(
+                record.plan,
+                record.result.metric_loss,
+                record.result.latency_ratio,
+                record.result.fidelity,
+                record.result.standard_error or 0.0,
+                self.size_ratio(record.result),
+                self._share(record.plan),
+            )
+            for record in records
+            if record.result.state in MEASURED
+            and record.result.metric_loss is not None
+            and record.result.latency_ratio is not None
+        ]
 
     def failed(self) -> list[TrialRecord]:
         return [r for r in self.records.values() if r.result.state == "FAILED"]
@@ -234,15 +289,16 @@ class Ledger:
         return failed if len(failed) == len(self.records) else []
 
     def feasible(self) -> list[TrialRecord]:
-        """Return the trials of full fidelity that are within the budget, by number."""
-        return [r for r in self.complete() if is_feasible(r.result, self.budget)]
+        """Return the trials of full fidelity that are within the budget and the bounds, by
+        number."""
+        return [r for r in self.complete() if self.is_feasible(r)]
 
     def _points(self, records: Sequence[TrialRecord]) -> Points:
-        values = [(r.result.metric_loss, r.result.latency_ratio) for r in records]
+        values = [(r.result.metric_loss, self.cost(r)) for r in records]
         return np.array(values, dtype=float).reshape(-1, 2)
 
     def front(self) -> list[TrialRecord]:
-        """Return the Pareto front of the feasible trials, the fastest first."""
+        """Return the Pareto front of the feasible trials, that of least cost first."""
         feasible = self.feasible()
         return [feasible[i] for i in front_indices(self._points(feasible))]
 

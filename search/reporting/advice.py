@@ -10,8 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from search.config import RunConfig
 from search.console import percent, ratio_text
 from search.records.manifest import Manifest
+from spaces.goal import BETTER, Quantity
 from trainables.results import Baseline
 
 # Latency ratio from which a delivered model has gained nothing: the final timing varies by 1 to 2 %
@@ -62,18 +64,27 @@ def batch_hint(batch: int, threads: int) -> str:
     return f"All latencies are of {as_timed(batch, threads)}{hint}."
 
 
-def no_gain(ratio: float) -> str | None:
-    """Return a warning with advice if the delivered model is no faster; None if it is."""
+def no_gain(manifest: Manifest, objective: Quantity) -> str | None:
+    """Return a warning with advice if the delivered model is no better in what was minimized; None
+    if it is. The multiply-adds of a delivered model are not in its manifest."""
+    size = manifest.size_bytes
+    gains: dict[Quantity, tuple[float, str, str]] = {
+        "latency": (manifest.latency_ms.ratio, "takes", "time"),
+        "size": (size.winner / size.baseline, "has", "size"),
+    }
+    ratio, has, what = gains.get(objective, (0.0, "", ""))
     if ratio <= GAIN:
         return None
     return (
-        f"NOTHING GAINED: the delivered model takes {ratio:.2f} of the unpruned one's time, and no "
-        "faster trial kept the budget. Give a larger --budget, more --trials or more "
+        f"NOTHING GAINED: the delivered model {has} {ratio:.2f} of the unpruned one's {what}, and "
+        "no better trial kept the budget. Give a larger --budget, more --trials or more "
         "-o finetune_samples."
     )
 
 
-def budget_use_line(manifest: Manifest, is_floor: bool) -> str | None:
+def budget_use_line(
+    manifest: Manifest, is_floor: bool, objective: Quantity = "latency"
+) -> str | None:
     """Return how much of the budget the delivered model uses; None if that cannot be said.
 
     `is_floor`: no plan of the space is smaller.
@@ -87,23 +98,27 @@ def budget_use_line(manifest: Manifest, is_floor: bool) -> str | None:
         f"{percent(figures.loss_val_margin)}"
     )
     if use < LITTLE_USE and is_floor:
-        line += "; nothing faster exists here, every group is pruned as far as the space allows"
+        line += (
+            f"; nothing {BETTER[objective]} exists here, every group is pruned as far as the space "
+            "allows"
+        )
     return line
 
 
 def winner_lines(
-    manifest: Manifest, trial: int, budget: float, is_floor: bool = False
+    manifest: Manifest, trial: int, config: RunConfig, is_floor: bool = False
 ) -> list[str]:
-    """Return the winner's figures, and warnings if it misses the budget or gains nothing."""
+    """Return the winner's figures, and warnings if it misses the budget or a bound, or gains
+    nothing."""
     figures, size, latency = manifest.metric, manifest.size_bytes, manifest.latency_ms
     lines = [
         f"\nwinner: trial {trial}, latency {ratio_text(latency.ratio)} at "
         f"{as_timed(latency.batch_size, latency.threads)}, size "
         f"{size.baseline / size.winner:.1f}x smaller, "
         f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
-        f"({percent(figures.loss_test)} loss, budget {percent(budget)})"
+        f"({percent(figures.loss_test)} loss, budget {percent(config.budget)})"
     ]
-    used = budget_use_line(manifest, is_floor)
+    used = budget_use_line(manifest, is_floor, config.objective)
     if used is not None:
         lines.append(used)
     if not figures.within_budget_on_test:
@@ -111,7 +126,12 @@ def winner_lines(
             "MISSED: on the test split the model loses more than the budget, though it kept it on "
             "validation. The search never saw the test split, so this is the model's true loss."
         )
-    nothing = no_gain(latency.ratio)
+    bound_ms = config.max_latency_ms
+    if bound_ms is not None and latency.winner > bound_ms:
+        lines.append(
+            f"MISSED: the final timing is {latency.winner:.3g} ms, above the bound of {bound_ms:g}"
+        )
+    nothing = no_gain(manifest, config.objective)
     return lines if nothing is None else [*lines, nothing]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from search.config import RunConfig
 from search.console import percent
-from search.records.ledger import REFERENCE_RATIO, Ledger, is_feasible
+from search.records.ledger import REFERENCE_RATIO, Ledger
 from search.records.manifest import Manifest
 from search.records.opening import local_copy
 from search.records.prospects import VERDICTS, Prospects
@@ -87,7 +87,7 @@ class ProgressPoint:
     """Since the first trial began."""
     hypervolume: float
     best_ratio: float | None
-    """The latency ratio of the fastest feasible trial."""
+    """The least cost of the feasible trials, as a ratio to the unpruned model's."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ class Findings:
         found: list[ProgressPoint] = []
         points: list[tuple[float, float]] = []
         for record in ended:
-            loss, ratio = record.result.metric_loss, record.result.latency_ratio
-            if is_feasible(record.result, self.budget) and loss is not None and ratio is not None:
-                points.append((loss, ratio))
+            loss = record.result.metric_loss
+            if loss is not None and self.ledger.is_feasible(record):
+                points.append((loss, self.ledger.cost(record)))
             found.append(
                 ProgressPoint(
                     minutes=(record.started_at.timestamp() + record.wall_s - start) / 60,
@@ -202,8 +202,8 @@ class Findings:
         return found
 
     def pruned(self) -> pd.DataFrame:
-        """Return the front's ratios: a row a group in the model's order, a column a trial, the
-        fastest first, each 0 (whole) to below 1."""
+        """Return the front's ratios: a row a group in the model's order, a column a trial, that of
+        least cost first, each 0 (whole) to below 1."""
         columns = {
             f"{record.number}": [record.plan.ratio(group.name) for group in self.groups]
             for record in self.ledger.front()

@@ -19,6 +19,7 @@ from search.reporting.figure import Figure
 from search.reporting.figures import figures, fronts
 from search.reporting.findings import Findings
 from search.reporting.interactive import rendered
+from spaces.goal import Quantity
 
 TITLES = {
     "front": (
@@ -74,7 +75,7 @@ def state_line(findings: Findings) -> str:
     return f"{state}: {done}, {counts}; hypervolume {findings.ledger.hypervolume():.4f}."
 
 
-def winner_table(manifest: Manifest, budget: float) -> Table:
+def winner_table(manifest: Manifest, budget: float, objective: Quantity = "latency") -> Table:
     """Return the delivered model's figures beside the baseline's, on validation and on test."""
     latency, size = manifest.latency_ms, manifest.size_bytes
     rows = [
@@ -100,7 +101,7 @@ def winner_table(manifest: Manifest, budget: float) -> Table:
             f"{size.baseline / size.winner:.1f}x smaller",
         ),
     ]
-    warnings = [no_gain(latency.ratio)]
+    warnings = [no_gain(manifest, objective)]
     if not manifest.metric.within_budget_on_test:
         warnings += [f"On the test split the model loses more than the budget of {budget:.1%}."]
     warning = " ".join(filter(None, warnings)) or None
@@ -179,7 +180,7 @@ def run_page(findings: Findings, address: str) -> str:
     if baseline is not None:
         summary.append(budget_in_numbers(baseline, findings.budget))
     if manifest is not None:
-        tables.append(winner_table(manifest, findings.budget))
+        tables.append(winner_table(manifest, findings.budget, findings.config.objective))
     if front_shown(findings.ledger):
         tables.append(front_table(findings))
     if findings.failures():
@@ -209,7 +210,7 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
     def line(name: str, cells: Sequence[str]) -> tuple[str, ...]:
         return (name, *cells)
 
-    fastest = [found.ledger.front()[:1] for found in runs]
+    best = [found.ledger.front()[:1] for found in runs]
     delivered = [found.manifest for found in runs]
     rows = [
         line("task", [found.config.task for found in runs]),
@@ -218,8 +219,11 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
         line("feasible", [str(len(found.ledger.feasible())) for found in runs]),
         line("hypervolume", [f"{found.ledger.hypervolume():.4f}" for found in runs]),
         line(
-            "fastest trial within the budget",
-            [ratio_text(best[0].result.latency_ratio) if best else "-" for best in fastest],
+            "best trial within the budget, its ratio of what was minimized",
+            [
+                ratio_text(found.ledger.cost(one[0])) if one else "-"
+                for found, one in zip(runs, best, strict=True)
+            ],
         ),
         line(
             "delivered latency ratio",

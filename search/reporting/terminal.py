@@ -11,6 +11,7 @@ from search.reporting.advice import as_timed, no_gain
 from search.reporting.findings import Findings
 from search.reporting.page import state_line
 from spaces.errors import printable
+from spaces.goal import Quantity
 
 # Reasons that are printed: a terminal has 24 lines.
 SHOWN_FAILURES = 5
@@ -30,11 +31,11 @@ def say_findings(findings: Findings, console: Console) -> None:
         console.print(Text(printable(f"trial {record.number} failed: {record.result.reason}")))
     if len(failed) > SHOWN_FAILURES:
         console.print(f"and {len(failed) - SHOWN_FAILURES} more trials failed; the page has them")
-    for line in delivered_lines(findings.manifest):
+    for line in delivered_lines(findings.manifest, findings.config.objective):
         console.print(Text(printable(line)))
 
 
-def delivered_lines(manifest: Manifest | None) -> list[str]:
+def delivered_lines(manifest: Manifest | None, objective: Quantity = "latency") -> list[str]:
     """Return a delivered model's figures beside the baseline's, a line each."""
     if manifest is None:
         return ["not finished: continue it with --resume"]
@@ -51,5 +52,5 @@ def delivered_lines(manifest: Manifest | None) -> list[str]:
         f"({1 / latency.ratio:.1f}x faster)",
         f"  size: {size.baseline / 1e3:,.0f} to {size.winner / 1e3:,.0f} kB "
         f"({size.baseline / size.winner:.1f}x smaller)",
-        *filter(None, [no_gain(latency.ratio)]),
+        *filter(None, [no_gain(manifest, objective)]),
     ]

@@ -16,6 +16,7 @@ from search.records.stage_files import FailedRetrain, Retrained, Winner, read_js
 from search.records.trial_record import TrialRecord
 from search.schedule.deadline import deadline_of
 from spaces.errors import StudyError
+from spaces.goal import BEST
 from trainables.results import Baseline, RetrainFigures
 from trainables.settings import OUTCOME, candidate_name, retrained_name
 
@@ -96,18 +97,18 @@ def retrain_winner(study: StudyContext, baseline: Baseline, ledger: Ledger) -> W
 
     Raises StudyError if no trial will be, or no candidate is.
     """
-    config = study.config
 
     def compute() -> Winner:
         candidates = in_time(study, baseline, ledger, Prospects(ledger).candidates())
         if not candidates:
             raise StudyError(
-                f"none of {len(ledger.records)} trials will keep a loss of {config.budget:g}; "
-                "give more --trials, more -o retrain_samples, or a larger --budget"
+                f"{Prospects(ledger).obstacle(baseline)} more --trials, more "
+                "-o retrain_samples, or a larger --budget"
             )
         return first_within_budget(study, baseline, ledger, candidates)
 
-    with study.stage("retrain", "the fastest plan that keeps the budget; what its training lacks"):
+    best = BEST[study.config.objective]
+    with study.stage("retrain", f"the {best} plan that keeps the budget; what its training lacks"):
         winner: Winner = run_once(study.run, "retrain", compute)
     return winner
 

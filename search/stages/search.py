@@ -113,7 +113,7 @@ def search_plans(
             f"again from the tables; the old one is beside it as {JOURNAL}.damaged"
         )
     expected_s = estimate(config, baseline, config.trials, 1).trial_s
-    scheduler = BudgetScheduler(config.max_latency_ratio, searcher.explain)
+    scheduler = BudgetScheduler(config.max_latency_ratio, searcher.explain, ledger.goal.max_latency)
     most = "" if deadline is None else "at most "
     watch = TrialWatch(ledger, expected_s, config.trial_limit_s, searcher.explain)
     with (

@@ -24,6 +24,7 @@ from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord
 from search.tune.sampling import ENDED, RecentTPESampler, optuna_distributions
 from spaces.errors import one_line
+from spaces.goal import Quantity
 from spaces.plan import Plan
 from spaces.space import Space
 from trainables.results import TrialResult
@@ -31,7 +32,6 @@ from trainables.results import TrialResult
 logger = logging.getLogger(__name__)
 
 STUDY_NAME = "search"
-OBJECTIVES = ("metric_loss", "latency_ratio")
 CONSTRAINT = "metric_loss_within_budget"
 
 # Attributes of Optuna's trials.
@@ -85,9 +85,15 @@ def _set_aside(journal: Path) -> None:
 
 
 def open_study(
-    journal: Path, distributions: Mapping[str, BaseDistribution], seed: int
+    journal: Path,
+    distributions: Mapping[str, BaseDistribution],
+    seed: int,
+    objective: Quantity = "latency",
 ) -> optuna.Study:
-    """Return the study kept in the journal file, a new one if there is none."""
+    """Return the study kept in the journal file, a new one if there is none.
+
+    It minimizes the loss and the ratio of the objective.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     _repair(journal)
     with warnings.catch_warnings():
@@ -99,16 +105,17 @@ def open_study(
             directions=["minimize", "minimize"],
             load_if_exists=True,
         )
-        study.set_metric_names(list(OBJECTIVES))
+        study.set_metric_names(["metric_loss", f"{objective}_ratio"])
     return study
 
 
 def agrees(
     study: optuna.Study,
     distributions: Mapping[str, BaseDistribution],
-    records: Mapping[int, TrialRecord],
+    ledger: Ledger,
 ) -> bool:
     """Return whether a journal's trials are those of the tables, and of the space searched."""
+    records = ledger.records
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     for number, trial in trials.items():
         if any(distributions.get(name) != kind for name, kind in trial.distributions.items()):
@@ -124,7 +131,7 @@ def agrees(
             return False
         if trial.state.is_finished() and trial.state is not _first_state(result):
             return False
-        measured = [result.metric_loss, result.latency_ratio]
+        measured = [result.metric_loss, ledger.cost(record)]
         if trial.state is TrialState.COMPLETE and trial.values != measured:
             return False
     return records.keys() <= trials.keys()
@@ -149,8 +156,8 @@ class Journal:
     def _open(self, path: Path, seed: int) -> optuna.Study:
         if path.exists():
             try:
-                study = open_study(path, self._distributions, seed)
-                if agrees(study, self._distributions, self._ledger.records):
+                study = open_study(path, self._distributions, seed, self._ledger.goal.objective)
+                if agrees(study, self._distributions, self._ledger):
                     self._replay(study)
                     self._add_missing(study)
                     return study
@@ -160,7 +167,7 @@ class Journal:
             self._running.clear()
             self.rebuilt = True
             _set_aside(path)
-        study = open_study(path, self._distributions, seed)
+        study = open_study(path, self._distributions, seed, self._ledger.goal.objective)
         self._rebuild(study)
         self._add_missing(study)
         return study
@@ -175,7 +182,7 @@ class Journal:
             trial = optuna.Trial(study, frozen._trial_id)
             record = self._ledger.records.get(frozen.number)
             if record is not None:
-                self._tell(study, trial, record.result)
+                self._tell(study, trial, record)
                 continue
             text = frozen.user_attrs.get(PLANNED)
             if text is None:
@@ -193,26 +200,39 @@ class Journal:
             if record is None:
                 study.add_trial(create_trial(state=TrialState.FAIL))
                 continue
-            state, result = _first_state(record.result), record.result
-            complete = state is TrialState.COMPLETE
+            state = _first_state(record.result)
             study.add_trial(
                 self._template(
                     record.plan,
                     record.origin,
                     state=state,
-                    values=[result.metric_loss, result.latency_ratio] if complete else None,
-                    constraints=self._constraints(result),
+                    values=self._values(record) if state is TrialState.COMPLETE else None,
+                    constraints=self._constraints(record.result),
                 )
             )
 
     def _constraints(self, result: TrialResult) -> dict[str, float]:
-        """Return the constraint of a measured trial: the loss after training in full."""
+        """Return the constraints of a measured trial, above 0 if broken: the loss after training in
+        full, and the bounds."""
         if result.state == "FAILED" or result.metric_loss is None:
             return {}
         losses, _ = self._ledger.fidelity.predict(
             np.array([result.fidelity]), np.array([result.metric_loss])
         )
-        return {CONSTRAINT: float(losses[0]) - self._ledger.budget}
+        latency, size = result.latency_ratio, self._ledger.size_ratio(result)
+        measured = {"latency": latency, "size": size}
+        return {
+            CONSTRAINT: float(losses[0]) - self._ledger.budget,
+            **{
+                f"{quantity}_within_bound": (measured[quantity] or 0.0) - bound
+                for quantity, bound in self._ledger.goal.bounds().items()
+            },
+        }
+
+    def _values(self, record: TrialRecord) -> list[float]:
+        """Return what Optuna minimizes of a trial of full fidelity."""
+        assert record.result.metric_loss is not None
+        return [record.result.metric_loss, self._ledger.cost(record)]
 
     def _template(
         self, plan: Plan, origin: str, marks: Mapping[str, int] | None = None, **more: object
@@ -243,9 +263,9 @@ class Journal:
         trial.set_user_attr(PLANNED, plan_text(plan))
         return self._runs(trial), plan
 
-    def tell(self, number: int, result: TrialResult) -> None:
+    def tell(self, number: int, record: TrialRecord) -> None:
         """Give a running trial its result. COMPLETE is for full fidelity alone."""
-        self._tell(self.study, self._running.pop(number), result)
+        self._tell(self.study, self._running.pop(number), record)
 
     def _add_missing(self, study: optuna.Study) -> None:
         """Add the promotions that the ledger has and the study lacks."""
@@ -260,35 +280,33 @@ class Journal:
         self._add_promoted(self.study, record)
 
     def _add_promoted(self, study: optuna.Study, record: TrialRecord) -> None:
-        result = record.result
         study.add_trial(
             self._template(
                 record.plan,
                 record.origin,
                 {PROMOTES: record.number},
                 state=TrialState.COMPLETE,
-                values=[result.metric_loss, result.latency_ratio],
-                constraints=self._constraints(result),
+                values=self._values(record),
+                constraints=self._constraints(record.result),
             )
         )
 
     def repeat(self, number: int, record: TrialRecord) -> None:
         """Give a running trial the result of an earlier one that had the same plan."""
         self._running[number].set_user_attr(REPEATS, record.number)
-        self.tell(number, record.result)
+        self.tell(number, record)
 
     def drop(self, number: int) -> None:
         """End a running trial without a result: another one runs with its plan."""
         self.study.tell(self._running.pop(number), state=TrialState.FAIL)
 
-    def _tell(self, study: optuna.Study, trial: optuna.Trial, result: TrialResult) -> None:
-        for name, value in self._constraints(result).items():
+    def _tell(self, study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
+        for name, value in self._constraints(record.result).items():
             trial.set_constraint(name, value)
-        if result.state == "COMPLETE":
-            assert result.metric_loss is not None and result.latency_ratio is not None
-            study.tell(trial, [result.metric_loss, result.latency_ratio])
+        if record.result.state == "COMPLETE":
+            study.tell(trial, self._values(record))
         else:
-            study.tell(trial, state=STATES[result.state])
+            study.tell(trial, state=STATES[record.result.state])
 
     @property
     def trials(self) -> list[FrozenTrial]:

@@ -151,5 +151,6 @@ def plan_sources(
         config.budget,
         fidelity=ledger.fidelity,
         confidence_z=config.confidence_z,
+        goal=ledger.goal,
     )
     return Sources(space, planner, planner.warm_starts())

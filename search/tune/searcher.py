@@ -17,7 +17,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
-from search.records.ledger import Ledger, known_of
+from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord, continued
 from search.schedule.deadline import Deadline
 from search.tune.journal import REPEATS, Journal, plan_text
@@ -260,11 +260,11 @@ class PlanSearcher(StaysInDriver, Searcher):
         self._ledger.record(record)
         self._seen[record.plan] = record
         if not running.level:
-            self._journal.tell(running.number, result)
+            self._journal.tell(running.number, record)
         elif record.result.state == "COMPLETE":
             self._journal.promoted(record)
         for source in self._sources:
-            source.learn(known_of([record]))
+            source.learn(self._ledger.known_of([record]))
 
     @property
     def rebuilt(self) -> bool:

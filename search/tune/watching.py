@@ -66,10 +66,10 @@ class Metrics:
 
 def progress_figures(ledger: Ledger) -> Mapping[str, float]:
     """Return how far a search is, by name, without what is not known yet."""
-    fastest = ledger.front()[:1]
+    ratios = [record.result.latency_ratio for record in ledger.feasible()]
     figures = {
         "feasible_share": len(ledger.feasible()) / max(1, len(ledger.records)),
         "hypervolume": ledger.hypervolume(),
-        "best_latency_ratio": fastest[0].result.latency_ratio if fastest else None,
+        "best_latency_ratio": min((ratio for ratio in ratios if ratio is not None), default=None),
     }
     return {name: value for name, value in figures.items() if value is not None}

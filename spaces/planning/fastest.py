@@ -1,11 +1,13 @@
-"""The fastest plans within a predicted loss."""
+"""The plans of least cost within a predicted loss and the bounds."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spaces.layers import Array
 from spaces.plan import Plan, QuantizationChoice
+from spaces.planning.cost_model import WeightedSum
 from spaces.planning.knapsack import knapsack_front, refined
 from spaces.planning.plan_models import PlanModels
 from spaces.planning.settings import KnapsackSettings
@@ -33,22 +35,37 @@ class FastestPlans:
         self._within: dict[tuple[QuantizationChoice, float], Plan] = {}
 
     def front(self, choice: QuantizationChoice) -> Array:
-        """Return the plans of the knapsack's front, shape (prices, groups)."""
+        """Return the plans of the knapsack's front that keep the bounds, shape (plans, groups)."""
         choice = choice.timed_as
         if choice not in self._fronts:
-            self._fronts[choice] = knapsack_front(
-                self.models.latency[choice],
-                self.levels,
-                self._losses,
-                self._settings.prices,
-                self._settings.sweeps,
-            )
+            self._fronts[choice] = self._solve(choice)
         return self._fronts[choice]
 
-    def within(self, loss: float, choice: QuantizationChoice) -> Plan:
-        """Return the fastest plan that is predicted to lose at most `loss`.
+    def _solve(self, choice: QuantizationChoice) -> Array:
+        """Return `front`: one plan for every price of a loss, and for every weight of the bounded
+        costs that are not the one to minimize."""
+        settings, models = self._settings, self.models
+        cost, others = models.cost(choice), models.bounded(choice)
+        weights = settings.bound_weights if others else (0.0,)
+        front = np.vstack(
+            [
+                knapsack_front(
+                    WeightedSum(cost, others, weight) if weight else cost,
+                    self.levels,
+                    self._losses,
+                    settings.prices,
+                    settings.sweeps,
+                )
+                for weight in weights
+            ]
+        )
+        return front[models.kept(front, choice, settings.bound_share)]
 
-        The unpruned model in this choice if even that is predicted to lose more.
+    def within(self, loss: float, choice: QuantizationChoice) -> Plan:
+        """Return the plan of least cost that is predicted to keep the bounds and to lose at most
+        `loss`.
+
+        The unpruned model in this choice if none is found.
         """
         key = (choice, loss)
         if key not in self._within:
@@ -65,9 +82,13 @@ class FastestPlans:
         feasible = ratios[self.models.losses(ratios, choice) <= loss]
         if not len(feasible):
             return Plan.of({}, choice)
-        latency = self.models.latency[choice.timed_as]
-        start = feasible[np.argmin(latency.predict(feasible))]
-        limit = loss - self.models.loss.offsets[choice]
-        return self.plan(
-            refined(latency, self.levels, self._losses, start, limit, self._settings), choice
-        )
+        models, settings = self.models, self._settings
+        cost = models.cost(choice)
+        start = feasible[np.argmin(cost.predict(feasible))]
+        limit = loss - models.loss.offsets[choice]
+
+        def allowed(rows: Array) -> NDArray[np.bool_]:
+            return models.kept(rows, choice, settings.bound_share)
+
+        found = refined(cost, self.levels, self._losses, start, limit, settings, allowed)
+        return self.plan(found, choice)

@@ -1,23 +1,23 @@
-"""The plans of least latency for a summed loss: a multiple-choice knapsack over the groups."""
+"""The plans of least cost for a summed loss: a multiple-choice knapsack over the groups."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.layers import Array
-from spaces.planning.latency_model import LatencyModel
+from spaces.planning.cost_model import CostModel
 from spaces.planning.settings import DEFAULT_SETTINGS, KnapsackSettings
 
-# Rounding in sums of losses, and the least latency ratio that counts as a gain. Guesses.
+# Rounding in sums of losses, and the least ratio that counts as a gain. Guesses.
 LOSS_TOLERANCE = 1e-12
 LEAST_GAIN = 1e-9
 
 
 def knapsack_front(
-    latency: LatencyModel,
+    cost: CostModel,
     levels: Sequence[Array],
     losses: Sequence[Array],
     prices: Array,
@@ -26,24 +26,16 @@ def knapsack_front(
     """Return a plan's ratios for every price, shape (prices, groups).
 
     `levels` are the ratios each group may take, ascending from 0, and `losses` the loss at each.
-    Each plan minimises `latency + price * loss`, the Lagrangian of a multiple-choice knapsack with
+    Each plan minimises `cost + price * loss`, the Lagrangian of a multiple-choice knapsack with
     coupled weights: what a group saves depends on its neighbours. So the groups take their best
     level one after another, the others fixed, from the most pruned plan on, until none changes or
     `sweeps` passes are done. All prices are solved at once.
     """
-    costs = latency.costs
-    count = len(costs.layers)
-    compute = latency.coefficients[1 : count + 1]
-    traffic = latency.coefficients[count + 1 :]
     chosen = np.repeat(np.array([[level[-1] for level in levels]]), len(prices), axis=0)
-    touched = [costs.layers_of(group) for group in range(len(levels))]
     for _ in range(sweeps):
         before = chosen.copy()
         for group, (level, loss) in enumerate(zip(levels, losses, strict=True)):
-            part = touched[group]
-            # Shape (prices, levels, layers of the group).
-            work, written = costs.remaining_with(chosen, group, level, part, latency.block)
-            spent = work @ compute[part] + written @ traffic[part]
+            spent = cost.at_levels(chosen, group, level)
             best = np.argmin(spent + prices[:, None] * loss, axis=1)
             chosen[:, group] = level[best]
         if (chosen == before).all():
@@ -52,17 +44,19 @@ def knapsack_front(
 
 
 def refined(
-    latency: LatencyModel,
+    cost: CostModel,
     levels: Sequence[Array],
     losses: Sequence[Array],
     start: Array,
     limit: float,
     settings: KnapsackSettings = DEFAULT_SETTINGS.knapsack,
+    allowed: Callable[[Array], NDArray[np.bool_]] | None = None,
 ) -> Array:
-    """Return ratios, shape (groups,), faster than `start` whose losses sum to `limit` at most.
+    """Return ratios, shape (groups,), of less cost than `start` whose losses sum to `limit` at
+    most, and which are `allowed`: (plans, groups) to (plans,).
 
     A front from prices has only the corners of the trade-off; between two corners much of the
-    limit may be unused. So one or two groups are moved per step, as long as the plan gets faster.
+    limit may be unused. So one or two groups are moved per step, as long as its cost falls.
     """
     current = start.copy()
     indices = [int(np.argmin(np.abs(level - r))) for level, r in zip(levels, start, strict=True)]
@@ -78,14 +72,16 @@ def refined(
         spare = limit - sum(loss[index] for loss, index in zip(losses, indices, strict=True))
         single = np.repeat(current[None], len(moves), axis=0)
         single[np.arange(len(moves)), groups] = ratios
-        now, *alone = latency.predict(np.vstack([current[None], single]))
+        now, *alone = cost.predict(np.vstack([current[None], single]))
         changes, first, second = _pairs(groups, np.array(alone) - now, added, spare)
         best = np.argsort(changes)[: settings.pairs]
         tried = np.repeat(current[None], len(best), axis=0)
         rows = np.arange(len(best))
         tried[rows, groups[first[best]]] = ratios[first[best]]
         tried[rows, groups[second[best]]] = ratios[second[best]]
-        found = np.where(np.isfinite(changes[best]), latency.predict(tried), np.inf)
+        found = np.where(np.isfinite(changes[best]), cost.predict(tried), np.inf)
+        if allowed is not None:
+            found = np.where(allowed(tried), found, np.inf)
         chosen = int(np.argmin(found))
         if not found[chosen] < now - LEAST_GAIN:
             break
@@ -109,7 +105,7 @@ def _moves(levels: Sequence[Array], indices: Sequence[int], reach: int) -> list[
 def _pairs(
     groups: NDArray[np.int64], changes: Array, added: Array, spare: float
 ) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the summed latency changes of all pairs of moves, and the two moves of each pair.
+    """Return the summed changes of cost of all pairs of moves, and the two moves of each pair.
 
     Infinite where the pair adds more loss than `spare`, or moves one group twice. A move paired
     with itself stands for the move alone.

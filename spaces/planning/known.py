@@ -18,3 +18,7 @@ class Known:
     """Share of the full training that the measured model had."""
     standard_error: float = 0.0
     """Of `metric_loss`, from the sampling of the validation split."""
+    size_ratio: float | None = None
+    """Bytes of the export, relative to the unpruned model's; None if not measured."""
+    multiply_adds: float | None = None
+    """Share of the unpruned model's multiply-adds that remains; None if no layers are known."""

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from spaces.layers import Array, LayerCosts
+from spaces.planning.cost_model import LayerSum, layer_features
 from spaces.planning.regression import fit_near
 from spaces.planning.settings import DEFAULT_SETTINGS, LatencySettings
 
 
-@dataclass(frozen=True)
-class LatencyModel:
-    """Latency ratio as a sum over layers, for one precision.
-
-    A constant, and for every layer one part proportional to its multiply-adds and one proportional
-    to the values it writes. The multiply-adds of a layer between two groups are the product of
-    both widths: the coupling of producer and consumer, which a table per group misses.
-    """
-
-    costs: LayerCosts
-    coefficients: Array
-    """The constant, then a coefficient per layer for multiply-adds, then one for values."""
-    block: int = LatencySettings.block
-    """Channels that are computed together; see `LayerCosts.remaining`."""
+class LatencyModel(LayerSum):
+    """Latency ratio as a sum over layers, for one precision."""
 
     @classmethod
     def fit(
@@ -42,7 +29,7 @@ class LatencyModel:
         if not len(latencies):
             # Without timings the unpruned model counts as the baseline, at ratio 1.
             ratios, latencies = np.zeros((1, costs.groups)), np.ones(1)
-        features = _features(costs, ratios, settings.block)
+        features = layer_features(costs, ratios, settings.block)
         count = len(costs.compute)
         shares = np.concatenate([[1.0], costs.compute, costs.traffic])
         summed = np.column_stack(
@@ -62,11 +49,6 @@ class LatencyModel:
         found = _fit_robustly(features, latencies, prior, spread, settings)
         return cls(costs, found, settings.block)
 
-    def predict(self, ratios: Array) -> Array:
-        """Return the latency ratios of plans, shape (plans,)."""
-        predicted: Array = _features(self.costs, ratios, self.block) @ self.coefficients
-        return predicted
-
 
 def _fit_robustly(
     features: Array, latencies: Array, prior: Array, spread: Array, settings: LatencySettings
@@ -83,8 +65,3 @@ def _fit_robustly(
         error = (latencies - features @ found) / (settings.tail * noise)
         widened = noise * np.sqrt(1 + error**2)
     return found
-
-
-def _features(costs: LayerCosts, ratios: Array, block: int) -> Array:
-    compute, traffic = costs.remaining(ratios, block)
-    return np.column_stack([np.ones(len(ratios)), compute, traffic])

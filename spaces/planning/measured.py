@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 
+from spaces.goal import LATENCY, Goal
 from spaces.layers import Array
 from spaces.pareto import Points, front_indices
 from spaces.plan import Plan
@@ -15,7 +16,7 @@ from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
 
 # The fields of `Known` that are kept as an array.
-COLUMNS = ("metric_loss", "latency_ratio", "fidelity", "standard_error")
+COLUMNS = ("metric_loss", "fidelity", "standard_error")
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,22 @@ class Expected:
     loss: float
     error: float
     """Standard deviation of `loss`, 0 at fidelity 1."""
-    latency_ratio: float
+    cost: float
+    """See `Goal.cost`."""
 
 
 class MeasuredPlans:
     """Every measured plan, each at the highest fidelity so far."""
 
-    def __init__(self, fidelity: FidelityModel | None, confidence_z: float) -> None:
+    def __init__(
+        self, fidelity: FidelityModel | None, confidence_z: float, goal: Goal = LATENCY
+    ) -> None:
         """Without a model of fidelity, losses count as those after full training."""
-        self._fidelity, self._z = fidelity, confidence_z
+        self._fidelity, self._z, self._goal = fidelity, confidence_z, goal
         self._known: dict[Plan, Known] = {}
         # The same as rows of an array, which is longer: thousands are judged for every suggestion.
         self._rows: dict[Plan, int] = {}
-        self._values = np.zeros((1, len(COLUMNS)))
+        self._values = np.zeros((1, len(COLUMNS) + 1))
         self.taken_in = 0
         """Measurements taken in, repeats of a plan included."""
 
@@ -56,7 +60,11 @@ class MeasuredPlans:
             row = self._rows.setdefault(one.plan, len(self._rows))
             if row == len(self._values):
                 self._values = np.vstack([self._values, np.zeros_like(self._values)])
-            self._values[row] = [getattr(one, column) for column in COLUMNS]
+            # What exceeds a bound gains nothing.
+            exceeds = self._goal.exceeded(one.latency_ratio, one.size_ratio) is not None
+            cost = self._goal.cost(one.latency_ratio, one.size_ratio, one.multiply_adds)
+            values = [getattr(one, column) for column in COLUMNS]
+            self._values[row] = [*values, np.inf if exceeds else cost]
         self.taken_in += len(known)
 
     def latest(self, count: int) -> list[Known]:
@@ -76,21 +84,22 @@ class MeasuredPlans:
         )
 
     def believed(self, budget: float, count: int) -> tuple[list[Expected], Points]:
-        """Return the fastest `count` of the plans that are believed to keep the budget, the fastest
-        first, and the Pareto front of all of them.
+        """Return the `count` of least cost of the plans that are believed to keep the budget, the
+        best first, and the Pareto front of all of them.
 
         A plan is believed to if it does so, margin included, with a chance of at least one half.
+        Plans that exceed a bound are left out.
         """
-        losses, ratios, fidelities, standard_errors = self._values[: len(self._rows)].T
+        losses, fidelities, standard_errors, costs = self._values[: len(self._rows)].T
         losses, errors = self._after_full_training(fidelities, losses)
-        kept = np.flatnonzero(losses + self._z * standard_errors <= budget)
+        kept = np.flatnonzero((losses + self._z * standard_errors <= budget) & np.isfinite(costs))
         plans = list(self._rows)
-        fastest = [
-            Expected(plans[i], float(losses[i]), float(errors[i]), float(ratios[i]))
-            for i in kept[np.argsort(ratios[kept], kind="stable")[:count]]
+        best = [
+            Expected(plans[i], float(losses[i]), float(errors[i]), float(costs[i]))
+            for i in kept[np.argsort(costs[kept], kind="stable")[:count]]
         ]
-        points = np.column_stack([losses[kept], ratios[kept]])
-        return fastest, points[front_indices(points)]
+        points = np.column_stack([losses[kept], costs[kept]])
+        return best, points[front_indices(points)]
 
     def _after_full_training(self, fidelities: Array, losses: Array) -> tuple[Array, Array]:
         if self._fidelity is None:

@@ -1,4 +1,4 @@
-"""Models of every plan's loss and latency, refitted as trials finish."""
+"""Models of every plan's loss and costs, refitted as trials finish."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spaces.goal import LATENCY, Goal, Quantity
 from spaces.layers import Array, Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
+from spaces.planning.cost_model import CostModel, LayerSum, multiply_adds_model, size_model
 from spaces.planning.known import Known
 from spaces.planning.latency_model import LatencyModel
 from spaces.planning.loss_model import Curve, Curves, LossModel
@@ -19,29 +22,61 @@ from spaces.space import Space
 
 @dataclass(frozen=True)
 class PlanModels:
-    """What plans are predicted to lose and how long they take, from one fit."""
+    """What plans are predicted to lose and to cost, from one fit."""
 
     loss: LossModel
     latency: Mapping[QuantizationChoice, LatencyModel]
     """By `QuantizationChoice.timed_as`."""
     loss_error: float
     """Standard deviation of measured losses from predicted ones, near the budget."""
+    goal: Goal
+    multiply_adds: LayerSum
+    size: Mapping[QuantizationChoice, LayerSum]
+    """By `QuantizationChoice.timed_as`; empty if the unpruned model's size is unknown."""
+
+    def model(self, quantity: Quantity, choice: QuantizationChoice) -> CostModel:
+        """Return the model of a cost of plans in a choice."""
+        if quantity == "multiply_adds":
+            return self.multiply_adds
+        return (self.size if quantity == "size" else self.latency)[choice.timed_as]
+
+    def cost(self, choice: QuantizationChoice) -> CostModel:
+        """Return the model of the cost to minimize."""
+        return self.model(self.goal.objective, choice)
+
+    def bounded(self, choice: QuantizationChoice) -> list[CostModel]:
+        """Return the models of the costs that have a bound and are not the one to minimize."""
+        objective = self.goal.objective
+        return [self.model(q, choice) for q in self.goal.bounds() if q != objective]
+
+    def kept(
+        self, ratios: Array, choice: QuantizationChoice, share: float = 1.0
+    ) -> NDArray[np.bool_]:
+        """Return whether plans of one choice are predicted to keep this share of every bound."""
+        found = np.ones(len(ratios), bool)
+        for quantity, bound in self.goal.bounds().items():
+            found &= self.model(quantity, choice).predict(ratios) <= share * bound
+        return found
+
+    def keeps(self, plan: Plan, space: Space) -> bool:
+        """Return whether a plan is predicted to keep the bounds."""
+        ratios = ratio_matrix(space.groups, [plan])
+        return bool(self.kept(ratios, plan.quantization)[0])
 
     def losses(self, ratios: Array, choice: QuantizationChoice) -> Array:
         """Return the metric losses of plans of one choice, shape (plans,)."""
         return self.loss.predict(ratios, [choice] * len(ratios))
 
-    def latencies(self, ratios: Array, choice: QuantizationChoice) -> Array:
-        """Return the latency ratios of plans of one choice, shape (plans,)."""
-        return self.latency[choice.timed_as].predict(ratios)
+    def costs(self, ratios: Array, choice: QuantizationChoice) -> Array:
+        """Return the costs of plans of one choice, shape (plans,)."""
+        return self.cost(choice).predict(ratios)
 
     def predict(self, ratios: Array, choices: Sequence[QuantizationChoice]) -> tuple[Array, Array]:
-        """Return metric losses and latency ratios of plans, each (plans,), each in its choice."""
-        latencies = [
-            self.latencies(row[None], choice)[0]
-            for choice, row in zip(choices, ratios, strict=True)
+        """Return metric losses and costs of plans, each (plans,), each in its choice."""
+        costs = [
+            self.costs(row[None], choice)[0] for choice, row in zip(choices, ratios, strict=True)
         ]
-        return self.loss.predict(ratios, choices), np.array(latencies)
+        return self.loss.predict(ratios, choices), np.array(costs)
 
 
 class Observations:
@@ -56,6 +91,7 @@ class Observations:
         budget: float,
         settings: PlannerSettings,
         measured: MeasuredPlans,
+        goal: Goal = LATENCY,
     ) -> None:
         self._space = space
         self._settings = settings
@@ -64,6 +100,7 @@ class Observations:
         self._curves = Curves(space.groups, sensitivities, settings.loss.floor)
         self._timings = [(plan.quantization.timed_as, self._row(plan), r) for plan, r in timings]
         self._measured = measured
+        self._goal = goal
         self._models: PlanModels | None = None
         self._fitted_to = 0
 
@@ -101,7 +138,26 @@ class Observations:
             )
             for choice, pairs in timed.items()
         }
-        return PlanModels(loss, latency, error)
+        size = self._fit_sizes(trials, rows)
+        return PlanModels(loss, latency, error, self._goal, multiply_adds_model(self._costs), size)
+
+    def _fit_sizes(
+        self, trials: Sequence[Known], rows: Array
+    ) -> Mapping[QuantizationChoice, LayerSum]:
+        """Return the models of the exports' sizes; none if the unpruned model's is unknown."""
+        whole = self._goal.baseline_bytes
+        if whole is None:
+            return {}
+        stored = [trial.plan.quantization.timed_as for trial in trials]
+        sizes = np.array([trial.size_ratio or 0.0 for trial in trials])
+        found = {}
+        for choice in dict.fromkeys(choice.timed_as for choice in self._space.choices):
+            own = np.array([one is choice for one in stored], bool) & (sizes > 0)
+            quantized = choice.precision == "int8"
+            found[choice] = size_model(
+                self._costs, whole, quantized, rows[own], sizes[own], self._settings.size
+            )
+        return found
 
     def _fit_loss(self, trials: Sequence[Known], rows: Array) -> tuple[LossModel, float]:
         """Return the model of losses after full training, and its error near the budget.

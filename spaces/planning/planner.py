@@ -1,4 +1,4 @@
-"""The planner: the fastest plan for a loss, and proposals learned from finished trials."""
+"""The planner: the plan of least cost for a loss, and proposals learned from finished trials."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from random import Random
 
 import numpy as np
 
+from spaces.goal import LATENCY, Goal
 from spaces.layers import Array, Layer, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.fastest import FastestPlans
@@ -21,7 +22,7 @@ from spaces.space import Space
 
 
 class Planner:
-    """Proposes plans from predicted losses and latencies, which improve with finished trials.
+    """Proposes plans from predicted losses and costs, which improve with finished trials.
 
     Every group has its own ratio.
     """
@@ -36,15 +37,16 @@ class Planner:
         settings: PlannerSettings = DEFAULT_SETTINGS,
         fidelity: FidelityModel | None = None,
         confidence_z: float = 0.0,
+        goal: Goal = LATENCY,
     ) -> None:
         """`fidelity` predicts losses after full training; without it, losses count as measured.
         The budget holds for a loss plus `confidence_z` of its standard errors."""
         self.space = space
         self.budget = budget
         self.settings = settings
-        self._measured = MeasuredPlans(fidelity, confidence_z)
+        self._measured = MeasuredPlans(fidelity, confidence_z, goal)
         self._observations = Observations(
-            space, layers, sensitivities, timings, budget, settings, self._measured
+            space, layers, sensitivities, timings, budget, settings, self._measured, goal
         )
         self._fastest: FastestPlans | None = None
         self._limit = budget
@@ -93,11 +95,16 @@ class Planner:
     def warm_starts(self) -> list[Plan]:
         """Return the plans a search begins with, none twice, the most informative first.
 
-        Plans of the predicted front in the choice that is fastest there, the unpruned model in
-        that choice, then the plan at the budget in every other choice that is nearly as fast.
+        Plans of the predicted front in the choice that is best there, the unpruned model in that
+        choice, then the plan at the budget in every other choice that is nearly as good. Those
+        that exceed a bound are left out, unless all do.
         """
         at_budget = {choice: self.within(1.0, choice) for choice in self.space.choices}
-        _, ratios = self.predict(list(at_budget.values()))
+        plans = list(at_budget.values())
+        _, ratios = self.predict(plans)
+        # What exceeds a bound comes last.
+        models = self.fastest().models
+        ratios = np.where([models.keeps(plan, self.space) for plan in plans], ratios, np.inf)
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
         plans = [self.within(share, order[0]) for share in self.settings.warm_shares]
         plans.append(Plan.of({}, order[0]))
@@ -108,10 +115,13 @@ class Planner:
             if ratio <= self.settings.warm_slowdown * ratios.min()
         }
         plans += reversed(near.values())
-        return list(dict.fromkeys(plans))
+        plans = list(dict.fromkeys(plans))
+        models = self.fastest().models
+        return [plan for plan in plans if models.keeps(plan, self.space)] or plans
 
     def within(self, share: float, choice: QuantizationChoice) -> Plan:
-        """Return the fastest plan in a choice predicted to lose at most this share of the budget.
+        """Return the plan of least cost in a choice that is predicted to lose at most this share of
+        the budget.
 
         The margin is taken off the budget. Of a budget near 0 the share is of
         `PlannerSettings.least_scale`.
@@ -119,7 +129,7 @@ class Planner:
         return self.fastest().within(share * self._scale, choice)
 
     def predict(self, plans: Sequence[Plan]) -> tuple[Array, Array]:
-        """Return the predicted metric losses and latency ratios of plans, each (plans,)."""
+        """Return the predicted metric losses and costs of plans, each (plans,)."""
         ratios = ratio_matrix(self.space.groups, plans)
         return self.fastest().models.predict(ratios, [plan.quantization for plan in plans])
 

@@ -1,4 +1,4 @@
-"""What a plan promises: its gain in latency, times its chance to keep the budget."""
+"""What a plan promises: its gain in cost, times its chance to keep the budget."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def chances_within(losses: Array, errors: Array, limits: Array | float) -> Array
     return np.array([0.5 * (1 + erf(z / 2**0.5)) for z in deviations])
 
 
-def promises(latency_ratios: Array, chances: Array, incumbent: float) -> Array:
-    """Return the expected gain of plans in latency ratio, 0 or more, shape (plans,).
+def promises(costs: Array, chances: Array, incumbent: float) -> Array:
+    """Return the expected gain of plans in cost, 0 or more, shape (plans,).
 
-    The gain over the fastest plan that is believed to keep the budget (`incumbent`), times the
+    The gain over the best plan that is believed to keep the budget (`incumbent`), times the
     chance to keep it (constrained expected improvement; Gardner et al., 2014).
     """
-    promised: Array = chances * np.maximum(0.0, incumbent - latency_ratios)
+    promised: Array = chances * np.maximum(0.0, incumbent - costs)
     return promised

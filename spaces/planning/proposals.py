@@ -31,9 +31,9 @@ class Proposals:
     scale: float
     """The loss that `ProposalSettings.optimum_shares` are shares of: the limit or just above."""
     best: Sequence[Expected]
-    """The fastest plans that are believed to keep the budget, the fastest first."""
+    """The plans of least cost that are believed to keep the budget, the best first."""
     front: Points
-    """(loss, latency ratio) of the Pareto front of such plans, shape (n, 2)."""
+    """(loss, cost) of the Pareto front of such plans, shape (n, 2)."""
 
     def of(self, kind: ProposalKind, is_tried: IsTried, rng: Random) -> Plan | None:
         if kind is ProposalKind.OPTIMUM:
@@ -45,16 +45,17 @@ class Proposals:
         return self.filling(is_tried)
 
     def drawn(self, is_tried: IsTried, rng: Random) -> Plan | None:
-        """Return the fastest plan within a loss and in a choice that are drawn at random."""
+        """Return the plan of least cost within a loss and in a choice that are drawn at random."""
         for _ in range(self.settings.draws):
             loss = rng.uniform(0.0, self.settings.drawn_range) * self.scale
             plan = self.fastest.within(loss, rng.choice(self.fastest.space.choices))
-            if not is_tried(plan):
+            if not is_tried(plan) and self.fastest.models.keeps(plan, self.fastest.space):
                 return plan
         return None
 
     def optimum(self, is_tried: IsTried) -> Plan | None:
-        """Return the most promising of the fastest plans at several losses in every choice."""
+        """Return the most promising of the plans of least cost at several losses in every
+        choice."""
         plans = list(
             dict.fromkeys(
                 self.fastest.within(share * self.scale, choice)
@@ -63,16 +64,17 @@ class Proposals:
             )
         )
         models = self.fastest.models
-        losses, latencies = models.predict(
+        losses, costs = models.predict(
             ratio_matrix(self.fastest.space.groups, plans), [plan.quantization for plan in plans]
         )
-        promises = self.promises(losses, latencies, models.loss_error)
+        kept = [models.keeps(plan, self.fastest.space) for plan in plans]
+        promises = np.where(kept, self.promises(losses, costs, models.loss_error), 0.0)
         return _first_untried(promises, plans.__getitem__, is_tried)
 
     def neighbour(self, is_tried: IsTried, rng: Random) -> Plan | None:
-        """Return the most promising of random plans near one of the fastest plans.
+        """Return the most promising of random plans near one of the best plans.
 
-        The parent's loss and latency are measured, or its loss is predicted from a measurement;
+        The parent's loss and cost are measured, or its loss is predicted from a measurement;
         the models predict only the difference.
         """
         if not self.best:
@@ -83,10 +85,10 @@ class Proposals:
         start: Array = ratio_matrix(fastest.space.groups, [parent.plan])[0]
         moved = np.array([self._moved(start, rng) for _ in range(self.settings.neighbours)])
         rows = np.vstack([start[None], moved])
-        losses, latencies = models.losses(rows, choice), models.latencies(rows, choice)
-        promises = self.promises(
+        losses, costs = models.losses(rows, choice), models.costs(rows, choice)
+        promises = models.kept(moved, choice) * self.promises(
             parent.loss + losses[1:] - losses[0],
-            parent.latency_ratio * latencies[1:] / latencies[0],
+            parent.cost * costs[1:] / costs[0],
             float(np.hypot(self.settings.neighbour_error * models.loss_error, parent.error)),
         )
         return _first_untried(promises, lambda index: fastest.plan(moved[index], choice), is_tried)
@@ -98,22 +100,22 @@ class Proposals:
         candidates: list[tuple[Array, QuantizationChoice]] = []
         for choice in self.fastest.space.choices:
             ratios = self.fastest.front(choice)
-            losses, latencies = models.losses(ratios, choice), models.latencies(ratios, choice)
-            for loss, latency, row in zip(losses, latencies, ratios, strict=True):
+            losses, costs = models.losses(ratios, choice), models.costs(ratios, choice)
+            for loss, cost, row in zip(losses, costs, ratios, strict=True):
                 # A loss predicted below 0 adds no more than a loss of 0.
-                extended = np.vstack([self.front, [max(loss, 0.0), latency]])
+                extended = np.vstack([self.front, [max(loss, 0.0), cost]])
                 gains.append(self._dominated(extended) - before)
                 candidates.append((row, choice))
         return _first_untried(gains, lambda index: self.fastest.plan(*candidates[index]), is_tried)
 
-    def promises(self, losses: Array, latencies: Array, error: float) -> Array:
-        """Return the expected gain of plans in latency ratio, shape (plans,).
+    def promises(self, losses: Array, costs: Array, error: float) -> Array:
+        """Return the expected gain of plans in cost, shape (plans,).
 
         `error` is the standard deviation of their losses after full training.
         """
-        fastest = self.best[0].latency_ratio if self.best else 1.0
+        least = self.best[0].cost if self.best else 1.0
         chances = chances_within(losses, np.full(len(losses), error), self.limit)
-        return promises(latencies, chances, fastest)
+        return promises(costs, chances, least)
 
     def _dominated(self, points: Points) -> float:
         return hypervolume(points, (self.limit, 1.0))

@@ -87,6 +87,27 @@ class LatencySettings:
 
 
 @dataclass(frozen=True)
+class SizeSettings:
+    """Of the size model. The bytes are those of Paddle's exports."""
+
+    weight: float = 4.0
+    """Bytes of a weight in float, and in bfloat16: the engine converts float as it loads. A guess
+    that measured exports confirm, as the next three."""
+    quantized_weight: float = 1.0
+    """Bytes of an INT8 weight. A guess."""
+    channel: float = 16.0
+    """Bytes of an output channel: four parameters of a batch norm. A guess."""
+    quantized_channel: float = 24.0
+    """The same with two scales. A guess."""
+    least_constant: float = 0.01
+    """Least share of the unpruned model's bytes that is never pruned. A guess."""
+    spreads: tuple[float, float, float] = (1.0, 0.1, 0.5)
+    """Spreads of the constant and of the bytes per weight and per channel, as shares. A guess."""
+    noise: float = 0.005
+    """Relative error of a predicted size after all. A guess."""
+
+
+@dataclass(frozen=True)
 class KnapsackSettings:
     """Of the knapsack's front and of the steps between its corners."""
 
@@ -105,6 +126,11 @@ class KnapsackSettings:
     """Pairs of moves predicted exactly, the best by the sum of their gains. A guess."""
     steps: int = 20
     """Greatest number of steps from a corner. A guess."""
+    bound_weights: tuple[float, ...] = (0.0, 0.5, 2.0, 8.0)
+    """Weights of a bounded cost beside the one that is minimized; each has its front. A guess."""
+    bound_share: float = 0.97
+    """Share of a bound that a plan may be predicted to have: predictions have errors, such as
+    `LatencySettings.noise`. A guess."""
 
     @property
     def prices(self) -> NDArray[np.float64]:
@@ -150,6 +176,7 @@ class PlannerSettings:
     loss: LossSettings = field(default_factory=LossSettings)
     fidelity: FidelitySettings = field(default_factory=FidelitySettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    size: SizeSettings = field(default_factory=SizeSettings)
     knapsack: KnapsackSettings = field(default_factory=KnapsackSettings)
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
 

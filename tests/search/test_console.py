@@ -68,7 +68,7 @@ def test_foreign_text_is_shown_unchanged(terminal, tmp_path, result, record, ope
         advance()
     with shown.waiting(HOSTILE):
         pass
-    shown.console.print(trial_table(list(ledger.records.values()), 0.1, "trials"))
+    shown.console.print(trial_table(list(ledger.records.values()), ledger, "trials"))
     text = file.getvalue()
     assert "[/red] [bold]x[/] [/]" in text
     assert "\x1b[31mred" not in text and "\x1b]0;" not in text

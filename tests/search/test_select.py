@@ -5,12 +5,25 @@ import json
 import pytest
 
 from search.cli.selecting import Bounds, choose
+from search.config import RunConfig
+from search.records.ledger import goal_of
 from search.records.run_folder import STAGES_FORMAT
 from search.select import main
 from spaces.errors import ConfigError
-from tests.search.made_run import MANIFEST, make_run
+from tests.search.made_run import MANIFEST, baseline, make_run
 
-BASELINE_MS = 20.0
+BASELINE = baseline(latency_ms=20.0, size_bytes=1000)
+
+
+@pytest.fixture
+def bounded(open_ledger):
+    """Open the ledger of a run with these bounds."""
+
+    def make(**bounds):
+        config = RunConfig(budget=0.1, **bounds)
+        return open_ledger(config.budget, goal=goal_of(config, BASELINE))
+
+    return make
 
 
 @pytest.fixture
@@ -30,7 +43,7 @@ def ledger(record, result, open_ledger):
 
 
 def numbers(ledger, **bounds):
-    return [record.number for record in choose(ledger, Bounds(**bounds), BASELINE_MS)]
+    return [record.number for record in choose(ledger, Bounds(**bounds), BASELINE)]
 
 
 def test_by_budget_alone_the_fastest_is_first(ledger):
@@ -49,18 +62,32 @@ def test_another_budget_is_answered_from_models_that_lack_training_too(open_ledg
     assert numbers(open_ledger(0.03, **leveled), budget=0.03) == [2]
 
 
-def test_of_the_fast_enough_the_one_that_loses_least_is_first(ledger):
-    assert numbers(ledger, max_latency_ms=14.0) == [2, 1, 0]
-    assert numbers(ledger, max_latency_ms=8.0) == [1, 0]
+@pytest.mark.parametrize(
+    "bounds, chosen",
+    [
+        ({"max_latency_ms": 14.0}, [2, 1, 0]),
+        ({"max_latency_ms": 8.0}, [1, 0]),
+        # Also trials off the front.
+        ({"max_size_bytes": 300}, [3, 0]),
+        ({"max_size_bytes": 300, "max_latency_ms": 10.0}, [0]),
+    ],
+)
+def test_of_those_within_the_bounds_the_one_that_loses_least_is_first(
+    ledger, bounded, bounds, chosen
+):
+    assert numbers(bounded(**bounds), **bounds) == chosen
 
 
-def test_trials_off_the_front_can_be_chosen_for_their_size(ledger):
-    assert numbers(ledger, max_size_bytes=300) == [3, 0]
-    assert numbers(ledger, max_size_bytes=300, max_latency_ms=10.0) == [0]
+def test_without_other_bounds_the_one_of_least_cost_is_first(ledger, bounded):
+    found = bounded(objective="size", max_latency_ms=14.0)
+    assert numbers(found, budget=0.1) == [0, 1, 2], "those of 300, 500 and 900 bytes"
 
 
 def test_a_smaller_budget_leaves_fewer(ledger, open_ledger):
-    assert [r.number for r in choose(open_ledger(budget=0.05), Bounds(budget=0.05), 20.0)] == [1, 2]
+    assert [r.number for r in choose(open_ledger(budget=0.05), Bounds(budget=0.05), BASELINE)] == [
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -71,14 +98,16 @@ def test_a_smaller_budget_leaves_fewer(ledger, open_ledger):
         ({"max_size_bytes": 200, "max_latency_ms": 10.0}, "has 300"),
     ],
 )
-def test_bounds_that_no_trial_keeps_are_refused_with_the_nearest_trial(ledger, bounds, said):
+def test_bounds_that_no_trial_keeps_are_refused_with_the_nearest_trial(
+    ledger, bounded, bounds, said
+):
     with pytest.raises(ConfigError, match=said):
-        numbers(ledger, **bounds)
+        numbers(bounded(**bounds), **bounds)
 
 
 def test_a_budget_that_no_trial_keeps(open_ledger, ledger):
     with pytest.raises(ConfigError, match=r"none of 6 trials will lose at most 0\.001"):
-        choose(open_ledger(budget=0.001), Bounds(budget=0.001), BASELINE_MS)
+        choose(open_ledger(budget=0.001), Bounds(budget=0.001), BASELINE)
 
 
 def test_bounds_have_a_folders_name():

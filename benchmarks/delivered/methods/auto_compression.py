@@ -11,7 +11,6 @@ Its choice for a target speed-up names a class that does not exist (`Prune`).
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -60,7 +59,6 @@ def run_child(place: workshop.Place, job: CompressionJob) -> str:
         ended = subprocess.run(
             [*command, str(target / "job.json")],
             cwd=target,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,

@@ -7,11 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from benchmarks.delivered.model import DeliveredModel
 from benchmarks.delivered.problems import Problem
@@ -19,9 +17,6 @@ from benchmarks.delivered.processor import ProcessorClock
 from benchmarks.delivered.team import work_folder
 from spaces.plan import Plan
 
-# Share of the processor time after which no further trial is started: the rest is for training in
-# full. A guess.
-SEARCH_SHARE = 0.65
 # A command that has used this multiple of its processor time is ended, and delivers the baseline.
 PATIENCE = 1.5
 # Seconds between two looks at the clock.
@@ -55,64 +50,33 @@ def command(settings: Mapping[str, Any], out: Path) -> list[str]:
 def search(
     settings: Mapping[str, Any], tree: Path, seconds: float, folder: Path, **notes: object
 ) -> DeliveredModel:
-    """Run the search of a work tree; return what it delivers.
-
-    A search that is still trying plans after `SEARCH_SHARE` of the time is ended and resumed with
-    as many trials as have finished, as if its user had asked for no more.
-    """
+    """Run the search of a work tree; return what it delivers. A run that stands is resumed."""
     out = folder / "run"
-    with ProcessorClock() as clock, (folder / "log").open("w") as log:
-
-        def ran(asked: list[str], limit_s: float, until: Callable[[], bool]) -> int | None:
-            environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    if (out / "config.yaml").is_file():
+        asked = [sys.executable, "-m", "search.run", "--resume", str(out)]
+    else:
+        asked = command(settings, out)
+    with ProcessorClock() as clock:
+        environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+        with (folder / "log").open("w") as log:
             child = subprocess.Popen(
                 asked, cwd=tree, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
-            return _wait(child, clock, limit_s, until)
-
-        status = ran(command(settings, out), SEARCH_SHARE * seconds, lambda: has_searched(out))
-        if status is None:
-            notes["trials_cut_to"] = cut_trials(out)
-            resume = [sys.executable, "-m", "search.run", "--resume", str(out)]
-            status = ran(resume, PATIENCE * seconds, lambda: False)
-        notes["status"] = "ended, out of time" if status is None else status
+            status = _wait(child, clock, PATIENCE * seconds)
+        notes["status"] = status
         return read_delivered(out, clock.seconds(), **notes)
 
 
-def has_searched(out: Path) -> bool:
-    """Return whether a run has ended its search, and trains or has trained in full."""
-    file = out / "stages" / "seconds.json"
-    return file.is_file() and "search" in json.loads(file.read_text())
-
-
-def cut_trials(out: Path) -> int:
-    """Set the trials of an interrupted run to those that have finished, 1 at least."""
-    finished = len({file.stem[:6] for file in (out / "trials").glob("*.parquet")})
-    config = yaml.safe_load((out / "config.yaml").read_text())
-    config["trials"] = max(1, finished)
-    (out / "config.yaml").write_text(yaml.safe_dump(config))
-    return max(1, finished)
-
-
-def _wait(
-    child: subprocess.Popen[bytes],
-    clock: ProcessorClock,
-    limit_s: float,
-    until: Callable[[], bool],
-) -> int | None:
-    """Return the child's exit status; None if it was ended at the limit, before `until`.
-
-    After `until` the limit is that of the whole flow.
-    """
+def _wait(child: subprocess.Popen[bytes], clock: ProcessorClock, limit_s: float) -> int | str:
+    """Return the child's exit status, or why it was ended."""
     while True:
         try:
             return child.wait(timeout=INTERVAL_S)
         except subprocess.TimeoutExpired:
-            limit = PATIENCE / SEARCH_SHARE * limit_s if until() else limit_s
-            if clock.seconds() > limit:
+            if clock.seconds() > limit_s:
                 child.send_signal(signal.SIGTERM)
                 child.wait()
-                return None
+                return f"ended after {limit_s:.0f} s of processor time"
 
 
 def read_delivered(out: Path, processor_s: float, **notes: object) -> DeliveredModel:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from search.config import RunConfig
 from search.reporting.advice import (
     batch_hint,
     budget_in_numbers,
@@ -60,9 +61,14 @@ def timed(**latency):
 
 
 def test_the_headline_names_its_batch_and_threads():
-    (headline, *_) = winner_lines(timed(ratio=0.2, batch_size=64, threads=1), 7, 0.1)
+    (headline, *_) = winner_lines(
+        timed(ratio=0.2, batch_size=64, threads=1), 7, RunConfig(budget=0.1)
+    )
     assert "latency 0.200 (5.0x) at batches of 64, 1 thread, size" in headline
-    assert "batches of 1, 4 threads" in winner_lines(timed(batch_size=1, threads=4), 7, 0.1)[0]
+    assert (
+        "batches of 1, 4 threads"
+        in winner_lines(timed(batch_size=1, threads=4), 7, RunConfig(budget=0.1))[0]
+    )
 
 
 def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
@@ -76,18 +82,25 @@ def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
 def test_how_much_of_the_budget_is_used_is_said_and_why_if_it_is_little():
     figures = {**MANIFEST["metric"], "loss_val": 0.03, "loss_val_margin": 0.01}
     found = manifest(metric=figures, budget=0.1)
-    used = winner_lines(found, 7, 0.1)[1]
+    used = winner_lines(found, 7, RunConfig(budget=0.1))[1]
     assert used == "budget use 0.40 on validation: +3.0 % loss and a margin of +1.0 %"
-    assert "nothing faster exists here" in winner_lines(found, 7, 0.1, is_floor=True)[1]
+    assert (
+        "nothing faster exists here"
+        in winner_lines(found, 7, RunConfig(budget=0.1), is_floor=True)[1]
+    )
     most = manifest(metric={**figures, "loss_val": 0.07}, budget=0.1)
-    assert winner_lines(most, 7, 0.1, is_floor=True)[1].startswith("budget use 0.80")
+    assert winner_lines(most, 7, RunConfig(budget=0.1), is_floor=True)[1].startswith(
+        "budget use 0.80"
+    )
     # An older manifest does not say it.
-    assert not any("budget use" in line for line in winner_lines(timed(ratio=0.2), 7, 0.1))
+    assert not any(
+        "budget use" in line for line in winner_lines(timed(ratio=0.2), 7, RunConfig(budget=0.1))
+    )
 
 
 @pytest.mark.parametrize("ratio, said", [(0.2, False), (0.94, False), (0.97, True), (1.02, True)])
 def test_a_winner_that_gains_nothing_is_said(ratio, said):
-    lines = winner_lines(timed(ratio=ratio), 7, 0.1)
+    lines = winner_lines(timed(ratio=ratio), 7, RunConfig(budget=0.1))
     assert any("NOTHING GAINED" in line for line in lines) is said
 
 

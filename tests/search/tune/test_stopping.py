@@ -17,6 +17,12 @@ def test_a_shape_that_is_too_slow_is_not_trained(result):
     assert reason_to_stop(result("RUNNING", ratio=1.25), 1.5) is None
 
 
+def test_a_shape_above_the_bound_on_latency_is_not_trained(result):
+    reason = reason_to_stop(result("RUNNING", ratio=0.4), MOST, 0.3)
+    assert reason == "latency ratio 0.400 is above 0.300, the bound of max_latency_ms"
+    assert reason_to_stop(result("RUNNING", ratio=0.3), MOST, 0.3) is None
+
+
 def test_a_trial_that_has_not_been_timed_goes_on(result):
     assert reason_to_stop(result("RUNNING"), MOST) is None
 

@@ -71,12 +71,12 @@ def test_every_plan_is_predicted_in_its_own_choice():
     models = observations(problem)[0].models()
     choices = [FLOAT, PTQ, QAT, PACT]
     rows = np.full((4, len(problem.space.groups)), 0.25)
-    losses, latencies = models.predict(rows, choices)
+    losses, costs = models.predict(rows, choices)
     for index, choice in enumerate(choices):
         assert losses[index] == pytest.approx(models.losses(rows[:1], choice)[0])
-        assert latencies[index] == pytest.approx(models.latencies(rows[:1], choice)[0])
-    assert latencies[2] == latencies[3], "both trainings export the same operators"
-    assert latencies[0] > 2 * latencies[1], "INT8 is much faster than float"
+        assert costs[index] == pytest.approx(models.costs(rows[:1], choice)[0])
+    assert costs[2] == costs[3], "both trainings export the same operators"
+    assert costs[0] > 2 * costs[1], "INT8 is much faster than float"
 
 
 def test_the_planner_predicts_with_these_models():
