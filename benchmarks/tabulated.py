@@ -31,6 +31,10 @@ QUANTIZATION_LOSS = {
 }
 # Quantization-aware training leaves more quantize operators in the export than calibration.
 QAT_SLOWER = 1.5
+# Greatest loss after a part of the training: of ten classes nine in ten are wrong by chance.
+MOST_LOSS = 0.85
+# Seeds of random numbers: of the levels of a plan and of a problem; more than a search has seeds.
+LEVELS, SEEDS = 1_000_001, 10_000
 
 
 def chain(depth: int, width: int) -> tuple[tuple[PruningGroup, ...], tuple[Layer, ...]]:
@@ -83,7 +87,11 @@ class Tabulated:
     noise: float = 0.004
     latency_noise: float = 0.015
     misled: float = 0.6
-    """Standard deviation of log(sensitivity / loss after fine-tuning) over groups."""
+    """Standard deviation of log(sensitivity / loss after training in full) over groups."""
+    fidelities: tuple[float, ...] = (1 / 64, 1 / 16, 1 / 4, 1.0)
+    """Of the levels of training, ascending; the last is 1."""
+    unlike: float = 0.15
+    """Standard deviation of the logarithm of what a level leaves of a loss, over plans."""
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -99,11 +107,16 @@ class Tabulated:
             for precision in SPEED
         }
         self._unpruned = self._raw_latency(np.zeros((1, self.depth)), "float")[0]
-        # Each group's loss after fine-tuning, and how steeply it rises.
+        # Each group's loss after training in full, and how steeply it rises.
         self._worth = rng.lognormal(np.log(0.5 * self.budget), 0.8, self.depth)
         self._power = rng.uniform(1.3, 2.6, self.depth)
         self._seen = rng.lognormal(0, self.misled, self.depth)
         self._dither = rng.normal(0, 0.003, (self.depth, 8))
+        # What each level leaves of a loss: about half, another share on every problem.
+        steps = np.random.default_rng([self.seed, LEVELS]).normal(
+            np.log(0.45), 0.25, len(self.fidelities) - 1
+        )
+        self._left = np.exp(np.minimum(steps, -0.1))
 
     def _raw_latency(self, ratios: np.ndarray, precision: str) -> np.ndarray:
         work, written = self.costs.remaining(ratios, block=16)
@@ -120,7 +133,7 @@ class Tabulated:
         return float(raw * (QAT_SLOWER if choice.is_trained else 1.0))
 
     def true_loss(self, plan: Plan) -> float:
-        """Return the metric loss after fine-tuning without noise."""
+        """Return the metric loss after training in full, without noise."""
         ratios = ratio_matrix(self.space.groups, [plan])[0]
         alone = self._worth * ratios**self._power / (1.05 - ratios) ** 0.5
         total = alone.sum()
@@ -136,9 +149,27 @@ class Tabulated:
         noise = self._rng(plan, 1).normal(0, self.latency_noise)
         return self.true_latency(plan) * float(np.exp(noise))
 
-    def evaluate(self, plan: Plan, seed: int = 0) -> TrialResult:
-        """Return the result of a full trial; `seed` is its training's."""
-        loss = self.true_loss(plan) + float(self._rng(plan, seed + 2).normal(0, self.noise))
+    def level_loss(self, plan: Plan, level: int) -> float:
+        """Return the metric loss after a level of training, without noise.
+
+        Plans differ in what a level leaves of their loss, always by the same plan's share. Great
+        losses are bounded: a metric does not fall below chance.
+        """
+        unlike = self._rng(plan, LEVELS).normal(0, self.unlike, len(self._left))
+        grown = self.true_loss(plan) / float(np.prod((self._left * np.exp(unlike))[level:]))
+        if level == len(self._left):
+            return grown
+        return MOST_LOSS * (1 - float(np.exp(-grown / MOST_LOSS)))
+
+    def evaluate(self, plan: Plan, seed: int = 0, level: int | None = None) -> TrialResult:
+        """Return the result of a trial after a level of training, the last by default.
+
+        `seed` is its training's.
+        """
+        last = len(self.fidelities) - 1
+        level = last if level is None else level
+        noise = self._rng(plan, seed + 2 + SEEDS * (last - level)).normal(0, self.noise)
+        loss = self.level_loss(plan, level) + float(noise)
         return TrialResult(
             "COMPLETE",
             metric=0.9 * (1 - loss),

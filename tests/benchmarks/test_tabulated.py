@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.tabulated import KINDS, QAT_SLOWER, Tabulated, is_tabulated, tabulated
+from benchmarks.tabulated import KINDS, MOST_LOSS, QAT_SLOWER, Tabulated, is_tabulated, tabulated
 from spaces.plan import Plan, QuantizationChoice
 
 FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
@@ -62,3 +62,27 @@ def test_sensitivities_of_a_misled_problem_say_less_of_the_true_losses():
         return np.std(logs)
 
     assert error("misled") > 1.4 * error("tabulated")
+
+
+def test_every_level_of_training_leaves_less_of_a_loss():
+    problem = Tabulated(0)
+    plan = Plan.of({group.name: 0.5 for group in problem.space.groups}, PTQ)
+    losses = [problem.level_loss(plan, level) for level in range(4)]
+    assert (np.diff(losses) < 0).all()
+    assert losses[-1] == pytest.approx(problem.true_loss(plan))
+    assert losses[0] < MOST_LOSS
+    assert problem.level_loss(Plan(), 0) == 0.0
+
+
+def test_a_result_is_of_the_last_level_unless_another_is_asked_for():
+    problem, plan = Tabulated(0), Plan.of({"conv03.weight": 0.5}, PTQ)
+    assert problem.evaluate(plan) == problem.evaluate(plan, level=3)
+    assert problem.evaluate(plan).metric_loss < problem.evaluate(plan, level=0).metric_loss
+    assert problem.evaluate(plan, level=0) == problem.evaluate(plan, level=0)
+
+
+def test_plans_differ_in_what_a_level_leaves():
+    problem = Tabulated(0)
+    plans = [Plan.of({"conv03.weight": share / 8}, PTQ) for share in range(1, 7)]
+    shares = {problem.level_loss(plan, 3) / problem.level_loss(plan, 2) for plan in plans}
+    assert len(shares) == 6 and max(shares) < 1.5 * min(shares) + 0.2

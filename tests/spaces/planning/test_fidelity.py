@@ -56,7 +56,7 @@ def test_plans_that_were_trained_on_move_ratios_and_narrow_errors():
     before, after = FidelityModel(LEVELS, BUDGET), taught(0.3, noise=0.002)
     assert after.ratios == pytest.approx([0.3, 0.3, 0.3], abs=0.1)
     # At the first level losses are greatest beside the noise, and teach most.
-    assert after.ratios[0] == pytest.approx(0.3, abs=0.02)
+    assert after.ratios[0] == pytest.approx(0.3, abs=0.04)
     assert predicted(after, 1 / 4, 0.2)[1] < 0.5 * predicted(before, 1 / 4, 0.2)[1]
 
 
