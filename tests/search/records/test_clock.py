@@ -34,3 +34,15 @@ def test_a_stage_that_fails_counts_and_is_not_persisted(now):
         now[0] += 3.0
         raise ValueError
     assert clock.seconds() == {"search": 3.0} and not persisted
+
+
+def test_the_time_of_a_study_is_that_of_its_stages_before_and_all_of_this_process(now):
+    persisted = []
+    clock = StageClock({"baseline": 10.0, "search": 20.0}, persisted.append, began=95.0)
+    assert clock.elapsed_s() == 35.0
+    with clock.measure("search"):
+        now[0] += 4.0
+        clock.persist()
+        assert clock.elapsed_s() == 39.0
+        # A process that is killed now has spent this.
+        assert persisted == [{"baseline": 10.0, "search": 24.0}]

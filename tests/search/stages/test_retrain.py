@@ -12,7 +12,7 @@ from search.records.clock import StageClock
 from search.records.opening import create_run
 from search.records.prospects import Prospects
 from search.records.stage_files import FailedRetrain, Retrained
-from search.stages.retrain import retrain_winner
+from search.stages.retrain import in_time, retrain_winner
 from spaces.errors import StudyError
 from tests.search.made_run import baseline
 
@@ -83,3 +83,36 @@ def test_the_margin_counts(retrained):
 def test_if_none_keeps_the_budget_what_to_change_is_said(retrained):
     with pytest.raises(StudyError, match=r"none of 1 candidates .* retrain_samples"):
         retrained(ended(0.2), failed("out of memory"))
+
+
+@pytest.fixture
+def late(open_ledger, record, result):
+    """Return a study whose time is over, and a ledger with two paused trials."""
+
+    class OneCore:
+        cpus, gpus = 1, 0
+
+        def now(self):
+            return self
+
+    ledger = open_ledger(fidelities=(0.25, 1.0))
+    for number, (loss, ratio) in enumerate([(0.12, 0.19), (0.01, 0.2)]):
+        ledger.record(record(number, result("PAUSED", loss, ratio, fidelity=0.25)))
+    config = RunConfig(budget=0.1, within="1m", finetune_samples=3200)
+    clock = StageClock({"search": 100.0})
+    return StudyContext(config, None, None, None, OneCore(), None, Display(), clock), ledger
+
+
+def test_after_the_deadline_what_keeps_the_budget_already_is_taken(late, record, result):
+    study, ledger = late
+    ledger.record(record(2, result("COMPLETE", 0.05, 0.5)))
+    candidates = Prospects(ledger).candidates()
+    assert [r.number for r in candidates] == [0, 1, 2]
+    assert [r.number for r in in_time(study, baseline(), ledger, candidates)] == [2]
+
+
+def test_after_the_deadline_the_most_promising_is_trained_if_nothing_keeps_the_budget(late):
+    study, ledger = late
+    candidates = Prospects(ledger).candidates()
+    assert [r.number for r in in_time(study, baseline(), ledger, candidates)] == [1, 0]
+    assert in_time(study, baseline(), ledger, []) == []
