@@ -179,8 +179,13 @@ class Display:
         self.say(f"{'':<12} {text}")
 
     @contextmanager
-    def trials(self, ledger: Ledger, planned: int) -> Iterator[None]:
-        """Show the trials of a search as they finish."""
+    def trials(
+        self, ledger: Ledger, planned: int, left_s: Callable[[], float] | None = None
+    ) -> Iterator[None]:
+        """Show the trials of a search as they finish.
+
+        `left_s` returns the seconds to the deadline, if there is one.
+        """
         progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -201,7 +206,7 @@ class Display:
             best = ledger.front()
             least = ledger.cost(best[0]) if best else None
             each = (time.monotonic() - start) / max(1, done - before)
-            left = max(0, planned - done) * each
+            left = max(0, planned - done) * each if left_s is None else max(0.0, left_s())
             return (
                 f"{len(ledger.feasible())} feasible, {len(ledger.failed())} failed, "
                 f"best {ratio_text(least)}, {left / 60:.1f} min left"

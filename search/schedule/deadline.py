@@ -53,10 +53,10 @@ class Pace:
             done = self._levels[: result.level + 1]
             guessed_s += sum(level.training_s(quantized) for level in done)
             spent_s += training_s
-            others.append((record.wall_s - training_s) / len(done))
+            # The trial's own seconds: its wall time may include the start of a worker.
+            others.append((sum(result.seconds.values()) - training_s) / len(done))
         if others:
-            # The first trials' include the start of their workers, so the median.
-            self._other_s = max(0.0, median(others))
+            self._other_s = median(others) + SPEEDS.between_s
         if guessed_s > 0 and spent_s > 0:
             self._factor = spent_s / guessed_s
 
@@ -79,20 +79,17 @@ class Deadline:
         left free by new plans."""
         self._left_s, self._pace, self._last = left_s, pace, levels - 1
         self._end_s, self._finalists, self._at_once = end_s, finalists, at_once
-        self._closing = False
 
     def spare_s(self) -> float:
         """Return the seconds before the end of the run has to begin; below 0 if that is late."""
         return self._left_s() - self._end_s
 
     def is_closing(self) -> bool:
-        """Return whether the time for the last promotions has come; it then stays so."""
-        if not self._closing:
-            later_s = self._pace.seconds(1, self._last) if self._last else 0.0
-            # The plans that run now end meanwhile, and promotions run side by side.
-            reserved_s = max(later_s, self._finalists * later_s / self._at_once)
-            self._closing = self.spare_s() < self._pace.seconds(0, 0) + reserved_s
-        return self._closing
+        """Return whether the time for the last promotions has come."""
+        later_s = self._pace.seconds(1, self._last) if self._last else 0.0
+        # The plans that run now end meanwhile, and promotions run side by side.
+        reserved_s = max(later_s, self._finalists * later_s / self._at_once)
+        return self.spare_s() < self._pace.seconds(0, 0) + reserved_s
 
     def allows_plan(self) -> bool:
         """Return whether a new plan may begin.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.config import RunConfig
@@ -19,8 +20,12 @@ class Speeds:
     """Time of a quantization-aware training step, as a multiple of a float step's."""
     qat_trials: float = 0.3
     """Share of the trials that train quantization-aware."""
-    other_s: float = 3.0
+    start_s: float = 8.0
+    """Seconds until the workers of a search have started; they start side by side."""
+    other_s: float = 4.0
     """Seconds of a level that are neither training nor evaluation."""
+    between_s: float = 1.0
+    """Seconds between the levels of a worker."""
     final_s: float = 20.0
     """Seconds of the last timing."""
     engine_s: float = 0.2
@@ -96,6 +101,26 @@ class Estimate:
         )
 
 
+def closing_seconds(
+    counts: Sequence[int], fidelities: Sequence[float], seconds: Sequence[float], finalists: int
+) -> float:
+    """Return the seconds of the last promotions, one after the other.
+
+    `counts` is how many trials have been trained to each level. Those that were promoted furthest
+    are taken to be the most promising; each is trained in full, with the compute of `finalists`
+    trainings.
+    """
+    total_s, left = 0.0, float(finalists)
+    reached = [*counts, 0]
+    for level in range(len(counts) - 2, -1, -1):
+        cost = 1 - fidelities[level]
+        # The tolerance covers the rounding of sums.
+        number = min(reached[level] - reached[level + 1], int(left / cost + 1e-9))
+        left -= number * cost
+        total_s += number * sum(seconds[level + 1 :])
+    return total_s
+
+
 def promotions(trials: int, levels: int) -> list[int]:
     """Return how many of the trials are promoted to each level above 0 before the last plan: one of
     REDUCTION at the level below."""
@@ -111,13 +136,17 @@ def estimate(config: RunConfig, baseline: Baseline, trials: int, at_once: int) -
 
     It follows from the unpruned model's speed: every plan has the same compute.
     """
-    trial_s, *later_s = (level.typical_s for level in level_seconds(config, baseline))
-    counts = promotions(trials, len(later_s) + 1)
-    promoted_s = sum(seconds * n for seconds, n in zip(later_s, counts, strict=True))
+    seconds = [level.typical_s for level in level_seconds(config, baseline)]
+    fidelities = [level.fidelity for level in training_levels(config, baseline)]
+    counts = [trials, *promotions(trials, len(seconds))]
+    promoted_s = sum(s * n for s, n in zip(seconds[1:], counts[1:], strict=True))
+    promoted_s += closing_seconds(counts, fidelities, seconds, config.finalists)
+    # On the mean the last worker ends half a level later than the others.
+    tail_s = seconds[-1] / 2 * (1 - 1 / at_once) if promoted_s else 0.0
     return Estimate(
-        trial_s=trial_s,
-        search_s=trial_s * trials / min(at_once, max(1, trials)),
-        promoted_s=(promoted_s + config.finalists * sum(later_s)) / at_once,
+        trial_s=seconds[0],
+        search_s=seconds[0] * trials / min(at_once, max(1, trials)) + SPEEDS.start_s,
+        promoted_s=promoted_s / at_once + tail_s,
         final_s=final_seconds(baseline),
     )
 

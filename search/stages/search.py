@@ -118,7 +118,7 @@ def search_plans(
     watch = TrialWatch(ledger, expected_s, config.trial_limit_s, searcher.explain)
     with (
         study.stage("search", f"{most}{config.trials} plans within a loss of {config.budget:g}"),
-        study.display.trials(ledger, trials),
+        study.display.trials(ledger, trials, None if deadline is None else deadline.spare_s),
         listening(ledger, Metrics(ledger)),
         # A run that is killed has spent this time.
         listening(ledger, lambda _: study.clock.persist()),

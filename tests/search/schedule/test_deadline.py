@@ -6,7 +6,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from search.schedule.deadline import Deadline, Pace
-from search.schedule.estimates import LevelSeconds
+from search.schedule.estimates import SPEEDS, LevelSeconds
 from search.tune.plan_source import Sources
 from search.tune.searcher import Limits, PlanSearcher
 from tests.search.tune.tabulated import JOURNAL, plan_of, reported
@@ -56,7 +56,7 @@ class Simulated:
             self.now, self._age_s = ends, ends - since
             self.busy_s += ends - since
             result = outcome(asked)
-            result.seconds["finetune"] = spent_s
+            result.seconds.update(finetune=spent_s, export=GUESSED[0].other_s)
             self.searcher.on_trial_complete(f"t{ended}", reported(result))
 
     @property
@@ -150,7 +150,17 @@ def test_the_pace_is_that_of_the_finished_levels(open_ledger, record, result):
     pace = Pace(GUESSED, ledger)
     assert pace.seconds(0, 2, 0) == 80 + 3
     ledger.record(
-        record(0, result("PAUSED", 0.1, 0.3, level=0, fidelity=1 / 16, seconds={"finetune": 4.5}))
+        record(
+            0,
+            result(
+                "PAUSED",
+                0.1,
+                0.3,
+                level=0,
+                fidelity=1 / 16,
+                seconds={"finetune": 4.5, "export": 2.0},
+            ),
+        )
     )
-    # Of 12.5 s the level trained for 4.5, where 5 were guessed.
-    assert pace.seconds(0, 2, 0) == pytest.approx(0.9 * 80 + 3 * 8.0)
+    # 4.5 s of training where 5 were guessed, and 2 s of the rest.
+    assert pace.seconds(0, 2, 0) == pytest.approx(0.9 * 80 + 3 * (2.0 + SPEEDS.between_s))

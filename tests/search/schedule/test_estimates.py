@@ -3,8 +3,10 @@
 import pytest
 
 from search.config import RunConfig
-from search.schedule.estimates import estimate, promotions, survey_seconds
+from search.schedule.estimates import SPEEDS, closing_seconds, estimate, promotions, survey_seconds
 from tests.search.made_run import baseline
+
+START_S = SPEEDS.start_s
 
 
 def test_more_training_and_fewer_places_take_longer():
@@ -13,8 +15,8 @@ def test_more_training_and_fewer_places_take_longer():
     few = estimate(little, baseline(), 24, 2)
     assert estimate(much, baseline(), 24, 2).trial_s > 2 * few.trial_s
     assert estimate(much, baseline(), 24, 2).promoted_s > 2 * few.promoted_s
-    assert estimate(little, baseline(), 24, 1).search_s == pytest.approx(2 * few.search_s)
-    assert estimate(little, baseline(), 24, 4).search_s == pytest.approx(few.search_s / 2)
+    one, two, four = (estimate(little, baseline(), 24, n).search_s - START_S for n in (1, 2, 4))
+    assert [one, four] == pytest.approx([2 * two, two / 2])
     assert few.total_s == few.search_s + few.promoted_s + few.final_s
 
 
@@ -37,10 +39,21 @@ def test_steps_count_samples_by_the_batch():
 
 
 def test_nothing_left_takes_no_search():
-    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2).search_s == 0
+    assert estimate(RunConfig(budget=0.1), baseline(), 0, 2).search_s == START_S
 
 
 def test_one_of_three_is_promoted_at_each_level():
     assert promotions(24, 3) == [8, 2]
     assert promotions(2, 3) == [0, 0]
     assert promotions(24, 1) == []
+
+
+def test_the_last_promotions_train_in_full_what_was_promoted_furthest():
+    fidelities, seconds = (1 / 16, 1 / 4, 1.0), (1.0, 3.0, 12.0)
+    # Six are at level 1: three trainings in full pay for four times the last three quarters.
+    assert closing_seconds([24, 8, 2], fidelities, seconds, 3) == 4 * 12
+    # Two are at level 1, and the compute that is left pays for one from level 0.
+    assert closing_seconds([9, 3, 1], fidelities, seconds, 3) == 2 * 12 + (3 + 12)
+    assert closing_seconds([24, 8, 2], fidelities, seconds, 0) == 0
+    assert closing_seconds([2, 0, 0], fidelities, seconds, 3) == 2 * (3 + 12)
+    assert closing_seconds([24], (1.0,), (12.0,), 3) == 0
