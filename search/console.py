@@ -106,6 +106,16 @@ def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group
     return Group(table, *reasons)
 
 
+def progress_text(ledger: Ledger, left_s: float) -> str:
+    """Return how far a search is, and how long it will still take."""
+    best = ledger.front()
+    fastest = best[0].result.latency_ratio if best else None
+    return (
+        f"{len(ledger.feasible())} feasible, {len(ledger.failed())} failed, "
+        f"best {ratio_text(fastest)}, {left_s / 60:.1f} min left"
+    )
+
+
 def _plain(text: str) -> TextColumn:
     """Return a column of a bar with a text, its braces and brackets unchanged."""
     return TextColumn(printable(text).replace("{", "{{").replace("}", "}}"), markup=False)
@@ -203,14 +213,9 @@ class Display:
 
         def summary() -> str:
             done = len(ledger.records)
-            best = ledger.front()
-            least = ledger.cost(best[0]) if best else None
             each = (time.monotonic() - start) / max(1, done - before)
             left = max(0, planned - done) * each if left_s is None else max(0.0, left_s())
-            return (
-                f"{len(ledger.feasible())} feasible, {len(ledger.failed())} failed, "
-                f"best {ratio_text(least)}, {left / 60:.1f} min left"
-            )
+            return progress_text(ledger, left)
 
         if self.console.is_terminal:
             with Live(rendered(), console=self.console, refresh_per_second=2) as live:
