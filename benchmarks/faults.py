@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.page import write_table
 from benchmarks.summary import machine
 from tests.conftest import train_tiny
-from tests.helpers.faults import FINE_TUNING, Ended, Search, fill, small_disk
+from tests.helpers.faults import TRAINING, Ended, Search, fill, small_disk
 from tests.helpers.nodes import NodeCluster, node_cluster
 from tests.helpers.support import Workplace, make_workplace
 
@@ -36,19 +36,19 @@ def nothing(cluster: NodeCluster, search: Search, disk: Path) -> Search:
 
 
 def worker_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
-    cluster.nodes[1].kill_worker(FINE_TUNING)
+    search.wait_for_work_on(cluster.nodes[1], TRAINING)
+    cluster.nodes[1].kill_worker(TRAINING)
     return search
 
 
 def raylet_killed(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
+    search.wait_for_work_on(cluster.nodes[1], TRAINING)
     cluster.nodes[1].kill_raylet()
     return search
 
 
 def node_cut_off(cluster: NodeCluster, search: Search, disk: Path) -> Search:
-    search.wait_for_work_on(cluster.nodes[1], FINE_TUNING)
+    search.wait_for_work_on(cluster.nodes[1], TRAINING)
     cluster.nodes[1].cut()
     return search
 

@@ -16,11 +16,12 @@ import pandas as pd
 
 from tests.helpers.nodes import Node
 from tests.helpers.support import TABLES, Workplace, rows_of
+from trainables.settings import candidate_name
 
 # The title of a worker from its first trial on.
 A_TRIAL = re.compile(r"ray::CompressionTrainable plan-\d+")
-# Its title during fine-tuning, the longest stage: a fault then strikes an unfinished trial.
-FINE_TUNING = re.compile(r"ray::CompressionTrainable plan-\d+ \w+ finetune")
+# Its title while it trains, the longest stage: a fault then strikes an unfinished trial.
+TRAINING = re.compile(r"ray::CompressionTrainable plan-\d+ \w+ level \d")
 # Greatest wait for anything. A guess: searches of the tiny task take one to two minutes.
 PATIENCE_S = 900
 
@@ -150,13 +151,14 @@ class Ended:
         assert trials["plan_key"].is_unique, "a plan was tried twice"
         assert self.manifest["trials"]["finished"] == count
         assert self.manifest["trials"]["retries"] == trials["retries"].sum()
-        complete = set(trials[trials["state"] == "COMPLETE"]["number"])
+        levels = trials[trials["state"] == "COMPLETE"].set_index("number")["level"].to_dict()
+        complete = set(levels)
         tables = {t: pd.read_parquet(self.run / t) for t in TABLES}
         for table in ("measurements", "ratios", "latency"):
             assert complete <= set(tables[table]["number"].dropna()), (
                 f"{table} lacks a trial's rows"
             )
-        for number in complete:
-            assert (self.run / "candidates" / f"{number:06d}" / "inference.pdmodel").is_file()
+        for number, level in levels.items():
+            assert (self.run / candidate_name(number, level) / "inference.pdmodel").is_file()
         if trials["retries"].sum():
             assert re.search(r"\d+ trials restarted", self.said)

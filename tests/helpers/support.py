@@ -114,6 +114,12 @@ def allowed_fall(said):
     return float(before), float(lowest)
 
 
+def own_lines(errors):
+    """Return the lines of stderr, without those that Ray's native code may log at its end."""
+    native = re.compile(r"\[[\d-]{10} [\d:,.]+.* [A-Z] \d+ \d+\] ")
+    return [line for line in errors.strip().splitlines() if not native.match(line)]
+
+
 def rows_of(run, table):
     return len(list((run / table).glob("[!.]*.parquet")))
 

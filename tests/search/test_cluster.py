@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.faults import A_TRIAL, FINE_TUNING, Search, fill, small_disk
+from tests.helpers.faults import A_TRIAL, TRAINING, Search, fill, small_disk
 from tests.helpers.nodes import node_cluster
 from tests.helpers.support import rows_of
 
@@ -34,15 +34,16 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
         pytest.skip("no network namespaces on this machine")
     head, second, third = (cluster.start(cpus=1) for _ in range(3))
     search = Search(local_workplace, head, disk / "runs" / "one")
-    trials = 20
+    trials = 14
     search.start(
         *("--budget", "0.1", *local_workplace.task(), "--trials", str(trials)),
         *("--storage", str(disk / "runs"), "--out", "one", "--address", cluster.address),
         # Plans that wait for the node that is yet to come.
         *("--concurrency", "4"),
         storage_patience_s=120,
-        # So long that all of this happens before the search is over.
-        finetune_samples=30_000,
+        # So long that all of this happens before the search is over, with a little left to train.
+        finetune_samples=20_000,
+        retrain_samples=22_000,
         # The tiny task has too few plans for that without the third.
         **{**FEW, "choices": "[float, int8_ptq, int8_qat]"},
     )
@@ -51,12 +52,12 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(cluster, local_workp
     # From here on the search cannot end without it.
     search.wait_for_work_on(fourth, A_TRIAL)
     search.wait_for_trial_on(second)
-    search.wait_for_work_on(second, FINE_TUNING)
-    second.kill_worker(FINE_TUNING)
+    search.wait_for_work_on(second, TRAINING)
+    second.kill_worker(TRAINING)
     search.wait_for_trial_on(third)
-    search.wait_for_work_on(third, FINE_TUNING)
+    search.wait_for_work_on(third, TRAINING)
     third.cut()
-    search.wait_for_work_on(second, FINE_TUNING)
+    search.wait_for_work_on(second, TRAINING)
     second.kill_raylet()
     search.wait_for_trial_on(fourth)
     fill(disk, 15)
@@ -87,7 +88,7 @@ def test_a_driver_that_dies_is_followed_by_one_in_another_folder(
     search.wait_for((search.run / "config.yaml").is_file, "configuration")
     second = Search(local_workplace, head, runs / "two")
     second.start("--resume", str(runs / "two"), "--address", cluster.address)
-    assert second.process.wait(120) == 2
+    assert second.process.wait(300) == 2
     second._reader.join(30)
     assert f"process {search.process.pid}" in "\n".join(second.said)
     search.wait_for_trials(2)

@@ -48,25 +48,25 @@ def test_a_run_in_a_bucket(s3, local_workplace, tmp_path):
     first = start(
         place,
         tmp_path / "one",
-        *("--budget", "0.1", *place.task(), "--trials", "6", "--storage", uri, "--out", "mine"),
+        *("--budget", "0.1", *place.task(), "--trials", "4", "--storage", uri, "--out", "mine"),
         choices="[float, int8_ptq]",
     )
     # Refused as soon as there is a run, while the first one measures the baseline.
     wait_for_files(storage, "stages", 2, first)
     second = start(place, tmp_path / "two", "--resume", storage.uri)
-    said, _ = second.communicate(timeout=120)
+    said, _ = second.communicate(timeout=300)
     assert second.returncode == 2
     assert f"process {first.pid} on " in said
-    wait_for_files(storage, "trials", 2, first)
+    wait_for_files(storage, "trials", 1, first)
     first.kill()
     first.wait()
     before = set(storage.names("trials"))
     third = start(place, tmp_path / "two", "--resume", storage.uri)
-    wait_for_files(storage, "trials", 4, third)
+    wait_for_files(storage, "trials", len(before) + 1, third)
 
     def away():
         with s3.away():
-            time.sleep(15)
+            time.sleep(8)
 
     absence = threading.Thread(target=away)
     absence.start()
@@ -77,7 +77,7 @@ def test_a_run_in_a_bucket(s3, local_workplace, tmp_path):
     assert not (tmp_path / "two" / "slimsearch" / "runs" / "searches").exists()
     storage.download("", tmp_path / "brought")
     ended = Ended(tmp_path / "brought", said)
-    ended.check(6)
+    ended.check(4)
     assert (tmp_path / "brought" / "model" / "inference.pdmodel").is_file()
     assert (tmp_path / "brought" / "optuna.journal").is_file()
     assert not storage.names("ray")

@@ -14,7 +14,7 @@ from search.records.run_folder import RunFolder, read_config
 from search.records.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.planner import Planner
-from tests.helpers.support import TABLES, allowed_fall, killed_when, rows_of
+from tests.helpers.support import TABLES, allowed_fall, killed_when, own_lines, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -263,7 +263,7 @@ def test_if_nothing_can_be_trained_it_is_said_before_any_trial(workplace):
     run, ended = deadly_run(workplace, "error")
     assert ended.returncode == 2, ended.stdout + ended.stderr
     assert "the training data is gone" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    assert len(own_lines(ended.stderr)) == 1
     assert rows_of(run, "trials") == 0
 
 
@@ -277,7 +277,7 @@ def test_bad_weights_are_one_line(workplace, tmp_path):
         *("--out", str(tmp_path / "run")),
     )
     assert ended.returncode == 2
-    assert len(ended.stderr.strip().splitlines()) == 1
+    assert len(own_lines(ended.stderr)) == 1
     assert str(weights) in ended.stderr
     # The folder can be used again once the mistake is mended.
     assert not (tmp_path / "run" / "config.yaml").exists()

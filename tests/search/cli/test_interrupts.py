@@ -99,7 +99,7 @@ def test_code_that_swallows_the_signal_is_ended_with_its_children():
     assert len(ended.stderr.splitlines()) == 1
     child = int(ended.stdout)
     if psutil.pid_exists(child):
-        _, alive = psutil.wait_procs([psutil.Process(child)], timeout=20)
+        _, alive = psutil.wait_procs([psutil.Process(child)], timeout=60)
         assert not alive
 
 
@@ -124,8 +124,8 @@ def ended_by(place, arguments, line, number):
         raise AssertionError(f"never said {line!r}: {said} {process.stderr.read()}")
     begun = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    _, alive = psutil.wait_procs(begun, timeout=20)
+    _, errors = process.communicate(timeout=300)
+    _, alive = psutil.wait_procs(begun, timeout=60)
     assert not alive, f"orphans after {line!r}: {[child.cmdline() for child in alive]}"
     return process.returncode, errors
 
