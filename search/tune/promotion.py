@@ -1,6 +1,6 @@
 """Which plans are trained on: asynchronous successive halving (ASHA; Li et al., MLSys 2020).
 
-Ranked not by the loss at a level but by what the plan promises: its gain in latency times its
+Ranked not by the loss at a level but by what the plan promises: its gain in cost times its
 chance to keep the budget once it is trained in full.
 """
 
@@ -14,7 +14,7 @@ from search.records.trial_record import TrialRecord
 from search.schedule.deadline import Deadline
 from trainables.levels import REDUCTION
 
-# Least promise of a promotion after the last plan, as a share of the incumbent's latency: the
+# Least promise of a promotion after the last plan, as a share of the incumbent's cost: a
 # final timing varies by as much (LOG: a third reference).
 LEAST_GAIN = 0.01
 
