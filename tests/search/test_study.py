@@ -215,6 +215,26 @@ def test_same_seed_gives_the_same_plans_one_at_a_time(workplace):
     assert plans[0] == plans[1]
 
 
+def test_the_smallest_model_within_a_latency_is_delivered(workplace, whole_run):
+    # As long as the unpruned model takes: quantized or pruned plans of this task take less.
+    bound_ms = stage_of(whole_run[0], "baseline").latency_ms
+    run = workplace.folder / "smallest"
+    ended = workplace.run(
+        *("--budget", "0.2", *workplace.task(), "--trials", "6", "--out", str(run)),
+        *("--objective", "size", "--max-latency-ms", str(bound_ms)),
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    manifest, baseline = manifest_of(run), stage_of(run, "baseline")
+    trials = pd.read_parquet(run / "trials").set_index("number")
+    fast = trials.latency_ratio * baseline.latency_ms <= bound_ms
+    assert (trials.state[~fast] == "STOPPED").all() and not trials.feasible[~fast].any()
+    winner = stage_of(run, "retrain").trial
+    assert fast[winner] and manifest.size_bytes.winner < manifest.size_bytes.baseline
+    kept = trials[trials.feasible & (trials.metric_loss + manifest.metric.loss_val_margin <= 0.2)]
+    assert trials.size_bytes[winner] <= kept.size_bytes.min()
+    assert "the smallest plan that keeps the budget" in ended.stdout
+
+
 def deadly_run(workplace, always, **settings):
     """Return the folder of a run whose trainings all end in one way of `Deadly`, and its end."""
     run = workplace.folder / f"deadly-{always}"
