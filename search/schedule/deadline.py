@@ -120,7 +120,7 @@ def deadline_of(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Dead
         lambda: within_s - clock.elapsed_s(),
         Pace(levels, ledger),
         len(levels),
-        end_s=final_seconds(baseline),
+        end_s=final_seconds(config, baseline),
         finalists=config.finalists,
         at_once=trials_at_once(config, study.cluster.now()),
     )

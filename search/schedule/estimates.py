@@ -16,18 +16,26 @@ from trainables.settings import WorkerSettings
 class Speeds:
     """Guesses for the estimate of a run's duration, from runs of the built-in task on two cores."""
 
-    qat: float = 2.0
-    """Time of a quantization-aware training step, as a multiple of a float step's."""
+    qat: float = 1.5
+    """Time of a quantization-aware training step, as a multiple of a float step's: 1.2 to 1.5 in
+    processor seconds."""
     qat_trials: float = 0.3
     """Share of the trials that train quantization-aware."""
     start_s: float = 8.0
     """Seconds until the workers of a search have started; they start side by side."""
     other_s: float = 4.0
-    """Seconds of a level that are neither training nor evaluation."""
+    """Seconds of a level that are neither training nor evaluation: 2.8 in processor seconds, and
+    the change to the next trial."""
+    evaluation: float = 0.5
+    """Time of a candidate's evaluation, as a share of the unpruned model's."""
     between_s: float = 1.0
     """Seconds between the levels of a worker."""
     final_s: float = 20.0
-    """Seconds of the last timing."""
+    """Most seconds of the last timing."""
+    final_runs: int = 240
+    """Runs of the unpruned model that take as long as the last timing of both."""
+    worker_s: float = 4.0
+    """Seconds until a new worker has imported all that it needs."""
     engine_s: float = 0.2
     """Seconds to load an engine."""
     shape_s: float = 1.7
@@ -66,15 +74,18 @@ def level_seconds(settings: WorkerSettings, baseline: Baseline) -> tuple[LevelSe
         LevelSeconds(
             level.samples * baseline.train_s,
             SPEEDS.qat * level.quantized_samples * baseline.train_s,
-            baseline.evaluate_s + SPEEDS.other_s,
+            SPEEDS.evaluation * baseline.evaluate_s + SPEEDS.other_s,
         )
         for level in training_levels(settings, baseline)
     )
 
 
-def final_seconds(baseline: Baseline) -> float:
+def final_seconds(settings: WorkerSettings, baseline: Baseline) -> float:
     """Return the seconds after the last training: the last timing and the test split."""
-    return SPEEDS.final_s + 2 * baseline.evaluate_s
+    timing_s = min(
+        SPEEDS.final_s * settings.latency_effort, SPEEDS.final_runs * baseline.latency_ms / 1000
+    )
+    return SPEEDS.worker_s + timing_s + 2 * baseline.evaluate_s
 
 
 @dataclass(frozen=True)
@@ -147,7 +158,7 @@ def estimate(config: RunConfig, baseline: Baseline, trials: int, at_once: int) -
         trial_s=seconds[0],
         search_s=seconds[0] * trials / min(at_once, max(1, trials)) + SPEEDS.start_s,
         promoted_s=promoted_s / at_once + tail_s,
-        final_s=final_seconds(baseline),
+        final_s=final_seconds(config, baseline),
     )
 
 

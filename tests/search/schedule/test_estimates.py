@@ -3,7 +3,14 @@
 import pytest
 
 from search.config import RunConfig
-from search.schedule.estimates import SPEEDS, closing_seconds, estimate, promotions, survey_seconds
+from search.schedule.estimates import (
+    SPEEDS,
+    closing_seconds,
+    estimate,
+    final_seconds,
+    promotions,
+    survey_seconds,
+)
 from tests.search.made_run import baseline
 
 START_S = SPEEDS.start_s
@@ -57,3 +64,13 @@ def test_the_last_promotions_train_in_full_what_was_promoted_furthest():
     assert closing_seconds([24, 8, 2], fidelities, seconds, 0) == 0
     assert closing_seconds([2, 0, 0], fidelities, seconds, 3) == 2 * (3 + 12)
     assert closing_seconds([24], (1.0,), (12.0,), 3) == 0
+
+
+def test_the_last_timing_ends_after_its_rounds_or_its_seconds():
+    settings = RunConfig(budget=0.1)
+    fast, slow, slower = (
+        final_seconds(settings, baseline(latency_ms=ms, evaluate_s=1.0)) for ms in (10, 1e3, 1e4)
+    )
+    assert fast < slow == slower
+    short = RunConfig(budget=0.1, latency_effort=0.1)
+    assert final_seconds(short, baseline(latency_ms=1e3, evaluate_s=1.0)) < slow
