@@ -72,8 +72,6 @@ NOT_HERE = {
     "make run": "two gigabytes of packages; the command that it ends with is the first one run",
     "make test": "itself: it is what runs this",
     "python -m search.run --budget 0.1": "twice: it is run in two parts, --dry-run and --resume",
-    "python -m search.run --budget 0.1 --within 30m": "half an hour; how a search is fitted to a "
-    "time is in tests/search/schedule",
     "make bench": "hours; tests/benchmarks has tests of its parts",
     "make models": "hours; tests/benchmarks has tests of its parts",
     "make searches": "hours; tests/benchmarks has tests of its parts",
