@@ -1,9 +1,11 @@
 """What can be done with a finished run: real Ray, real Paddle, the command line, the tiny task."""
 
 import hashlib
+import importlib
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +36,34 @@ def candidate_of(run, number):
     return candidate_name(number, int(trials.level[number]))
 
 
-def test_an_onnx_file_beside_the_model(workplace, finished):
+@dataclass
+class Ended:
+    """A command's exit status, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def tool(workplace, monkeypatch, capsys):
+    """Run a command to its end, in this process: another one imports for seconds."""
+    monkeypatch.chdir(workplace.folder)
+    monkeypatch.syspath_prepend(str(workplace.folder))
+    monkeypatch.setenv("RAY_ADDRESS", workplace.address)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(module, *arguments):
+        capsys.readouterr()
+        status = importlib.import_module(module).main(arguments)
+        return Ended(status, *capsys.readouterr())
+
+    return run
+
+
+def test_an_onnx_file_beside_the_model(tool, finished):
     onnxruntime = pytest.importorskip("onnxruntime")
-    ended = workplace.tool("search.to_onnx", str(finished))
+    ended = tool("search.to_onnx", str(finished))
     assert ended.returncode == 0, ended.stderr
     session = onnxruntime.InferenceSession(
         str(finished / "model.onnx"), providers=["CPUExecutionProvider"]
@@ -47,24 +74,24 @@ def test_an_onnx_file_beside_the_model(workplace, finished):
     assert np.argmax(outputs, 1).tolist() == np.argmax(wanted, 1).tolist()
 
 
-def test_the_toolkits_protocol_of_timing(workplace, finished):
-    ended = workplace.tool("search.timing", str(finished), "--runs", "5", "--batch", "4")
+def test_the_toolkits_protocol_of_timing(tool, finished):
+    ended = tool("search.timing", str(finished), "--runs", "5", "--batch", "4")
     assert ended.returncode == 0, ended.stderr
     title, *lines = ended.stdout.splitlines()
     assert title == "mean (± standard deviation) of 5 runs after 10:"
     line = r"%s, 1 thread: [\d.]+ \(± [\d.]+\) to [\d.]+ \(± [\d.]+\) ms, [\d.]+x faster"
     assert [bool(re.fullmatch(line % "batches of 4", text)) for text in lines] == [True]
     # The run's own batch, and single samples.
-    ended = workplace.tool("search.timing", str(finished), "--runs", "5", "--warmup", "0")
+    ended = tool("search.timing", str(finished), "--runs", "5", "--warmup", "0")
     one, own = ended.stdout.splitlines()[1:]
     assert re.fullmatch(line % "batches of 1", one)
     assert re.fullmatch(line % f"batches of {QUICK['latency_batch']}", own)
 
 
-def test_a_trial_is_exported_anew(workplace, finished):
+def test_a_trial_is_exported_anew(tool, finished):
     baseline = RunFolder(finished).stage("baseline")
     winner = RunFolder(finished).stage("retrain").trial
-    ended = workplace.tool("search.reexport", str(finished), str(winner))
+    ended = tool("search.reexport", str(finished), str(winner))
     assert ended.returncode == 0, ended.stderr
     model = finished / f"trial-{winner}"
     assert (model / "inference.pdmodel").is_file()
@@ -72,12 +99,12 @@ def test_a_trial_is_exported_anew(workplace, finished):
     # As it was exported in the search.
     candidate = finished / candidate_of(finished, winner) / "inference.pdiparams"
     assert (model / "inference.pdiparams").stat().st_size == candidate.stat().st_size
-    again = workplace.tool("search.reexport", str(finished), str(winner))
+    again = tool("search.reexport", str(finished), str(winner))
     assert again.returncode == 2 and "already exists" in again.stderr
     shutil.rmtree(model)
 
 
-def test_a_run_on_storage_is_named_by_its_uri(workplace, finished, tmp_path):
+def test_a_run_on_storage_is_named_by_its_uri(tool, finished, tmp_path):
     """As a run with --storage leaves it: the models are fetched from there."""
     uri = f"{tmp_path.as_uri()}/my%20runs/it"
     storage, files = Storage(uri), SharedFiles(uri)
@@ -90,26 +117,26 @@ def test_a_run_on_storage_is_named_by_its_uri(workplace, finished, tmp_path):
             storage.write(name, path.read_bytes())
     for name in models:
         files.upload(finished, name)
-    ended = workplace.tool("search.timing", uri, "--runs", "5")
+    ended = tool("search.timing", uri, "--runs", "5")
     assert ended.returncode == 0, ended.stderr
-    ended = workplace.tool("search.reexport", uri, str(winner), "--out", str(tmp_path / "model"))
+    ended = tool("search.reexport", uri, str(winner), "--out", str(tmp_path / "model"))
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "model" / "inference.pdmodel").is_file()
     # A file that is not the one that was delivered is not timed.
     storage.write("model/inference.pdiparams", b"another")
     storage.write("model/.kept", b"kept again")
-    ended = workplace.tool("search.timing", uri)
+    ended = tool("search.timing", uri)
     assert ended.returncode == 2
     assert "model/inference.pdiparams is not the file that was delivered" in ended.stderr
 
 
-def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, finished):
+def test_another_point_of_the_front_is_delivered_beside_the_first(tool, finished):
     baseline = RunFolder(finished).stage("baseline")
     trials = Store(finished).frame("trials").query("state in ('PAUSED', 'COMPLETE')")
     first = Manifest.model_validate_json((finished / "manifest.json").read_text())
     # Slow enough for all: the one that loses least.
     bound = 2 * baseline.latency_ms
-    ended = workplace.tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
+    ended = tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     chosen = finished / "selections" / f"latency-ms-{bound:g}"
     plan = json.loads((chosen / "plan.json").read_text())
@@ -119,9 +146,9 @@ def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, fin
     for name, digest in manifest.sha256.items():
         assert hashlib.sha256((chosen / name).read_bytes()).hexdigest() == digest
     # What is done with a run can be done with it.
-    ended = workplace.tool("search.timing", str(chosen), "--runs", "5", "--batch", "4")
+    ended = tool("search.timing", str(chosen), "--runs", "5", "--batch", "4")
     assert ended.returncode == 0, ended.stderr
-    again = workplace.tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
+    again = tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
     assert again.returncode == 2 and "already" in again.stderr
 
 
@@ -133,9 +160,9 @@ def test_another_point_of_the_front_is_delivered_beside_the_first(workplace, fin
         (("search.timing", "EMPTY"), "holds no delivered model"),
     ],
 )
-def test_mistakes_are_one_line(workplace, finished, tmp_path, arguments, said):
+def test_mistakes_are_one_line(tool, finished, tmp_path, arguments, said):
     places = {"RUN": str(finished), "EMPTY": str(tmp_path)}
-    ended = workplace.tool(*(places.get(argument, argument) for argument in arguments))
+    ended = tool(*(places.get(argument, argument) for argument in arguments))
     assert ended.returncode == 2
     assert said in ended.stderr and "Traceback" not in ended.stderr
 

@@ -50,8 +50,9 @@ def home(workplace, tmp_path_factory, patch):
 @pytest.fixture(scope="module")
 def run(home):
     """The first run, ended before the search and continued: the folder RUN."""
-    *_, search, dry_run, resume = page("first-run")
+    *_, search, within, dry_run, resume = page("first-run")
     assert search.partition(" #")[0].strip() == "python -m search.run --budget 0.1"
+    assert within.startswith("python -m search.run --budget 0.1 --within ")
     assert list(home.folder.iterdir()) == []
     home.settings(
         out="RUN",
