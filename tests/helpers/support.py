@@ -80,18 +80,6 @@ class Workplace:
             check=False,
         )
 
-    def tool(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that takes no settings to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-
     def task(self, factory: str = "make_task") -> tuple[str, ...]:
         """Return the arguments that name the user's task and its weights."""
         return ("--task", f"mypkg.mine:{factory}", "--weights", str(self.weights))
