@@ -23,7 +23,7 @@ def test_a_dry_run_explains_what_is_ahead_and_a_resume_does_it(workplace, monkey
     assert "top1_accuracy may fall from" in said.stdout
     before, lowest = allowed_fall(said.stdout)
     assert before > 0.5 and lowest == pytest.approx(0.9 * before, abs=1e-4)
-    assert f"{TRIALS} trials of" in said.stdout
+    assert f"{TRIALS} plans of" in said.stdout
     assert f" -m search.run --resume {run}" in said.stdout
     assert rows_of(run, "trials") == 0
     assert not (run / "model").exists()
