@@ -6,6 +6,7 @@ chance to keep the budget once it is trained in full.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from search.records.ledger import MEASURED, Ledger
@@ -40,10 +41,12 @@ class Promotions:
         `running` are the trials that are being promoted, by number, and the level that each is
         trained for; `closing` says that the last plan has been tried.
         """
+        due = range(self._top) if closing else self._due(running)
         paused = [
             record
             for record in self._ledger.paused()
             if record.number not in running
+            and record.result.level in due
             and (self._deadline is None or self._deadline.allows(record))
         ]
         if not paused:
@@ -53,39 +56,48 @@ class Promotions:
             key=lambda pair: (-pair[0], pair[1].number),
         )
         if closing:
-            return self._last(ranked)
-        for level in range(len(self._ledger.fidelities) - 2, -1, -1):
-            if self._reached(level, running) // REDUCTION > self._reached(level + 1, running):
-                for promise, record in ranked:
-                    if record.result.level == level and promise > 0:
-                        return record
-        return None
+            return self._last(ranked, running)
+        # The highest level first, as in ASHA; of a level the one that promises most.
+        promising = [record for promise, record in ranked if promise > 0]
+        return max(promising, key=lambda record: record.result.level, default=None)
 
-    def _reached(self, level: int, running: Mapping[int, int]) -> int:
-        """Return how many trials have been trained for a level, or are."""
-        return sum(
-            max(record.result.level, running.get(number, 0)) >= level
+    @property
+    def _top(self) -> int:
+        """The last level."""
+        return len(self._ledger.fidelities) - 1
+
+    def _due(self, running: Mapping[int, int]) -> list[int]:
+        """Return the levels of which a trial should be promoted by now."""
+        counts = Counter(
+            max(record.result.level, running.get(number, 0))
             for number, record in self._ledger.records.items()
             if record.result.state in MEASURED
         )
+        reached = [
+            sum(counts[at] for at in counts if at >= level)
+            for level in range(len(self._ledger.fidelities))
+        ]
+        return [
+            level for level in range(self._top) if reached[level] // REDUCTION > reached[level + 1]
+        ]
 
-    def _last(self, ranked: Sequence[tuple[float, TrialRecord]]) -> TrialRecord | None:
-        """Return the most promising trial whose next level can still be paid for."""
+    def _last(
+        self, ranked: Sequence[tuple[float, TrialRecord]], running: Mapping[int, int]
+    ) -> TrialRecord | None:
+        """Return the most promising trial that can still be paid for up to its training in full."""
         least = LEAST_GAIN * self._prospects.incumbent()
+        fidelities = self._ledger.fidelities
+        left = self._left - sum(1 - fidelities[level] for level in running.values())
         for promise, record in ranked:
             if promise < least:
                 return None
             # The tolerance covers the rounding of sums.
-            if self._deadline is not None or self._cost(record) <= self._left + 1e-9:
+            if self._deadline is not None or 1 - record.result.fidelity <= left + 1e-9:
                 return record
         return None
 
     def begin(self, record: TrialRecord, *, closing: bool) -> None:
         """Note that a trial is being promoted."""
         if closing:
-            self._left -= self._cost(record)
-
-    def _cost(self, record: TrialRecord) -> float:
-        """Return the compute of a trial's next level, in trainings in full."""
-        fidelities, level = self._ledger.fidelities, record.result.level
-        return fidelities[level + 1] - fidelities[level]
+            fidelities, level = self._ledger.fidelities, record.result.level
+            self._left -= fidelities[level + 1] - fidelities[level]

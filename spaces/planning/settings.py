@@ -45,8 +45,9 @@ class FidelitySettings:
     factor: float = 4.0
     """Growth of the training that `ratio` is for; another growth has a power of it. The default
     of `promotion_factor`, itself a guess."""
-    ratio: float = 0.5
-    """Share of a loss that is left after `factor` times the training, before any plan. A guess."""
+    ratio: float = 0.45
+    """Share of a loss that is left after `factor` times the training, before any plan (LOG: what
+    recovers a pruned model)."""
     strength: float = 3.0
     """Plans, with a loss of the budget, that this share is worth. A guess."""
     noise: float = 0.1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spaces.planning.fidelity import FidelityModel
+from spaces.planning.settings import FidelitySettings
 
 LEVELS = (1 / 64, 1 / 16, 1 / 4, 1.0)
 BUDGET = 0.1
@@ -29,12 +30,12 @@ def taught(ratio=0.3, noise=0.0, plans=50, levels=LEVELS):
     return model
 
 
-def test_before_any_plan_half_of_a_loss_is_left_at_every_level():
-    model = FidelityModel(LEVELS, BUDGET)
-    assert model.ratios == pytest.approx([0.5, 0.5, 0.5])
-    assert predicted(model, 1 / 4, 0.2)[0] == pytest.approx(0.1)
-    assert predicted(model, 1 / 64, 0.2)[0] == pytest.approx(0.025)
-    assert FidelityModel((1 / 16, 1.0), BUDGET).ratios == pytest.approx([0.25])
+def test_before_any_plan_the_share_of_the_settings_is_left_at_every_level():
+    model, left = FidelityModel(LEVELS, BUDGET), FidelitySettings.ratio
+    assert model.ratios == pytest.approx([left, left, left])
+    assert predicted(model, 1 / 4, 0.2)[0] == pytest.approx(0.2 * left)
+    assert predicted(model, 1 / 64, 0.2)[0] == pytest.approx(0.2 * left**3)
+    assert FidelityModel((1 / 16, 1.0), BUDGET).ratios == pytest.approx([left**2])
 
 
 def test_at_full_fidelity_a_loss_is_itself_and_exact():
