@@ -12,6 +12,10 @@ LEVELS = (1 / 64, 1 / 16, 1 / 4, 1.0)
 BUDGET = 0.1
 
 
+# Half of a loss is left at every level.
+HALF = FidelitySettings(ratio=0.5)
+
+
 def predicted(model, fidelity, loss):
     means, errors = model.predict(np.array([fidelity]), np.array([loss]))
     return float(means[0]), float(errors[0])
@@ -19,7 +23,7 @@ def predicted(model, fidelity, loss):
 
 def taught(ratio=0.3, noise=0.0, plans=50, levels=LEVELS):
     """Return a model that has seen losses shrink by a ratio at every level, with noise."""
-    model, rng = FidelityModel(levels, BUDGET), np.random.default_rng(0)
+    model, rng = FidelityModel(levels, BUDGET, HALF), np.random.default_rng(0)
     for loss in rng.uniform(0.05, 0.3, plans):
         losses = [loss]
         for _ in levels[1:]:
@@ -31,20 +35,20 @@ def taught(ratio=0.3, noise=0.0, plans=50, levels=LEVELS):
 
 
 def test_before_any_plan_the_share_of_the_settings_is_left_at_every_level():
-    model, left = FidelityModel(LEVELS, BUDGET), FidelitySettings.ratio
+    model, left = FidelityModel(LEVELS, BUDGET, HALF), HALF.ratio
     assert model.ratios == pytest.approx([left, left, left])
     assert predicted(model, 1 / 4, 0.2)[0] == pytest.approx(0.2 * left)
     assert predicted(model, 1 / 64, 0.2)[0] == pytest.approx(0.2 * left**3)
-    assert FidelityModel((1 / 16, 1.0), BUDGET).ratios == pytest.approx([left**2])
+    assert FidelityModel((1 / 16, 1.0), BUDGET, HALF).ratios == pytest.approx([left**2])
 
 
 def test_at_full_fidelity_a_loss_is_itself_and_exact():
-    assert predicted(FidelityModel(LEVELS, BUDGET), 1.0, 0.123) == (0.123, 0.0)
-    assert predicted(FidelityModel((1.0,), BUDGET), 1.0, -0.02) == (-0.02, 0.0)
+    assert predicted(FidelityModel(LEVELS, BUDGET, HALF), 1.0, 0.123) == (0.123, 0.0)
+    assert predicted(FidelityModel((1.0,), BUDGET, HALF), 1.0, -0.02) == (-0.02, 0.0)
 
 
 def test_the_error_of_a_prediction_falls_with_fidelity():
-    model = FidelityModel(LEVELS, BUDGET)
+    model = FidelityModel(LEVELS, BUDGET, HALF)
     finals = [
         predicted(model, level, 0.1 / 0.5**left)
         for left, level in zip((3, 2, 1, 0), LEVELS, strict=True)
@@ -54,7 +58,7 @@ def test_the_error_of_a_prediction_falls_with_fidelity():
 
 
 def test_plans_that_were_trained_on_move_ratios_and_narrow_errors():
-    before, after = FidelityModel(LEVELS, BUDGET), taught(0.3, noise=0.002)
+    before, after = FidelityModel(LEVELS, BUDGET, HALF), taught(0.3, noise=0.002)
     assert after.ratios == pytest.approx([0.3, 0.3, 0.3], abs=0.1)
     # At the first level losses are greatest beside the noise, and teach most.
     assert after.ratios[0] == pytest.approx(0.3, abs=0.04)
@@ -72,7 +76,7 @@ def test_the_error_is_that_of_the_plans(noise):
 
 
 def test_a_level_alone_learns_what_it_was_taught():
-    model = FidelityModel(LEVELS, BUDGET)
+    model = FidelityModel(LEVELS, BUDGET, HALF)
     for _ in range(20):
         model.learn((1 / 16, 0.2), (1 / 4, 0.16))
     assert model.ratios[1] > 0.7
@@ -84,7 +88,7 @@ def test_the_order_of_plans_does_not_matter():
         ((1 / 64, loss), (1 / 16, share * loss))
         for loss, share in ((0.3, 0.5), (0.1, 0.2), (-0.01, 0.9), (0.02, -0.4))
     ]
-    one, other = FidelityModel(LEVELS, BUDGET), FidelityModel(LEVELS, BUDGET)
+    one, other = FidelityModel(LEVELS, BUDGET, HALF), FidelityModel(LEVELS, BUDGET, HALF)
     for pair in pairs:
         one.learn(*pair)
     for pair in pairs[::-1]:
@@ -94,7 +98,7 @@ def test_the_order_of_plans_does_not_matter():
 
 @pytest.mark.parametrize("loss", [0.0, -0.03])
 def test_losses_at_or_below_zero_are_predicted_with_an_error(loss):
-    mean, error = predicted(FidelityModel(LEVELS, BUDGET), 1 / 64, loss)
+    mean, error = predicted(FidelityModel(LEVELS, BUDGET, HALF), 1 / 64, loss)
     assert loss <= mean <= 0
     assert error > 0.05 * BUDGET
 
@@ -104,7 +108,7 @@ def test_a_budget_near_zero_has_errors_too():
 
 
 def test_the_chance_counts_the_margin_and_the_error():
-    model = FidelityModel(LEVELS, BUDGET)
+    model = FidelityModel(LEVELS, BUDGET, HALF)
     at, losses = np.array([1 / 4, 1 / 4, 1.0, 1.0]), np.array([0.2, 0.2, 0.1, 0.1])
     chances = model.chance(at, losses, np.array([0.0, 0.02, 0.0, 0.001]), BUDGET)
     assert chances[0] == pytest.approx(0.5)
@@ -113,7 +117,7 @@ def test_the_chance_counts_the_margin_and_the_error():
 
 
 def test_a_fidelity_between_levels_counts_as_the_nearer_one():
-    model = FidelityModel(LEVELS, BUDGET)
+    model = FidelityModel(LEVELS, BUDGET, HALF)
     assert predicted(model, 0.26, 0.2) == predicted(model, 1 / 4, 0.2)
     assert predicted(model, 0.9, 0.2) == (0.2, 0.0)
 
@@ -121,6 +125,6 @@ def test_a_fidelity_between_levels_counts_as_the_nearer_one():
 def test_levels_are_refused_unless_they_ascend_to_full():
     for levels in ((), (0.5, 0.25, 1.0), (0.25, 0.5), (0.0, 1.0)):
         with pytest.raises(ValueError, match="fidelities"):
-            FidelityModel(levels, BUDGET)
+            FidelityModel(levels, BUDGET, HALF)
     with pytest.raises(ValueError, match="next one"):
-        FidelityModel(LEVELS, BUDGET).learn((1 / 64, 0.1), (1.0, 0.1))
+        FidelityModel(LEVELS, BUDGET, HALF).learn((1 / 64, 0.1), (1.0, 0.1))
