@@ -92,14 +92,15 @@ class SizeSettings:
     """Of the size model. The bytes are those of Paddle's exports."""
 
     weight: float = 4.0
-    """Bytes of a weight in float, and in bfloat16: the engine converts float as it loads. A guess
-    that measured exports confirm, as the next three."""
+    """Bytes of a weight in float, and in bfloat16: the engine converts float as it loads (LOG:
+    smaller models, and bounds)."""
     quantized_weight: float = 1.0
-    """Bytes of an INT8 weight. A guess."""
+    """Bytes of an INT8 weight (LOG: smaller models, and bounds)."""
     channel: float = 16.0
-    """Bytes of an output channel: four parameters of a batch norm. A guess."""
+    """Bytes of an output channel: four parameters of a batch norm (LOG: smaller models, and
+    bounds)."""
     quantized_channel: float = 24.0
-    """The same with two scales. A guess."""
+    """The same with two scales (LOG: smaller models, and bounds)."""
     least_constant: float = 0.01
     """Least share of the unpruned model's bytes that is never pruned. A guess."""
     spreads: tuple[float, float, float] = (1.0, 0.1, 0.5)
