@@ -81,7 +81,7 @@ NOT_HERE = {
     "python -m benchmarks.scaling": "an hour; tests/benchmarks has tests of its parts",
     "pip install --no-deps -r toolkits.txt": "a package index; make test begins with it",
     "python -m search.run --cluster local": "nothing: its settings are the defaults, which "
-    "search/test_first_run.py runs",
+    "search/test_readme_commands.py runs",
     "python -m search.run --cluster one-node-gpus": "GPUs and TensorRT; GPUs that Ray only counts "
     "are in search/test_gpus.py",
     "ray up": "a cloud; Ray's own schema takes the file: clusters/test_profiles.py",

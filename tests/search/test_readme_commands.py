@@ -1,16 +1,20 @@
 """Commands of the guides as they are printed, from a folder of one's own, each to its end."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from search.records.run_folder import delivered_plan
 from search.records.tables import Store
 from tests.helpers.printed import PAGES
+from tests.helpers.support import allowed_fall, rows_of
 from tests.search.readme import Home, commands, page
 
 pytestmark = pytest.mark.slow
@@ -26,6 +30,7 @@ ELSEWHERE = {
 }
 HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
 EXAMPLES = "python -m examples."
+TRIALS = 8
 
 
 def test_every_command_is_run_here_or_elsewhere():
@@ -48,25 +53,51 @@ def home(workplace, tmp_path_factory, patch):
 
 
 @pytest.fixture(scope="module")
-def run(home):
+def run(home, patch):
     """The first run, ended before the search and continued: the folder RUN."""
+    patch.setenv("WANDB_MODE", "offline")
     *_, search, within, dry_run, resume = page("first-run")
     assert search.partition(" #")[0].strip() == "python -m search.run --budget 0.1"
     assert within.startswith("python -m search.run --budget 0.1 --within ")
     assert list(home.folder.iterdir()) == []
     home.settings(
         out="RUN",
-        trials=8,
+        trials=TRIALS,
         choices=["float", "int8_ptq"],
         finetune_samples=64,
         batch_size=32,
         latency_batch=4,
+        trackers=["tensorboard", "mlflow", "wandb"],
     )
-    assert home.run(dry_run) == 0
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert home.run(dry_run) == 0
+    before, lowest = allowed_fall(said.getvalue())
+    assert before > 0.5 and lowest == pytest.approx(0.9 * before, abs=1e-4)
+    assert f"{TRIALS} plans of" in said.getvalue()
+    assert re.search(r" -m search\.run --resume \S*RUN\b", said.getvalue())
+    assert rows_of(home.folder / "RUN", "trials") == 0
     assert not (home.folder / "RUN" / "model").exists()
     assert home.run(resume) == 0
     assert (home.folder / "RUN" / "model" / "inference.pdmodel").is_file()
     return home.folder / "RUN"
+
+
+def test_each_tracker_has_every_trial_with_what_it_came_to(run):
+    trials = pd.read_parquet(run / "trials").set_index("number")
+    assert len(trials) == TRIALS
+    assert len(list((run / "tensorboard").glob("trial-*"))) == TRIALS
+    assert len(list((run / "wandb").glob("offline-run-*"))) == TRIALS
+    for number, trial in trials.iterrows():
+        (parameter,) = (
+            path
+            for path in (run / "mlruns").rglob("params/number")
+            if path.read_text() == str(number)
+        )
+        metrics = parameter.parent.parent / "metrics"
+        if trial["state"] == "COMPLETE":
+            last = (metrics / "metric_loss").read_text().splitlines()[-1].split()[1]
+            assert float(last) == pytest.approx(trial["metric_loss"])
 
 
 def test_looking_at_runs(home, run, capsys):
