@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.support import ray_cluster
+from tests.helpers.support import killed_when, ray_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -14,41 +14,46 @@ def with_gpus(local_workplace):
         yield place
 
 
-def searched(place, name, together=1, **settings):
-    """Return who trained where in a search: trials as (GPUs, process), the retrain's workers as
-    (rank, GPUs). A trial goes on once `together` processes have trained for trials.
+def watched(place, name, together):
+    """Return the folder where a search notes who trains, its arguments and its settings.
+
+    A trial goes on once `together` processes have trained for trials.
     """
-    run, seen = place.folder / name, place.folder / f"{name}-seen"
+    seen = place.folder / f"{name}-seen"
     seen.mkdir()
-    ended = place.run(
-        *("--budget", "0.1", *place.task("make_watched"), "--trials", "6", "--out", str(run)),
-        choices="[float, int8_ptq]",
-        task_options=f"{{seen: {seen}, weights: {place.weights}, together: {together}}}",
-        **settings,
+    arguments = ("--budget", "0.1", *place.task("make_watched"), "--trials", "6")
+    return (
+        seen,
+        (*arguments, "--out", str(place.folder / name)),
+        {
+            "choices": "[float, int8_ptq]",
+            "task_options": f"{{seen: {seen}, weights: {place.weights}, together: {together}}}",
+        },
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    notes = [tuple(path.name.split("-")) for path in seen.iterdir()]
-    trials = {(gpus, pid) for rank, gpus, pid in notes if rank == "trial"}
-    workers = {(rank, gpus) for rank, gpus, _ in notes if rank != "trial"}
-    return trials, workers
+
+
+def trained(seen):
+    """Return who trained where: (rank, GPUs, process), the rank "trial" for a trial's."""
+    return [tuple(path.name.split("-")) for path in seen.iterdir()]
 
 
 def test_a_gpu_a_trial_and_a_retrain_over_all_of_them(with_gpus):
-    trials, workers = searched(
-        with_gpus, "gpu-each", together=2, gpus_per_trial=1, retrain_workers="null"
-    )
-    assert {gpus for gpus, _ in trials} == {"0", "1"}
-    assert {rank for rank, _ in workers} == {"0", "1"}
+    seen, arguments, settings = watched(with_gpus, "gpu-each", together=2)
+    ended = with_gpus.run(*arguments, gpus_per_trial=1, retrain_workers="null", **settings)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert {gpus for rank, gpus, _ in trained(seen) if rank == "trial"} == {"0", "1"}
+    assert {rank for rank, _, _ in trained(seen)} == {"trial", "0", "1"}
 
 
 def test_two_trials_share_a_gpu(with_gpus):
-    trials, _ = searched(
-        with_gpus,
-        "gpu-half",
-        # None ends before all have begun: each would be done by the first.
-        together=4,
+    # None ends before all have begun: each would be done by the first.
+    seen, arguments, settings = watched(with_gpus, "gpu-half", together=4)
+    run = with_gpus.folder / "gpu-half"
+    # Nothing after that matters here.
+    killed_when(
+        *(with_gpus, arguments, run, lambda: len(trained(seen)) >= 4),
         gpus_per_trial=0.5,
         concurrency=4,
+        **settings,
     )
-    for gpu in ("0", "1"):
-        assert len({pid for gpus, pid in trials if gpus == gpu}) >= 2
+    assert sorted(gpus for _, gpus, _ in trained(seen)) == ["0", "0", "1", "1"]
