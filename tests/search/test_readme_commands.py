@@ -56,9 +56,8 @@ def home(workplace, tmp_path_factory, patch):
 def run(home, patch):
     """The first run, ended before the search and continued: the folder RUN."""
     patch.setenv("WANDB_MODE", "offline")
-    *_, search, within, dry_run, resume = page("first-run")
+    *_, search, dry_run, resume = page("first-run")
     assert search.partition(" #")[0].strip() == "python -m search.run --budget 0.1"
-    assert within.startswith("python -m search.run --budget 0.1 --within ")
     assert list(home.folder.iterdir()) == []
     home.settings(
         out="RUN",

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import RunFolder, read_config
 from search.records.search_space import build_space
+from search.records.tables import Store
+from search.tune.plan_source import plan_sources
 from spaces.plan import Plan, QuantizationChoice
-from spaces.planning.planner import Planner
 from tests.helpers.support import TABLES, allowed_fall, killed_when, own_lines, rows_of
 
 pytestmark = pytest.mark.slow
@@ -138,18 +140,21 @@ def test_shapes_are_timed_whole_and_pruned_in_every_choice(whole_run):
     }
 
 
-def test_search_begins_with_the_warm_starts(whole_run):
+def test_search_begins_with_the_warm_starts(whole_run, tmp_path):
     """Those that the planner makes of what the stages before found."""
     run, _ = whole_run
     baseline = stage_of(run, "baseline")
-    planner = Planner(
-        build_space(read_config(run), baseline),
+    config = read_config(run)
+    space = build_space(config, baseline)
+    nothing_tried = Ledger.of_run(Store(tmp_path), config, space.groups, baseline)
+    first = plan_sources(
+        config,
+        space,
         baseline.layers,
         stage_of(run, "sensitivity"),
         stage_of(run, "latency"),
-        0.1,
-    )
-    first = planner.warm_starts()
+        nothing_tried,
+    ).first
     trials = pd.read_parquet(run / "trials").sort_values("number")
     plans = [Plan.from_json(json.loads(text)) for text in trials["plan"]]
     assert plans[: len(first)] == first
