@@ -30,7 +30,9 @@ def older(tmp_path, monkeypatch):
     monkeypatch.setattr("ray.init", ray_starts)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        # Python before 3.11.4 has no filters.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path)
     return tmp_path / "run"
 
 
