@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ray.tune.search import Searcher
@@ -145,17 +146,17 @@ def _searched(sources: Sources, setup: Setup, count: int) -> Iterator[Plan]:
             searcher.on_trial_complete(str(number), {RESULT: encode(TrialResult, result)})
 
 
-def _planner(setup: Setup, settings: PlannerSettings = DEFAULT_SETTINGS) -> Planner:
-    return Planner(
-        setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget, settings
-    )
+def planner_of(setup: Setup, settings: PlannerSettings = DEFAULT_SETTINGS, **more: Any) -> Planner:
+    """Return the planner of a problem as it is set up; `more` are further arguments of Planner."""
+    known = (setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget)
+    return Planner(*known, settings, **more)
 
 
 def _ours_with(settings: PlannerSettings) -> Method:
     """Return our search with these settings of the planner."""
 
     def method(setup: Setup, count: int) -> Evaluations:
-        planner = _planner(setup, settings)
+        planner = planner_of(setup, settings)
         return _searched(Sources(setup.space, planner, planner.warm_starts()), setup, count)
 
     return method
@@ -178,12 +179,12 @@ def without_latency_table(setup: Setup, count: int) -> Evaluations:
 
 
 def without_warm_starts(setup: Setup, count: int) -> Evaluations:
-    return _searched(Sources(setup.space, _planner(setup)), setup, count)
+    return _searched(Sources(setup.space, planner_of(setup)), setup, count)
 
 
 def threshold_warm_starts(setup: Setup, count: int) -> Evaluations:
     first = warm_starts(setup.space, setup.sensitivities, setup.budget)
-    return _searched(Sources(setup.space, _planner(setup), first), setup, count)
+    return _searched(Sources(setup.space, planner_of(setup), first), setup, count)
 
 
 def layers_sampled(setup: Setup, count: int) -> Evaluations:
@@ -194,7 +195,7 @@ def layers_sampled(setup: Setup, count: int) -> Evaluations:
 
 def layers_after_knapsack(setup: Setup, count: int) -> Evaluations:
     """Optuna samples every group's channels; the warm starts are the planner's."""
-    first = _planner(setup).warm_starts()
+    first = planner_of(setup).warm_starts()
     return _searched(Sources(setup.space, first=first), setup, count)
 
 

@@ -16,6 +16,7 @@ from random import Random
 import numpy as np
 import pandas as pd
 
+from benchmarks.methods import planner_of
 from benchmarks.tabulated import KINDS, Tabulated, tabulated
 from spaces.plan import Plan
 from spaces.planning.fidelity import FidelityModel
@@ -113,17 +114,8 @@ class _Plans:
 
 
 def _planner(run: Run, settings: PlannerSettings, fidelity: FidelityModel | None) -> Planner:
-    given = run.problem.setup(run.seed)
-    return Planner(
-        given.space,
-        given.layers,
-        given.sensitivities,
-        given.timings,
-        given.budget,
-        settings,
-        fidelity,
-        CONFIDENCE_Z,
-    )
+    setup = run.problem.setup(run.seed)
+    return planner_of(setup, settings, fidelity=fidelity, confidence_z=CONFIDENCE_Z)
 
 
 def in_full(run: Run) -> None:

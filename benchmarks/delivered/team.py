@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from benchmarks.delivered.model import Candidate
@@ -37,14 +36,9 @@ class Team:
         self._clock.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pool.shutdown(cancel_futures=True)
-        self._clock.__exit__(kind, error, trace)
+        self._clock.__exit__(*error)
 
     @property
     def used(self) -> float:

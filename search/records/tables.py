@@ -56,7 +56,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         **{f"{stage}_s": (pa.float64(), f"wall seconds of the stage {stage}") for stage in STAGES},
     ),
     "measurements": _schema(
-        "One row for each evaluation of a trial: at every rung, and of the export.",
+        "One row for each evaluation of a trial: at the end of each of its levels.",
         number=_NUMBER,
         **columns_of(Measurement),
     ),

@@ -17,10 +17,11 @@ each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"prob
 each_choice = pytest.mark.parametrize("choice", [FLOAT, PTQ, QAT])
 
 
-def planner_of(problem, timings=None, settings=DEFAULT_SETTINGS):
+def planner_of(problem, timings=None, settings=DEFAULT_SETTINGS, **more):
     given = problem.setup(0)
     timings = given.timings if timings is None else timings
-    return Planner(given.space, given.layers, given.sensitivities, timings, given.budget, settings)
+    known = (given.space, given.layers, given.sensitivities, timings, given.budget)
+    return Planner(*known, settings, **more)
 
 
 def tried(problem, plans):

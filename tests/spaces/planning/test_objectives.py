@@ -9,9 +9,7 @@ from spaces.goal import Goal
 from spaces.layers import ratio_matrix
 from spaces.planning.cost_model import size_model
 from spaces.planning.known import Known
-from spaces.planning.planner import Planner
-from spaces.planning.settings import DEFAULT_SETTINGS
-from tests.spaces.planning.problems import PROBLEMS, each_problem
+from tests.spaces.planning.problems import PROBLEMS, each_problem, planner_of
 
 # Bytes of the unpruned export: most are weights, as in the problems of `Tabulated`.
 WHOLE = 8_000_000
@@ -31,16 +29,8 @@ def multiply_adds_of(problem, plan):
 
 def searched(problem, goal, trials=12):
     """Return what a search by the planner alone has measured."""
-    given, rng = problem.setup(0), Random(0)
-    planner = Planner(
-        given.space,
-        given.layers,
-        given.sensitivities,
-        given.timings,
-        given.budget,
-        DEFAULT_SETTINGS,
-        goal=goal,
-    )
+    rng = Random(0)
+    planner = planner_of(problem, goal=goal)
     plans, known = list(planner.warm_starts()), []
     for turn in range(trials):
         plan = plans.pop(0) if plans else None

@@ -8,8 +8,6 @@ import pytest
 from spaces.plan import Plan
 from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
-from spaces.planning.planner import Planner
-from spaces.planning.settings import DEFAULT_SETTINGS
 from tests.spaces.planning.problems import PROBLEMS, PTQ, at, planner_of
 
 LEVELS = (1 / 16, 1 / 4, 1.0)
@@ -17,18 +15,8 @@ LEVELS = (1 / 16, 1 / 4, 1.0)
 
 def planner_with(problem, confidence_z=0.0):
     """Return a planner and the model of fidelity that it asks."""
-    given, model = problem.setup(0), FidelityModel(LEVELS, problem.budget)
-    planner = Planner(
-        given.space,
-        given.layers,
-        given.sensitivities,
-        given.timings,
-        given.budget,
-        DEFAULT_SETTINGS,
-        model,
-        confidence_z,
-    )
-    return planner, model
+    model = FidelityModel(LEVELS, problem.budget)
+    return planner_of(problem, fidelity=model, confidence_z=confidence_z), model
 
 
 def pruned(problem, share):
