@@ -234,7 +234,7 @@ class Display:
                 verdict = prospects.verdict(record)
                 if result.reason is not None:
                     verdict = f"{verdict} ({result.reason})"
-                elif result.fidelity < 1:
+                elif result.fidelity is not None and result.fidelity < 1:
                     verdict = f"{verdict}, {result.fidelity:.0%} trained"
                 self.say(
                     f"  trial {record.number:>3} {record.plan.quantization.value:<13} "

@@ -16,7 +16,7 @@ from search.cli.delivered import run_settings
 from search.cli.parser import command_parser, run_command, whole
 from search.console import Display, percent
 from search.context import cluster_of
-from search.records.ledger import MEASURED, Ledger
+from search.records.ledger import Ledger
 from search.records.opening import local_copy
 from search.records.run_copy import node_name
 from search.records.run_folder import RunFolder, read_config
@@ -25,7 +25,7 @@ from search.workers import call_worker
 from spaces.errors import RunFolderError
 from trainables.files.node import Node
 from trainables.jobs import reexport_job
-from trainables.results import Baseline, Measurement
+from trainables.results import MEASURED, Baseline, Measurement
 
 
 def reexport(run: str, number: int, out: Path, display: Display) -> None:
@@ -53,7 +53,7 @@ def reexport(run: str, number: int, out: Path, display: Display) -> None:
             display,
             "export",
             *(reexport_job, settings, baseline, Node(files=files)),
-            *(records[number].plan, (number, records[number].result.level), str(out.absolute())),
+            *(records[number].plan, (number, records[number].level), str(out.absolute())),
         )
     display.say(
         f"trial {number}: {baseline.metric_name} {baseline.metric:.4f} to "

@@ -22,6 +22,8 @@ FILE = ConfigDict(extra="ignore", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 State = Literal["RUNNING", "PAUSED", "COMPLETE", "STOPPED", "FAILED"]
+MEASURED: tuple[State, ...] = ("PAUSED", "COMPLETE")
+"""States of trials that were measured after a level of training."""
 T = TypeVar("T")
 
 
@@ -190,6 +192,9 @@ class RunTimes:
 
 # --- trials
 
+_LOSS = Column("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain")
+_STANDARD_ERROR = Column("standard error of metric_loss, from paired resampling of the samples")
+
 
 @with_config(FILE)
 @dataclass(frozen=True)
@@ -200,13 +205,8 @@ class Measurement:
     rung: Annotated[int, Column("number of the level, from 0")]
     fidelity: Annotated[float, Column("share of the training in full that is done, 0 to 1")]
     metric: Annotated[float, Column("metric on validation, in the task's own unit")]
-    metric_loss: Annotated[
-        float,
-        Column("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain"),
-    ]
-    standard_error: Annotated[
-        float, Column("standard error of metric_loss, from paired resampling of the samples")
-    ]
+    metric_loss: Annotated[float, _LOSS]
+    standard_error: Annotated[float, _STANDARD_ERROR]
     train_loss: Annotated[
         float | None,
         Column("mean training loss of the level; null without training"),
@@ -228,13 +228,8 @@ class TrialResult:
     metric: Annotated[
         float | None, Column("metric of the exported model on validation, in the task's own unit")
     ] = None
-    metric_loss: Annotated[
-        float | None,
-        Column("relative loss of the metric, (baseline - trial) / |baseline|; below 0 is a gain"),
-    ] = None
-    standard_error: Annotated[
-        float | None, Column("standard error of metric_loss, from paired resampling of the samples")
-    ] = None
+    metric_loss: Annotated[float | None, _LOSS] = None
+    standard_error: Annotated[float | None, _STANDARD_ERROR] = None
     latency_ms: Annotated[float | None, Column("milliseconds per run of latency_batch samples")] = (
         None
     )
@@ -250,13 +245,19 @@ class TrialResult:
         Column("RMS difference of the export's outputs from the model's, relative to their spread"),
     ] = None
     worker: Annotated[str | None, Column("host:pid of the process that ran the trial")] = None
-    level: Annotated[int, Column("last level of training that was finished, from 0")] = 0
-    fidelity: Annotated[float, Column("share of the training in full that is done, 0 to 1")] = 1.0
+    level: Annotated[int | None, Column("last level measured, from 0; null if none was")] = None
+    fidelity: Annotated[float | None, Column("share of the training in full at its end")] = None
     measurements: list[Measurement] = field(default_factory=list)
     readings: list[Probe] = field(default_factory=list)
     """Latency probes, in order."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds by stage."""
+
+    def __post_init__(self) -> None:
+        # A measured trial that names no level was trained in one, as those of older versions.
+        if self.state in MEASURED:
+            self.level = 0 if self.level is None else self.level
+            self.fidelity = 1.0 if self.fidelity is None else self.fidelity
 
 
 # --- the winner

@@ -68,7 +68,7 @@ class CompressionTrainable(tune.Trainable):
         self._plan = Plan.from_json(json.loads(config[PLAN]))
         self._trials += 1
         self._number, self._level = int(config[NUMBER]), int(config[LEVEL])
-        self._last = TrialResult("RUNNING", level=self._level)
+        self._last = TrialResult("RUNNING")
         self._stages: Iterator[TrialResult] = run_trial(
             self._number, self._plan, self._context, self._level
         )
@@ -84,7 +84,6 @@ class CompressionTrainable(tune.Trainable):
                 measurements=self._last.measurements,
                 readings=self._last.readings,
                 seconds=self._last.seconds,
-                level=self._level,
             )
             self._write_traceback()
         self._last.worker = f"{platform.node()}:{os.getpid()}"

@@ -90,12 +90,8 @@ class _Trial:
         self._train_loss: float | None = None
         # A model that is neither pruned nor trained has nothing to gain from further levels.
         trained = plan.is_pruned or plan.quantization.is_trained
-        self.result = TrialResult(
-            "RUNNING",
-            seconds=self._watch.seconds,
-            level=level,
-            fidelity=self._level.fidelity if trained else 1.0,
-        )
+        self._fidelity = self._level.fidelity if trained else 1.0
+        self.result = TrialResult("RUNNING", seconds=self._watch.seconds)
 
     def prune(self) -> None:
         """Build the pruned model, with the weights of the level before if there is one."""
@@ -168,14 +164,13 @@ class _Trial:
         """Evaluate and time the exported model, and upload its files."""
         context, result = self._context, self.result
         with self._watch("evaluate"):
-            final = context.measure(
-                engine.run, self._level.index, result.fidelity, self._train_loss
-            )
+            final = context.measure(engine.run, self._level.index, self._fidelity, self._train_loss)
         result.measurements.append(final)
         result.metric = final.metric
         result.metric_loss = final.metric_loss
         result.standard_error = final.standard_error
-        complete = result.fidelity == 1
+        result.level, result.fidelity = final.rung, final.fidelity
+        complete = final.fidelity == 1
         # Further training changes no latency: a promoted trial is timed again at its very end.
         if complete or (self._level.index == 0 and not result.readings):
             with self._watch("latency"):

@@ -22,12 +22,10 @@ from spaces.plan import Plan, PruningGroup
 from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
 from trainables.levels import training_levels
-from trainables.results import Baseline, Measurement, TrialResult
+from trainables.results import MEASURED, Baseline, Measurement, TrialResult
 
 # Cost of the hypervolume's reference point, the baseline's; its loss is the budget.
 REFERENCE_RATIO = 1.0
-# States of trials that were measured after a level of training.
-MEASURED = ("PAUSED", "COMPLETE")
 
 
 def _read_measurement(row: dict[str, Any]) -> tuple[int, Measurement]:
@@ -96,9 +94,11 @@ class Ledger:
             for p in result.readings
         ]
         # Those of earlier levels stay: they are no longer in memory.
-        level = f"-{result.level}" if result.level else ""
-        if probes or not level:
-            self.store.write("latency", f"{name}{level}", probes)
+        before = self.records.get(record.number)
+        if before is None:
+            self.store.write("latency", name, probes)
+        elif probes:
+            self.store.write("latency", f"{name}-{before.level + 1}", probes)
         self.store.write("ratios", name, self._ratio_rows(record))
         row = {
             **trial_row(record),
@@ -204,7 +204,8 @@ class Ledger:
         for record in store.parse("trials", read_trial):
             levels = sorted(measured.get(record.number, []), key=lambda m: m.fidelity)
             # A driver that died before it wrote the trial's row has left a level too many.
-            levels = [m for m in levels if m.fidelity <= record.result.fidelity]
+            done = record.result.fidelity
+            levels = [m for m in levels if done is None or m.fidelity <= done]
             record.result.measurements = levels
             ledger._learn(levels)
             ledger.records[record.number] = record
@@ -269,7 +270,7 @@ class Ledger:
                 record.plan,
                 record.result.metric_loss,
                 record.result.latency_ratio,
-                record.result.fidelity,
+                record.fidelity,
                 record.result.standard_error or 0.0,
                 self.size_ratio(record.result),
                 self._share(record.plan),

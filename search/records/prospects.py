@@ -178,6 +178,6 @@ def rounded_up(value: float) -> float:
 def _measured(records: Sequence[TrialRecord]) -> tuple[Array, Array]:
     """Return the fidelities and the losses of measured trials."""
     return (
-        np.array([record.result.fidelity for record in records]),
+        np.array([record.fidelity for record in records]),
         np.array([record.result.metric_loss for record in records], float),
     )

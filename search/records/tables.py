@@ -20,7 +20,7 @@ from search.records.folder import Folder
 from search.records.trial_record import STAGES, TrialRecord
 from trainables.results import LatencyReading, Measurement, Sensitivity, TrialResult
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def _schema(about: str, **columns: tuple[pa.DataType, str]) -> pa.Schema:

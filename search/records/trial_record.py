@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from search.records.columns import cells, read_cells
 from spaces.plan import Plan
-from trainables.results import Column, TrialResult
+from trainables.results import MEASURED, Column, TrialResult
 
 # Stages of a trial, each with a column of its seconds.
 STAGES = ("prune", "finetune", "quantize", "export", "evaluate", "latency")
@@ -44,6 +44,18 @@ class TrialRecord:
     retries: Annotated[int, Column("restarts of the trial because its worker was lost")] = 0
     lost_s: Annotated[float, Column("wall seconds spent before restarts, not in wall_s")] = 0.0
 
+    @property
+    def level(self) -> int:
+        """The last level at which a trial was measured; only for one that was."""
+        assert self.result.level is not None
+        return self.result.level
+
+    @property
+    def fidelity(self) -> float:
+        """The fidelity of its last measurement; only for a trial that was measured."""
+        assert self.result.fidelity is not None
+        return self.result.fidelity
+
 
 def continued(before: TrialRecord, after: TrialRecord) -> TrialRecord:
     """Return the record of a trial that was promoted, from that of its levels before and that of
@@ -53,7 +65,7 @@ def continued(before: TrialRecord, after: TrialRecord) -> TrialRecord:
     of the one before.
     """
     old, new = before.result, after.result
-    failed = new.state not in ("PAUSED", "COMPLETE")
+    failed = new.state not in MEASURED
     kept = {
         name: getattr(old, name) if getattr(new, name) is None else getattr(new, name)
         for name in FIGURES
@@ -94,11 +106,11 @@ def read_trial(row: Mapping[str, Any]) -> TrialRecord:
     """
     stages = {stage: row[f"{stage}_s"] for stage in STAGES}
     spent = {stage: value for stage, value in stages.items() if value is not None}
-    # Older tables lack levels: their trials were trained in full.
-    trained = {"level": row["level"] or 0, "fidelity": row["fidelity"] or 1.0}
-    result = read_cells(TrialResult, {**row, **trained}, seconds=spent)
+    # Older tables have a level for trials that were never measured.
+    unmeasured = {"level": None, "fidelity": None} if row["metric"] is None else {}
+    result = read_cells(TrialResult, {**row, **unmeasured}, seconds=spent)
     figures = [result.metric, result.metric_loss, result.latency_ratio]
-    measured = result.state in ("PAUSED", "COMPLETE")
+    measured = result.state in MEASURED
     if result.state not in STATES or (measured and None in figures):
         raise ValueError(f"no trial ends as {result.state} with {figures}")
     # Older tables lack these two.

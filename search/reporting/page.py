@@ -119,7 +119,7 @@ def front_table(findings: Findings) -> Table:
             str(record.number),
             record.plan.quantization.value,
             ratio_text(record.result.latency_ratio),
-            f"{record.result.fidelity:.0%}",
+            f"{record.fidelity:.0%}",
             loss_text(record, prospects),
             in_full.get(record.number, "-"),
             "-" if record.result.size_bytes is None else f"{record.result.size_bytes / 1e6:.2f}",

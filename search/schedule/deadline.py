@@ -11,10 +11,10 @@ from statistics import median
 
 from search.context import StudyContext
 from search.needs import trials_at_once
-from search.records.ledger import MEASURED, Ledger
+from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord
 from search.schedule.estimates import SPEEDS, LevelSeconds, final_seconds, level_seconds
-from trainables.results import Baseline
+from trainables.results import MEASURED, Baseline
 
 
 class Pace:
@@ -50,7 +50,7 @@ class Pace:
                 continue
             training_s = result.seconds.get("finetune", 0.0)
             quantized = float(record.plan.quantization.is_trained)
-            done = self._levels[: result.level + 1]
+            done = self._levels[: record.level + 1]
             guessed_s += sum(level.training_s(quantized) for level in done)
             spent_s += training_s
             # The trial's own seconds: its wall time may include the start of a worker.
@@ -106,7 +106,7 @@ class Deadline:
     def seconds_left(self, record: TrialRecord) -> float:
         """Return the predicted seconds until a paused trial is trained in full."""
         quantized = float(record.plan.quantization.is_trained)
-        return self._pace.seconds(record.result.level + 1, self._last, quantized)
+        return self._pace.seconds(record.level + 1, self._last, quantized)
 
 
 def deadline_of(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Deadline | None:

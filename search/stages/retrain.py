@@ -48,7 +48,7 @@ def train_on_workers(
                 study.node,
                 record.plan,
                 record.number,
-                record.result.level,
+                record.level,
             )
         },
         backend_config=PaddleConfig(),
@@ -88,7 +88,7 @@ def trained_in_search(record: TrialRecord) -> Retrained:
         train_loss=result.measurements[-1].train_loss if result.measurements else None,
         export_difference=result.export_difference,
         size_bytes=result.size_bytes,
-        model=candidate_name(record.number, result.level),
+        model=candidate_name(record.number, record.level),
     )
 
 

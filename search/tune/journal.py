@@ -59,7 +59,8 @@ def plan_text(plan: Plan) -> str:
 
 def _first_state(result: TrialResult) -> TrialState:
     """Return Optuna's state of the trial that a plan began as: PRUNED if it was promoted later."""
-    return STATES["PAUSED" if result.level else result.state]
+    failed_later = result.state == "FAILED" and result.level is not None
+    return STATES["PAUSED" if result.level or failed_later else result.state]
 
 
 def _repair(journal: Path) -> None:
@@ -217,7 +218,7 @@ class Journal:
         if result.state == "FAILED" or result.metric_loss is None:
             return {}
         losses, _ = self._ledger.fidelity.predict(
-            np.array([result.fidelity]), np.array([result.metric_loss])
+            np.array([result.fidelity], float), np.array([result.metric_loss])
         )
         latency, size = result.latency_ratio, self._ledger.size_ratio(result)
         measured = {"latency": latency, "size": size}
@@ -271,7 +272,7 @@ class Journal:
         """Add the promotions that the ledger has and the study lacks."""
         added = {t.user_attrs.get(PROMOTES) for t in study.get_trials(deepcopy=False)}
         for number, record in sorted(self._ledger.records.items()):
-            promoted = record.result.state == "COMPLETE" and record.result.level > 0
+            promoted = record.result.state == "COMPLETE" and record.level > 0
             if promoted and number not in added:
                 self._add_promoted(study, record)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from search.records.ledger import MEASURED, Ledger
+from search.records.ledger import Ledger
 from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
 from search.schedule.deadline import Deadline
 from trainables.levels import REDUCTION
+from trainables.results import MEASURED
 
 # Least promise of a promotion after the last plan, as a share of the incumbent's cost: a
 # final timing varies by as much (LOG: a third reference).
@@ -46,7 +47,7 @@ class Promotions:
             record
             for record in self._ledger.paused()
             if record.number not in running
-            and record.result.level in due
+            and record.level in due
             and (self._deadline is None or self._deadline.allows(record))
         ]
         if not paused:
@@ -59,7 +60,7 @@ class Promotions:
             return self._last(ranked, running)
         # The highest level first, as in ASHA; of a level the one that promises most.
         promising = [record for promise, record in ranked if promise > 0]
-        return max(promising, key=lambda record: record.result.level, default=None)
+        return max(promising, key=lambda record: record.level, default=None)
 
     @property
     def _top(self) -> int:
@@ -69,7 +70,7 @@ class Promotions:
     def _due(self, running: Mapping[int, int]) -> list[int]:
         """Return the levels of which a trial should be promoted by now."""
         counts = Counter(
-            max(record.result.level, running.get(number, 0))
+            max(record.level, running.get(number, 0))
             for number, record in self._ledger.records.items()
             if record.result.state in MEASURED
         )
@@ -92,12 +93,12 @@ class Promotions:
             if promise < least:
                 return None
             # The tolerance covers the rounding of sums.
-            if self._deadline is not None or 1 - record.result.fidelity <= left + 1e-9:
+            if self._deadline is not None or 1 - record.fidelity <= left + 1e-9:
                 return record
         return None
 
     def begin(self, record: TrialRecord, *, closing: bool) -> None:
         """Note that a trial is being promoted."""
         if closing:
-            fidelities, level = self._ledger.fidelities, record.result.level
+            fidelities, level = self._ledger.fidelities, record.level
             self._left -= fidelities[level + 1] - fidelities[level]

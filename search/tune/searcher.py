@@ -173,7 +173,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         if record is None:
             return None
         self._promotions.begin(record, closing=closing)
-        return Proposal(record.plan, record.origin, record.number, record.result.level + 1)
+        return Proposal(record.plan, record.origin, record.number, record.level + 1)
 
     def _new_plan(self) -> Proposal | None:
         new = sum(trial.level == 0 for trial in self._running.values())

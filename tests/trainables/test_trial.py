@@ -31,8 +31,9 @@ def test_pruned_trial_goes_through_every_stage(choice, context):
     number, plan = list(QuantizationChoice).index(choice), Plan.of(HALF, choice)
     states = []
     for result in run_trial(number, plan, context):
-        states.append((result.state, len(result.measurements)))
-    assert states == [("RUNNING", 0), ("COMPLETE", 1)]
+        states.append((result.state, len(result.measurements), result.level))
+    # What was not measured has no level: a trial that is too slow is stopped there.
+    assert states == [("RUNNING", 0, None), ("COMPLETE", 1, 0)]
     assert [m.fidelity for m in result.measurements] == [result.fidelity] == [1.0]
     assert result.metric_loss == result.measurements[-1].metric_loss
     assert result.latency_ratio > 0

@@ -1,13 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from search.records.ledger import is_feasible
-from search.records.trial_record import STAGES
+from search.records.trial_record import STAGES, continued
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, QuantizationChoice
-from trainables.results import LatencyReading, Probe
+from trainables.results import LatencyReading, Probe, TrialResult
 
 BUDGET = 0.1
 
@@ -66,6 +67,17 @@ def test_measurements_go_to_the_trial_they_are_of(open_ledger, record, result, m
     loaded = open_ledger().records
     assert loaded == ledger.records
     assert [len(loaded[number].result.measurements) for number in range(3)] == [0, 1, 2]
+
+
+def test_a_level_that_fails_leaves_the_readings_of_those_before(open_ledger, record, full_result):
+    ledger = open_ledger()
+    ledger.record(record(7, replace(full_result, state="PAUSED", fidelity=0.25)))
+    before = ledger.store.read("latency")
+    assert len(before) == 2
+    last = record(7, TrialResult("FAILED", reason="the disk is full"))
+    ledger.record(continued(ledger.records[7], last))
+    assert ledger.store.read("latency") == before
+    assert open_ledger().records[7].result.state == "FAILED"
 
 
 def test_every_table_has_the_trial(open_ledger, record, full_result):

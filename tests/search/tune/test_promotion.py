@@ -173,3 +173,5 @@ def test_a_lost_promotion_is_tried_again_and_a_failed_one_keeps_its_figures(
     assert (record.result.state, record.result.level) == ("FAILED", 0)
     assert record.result.metric_loss == 0.3 * record.plan.ratio("a")
     assert record.retries == 1
+    # Optuna's trial stays that of the level before.
+    assert not leveled(trials=3, finalists=0).rebuilt
