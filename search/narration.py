@@ -61,7 +61,7 @@ def say_result(
     config, display = study.config, study.display
     title = f"\nPareto front on val, {as_timed(config.latency_batch, config.threads)}"
     display.console.print(trial_table(front_shown(ledger), ledger, title))
-    for line in winner_lines(manifest, winner.trial, config, space.is_floor(winner.plan)):
+    for line in winner_lines(manifest, winner.trial, space.is_floor(winner.plan)):
         display.say(line)
     retries, lost_s = ledger.lost()
     if retries:

@@ -61,7 +61,7 @@ def choose(ledger: Ledger, bounds: Bounds, baseline: Baseline) -> list[TrialReco
     losses = dict(
         zip([r.number for r in candidates], prospects.predicted(candidates)[0], strict=True)
     )
-    return sorted(candidates, key=lambda r: (losses[r.number], r.result.latency_ratio or 1.0))
+    return sorted(candidates, key=lambda r: (losses[r.number], *ledger.order(r)))
 
 
 def select(address: str, bounds: Bounds, cluster: str | None) -> None:
@@ -103,6 +103,6 @@ def _select(run: RunFolder, config: RunConfig, bounds: Bounds, display: Display)
         run.write_text(f"{part}{PLAIN_CONFIG}", yaml.safe_dump(config.model_dump(mode="json")))
         manifest = deliver(study, baseline, ledger, winner, 0, part)
     run.delete_folder(RAY)
-    for line in winner_lines(manifest, winner.trial, config):
+    for line in winner_lines(manifest, winner.trial):
         display.say(line)
     display.say(f"model: {join(run.address, f'{part}{MODEL}')}")

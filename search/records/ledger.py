@@ -103,7 +103,7 @@ class Ledger:
         row = {
             **trial_row(record),
             "feasible": self.is_feasible(record),
-            "multiply_adds": self._multiply_adds_of(record.plan),
+            "multiply_adds": self.multiply_adds(record.plan),
         }
         self.store.write("trials", name, [row])
         # They are in the table: in memory those of thousands of trials are too many.
@@ -150,7 +150,7 @@ class Ledger:
             self._multiply_adds[plan] = float(kept[0])
         return self._multiply_adds[plan]
 
-    def _multiply_adds_of(self, plan: Plan) -> int | None:
+    def multiply_adds(self, plan: Plan) -> int | None:
         """Return the pruned model's multiply-adds of one sample, None if no layers are known."""
         share = self._share(plan)
         if share is None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from spaces.goal import Quantity
 from trainables.data.image_input import Preparation
 
 SCHEMA_VERSION = 1
@@ -110,6 +111,15 @@ class SizeFigures(_Part):
     """Bytes of the delivered model."""
 
 
+class MultiplyAddsFigures(_Part):
+    """Multiply-adds of one sample through the convolutions and linear layers."""
+
+    baseline: int
+    """Multiply-adds of the baseline."""
+    winner: int
+    """Multiply-adds of the delivered model."""
+
+
 class TrialFigures(_Part):
     """Counts of the search's trials."""
 
@@ -176,6 +186,12 @@ class Manifest(_Part):
     """Name of the task."""
     budget: float
     """Relative loss that was allowed."""
+    objective: Quantity = "latency"
+    """What was minimized: latency, size or multiply_adds."""
+    max_latency_ms: float | None = None
+    """Bound on the delivered model's latency; None: no bound."""
+    max_size_bytes: int | None = None
+    """Bound on the delivered model's size; None: no bound."""
     seed: int
     """Seed of the plans and of the training."""
     versions: dict[str, str]
@@ -186,6 +202,8 @@ class Manifest(_Part):
     """The latency of both models."""
     size_bytes: SizeFigures
     """The size of both models."""
+    multiply_adds: MultiplyAddsFigures | None = None
+    """The arithmetic of both models; None in files of an older version, or if no layer has any."""
     trials: TrialFigures
     """How many trials the search ran."""
     retrained: list[RetrainedFigures] = []
@@ -204,6 +222,26 @@ class Manifest(_Part):
     """Wall seconds of each stage of the run."""
     sha256: dict[str, str]
     """Digest of each delivered file."""
+
+    def ratio(self) -> float | None:
+        """Return the winner's ratio to the baseline in what was minimized, None if not known."""
+        if self.objective == "latency":
+            return self.latency_ms.ratio
+        both = self.size_bytes if self.objective == "size" else self.multiply_adds
+        return None if both is None else both.winner / both.baseline
+
+    def missed(self) -> list[str]:
+        """Return the bounds that the delivered model exceeds, each in words."""
+        latency_ms, size = self.latency_ms.winner, self.size_bytes.winner
+        found = []
+        if self.max_latency_ms is not None and latency_ms > self.max_latency_ms:
+            found.append(
+                f"the final timing is {latency_ms:.3g} ms, above the bound of "
+                f"{self.max_latency_ms:g}"
+            )
+        if self.max_size_bytes is not None and size > self.max_size_bytes:
+            found.append(f"the files have {size} bytes, above the bound of {self.max_size_bytes}")
+        return found
 
 
 def installed_versions() -> dict[str, str]:

@@ -10,10 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from search.config import RunConfig
 from search.console import percent, ratio_text
 from search.records.manifest import Manifest
-from spaces.goal import BETTER, Quantity
+from spaces.goal import BETTER
 from trainables.results import Baseline
 
 # Latency ratio from which a delivered model has gained nothing: the final timing varies by 1 to 2 %
@@ -64,27 +63,22 @@ def batch_hint(batch: int, threads: int) -> str:
     return f"All latencies are of {as_timed(batch, threads)}{hint}."
 
 
-def no_gain(manifest: Manifest, objective: Quantity) -> str | None:
+def no_gain(manifest: Manifest) -> str | None:
     """Return a warning with advice if the delivered model is no better in what was minimized; None
-    if it is. The multiply-adds of a delivered model are not in its manifest."""
-    size = manifest.size_bytes
-    gains: dict[Quantity, tuple[float, str, str]] = {
-        "latency": (manifest.latency_ms.ratio, "takes", "time"),
-        "size": (size.winner / size.baseline, "has", "size"),
-    }
-    ratio, has, what = gains.get(objective, (0.0, "", ""))
-    if ratio <= GAIN:
+    if it is."""
+    ratio = manifest.ratio()
+    if ratio is None or ratio <= GAIN:
         return None
+    verb = "takes" if manifest.objective == "latency" else "has"
+    what = {"latency": "time", "size": "size", "multiply_adds": "multiply-adds"}[manifest.objective]
     return (
-        f"NOTHING GAINED: the delivered model {has} {ratio:.2f} of the unpruned one's {what}, and "
+        f"NOTHING GAINED: the delivered model {verb} {ratio:.2f} of the unpruned one's {what}, and "
         "no better trial kept the budget. Give a larger --budget, more --trials or more "
         "-o finetune_samples."
     )
 
 
-def budget_use_line(
-    manifest: Manifest, is_floor: bool, objective: Quantity = "latency"
-) -> str | None:
+def budget_use_line(manifest: Manifest, is_floor: bool) -> str | None:
     """Return how much of the budget the delivered model uses; None if that cannot be said.
 
     `is_floor`: no plan of the space is smaller.
@@ -99,26 +93,49 @@ def budget_use_line(
     )
     if use < LITTLE_USE and is_floor:
         line += (
-            f"; nothing {BETTER[objective]} exists here, every group is pruned as far as the space "
-            "allows"
+            f"; nothing {BETTER[manifest.objective]} exists here, every group is pruned as far as "
+            "the space allows"
         )
     return line
 
 
-def winner_lines(
-    manifest: Manifest, trial: int, config: RunConfig, is_floor: bool = False
-) -> list[str]:
+class Gains(NamedTuple):
+    """How much less the delivered model costs than the baseline, with the bounds, in words."""
+
+    latency: str
+    size: str
+    multiply_adds: str | None
+    """None where something else was minimized."""
+
+
+def gains(manifest: Manifest) -> Gains:
+    latency, size, adds = manifest.latency_ms, manifest.size_bytes, manifest.multiply_adds
+    max_ms, max_bytes = manifest.max_latency_ms, manifest.max_size_bytes
+    fewer = None
+    if manifest.objective == "multiply_adds" and adds is not None:
+        fewer = f"{adds.baseline / adds.winner:.1f}x fewer"
+    return Gains(
+        f"{1 / latency.ratio:.1f}x faster" + (f", bound {max_ms:g} ms" if max_ms else ""),
+        f"{size.baseline / size.winner:.1f}x smaller"
+        + (f", bound {max_bytes / 1e3:,.0f} kB" if max_bytes else ""),
+        fewer,
+    )
+
+
+def winner_lines(manifest: Manifest, trial: int, is_floor: bool = False) -> list[str]:
     """Return the winner's figures, and warnings if it misses the budget or a bound, or gains
     nothing."""
     figures, size, latency = manifest.metric, manifest.size_bytes, manifest.latency_ms
+    fewer = gains(manifest).multiply_adds
     lines = [
         f"\nwinner: trial {trial}, latency {ratio_text(latency.ratio)} at "
         f"{as_timed(latency.batch_size, latency.threads)}, size "
         f"{size.baseline / size.winner:.1f}x smaller, "
+        f"{'' if fewer is None else f'multiply-adds {fewer}, '}"
         f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
-        f"({percent(figures.loss_test)} loss, budget {percent(config.budget)})"
+        f"({percent(figures.loss_test)} loss, budget {percent(manifest.budget)})"
     ]
-    used = budget_use_line(manifest, is_floor, config.objective)
+    used = budget_use_line(manifest, is_floor)
     if used is not None:
         lines.append(used)
     if not figures.within_budget_on_test:
@@ -126,12 +143,8 @@ def winner_lines(
             "MISSED: on the test split the model loses more than the budget, though it kept it on "
             "validation. The search never saw the test split, so this is the model's true loss."
         )
-    bound_ms = config.max_latency_ms
-    if bound_ms is not None and latency.winner > bound_ms:
-        lines.append(
-            f"MISSED: the final timing is {latency.winner:.3g} ms, above the bound of {bound_ms:g}"
-        )
-    nothing = no_gain(manifest, config.objective)
+    lines += [f"MISSED: {missed}" for missed in manifest.missed()]
+    nothing = no_gain(manifest)
     return lines if nothing is None else [*lines, nothing]
 
 

@@ -14,12 +14,11 @@ from plotly.offline import get_plotlyjs
 from search.console import front_shown, loss_text, percent, ratio_text
 from search.records.manifest import LatencyFigures, Manifest
 from search.records.prospects import Prospects
-from search.reporting.advice import as_timed, budget_in_numbers, next_steps, no_gain
+from search.reporting.advice import as_timed, budget_in_numbers, gains, next_steps, no_gain
 from search.reporting.figure import Figure
 from search.reporting.figures import figures, fronts
 from search.reporting.findings import Findings
 from search.reporting.interactive import rendered
-from spaces.goal import Quantity
 
 TITLES = {
     "front": (
@@ -75,9 +74,10 @@ def state_line(findings: Findings) -> str:
     return f"{state}: {done}, {counts}; hypervolume {findings.ledger.hypervolume():.4f}."
 
 
-def winner_table(manifest: Manifest, budget: float, objective: Quantity = "latency") -> Table:
+def winner_table(manifest: Manifest) -> Table:
     """Return the delivered model's figures beside the baseline's, on validation and on test."""
-    latency, size = manifest.latency_ms, manifest.size_bytes
+    latency, size, adds = manifest.latency_ms, manifest.size_bytes, manifest.multiply_adds
+    gained = gains(manifest)
     rows = [
         (
             f"{manifest.metric.name}, {split.where}",
@@ -92,18 +92,23 @@ def winner_table(manifest: Manifest, budget: float, objective: Quantity = "laten
             f"latency, ms at {as_timed(latency.batch_size, latency.threads)}",
             f"{latency.baseline:.2f}",
             f"{latency.winner:.2f}",
-            f"{1 / latency.ratio:.1f}x faster",
+            gained.latency,
         ),
         (
             "size, MB",
             f"{size.baseline / 1e6:.2f}",
             f"{size.winner / 1e6:.2f}",
-            f"{size.baseline / size.winner:.1f}x smaller",
+            gained.size,
         ),
     ]
-    warnings = [no_gain(manifest, objective)]
+    if adds is not None and gained.multiply_adds is not None:
+        both = (f"{adds.baseline / 1e6:,.1f}", f"{adds.winner / 1e6:,.1f}")
+        rows.append(("multiply-adds of a sample, million", *both, gained.multiply_adds))
+    warnings = [no_gain(manifest), *(f"A bound is missed: {one}." for one in manifest.missed())]
     if not manifest.metric.within_budget_on_test:
-        warnings += [f"On the test split the model loses more than the budget of {budget:.1%}."]
+        warnings += [
+            f"On the test split the model loses more than the budget of {manifest.budget:.1%}."
+        ]
     warning = " ".join(filter(None, warnings)) or None
     return Table("The delivered model", ("", "before", "after", ""), rows, warning)
 
@@ -180,7 +185,7 @@ def run_page(findings: Findings, address: str) -> str:
     if baseline is not None:
         summary.append(budget_in_numbers(baseline, findings.budget))
     if manifest is not None:
-        tables.append(winner_table(manifest, findings.budget, findings.config.objective))
+        tables.append(winner_table(manifest))
     if front_shown(findings.ledger):
         tables.append(front_table(findings))
     if findings.failures():

@@ -7,11 +7,10 @@ from rich.text import Text
 
 from search.console import front_shown, percent, trial_table
 from search.records.manifest import Manifest
-from search.reporting.advice import as_timed, no_gain
+from search.reporting.advice import as_timed, gains, no_gain
 from search.reporting.findings import Findings
 from search.reporting.page import state_line
 from spaces.errors import printable
-from spaces.goal import Quantity
 
 # Reasons that are printed: a terminal has 24 lines.
 SHOWN_FAILURES = 5
@@ -31,16 +30,17 @@ def say_findings(findings: Findings, console: Console) -> None:
         console.print(Text(printable(f"trial {record.number} failed: {record.result.reason}")))
     if len(failed) > SHOWN_FAILURES:
         console.print(f"and {len(failed) - SHOWN_FAILURES} more trials failed; the page has them")
-    for line in delivered_lines(findings.manifest, findings.config.objective):
+    for line in delivered_lines(findings.manifest):
         console.print(Text(printable(line)))
 
 
-def delivered_lines(manifest: Manifest | None, objective: Quantity = "latency") -> list[str]:
+def delivered_lines(manifest: Manifest | None) -> list[str]:
     """Return a delivered model's figures beside the baseline's, a line each."""
     if manifest is None:
         return ["not finished: continue it with --resume"]
-    latency, size = manifest.latency_ms, manifest.size_bytes
-    return [
+    latency, size, adds = manifest.latency_ms, manifest.size_bytes, manifest.multiply_adds
+    gained = gains(manifest)
+    lines = [
         "delivered:",
         *(
             f"  {manifest.metric.name} on {split.where}: {split.baseline:.4f} to "
@@ -49,8 +49,13 @@ def delivered_lines(manifest: Manifest | None, objective: Quantity = "latency") 
         ),
         f"  latency: {latency.baseline:.3g} to {latency.winner:.3g} ms at "
         f"{as_timed(latency.batch_size, latency.threads)}, {latency.engine} "
-        f"({1 / latency.ratio:.1f}x faster)",
-        f"  size: {size.baseline / 1e3:,.0f} to {size.winner / 1e3:,.0f} kB "
-        f"({size.baseline / size.winner:.1f}x smaller)",
-        *filter(None, [no_gain(manifest, objective)]),
+        f"({gained.latency})",
+        f"  size: {size.baseline / 1e3:,.0f} to {size.winner / 1e3:,.0f} kB ({gained.size})",
     ]
+    if adds is not None and gained.multiply_adds is not None:
+        lines.append(
+            f"  multiply-adds: {adds.baseline / 1e6:,.1f} to {adds.winner / 1e6:,.1f} million a "
+            f"sample ({gained.multiply_adds})"
+        )
+    lines += [f"MISSED: {missed}" for missed in manifest.missed()]
+    return [*lines, *filter(None, [no_gain(manifest)])]

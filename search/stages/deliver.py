@@ -13,6 +13,7 @@ from search.records.manifest import (
     LatencyFigures,
     Manifest,
     MetricFigures,
+    MultiplyAddsFigures,
     RetrainedFigures,
     SizeFigures,
     TrialFigures,
@@ -23,6 +24,7 @@ from search.records.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
 from search.records.stage_files import Retrained, Winner
 from search.workers import call_worker
 from spaces.errors import RunFolderError
+from spaces.plan import Plan
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job
 from trainables.results import Baseline, FinalFigures
@@ -125,11 +127,15 @@ def _manifest_of(
     return Manifest(
         task=study.config.task,
         budget=study.config.budget,
+        objective=study.config.objective,
+        max_latency_ms=study.config.max_latency_ms,
+        max_size_bytes=study.config.max_size_bytes,
         seed=study.config.seed,
         versions=installed_versions(),
         metric=_metric_figures(baseline, winner, final, study.config.budget),
         latency_ms=_latency_figures(final),
         size_bytes=SizeFigures(**vars(final.size_bytes)),
+        multiply_adds=multiply_adds_figures(ledger, winner.plan),
         trials=_trial_figures(ledger, repeats),
         retrained=[_retrained_figures(tried) for tried in winner.tried],
         input=first,
@@ -171,6 +177,12 @@ def _latency_figures(final: FinalFigures) -> LatencyFigures:
         threads=reading.threads,
         engine=final.engine,
     )
+
+
+def multiply_adds_figures(ledger: Ledger, plan: Plan) -> MultiplyAddsFigures | None:
+    """Return the multiply-adds of the baseline and of a plan; None if there are none."""
+    whole, left = ledger.multiply_adds(Plan()), ledger.multiply_adds(plan)
+    return MultiplyAddsFigures(baseline=whole, winner=left) if whole and left is not None else None
 
 
 def _trial_figures(ledger: Ledger, repeats: int) -> TrialFigures:

@@ -83,6 +83,14 @@ def test_without_other_bounds_the_one_of_least_cost_is_first(ledger, bounded):
     assert numbers(found, budget=0.1) == [0, 1, 2], "those of 300, 500 and 900 bytes"
 
 
+def test_of_equal_losses_the_one_of_least_cost_is_first(ledger, bounded, record, result):
+    for number, (ratio, size) in ((11, (0.3, 100)), (12, (0.2, 120))):
+        ledger.record(record(number, result("COMPLETE", 0.001, ratio, size_bytes=size)))
+    bounds = {"max_latency_ms": 14.0}
+    assert numbers(bounded(**bounds), **bounds)[:2] == [12, 11]
+    assert numbers(bounded(objective="size", **bounds), **bounds)[:2] == [11, 12]
+
+
 def test_a_smaller_budget_leaves_fewer(ledger, open_ledger):
     assert [r.number for r in choose(open_ledger(budget=0.05), Bounds(budget=0.05), BASELINE)] == [
         1,

@@ -48,6 +48,9 @@ def test_manifest_is_complete_and_its_digests_are_the_files_own(whole_run):
     run, _ = whole_run
     manifest = manifest_of(run)
     assert manifest.trials.finished == 9
+    assert manifest.objective == "latency"
+    assert manifest.max_latency_ms is manifest.max_size_bytes is None
+    assert manifest.multiply_adds.winner < manifest.multiply_adds.baseline
     assert manifest.metric.within_budget_on_test == (manifest.metric.loss_test <= manifest.budget)
     assert manifest.metric.loss_val <= manifest.budget
     stages = {"baseline", "sensitivity", "references", "latency", "search", "retrain", "deliver"}
@@ -234,6 +237,7 @@ def test_the_smallest_model_within_a_latency_is_delivered(workplace, whole_run):
     fast = trials.latency_ratio * baseline.latency_ms <= bound_ms
     assert (trials.state[~fast] == "STOPPED").all() and not trials.feasible[~fast].any()
     winner = stage_of(run, "retrain").trial
+    assert (manifest.objective, manifest.max_latency_ms) == ("size", bound_ms)
     assert fast[winner] and manifest.size_bytes.winner < manifest.size_bytes.baseline
     kept = trials[trials.feasible & (trials.metric_loss + manifest.metric.loss_val_margin <= 0.2)]
     assert trials.size_bytes[winner] <= kept.size_bytes.min()

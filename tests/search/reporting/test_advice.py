@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from search.config import RunConfig
 from search.reporting.advice import (
     batch_hint,
     budget_in_numbers,
@@ -61,14 +60,9 @@ def timed(**latency):
 
 
 def test_the_headline_names_its_batch_and_threads():
-    (headline, *_) = winner_lines(
-        timed(ratio=0.2, batch_size=64, threads=1), 7, RunConfig(budget=0.1)
-    )
+    (headline, *_) = winner_lines(timed(ratio=0.2, batch_size=64, threads=1), 7)
     assert "latency 0.200 (5.0x) at batches of 64, 1 thread, size" in headline
-    assert (
-        "batches of 1, 4 threads"
-        in winner_lines(timed(batch_size=1, threads=4), 7, RunConfig(budget=0.1))[0]
-    )
+    assert "batches of 1, 4 threads" in winner_lines(timed(batch_size=1, threads=4), 7)[0]
 
 
 def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
@@ -82,26 +76,55 @@ def test_how_to_have_latencies_of_single_samples_is_said_where_they_are_not():
 def test_how_much_of_the_budget_is_used_is_said_and_why_if_it_is_little():
     figures = {**MANIFEST["metric"], "loss_val": 0.03, "loss_val_margin": 0.01}
     found = manifest(metric=figures, budget=0.1)
-    used = winner_lines(found, 7, RunConfig(budget=0.1))[1]
+    used = winner_lines(found, 7)[1]
     assert used == "budget use 0.40 on validation: +3.0 % loss and a margin of +1.0 %"
-    assert (
-        "nothing faster exists here"
-        in winner_lines(found, 7, RunConfig(budget=0.1), is_floor=True)[1]
-    )
+    assert "nothing faster exists here" in winner_lines(found, 7, is_floor=True)[1]
     most = manifest(metric={**figures, "loss_val": 0.07}, budget=0.1)
-    assert winner_lines(most, 7, RunConfig(budget=0.1), is_floor=True)[1].startswith(
-        "budget use 0.80"
-    )
+    assert winner_lines(most, 7, is_floor=True)[1].startswith("budget use 0.80")
     # An older manifest does not say it.
-    assert not any(
-        "budget use" in line for line in winner_lines(timed(ratio=0.2), 7, RunConfig(budget=0.1))
-    )
+    assert not any("budget use" in line for line in winner_lines(timed(ratio=0.2), 7))
 
 
 @pytest.mark.parametrize("ratio, said", [(0.2, False), (0.94, False), (0.97, True), (1.02, True)])
 def test_a_winner_that_gains_nothing_is_said(ratio, said):
-    lines = winner_lines(timed(ratio=ratio), 7, RunConfig(budget=0.1))
+    lines = winner_lines(timed(ratio=ratio), 7)
     assert any("NOTHING GAINED" in line for line in lines) is said
+
+
+LIGHTER = {"baseline": 2_000_000, "winner": 1_960_000}
+
+
+@pytest.mark.parametrize(
+    "objective, size, said",
+    [
+        ("latency", 990_000, None),
+        ("size", 990_000, "has 0.99 of the unpruned one's size"),
+        ("size", 200_000, None),
+        ("multiply_adds", 200_000, "has 0.98 of the unpruned one's multiply-adds"),
+    ],
+)
+def test_what_was_minimized_must_have_gained(objective, size, said):
+    sizes = {"baseline": 1_000_000, "winner": size}
+    found = manifest(objective=objective, size_bytes=sizes, multiply_adds=LIGHTER)
+    lines = [line for line in winner_lines(found, 7) if "NOTHING GAINED" in line]
+    assert (said is None and not lines) or (said is not None and said in lines[0])
+
+
+def test_bounds_that_the_delivered_model_exceeds_are_said():
+    kept = manifest(max_latency_ms=4.0, max_size_bytes=200_000)
+    assert not any("the bound of" in line for line in winner_lines(kept, 7))
+    missed = manifest(max_latency_ms=3.9, max_size_bytes=199_999)
+    assert [line for line in winner_lines(missed, 7) if "the bound of" in line] == [
+        "MISSED: the final timing is 4 ms, above the bound of 3.9",
+        "MISSED: the files have 200000 bytes, above the bound of 199999",
+    ]
+
+
+def test_multiply_adds_are_said_where_they_were_minimized():
+    half = {"baseline": 2_000_000, "winner": 500_000}
+    assert "multiply-adds" not in winner_lines(manifest(multiply_adds=half), 7)[0]
+    lightest = manifest(multiply_adds=half, objective="multiply_adds")
+    assert "smaller, multiply-adds 4.0x fewer, top1_accuracy" in winner_lines(lightest, 7)[0]
 
 
 @pytest.mark.parametrize("chance, warned", [(None, False), (False, False), (True, True)])

@@ -50,12 +50,21 @@ def test_an_older_run_and_an_unfinished_one_have_no_delivered_point(finished, tm
 
 
 def test_a_budget_that_is_missed_on_test_is_said():
-    assert "loses more than the budget" in winner_table(manifest(), 0.1).warning
+    assert "loses more than the budget" in winner_table(manifest()).warning
     kept = manifest(metric={**MANIFEST["metric"], "within_budget_on_test": True})
-    assert winner_table(kept, 0.1).warning is None
+    assert winner_table(kept).warning is None
     slow = manifest(latency_ms={**MANIFEST["latency_ms"], "ratio": 1.0})
-    assert "NOTHING GAINED" in winner_table(slow, 0.1).warning
-    assert "loses more than the budget" in winner_table(slow, 0.1).warning
+    assert "NOTHING GAINED" in winner_table(slow).warning
+    assert "loses more than the budget" in winner_table(slow).warning
+
+
+def test_bounds_and_multiply_adds_are_in_the_winners_table():
+    both = {"baseline": 12_300_000, "winner": 1_230_000}
+    bounds = {"max_latency_ms": 3.0, "max_size_bytes": 500_000}
+    table = winner_table(manifest(**bounds, multiply_adds=both, objective="multiply_adds"))
+    gained = [row[-1] for row in table.rows[-3:]]
+    assert gained == ["5.0x faster, bound 3 ms", "5.0x smaller, bound 500 kB", "10.0x fewer"]
+    assert "A bound is missed: the final timing is 4 ms" in table.warning
 
 
 def test_a_running_run_says_how_far_it_is(tmp_path):

@@ -34,6 +34,18 @@ def test_the_delivered_models_figures_are_sentences():
     ]
 
 
+def test_bounds_and_multiply_adds_are_said():
+    both = {"baseline": 12_300_000, "winner": 1_230_000}
+    bounds = {"max_latency_ms": 4.5, "max_size_bytes": 150_000}
+    asked = manifest(**FIGURES, **bounds, multiply_adds=both, objective="multiply_adds")
+    assert delivered_lines(asked)[3:] == [
+        "  latency: 20 to 5 ms at batches of 64, 1 thread, onednn (4.0x faster, bound 4.5 ms)",
+        "  size: 1,000 to 100 kB (10.0x smaller, bound 150 kB)",
+        "  multiply-adds: 12.3 to 1.2 million a sample (10.0x fewer)",
+        "MISSED: the final timing is 5 ms, above the bound of 4.5",
+    ]
+
+
 def test_why_trials_failed_is_said(tmp_path):
     file = io.StringIO()
     say_findings(read_findings(str(make_run(tmp_path, 70))), Console(file=file, width=80))

@@ -2,8 +2,12 @@
 
 import pytest
 
-from search.stages.deliver import MODEL_FILES, copy_model
+from search.records.ledger import Ledger
+from search.records.tables import Store
+from search.stages.deliver import MODEL_FILES, copy_model, multiply_adds_figures
 from spaces.errors import RunFolderError
+from spaces.plan import Plan, QuantizationChoice
+from tests.search.made_run import GROUPS, baseline
 
 
 def model(folder, content):
@@ -28,3 +32,13 @@ def test_another_model_is_never_delivered_in_its_place(tmp_path, missing):
         (other / missing).unlink()
     with pytest.raises(RunFolderError, match="holds another model"):
         copy_model(winner, other)
+
+
+def test_the_manifest_has_the_multiply_adds_of_both_models(tmp_path):
+    unpruned = baseline()
+    ledger = Ledger(Store(tmp_path), 0.1, unpruned.groups, unpruned.layers)
+    found = multiply_adds_figures(ledger, Plan.of({"head.weight": 0.5}, QuantizationChoice.FLOAT))
+    # The head is the third of layers of 1, 2 and 3 million, and feeds none.
+    assert len(GROUPS) == 3
+    assert (found.baseline, found.winner) == (6_000_000, 4_500_000)
+    assert multiply_adds_figures(Ledger(Store(tmp_path), 0.1, ()), Plan()) is None
