@@ -27,6 +27,7 @@ from search.records.ledger import Ledger
 from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
 from spaces.errors import printable
+from spaces.goal import NAMES
 
 # Latest trials in the live table: with the lines above it fits a terminal of 24 lines.
 SHOWN_TRIALS = 8
@@ -37,7 +38,7 @@ PLAIN_EVERY_S = 30.0
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Return a latency ratio as "0.125 (8.0x)", or a dash."""
+    """Return a ratio to the unpruned model's as "0.125 (8.0x)", or a dash."""
     return "-" if not ratio else f"{ratio:.3f} ({1 / ratio:.1f}x)"
 
 
@@ -79,11 +80,14 @@ def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group
     """Return a table of trials, and below it the reasons of those that failed or were stopped.
 
     The table is at most 79 characters wide: reasons do not fit into it. Losses with "~" are those
-    that are predicted after training in full.
+    that are predicted after training in full. Where multiply-adds are minimized, their ratio is in
+    place of the size.
     """
+    arithmetic = ledger.goal.objective == "multiply_adds"
     prospects = Prospects(ledger)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("trial", "origin", "precision", "latency", "loss", "size", "verdict"):
+    last = "mult-adds" if arithmetic else "size"
+    for name in ("trial", "origin", "precision", "latency", "loss", last, "verdict"):
         left = name in ("origin", "verdict")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     reasons = []
@@ -92,13 +96,14 @@ def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group
         verdict = prospects.verdict(record)
         if result.state in ("STOPPED", "FAILED"):
             reasons.append(Text(printable(f"trial {record.number} {verdict}: {result.reason}")))
+        size = "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB"
         cells = (
             str(record.number),
             record.origin.replace("_", " "),
             record.plan.quantization.value,
             ratio_text(result.latency_ratio),
             loss_text(record, prospects),
-            "-" if result.size_bytes is None else f"{result.size_bytes / 1e3:,.0f} kB",
+            f"{ledger.cost(record):.3f}" if arithmetic else size,
             verdict,
         )
         # As Text: in a string, rich would read brackets as markup.
@@ -108,11 +113,12 @@ def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group
 
 def progress_text(ledger: Ledger, left_s: float) -> str:
     """Return how far a search is, and how long it will still take."""
-    best = ledger.front()
-    fastest = best[0].result.latency_ratio if best else None
+    front, objective = ledger.front(), ledger.goal.objective
+    best = ratio_text(ledger.cost(front[0]) if front else None)
+    what = "best" if objective == "latency" else f"best {NAMES[objective]}"
     return (
         f"{len(ledger.feasible())} feasible, {len(ledger.failed())} failed, "
-        f"best {ratio_text(fastest)}, {left_s / 60:.1f} min left"
+        f"{what} {best}, {left_s / 60:.1f} min left"
     )
 
 

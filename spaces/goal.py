@@ -7,6 +7,12 @@ from typing import Literal
 
 Quantity = Literal["latency", "size", "multiply_adds"]
 """What a plan costs, each as a ratio to the unpruned model's."""
+NAMES: dict[Quantity, str] = {
+    "latency": "latency",
+    "size": "size",
+    "multiply_adds": "multiply-adds",
+}
+"""In words."""
 BETTER: dict[Quantity, str] = {
     "latency": "faster",
     "size": "smaller",

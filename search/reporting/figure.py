@@ -74,11 +74,12 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Level:
-    """A dashed line across a panel at one height."""
+    """A dashed line across a panel at one value of an axis: y, a height, or x."""
 
-    y: float
+    value: float
     colour: str
     text: str = ""
+    axis: Literal["x", "y"] = "y"
 
 
 @dataclass(frozen=True)

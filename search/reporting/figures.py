@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from search.records.ledger import REFERENCE_RATIO
-from search.reporting.advice import as_timed
 from search.reporting.figure import Axis, Bars, Figure, HeatMap, Level, Panel, Segment, Series
 from search.reporting.findings import Findings, TrialPoint
+from search.reporting.scale import CostScale
+from spaces.goal import NAMES
 
 # Okabe and Ito, 2008: colours that colour-blind readers tell apart.
 COLOURS = {
@@ -56,28 +57,28 @@ def _loss_axis(runs: Sequence[Findings]) -> Axis:
 
 
 def _trial_series(
-    points: Sequence[TrialPoint], colour: str, name: str | None, pace: float = 1.0, **more: Any
+    points: Sequence[TrialPoint], colour: str, name: str | None, whole: float = 1.0, **more: Any
 ) -> Series:
-    """Return trials at their latency ratio, or at milliseconds: `pace` is the baseline's."""
+    """Return trials at their cost as a ratio, or in a unit: `whole` is the baseline's."""
     hover = [
         f"trial {point.number}, {point.verdict}\n{point.precision}, {point.origin}\n"
-        f"latency {point.latency_ratio:.3f} ({1 / point.latency_ratio:.1f}x)\n"
+        f"{point.costs}\n"
         f"loss {100 * point.metric_loss:+.2f} %\n{point.plan}"
         for point in points
     ]
-    x = [point.latency_ratio * pace for point in points]
+    x = [point.cost * whole for point in points]
     return Series(
         x, [100 * point.metric_loss for point in points], colour, name, hover=hover, **more
     )
 
 
 def _pareto_front(findings: Findings) -> list[TrialPoint]:
-    """Return the trials of the front, the fastest first."""
+    """Return the trials of the front, that of least cost first."""
     points = [point for point in findings.points() if point.on_front]
-    return sorted(points, key=lambda point: point.latency_ratio)
+    return sorted(points, key=lambda point: point.cost)
 
 
-def _precision_series(findings: Findings, pace: float) -> Iterator[Series]:
+def _precision_series(findings: Findings, whole: float) -> Iterator[Series]:
     """Yield the trials of each precision, feasible and faded, then the front's line."""
     points = findings.points()
     for name in dict.fromkeys(point.precision for point in points):
@@ -87,18 +88,20 @@ def _precision_series(findings: Findings, pace: float) -> Iterator[Series]:
         for shown, opacity in ((within, 1.0), (others, FADED)):
             if shown:
                 listed = name if opacity == 1.0 or not within else None
-                yield _trial_series(shown, COLOURS[name], listed, pace, opacity=opacity, group=name)
-    line = _trial_series(_pareto_front(findings), FRONT_COLOUR, "Pareto front", pace)
+                yield _trial_series(
+                    shown, COLOURS[name], listed, whole, opacity=opacity, group=name
+                )
+    line = _trial_series(_pareto_front(findings), FRONT_COLOUR, "Pareto front", whole)
     yield replace(line, marker=None, line="steps", hover=())
 
 
-def _threshold_series(findings: Findings, pace: float) -> Iterator[Series]:
+def _threshold_series(findings: Findings, scale: CostScale) -> Iterator[Series]:
     """Yield the plans of equal-loss thresholds: the measured ones, then the predicted ones."""
     for measured in (True, False):
         found = [t for t in findings.thresholds if t.measured is measured]
         if found:
             yield Series(
-                [t.latency_ratio * pace for t in found],
+                [scale.at(t.cost) for t in found],
                 [100 * t.metric_loss for t in found],
                 BUDGET_COLOUR,
                 "equal-loss thresholds" + ("" if measured else ", predicted"),
@@ -113,13 +116,15 @@ def _threshold_series(findings: Findings, pace: float) -> Iterator[Series]:
             )
 
 
-def _retrained_series(findings: Findings, pace: float) -> Iterator[Series]:
+def _retrained_series(findings: Findings, scale: CostScale) -> Iterator[Series]:
     """Yield the candidates that were trained in full, each joined to its trial."""
+    name = NAMES[findings.config.objective]
     for plan in findings.retrained():
-        trial, colour = findings.ledger.records[plan.number].result, COLOURS[plan.precision]
-        x, y = plan.latency_ratio * pace, 100 * plan.metric_loss
-        if trial.metric_loss is not None and trial.latency_ratio is not None:
-            xs, ys = [trial.latency_ratio * pace, x], [100 * trial.metric_loss, y]
+        trial, colour = findings.ledger.records[plan.number], COLOURS[plan.precision]
+        x, y = scale.at(plan.cost), 100 * plan.metric_loss
+        if plan.trial_loss is not None:
+            xs = [scale.at(findings.ledger.cost(trial)), x]
+            ys = [100 * plan.trial_loss, y]
             yield Series(xs, ys, colour, marker=None, line="dotted")
         yield Series(
             [x],
@@ -128,31 +133,32 @@ def _retrained_series(findings: Findings, pace: float) -> Iterator[Series]:
             "delivered" if plan.delivered else "trained in full, over the budget",
             marker="star" if plan.delivered else "cross",
             size=17 if plan.delivered else 10,
-            hover=[f"{plan.in_words}\nlatency {plan.latency_ratio:.3f}"],
+            hover=[f"{plan.in_words}\n{name} {plan.cost:.3f}"],
         )
 
 
 def front(findings: Findings) -> Figure:
-    """Return loss against latency: trials, front, baseline, budget, thresholds, delivered model."""
+    """Return loss against what is minimized: trials, front, baseline, budget, bound, thresholds,
+    delivered model."""
     drawn: list[Series] = []
+    levels = [Level(100 * findings.budget, BUDGET_COLOUR, "budget")]
+    title = NAMES[findings.config.objective]
     if findings.baseline is not None:
-        pace = findings.baseline.latency_ms
-        hover = [f"baseline\n{pace:.2f} ms"]
-        baseline = Series([pace], [0], BEFORE, "baseline", "square", size=12, hover=hover)
-        drawn += [*_precision_series(findings, pace), baseline]
-        drawn += [*_threshold_series(findings, pace), *_retrained_series(findings, pace)]
-    timed = as_timed(findings.config.latency_batch, findings.config.threads)
-    panel = Panel(
-        drawn,
-        x=Axis(f"latency, ms at {timed}", from_zero=True),
-        y=_loss_axis([findings]),
-        levels=[Level(100 * findings.budget, BUDGET_COLOUR, "budget")],
-    )
+        scale = CostScale.of(findings.config, findings.baseline)
+        whole, hover = scale.whole, [f"baseline\n{scale.text}"]
+        baseline = Series([whole], [0], BEFORE, "baseline", "square", size=12, hover=hover)
+        drawn += [*_precision_series(findings, whole), baseline]
+        drawn += [*_threshold_series(findings, scale), *_retrained_series(findings, scale)]
+        title = scale.title
+        if scale.bound is not None:
+            levels.append(Level(scale.bound, BUDGET_COLOUR, "bound", "x"))
+    panel = Panel(drawn, x=Axis(title, from_zero=True), y=_loss_axis([findings]), levels=levels)
     return Figure([panel], 520)
 
 
 def progress(findings: Findings) -> Figure:
-    """Return the hypervolume, and below it the best latency ratio, over the search's time."""
+    """Return the hypervolume, and below it the best ratio of what is minimized, over the search's
+    time."""
     points = findings.progress()
     x = [point.minutes for point in points]
     # Percent of the largest possible hypervolume: the whole area below the budget.
@@ -162,9 +168,10 @@ def progress(findings: Findings) -> Figure:
     above = Series(x, shares, SEQUENCE[0], marker=None, line="steps")
     below = Series(x, ratios, SEQUENCE[1], marker=None, line="steps")
     minutes = Axis("minutes of search", from_zero=True)
+    best = f"best {NAMES[findings.config.objective]} ratio"
     panels = [
         Panel([above], x=Axis(from_zero=True), y=Axis("hypervolume, %", from_zero=True)),
-        Panel([below], x=minutes, y=Axis("best latency ratio", from_zero=True)),
+        Panel([below], x=minutes, y=Axis(best, from_zero=True)),
     ]
     return Figure(panels, 420, shared="x")
 
@@ -215,16 +222,20 @@ def seconds(findings: Findings) -> Figure:
 
 
 def before_and_after(findings: Findings) -> Figure | None:
-    """Return latency and size of the baseline and of the delivered model; None before there is
-    one."""
+    """Return latency and size of the baseline and of the delivered model, and their multiply-adds
+    if those were minimized; None before there is a model."""
     if findings.manifest is None:
         return None
     latency, size = findings.manifest.latency_ms, findings.manifest.size_bytes
-    panels = []
-    for title, values in (
+    shown = [
         ("latency, ms", (latency.baseline, latency.winner)),
         ("size, MB", (size.baseline / 1e6, size.winner / 1e6)),
-    ):
+    ]
+    adds = findings.manifest.multiply_adds
+    if findings.manifest.objective == "multiply_adds" and adds is not None:
+        shown.append(("multiply-adds, million", (adds.baseline / 1e6, adds.winner / 1e6)))
+    panels = []
+    for title, values in shown:
         segments = [
             Segment(bar, value, colour, f"{value:.3g}", f"{bar}: {value:.4g}")
             for bar, value, colour in zip(("before", "after"), values, (BEFORE, AFTER), strict=True)
@@ -245,8 +256,14 @@ def figures(findings: Findings) -> dict[str, Figure]:
     return {name: figure for name, figure in described.items() if figure is not None}
 
 
+def minimized(runs: Sequence[Findings]) -> str:
+    """Return what several runs minimized, in words."""
+    return " or ".join(dict.fromkeys(NAMES[found.config.objective] for found in runs))
+
+
 def fronts(runs: Sequence[Findings]) -> Figure:
-    """Return the fronts of several runs, by latency ratio, each with its budget."""
+    """Return the fronts of several runs, by the ratio of what each minimized, each with its
+    budget."""
     drawn, levels = [], []
     for found, colour in zip(runs, cycle(RUNS), strict=False):
         rest = [point for point in found.points() if not point.on_front]
@@ -256,7 +273,7 @@ def fronts(runs: Sequence[Findings]) -> Figure:
         ]
         for plan in found.retrained():
             if plan.delivered:
-                x, y, text = [plan.latency_ratio], [100 * plan.metric_loss], [plan.in_words]
+                x, y, text = [plan.cost], [100 * plan.metric_loss], [plan.in_words]
                 series.append(Series(x, y, colour, None, "star", size=17, hover=text))
         # Which run a point is of.
         drawn += [
@@ -266,7 +283,7 @@ def fronts(runs: Sequence[Findings]) -> Figure:
         levels.append(Level(100 * found.budget, colour))
     panel = Panel(
         drawn,
-        x=Axis("latency ratio to the run's own baseline", from_zero=True),
+        x=Axis(f"{minimized(runs)} ratio to the run's own baseline", from_zero=True),
         y=_loss_axis(runs),
         levels=levels,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from search.config import RunConfig
-from search.console import percent
+from search.console import percent, ratio_text
 from search.records.ledger import REFERENCE_RATIO, Ledger
 from search.records.manifest import Manifest
 from search.records.opening import local_copy
@@ -21,6 +22,7 @@ from search.records.search_space import build_space, drop_untimed
 from search.records.stage_files import Curves, References, Timings
 from search.records.tables import Store
 from search.records.trial_record import STAGES, TrialRecord
+from spaces.goal import NAMES
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -36,7 +38,8 @@ class ThresholdPlan:
     """Relative loss that each group alone was allowed."""
     plan: Plan
     metric_loss: float
-    latency_ratio: float
+    cost: float
+    """See `Goal.cost`."""
     measured: bool
     """Whether the plan was tried; otherwise both figures are predicted."""
 
@@ -50,7 +53,8 @@ class RetrainedPlan:
     trial_loss: float | None
     """Its loss after the training of its trial."""
     metric_loss: float
-    latency_ratio: float
+    cost: float
+    """See `Goal.cost`."""
     delivered: bool
 
     @property
@@ -73,8 +77,11 @@ class TrialPoint:
     verdict: str
     metric_loss: float
     """Of a paused trial: predicted, after training in full."""
-    latency_ratio: float
+    cost: float
+    """See `Goal.cost`."""
     on_front: bool
+    costs: str
+    """Its ratios to the unpruned model's, in words: latency, and what is minimized."""
     plan: str
     """In words."""
 
@@ -120,13 +127,14 @@ class Findings:
         return Prospects(self.ledger).verdict(record)
 
     def points(self) -> list[TrialPoint]:
-        """Return the trials whose loss and latency are known, by number."""
+        """Return the trials whose loss and cost are known, by number."""
         front = {record.number for record in self.ledger.front()}
         prospects = Prospects(self.ledger)
         found = []
         for number, record in sorted(self.ledger.records.items()):
             result = record.result
-            if result.metric_loss is not None and result.latency_ratio is not None:
+            cost = self.ledger.cost(record)
+            if result.metric_loss is not None and isfinite(cost):
                 found.append(
                     TrialPoint(
                         number=number,
@@ -136,12 +144,20 @@ class Findings:
                         metric_loss=float(prospects.predicted([record])[0][0])
                         if result.state == "PAUSED"
                         else result.metric_loss,
-                        latency_ratio=result.latency_ratio,
+                        cost=cost,
                         on_front=number in front,
+                        costs=self._costs(record),
                         plan=self.in_words(record.plan),
                     )
                 )
         return found
+
+    def _costs(self, record: TrialRecord) -> str:
+        objective = self.ledger.goal.objective
+        latency = f"latency {ratio_text(record.result.latency_ratio)}"
+        if objective == "latency":
+            return latency
+        return f"{latency}\n{NAMES[objective]} {ratio_text(self.ledger.cost(record))}"
 
     def retrained(self) -> list[RetrainedPlan]:
         """Return the plans that a finished run trained in full, in order."""
@@ -150,17 +166,17 @@ class Findings:
         found = []
         for tried in self.manifest.retrained:
             record = self.ledger.records.get(tried.trial)
-            if record is None or record.result.latency_ratio is None:
+            if record is None:
                 continue
-            delivered = tried.accepted
+            measured = self.manifest.ratio() if tried.accepted else None
             found.append(
                 RetrainedPlan(
                     record.number,
                     record.plan.quantization.value,
                     record.result.metric_loss,
                     tried.loss_val,
-                    self.manifest.latency_ms.ratio if delivered else record.result.latency_ratio,
-                    delivered,
+                    self.ledger.cost(record) if measured is None else measured,
+                    tried.accepted,
                 )
             )
         return found
@@ -267,21 +283,23 @@ def _threshold_plans(
     if not curves or not timings or not space.groups or not baseline.layers:
         return []
     planner = Planner(
-        space, baseline.layers, curves, timings, config.budget, fidelity=ledger.fidelity
+        *(space, baseline.layers, curves, timings, config.budget),
+        fidelity=ledger.fidelity,
+        goal=ledger.goal,
     )
     planner.learn(ledger.known())
     offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
     choice = next((c for c in offered if c in space.choices), space.choices[0])
     thresholds = [share * config.budget for share in THRESHOLDS]
     plans = [equal_loss_threshold(space, curves, limit, choice) for limit in thresholds]
-    losses, ratios = planner.predict(plans)
-    tried = {r.plan: r.result for r in ledger.complete()}
+    losses, costs = planner.predict(plans)
+    tried = {record.plan: record for record in ledger.complete()}
     found = []
-    for limit, plan, loss, ratio in zip(thresholds, plans, losses, ratios, strict=True):
+    for limit, plan, loss, cost in zip(thresholds, plans, losses, costs, strict=True):
         known = tried.get(plan)
-        if known is not None and known.metric_loss is not None and known.latency_ratio is not None:
-            loss, ratio = known.metric_loss, known.latency_ratio
-        found.append(ThresholdPlan(limit, plan, float(loss), float(ratio), known is not None))
+        if known is not None and known.result.metric_loss is not None:
+            loss, cost = known.result.metric_loss, ledger.cost(known)
+        found.append(ThresholdPlan(limit, plan, float(loss), float(cost), known is not None))
     return found
 
 

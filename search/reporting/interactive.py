@@ -83,7 +83,8 @@ def _draw(drawn: go.Figure, figure: Figure, index: int, panel: Panel, at: dict[s
     for level in panel.levels:
         line = {"color": level.colour, "dash": "dash", "width": 1.5}
         text = {"text": level.text, "font": {"color": level.colour}}
-        drawn.add_hline(level.y, line=line, annotation=text if level.text else None, **at)
+        add = drawn.add_vline if level.axis == "x" else drawn.add_hline
+        add(level.value, line=line, annotation=text if level.text else None, **at)
 
 
 def _axis(axis: Axis) -> dict[str, Any]:

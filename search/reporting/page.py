@@ -16,20 +16,24 @@ from search.records.manifest import LatencyFigures, Manifest
 from search.records.prospects import Prospects
 from search.reporting.advice import as_timed, budget_in_numbers, gains, next_steps, no_gain
 from search.reporting.figure import Figure
-from search.reporting.figures import figures, fronts
+from search.reporting.figures import figures, fronts, minimized
 from search.reporting.findings import Findings
 from search.reporting.interactive import rendered
+from search.reporting.scale import bounds_text, goal_line
+from spaces.goal import NAMES
 
+# Titles and captions; {cost} is what the run minimized.
 TITLES = {
     "front": (
-        "Loss against latency",
-        "Every measured trial, after its short training; faded ones are over the budget or were "
-        "stopped. The stepped line is the Pareto front. Diamonds are the plans that equal-loss "
-        "thresholds choose, as in PaddleX and PaddleSlim.",
+        "Loss against {cost}",
+        "Every measured trial at its loss after training in full, predicted where it lacks that; "
+        "faded ones lack it, are over the budget, or exceed a bound. The stepped line is the "
+        "Pareto front. Diamonds are the plans that equal-loss thresholds choose, as in PaddleX and "
+        "PaddleSlim.",
     ),
     "progress": (
         "How the search went",
-        "The hypervolume is the share of the area below the budget and the baseline's latency that "
+        "The hypervolume is the share of the area below the budget and the baseline's {cost} that "
         "the feasible trials dominate.",
     ),
     "groups": (
@@ -119,6 +123,7 @@ def front_table(findings: Findings) -> Table:
         for plan in findings.retrained()
     }
     prospects = Prospects(findings.ledger)
+    arithmetic = findings.config.objective == "multiply_adds"
     rows = [
         (
             str(record.number),
@@ -128,6 +133,7 @@ def front_table(findings: Findings) -> Table:
             loss_text(record, prospects),
             in_full.get(record.number, "-"),
             "-" if record.result.size_bytes is None else f"{record.result.size_bytes / 1e6:.2f}",
+            *((f"{findings.ledger.cost(record):.3f}",) if arithmetic else ()),
         )
         for record in front_shown(findings.ledger)
     ]
@@ -140,6 +146,7 @@ def front_table(findings: Findings) -> Table:
         "loss on validation, ~ predicted after training in full",
         "after the retrain",
         "size, MB",
+        *(("multiply-adds ratio",) if arithmetic else ()),
     )
     return Table("The front", columns, rows)
 
@@ -180,6 +187,10 @@ def run_page(findings: Findings, address: str) -> str:
         summary.append(f"Row files {findings.ledger.damage}.")
     if findings.gave_up is not None:
         summary.append(f"It ended without a model: {findings.gave_up}")
+    asked = goal_line(findings.config)
+    if asked is not None:
+        summary.append(asked)
+    cost = NAMES[findings.config.objective]
     tables = []
     shown = []
     if baseline is not None:
@@ -191,7 +202,7 @@ def run_page(findings: Findings, address: str) -> str:
     if findings.failures():
         tables.append(failures_table(findings))
     for name, figure in figures(findings).items():
-        title, about = TITLES[name]
+        title, about = (text.format(cost=cost) for text in TITLES[name])
         about = about_front(findings) if name == "front" else about
         shown.append(_figure(name, title, about, figure))
     return _page(
@@ -220,6 +231,8 @@ def comparison_table(runs: Sequence[Findings]) -> Table:
     rows = [
         line("task", [found.config.task for found in runs]),
         line("budget", [f"{100 * found.budget:g} %" for found in runs]),
+        line("minimized", [NAMES[found.config.objective] for found in runs]),
+        line("bounds", [bounds_text(found.config) or "-" for found in runs]),
         line("trials", [str(len(found.ledger.records)) for found in runs]),
         line("feasible", [str(len(found.ledger.feasible())) for found in runs]),
         line("hypervolume", [f"{found.ledger.hypervolume():.4f}" for found in runs]),
@@ -250,14 +263,14 @@ def comparison_page(runs: Sequence[Findings]) -> str:
     """Return a page of several runs: their fronts in one figure, their numbers in one table."""
     about = (
         "Lines are Pareto fronts, dashed lines budgets, stars the delivered models after their "
-        "full training. Latency ratios are to each run's own baseline: compare only runs of one "
+        "full training. Ratios are to each run's own baseline: compare only runs of one "
         "model on one machine."
     )
     return _page(
         title=" / ".join(found.name for found in runs),
         summary=[f"{found.name}: {state_line(found)}" for found in runs],
         tables=[comparison_table(runs)],
-        figures=[_figure("fronts", "Loss against latency", about, fronts(runs))],
+        figures=[_figure("fronts", f"Loss against {minimized(runs)}", about, fronts(runs))],
         excluded=(),
         steps=(),
         configurations=[_settings(found) for found in runs],

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from search.reporting.figure import Bars, Figure, HeatMap, Panel, Series
+from search.reporting.figure import Bars, Figure, HeatMap, Level, Panel, Series
 from search.reporting.figures import figures
 from search.reporting.findings import Findings
 
@@ -70,11 +70,7 @@ def _draw(canvas: Canvas, axes: Axes, panel: Panel) -> None:
         else:
             _heat_map(canvas, axes, item)
     for level in panel.levels:
-        axes.axhline(level.y, color=level.colour, linestyle="--", linewidth=1.5)
-        edge = axes.get_yaxis_transform()
-        axes.text(
-            1, level.y, level.text, color=level.colour, transform=edge, ha="right", va="bottom"
-        )
+        _level(axes, level)
     axes.set_title(panel.title, fontsize=10)
     for axis, name in ((panel.x, "x"), (panel.y, "y")):
         axes.set(**{f"{name}label": axis.title})
@@ -84,6 +80,17 @@ def _draw(canvas: Canvas, axes: Axes, panel: Panel) -> None:
             axes.set(**{f"{name}lim": axis.limits})
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8, framealpha=0.8)
+
+
+def _level(axes: Axes, level: Level) -> None:
+    line: dict[str, Any] = {"color": level.colour, "linestyle": "--", "linewidth": 1.5}
+    text: dict[str, Any] = {"s": level.text, "color": level.colour, "ha": "right", "va": "bottom"}
+    if level.axis == "x":
+        axes.axvline(level.value, **line)
+        axes.text(level.value, 0.02, transform=axes.get_xaxis_transform(), rotation=90, **text)
+    else:
+        axes.axhline(level.value, **line)
+        axes.text(1, level.value, transform=axes.get_yaxis_transform(), **text)
 
 
 def _series(axes: Axes, series: Series) -> None:

@@ -10,6 +10,7 @@ from search.records.manifest import Manifest
 from search.reporting.advice import as_timed, gains, no_gain
 from search.reporting.findings import Findings
 from search.reporting.page import state_line
+from search.reporting.scale import goal_line
 from spaces.errors import printable
 
 # Reasons that are printed: a terminal has 24 lines.
@@ -20,6 +21,9 @@ def say_findings(findings: Findings, console: Console) -> None:
     """Print counts, the Pareto front and, of a finished run, the winner."""
     line = printable(f"{findings.path}: {state_line(findings)}")
     console.print(line, markup=False, soft_wrap=True)
+    asked = goal_line(findings.config)
+    if asked is not None:
+        console.print(asked, markup=False, soft_wrap=True)
     if findings.ledger.damage is not None:
         console.print(printable(findings.ledger.damage), markup=False, soft_wrap=True)
     timed = as_timed(findings.config.latency_batch, findings.config.threads)

@@ -142,10 +142,10 @@ def plan_of(number):
     return Plan.of(kept, choice)
 
 
-def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET):
+def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET, **settings):
     """Return the folder of a run that has come so far: its settings, its stages, its trials."""
     path.mkdir(parents=True, exist_ok=True)
-    config = RunConfig(budget=budget, trials=planned, out=str(path))
+    config = RunConfig(budget=budget, trials=planned, out=str(path), **settings)
     (path / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json")))
     run, store = RunFolder(path), Store(path)
     run.finish_stage("format", STAGES_FORMAT)
@@ -176,14 +176,15 @@ def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET):
     return path
 
 
-def finish(run):
+def finish(run, **changes):
     """Return a made run with a manifest: the first of its front was over the budget after its full
-    training, the second was delivered, at other figures than its trial's."""
+    training, the second was delivered, at other figures than its trial's. `changes` are of the
+    manifest."""
     figures = {"metric_val": 0.85, "standard_error": 0.004}
     rejected, delivered, *_ = (r.number for r in read_findings(str(run)).ledger.front())
     retrained = [
         {**figures, "trial": rejected, "loss_val": 0.105, "accepted": False},
         {**figures, "trial": delivered, "loss_val": 0.0556, "accepted": True},
     ]
-    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained}))
+    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "retrained": retrained, **changes}))
     return run

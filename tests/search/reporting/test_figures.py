@@ -47,7 +47,7 @@ def test_the_front_shows_every_measured_trial_once(findings):
     points = findings.points()
     circles = series(front(findings), marker="circle")
     assert sorted(x for item in circles for x in item.x) == pytest.approx(
-        sorted(20.0 * point.latency_ratio for point in points)
+        sorted(20.0 * point.cost for point in points)
     )
     feasible = [len(item.x) for item in circles if item.opacity == 1.0]
     assert sum(feasible) == len(findings.ledger.feasible())
@@ -66,9 +66,71 @@ def test_the_line_joins_the_ledgers_front(findings):
 def test_budget_and_baseline_are_marked(findings):
     shown = front(findings)
     (level,) = shown.panels[0].levels
-    assert (level.y, level.text) == (10.0, "budget")
+    assert (level.value, level.text) == (10.0, "budget")
     (baseline,) = series(shown, marker="square")
     assert (baseline.x, baseline.y) == ([20.0], [0])
+
+
+def test_the_front_is_drawn_against_the_size_where_that_is_minimized(tmp_path):
+    bounds = {"max_size_bytes": 950_000, "max_latency_ms": 19.5}
+    run = make_run(tmp_path / "small", 24, objective="size", **bounds)
+    found = read_findings(str(finish(run, objective="size", **bounds)))
+    shown = front(found)
+    (panel,) = shown.panels
+    assert panel.x.title == "size, MB"
+    assert [(level.value, level.text, level.axis) for level in panel.levels] == [
+        (10.0, "budget", "y"),
+        (0.95, "bound", "x"),
+    ]
+    (baseline,) = series(shown, marker="square")
+    assert (baseline.x, baseline.hover) == ([1.0], ["baseline\n1 MB"])
+    circles = series(shown, marker="circle")
+    sizes = [r.result.size_bytes / 1e6 for r in found.ledger.complete()]
+    assert sorted(x for item in circles for x in item.x) == pytest.approx(sorted(sizes))
+    (line,) = series(shown, line="steps")
+    records = found.ledger.front()
+    assert records and line.x == pytest.approx([r.result.size_bytes / 1e6 for r in records])
+    # The manifest's size, 200 of 1,000 kB.
+    (star,) = series(shown, marker="star")
+    assert star.x == [0.2]
+    assert all("\nsize " in text for item in circles for text in item.hover)
+    (diamonds,) = series(shown, marker="open diamond")
+    model = found.thresholds[0]
+    assert diamonds.x[0] == model.cost and 0 < model.cost < 1
+    assert progress(found).panels[1].y.title == "best size ratio"
+    assert fronts([found]).panels[0].x.title == "size ratio to the run's own baseline"
+
+
+def test_the_front_is_drawn_against_the_multiply_adds_where_those_are_minimized(tmp_path):
+    both = {"baseline": 6_000_000, "winner": 1_500_000}
+    run = make_run(tmp_path / "light", 24, objective="multiply_adds")
+    found = read_findings(str(finish(run, objective="multiply_adds", multiply_adds=both)))
+    (panel,) = front(found).panels
+    assert panel.x.title == "multiply-adds of a sample, million"
+    circles = series(front(found), marker="circle")
+    millions = [found.ledger.multiply_adds(r.plan) / 1e6 for r in found.ledger.complete()]
+    assert sorted(x for item in circles for x in item.x) == pytest.approx(sorted(millions))
+    (star,) = series(front(found), marker="star")
+    assert star.x == [1.5]
+    titles = [panel.title for panel in figures(found)["before_and_after"].panels]
+    assert titles == ["latency, ms", "size, MB", "multiply-adds, million"]
+
+
+def test_a_bound_on_the_latency_is_a_line(tmp_path):
+    found = read_findings(str(make_run(tmp_path / "bounded", 24, max_latency_ms=9.0)))
+    levels = front(found).panels[0].levels
+    assert [(level.value, level.axis) for level in levels] == [(10.0, "y"), (9.0, "x")]
+    # What exceeds it is no part of the front.
+    (line,) = series(front(found), line="steps")
+    assert line.x and max(line.x) <= 9.0
+    slow = [x for item in series(front(found), opacity=1.0) for x in item.x if x > 9.0]
+    assert slow == [20.0], "the baseline"
+
+
+def test_runs_that_minimized_other_things_are_drawn_by_their_own(tmp_path):
+    runs = [make_run(tmp_path / one, 24, objective=one) for one in ("latency", "size")]
+    shown = fronts([read_findings(str(run)) for run in runs])
+    assert shown.panels[0].x.title == "latency or size ratio to the run's own baseline"
 
 
 def test_a_delivered_model_is_at_its_own_figures_and_joined_to_its_trial(findings):

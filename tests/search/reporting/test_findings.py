@@ -89,7 +89,7 @@ def test_thresholds_are_predicted_until_they_are_tried(found):
     found.ledger.record(TrialRecord(99, plan, "sampled", result, BEGAN, 15.0))
     again = read_findings(str(found.path)).thresholds[1]
     assert again.measured
-    assert (again.metric_loss, again.latency_ratio) == (result.metric_loss, result.latency_ratio)
+    assert (again.metric_loss, again.cost) == (result.metric_loss, result.latency_ratio)
 
 
 def test_multiply_adds_are_those_of_the_pruned_layers(found):

@@ -3,7 +3,7 @@
 import pytest
 from plotly import colors
 
-from search.reporting.figure import Axis, Bars, Figure, HeatMap, Panel, Segment, Series
+from search.reporting.figure import Axis, Bars, Figure, HeatMap, Level, Panel, Segment, Series
 from search.reporting.figures import figures, fronts, groups
 from search.reporting.findings import read_findings
 from search.reporting.interactive import rendered
@@ -52,6 +52,14 @@ def test_budget_lines_are_named(described):
     (line,) = (shape for shape in rendered(described[0]).layout.shapes)
     assert line.y0 == line.y1 == 10.0 and line.line.dash == "dash"
     assert [note.text for note in rendered(described[0]).layout.annotations] == ["budget"]
+
+
+def test_a_bound_is_a_vertical_line():
+    levels = [Level(3.0, "#D55E00", "bound", "x"), Level(10.0, "#D55E00", "budget")]
+    points = [Series([1], [2], "#000000")]
+    upright, flat = rendered(Figure([Panel(points, levels=levels)], 300)).layout.shapes
+    assert (upright.x0, upright.x1) == (3.0, 3.0) and upright.y0 != upright.y1
+    assert (flat.y0, flat.y1) == (10.0, 10.0) and flat.x0 != flat.x1
 
 
 def test_axes_begin_at_zero_or_have_limits():

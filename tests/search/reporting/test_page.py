@@ -67,6 +67,17 @@ def test_bounds_and_multiply_adds_are_in_the_winners_table():
     assert "A bound is missed: the final timing is 4 ms" in table.warning
 
 
+def test_the_words_are_those_of_what_was_minimized(tmp_path):
+    run = make_run(tmp_path / "small", 24, objective="size", max_latency_ms=15.0)
+    page = page_of(run)
+    assert "Loss against size" in page and "latency</h2>" not in page
+    assert "the baseline&#39;s size that" in page
+    assert "Minimized: size; latency at most 15 ms." in page
+    assert "Minimized" not in page_of(make_run(tmp_path / "fast", 3))
+    light = page_of(make_run(tmp_path / "light", 24, objective="multiply_adds"))
+    assert "multiply-adds ratio" in light and "multiply-adds ratio" not in page
+
+
 def test_a_running_run_says_how_far_it_is(tmp_path):
     page = page_of(make_run(tmp_path, 5))
     assert "Not finished yet: 5 of 24 trials" in page

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from search.reporting.figure import Axis, Bars, Figure, Panel, Segment, Series
+from search.reporting.figure import Axis, Bars, Figure, Level, Panel, Segment, Series
 from search.reporting.figures import figures, fronts
 from search.reporting.findings import read_findings
 from search.reporting.pictures import DPI, PIXELS, WIDTH, draw_pictures, rendered
@@ -39,6 +39,14 @@ def test_series_levels_and_limits(described):
     assert [text.get_text() for text in axes.texts] == ["budget"]
     marked = [item for item in panel.drawn if item.marker]
     assert [len(shown.get_offsets()) for shown in axes.collections] == [len(i.x) for i in marked]
+
+
+def test_a_bound_is_a_vertical_line():
+    levels = [Level(3.0, "#D55E00", "bound", "x"), Level(10.0, "#D55E00", "budget")]
+    (axes,) = rendered(Figure([Panel([], levels=levels)], 300)).axes
+    upright, flat = axes.lines
+    assert list(upright.get_xdata()) == [3.0, 3.0] and list(flat.get_ydata()) == [10.0, 10.0]
+    assert [text.get_text() for text in axes.texts] == ["bound", "budget"]
 
 
 def test_bars_are_stacked_and_long_segments_labelled():

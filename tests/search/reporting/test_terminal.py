@@ -46,6 +46,20 @@ def test_bounds_and_multiply_adds_are_said():
     ]
 
 
+def test_what_is_minimized_and_its_bounds_are_said_unless_they_are_the_default(tmp_path):
+    asked = {"objective": "multiply_adds", "max_size_bytes": 700_000}
+    said = []
+    for name, settings in (("light", asked), ("fast", {})):
+        file = io.StringIO()
+        run = make_run(tmp_path / name, 24, **settings)
+        say_findings(read_findings(str(run)), Console(file=file, width=80))
+        said.append(file.getvalue())
+    light, fast = said
+    assert "Minimized: multiply-adds; size at most 700 kB." in light and "Minimized" not in fast
+    assert "mult-adds" in light and "kB\n" not in light and "mult-adds" not in fast
+    assert max(len(line) for line in light.splitlines() if "mult-adds" in line) < 80
+
+
 def test_why_trials_failed_is_said(tmp_path):
     file = io.StringIO()
     say_findings(read_findings(str(make_run(tmp_path, 70))), Console(file=file, width=80))
