@@ -18,10 +18,8 @@ from tests.helpers.nodes import Node
 from tests.helpers.support import TABLES, Workplace, rows_of
 from trainables.settings import candidate_name
 
-# The title of a worker from its first trial on.
-A_TRIAL = re.compile(r"ray::CompressionTrainable plan-\d+")
-# Its title while it trains, the longest stage: a fault then strikes an unfinished trial.
-TRAINING = re.compile(r"ray::CompressionTrainable plan-\d+ \w+ level \d")
+# The title of a worker that trains for a trial.
+TRAINING = r"ray::CompressionTrainable plan-\d+ \w+ level \d"
 # Greatest wait for anything. A guess: searches of the tiny task take one to two minutes.
 PATIENCE_S = 900
 
@@ -102,18 +100,25 @@ class Search:
     def wait_for_trials(self, count):
         self.wait_for(lambda: rows_of(self.run, "trials") >= count, f"{count} trials")
 
-    def wait_for_trial_on(self, node):
-        """Wait until a node has finished a trial."""
+    def wait_for_trained_on(self, *nodes):
+        """Wait until one of the nodes has trained a plan, but not in full; return the node."""
+        names, found = [node.name for node in nodes], []
 
         def finished():
             # A folder without files has no schema.
-            return rows_of(self.run, "trials") > 0 and node.name in Ended(self.run, "").hosts
+            trained = Ended(self.run, "").trained_on if rows_of(self.run, "trials") else ()
+            found.extend(node for node in nodes if node.name in trained)
+            return found
 
-        self.wait_for(finished, f"a finished trial of {node.name}")
+        self.wait_for(finished, f"a trained plan of {names}")
+        return found[0]
 
-    def wait_for_work_on(self, node, title):
-        """Wait until a worker of a node has this title."""
-        self.wait_for(lambda: node.processes(title), f"{title.pattern} on {node.name}")
+    def wait_for_training_on(self, node, gate):
+        """Wait until a training is held on a node; return its process."""
+        name = f"^{node.name} {TRAINING}"
+        self.wait_for(lambda: gate.held(name), f"held training on {node.name}")
+        (process,) = gate.held(name)
+        return process
 
     def end(self):
         """Wait for the driver to end, and return its results."""
@@ -141,7 +146,15 @@ class Ended:
     @property
     def hosts(self):
         """The nodes that finished trials."""
-        return set(self.trials["worker"].str.partition(":")[0])
+        return self._hosts(self.trials)
+
+    @property
+    def trained_on(self):
+        """The nodes that trained plans, but not in full."""
+        return self._hosts(self.trials.query("state == 'PAUSED'"))
+
+    def _hosts(self, trials):
+        return {worker.partition(":")[0] for worker in trials["worker"]}
 
     def check(self, count):
         """Assert that `count` plans were evaluated, each once, and are in all tables."""

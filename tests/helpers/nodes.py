@@ -105,11 +105,6 @@ class Node:
                     found.append(process)
         return found
 
-    def kill_worker(self, title: re.Pattern[str]):
-        """Kill the worker whose title matches."""
-        (worker,) = self.processes(title)
-        worker.send_signal(signal.SIGKILL)
-
     def kill_raylet(self):
         (raylet,) = self.processes(re.compile("raylet/raylet"))
         raylet.send_signal(signal.SIGKILL)

@@ -37,6 +37,9 @@ QUICK = {
     # The retrain has something left to do.
     "finalists": 0,
 }
+# With a few trials of this, no trained plan is trained in full by its trial: the retrain is certain
+# to have something left. One of three is promoted, and there are four levels.
+UNFINISHED = {"finetune_samples": 320, "promotion_factor": 2}
 # The defaults of the settings that QUICK changes.
 AS_BY_DEFAULT = {"confidence_z": 1.64, "retrain_workers": "null", "finalists": 3}
 # Interval at which a running run's tables are read: reading without pause takes half of a core.
@@ -120,6 +123,14 @@ def read_all(run):
 def said_by(run):
     """Return the file with the output of commands that were killed."""
     return run.with_name(f"{run.name}.said")
+
+
+def wait_until(condition, what, timeout_s=300):
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.2)
 
 
 def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **settings):

@@ -1,0 +1,47 @@
+"""Which trainings of the task `make_gated` go on, so that a moment of a run lasts until a test has
+seen it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+# Of no training's name.
+NOTHING = "(?!)"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A training's name is its host's, then the title of its process: "host ray::... level 0"."""
+
+    folder: Path
+
+    def __post_init__(self):
+        self.folder.mkdir()
+        self.let(NOTHING)
+
+    def let(self, names: str):
+        """Let the trainings go on whose names this pattern finds, and hold all others."""
+        written = self.folder / "written"
+        written.write_text(names)
+        # Trainings read it all the time: it is whole at any moment.
+        written.rename(self.folder / "let")
+
+    def options(self, weights: Path) -> dict[str, str]:
+        """Return the settings of a search whose trainings are held."""
+        return {"task_options": f"{{gate: {self.folder}, weights: {weights}}}"}
+
+    def held(self, names: str) -> list[psutil.Process]:
+        """Return the processes with a held training whose name this pattern finds."""
+        found = []
+        for file in self.folder.glob("*.held"):
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+                process = psutil.Process(int(file.stem))
+                alive = process.status() != psutil.STATUS_ZOMBIE
+                if alive and re.search(names, file.read_text()):
+                    found.append(process)
+        return found
