@@ -43,6 +43,10 @@ class TrialRecord:
     wall_s: Annotated[float, Column("wall seconds from the beginning to the end of the trial")]
     retries: Annotated[int, Column("restarts of the trial because its worker was lost")] = 0
     lost_s: Annotated[float, Column("wall seconds spent before restarts, not in wall_s")] = 0.0
+    closing_fidelity: Annotated[
+        float,
+        Column("share of the training in full that was done after the last plan, from finalists"),
+    ] = 0.0
 
     @property
     def level(self) -> int:
@@ -84,6 +88,7 @@ def continued(before: TrialRecord, after: TrialRecord) -> TrialRecord:
         wall_s=before.wall_s + after.wall_s,
         retries=before.retries + after.retries,
         lost_s=before.lost_s + after.lost_s,
+        closing_fidelity=before.closing_fidelity + after.closing_fidelity,
     )
 
 
@@ -113,7 +118,8 @@ def read_trial(row: Mapping[str, Any]) -> TrialRecord:
     measured = result.state in MEASURED
     if result.state not in STATES or (measured and None in figures):
         raise ValueError(f"no trial ends as {result.state} with {figures}")
-    # Older tables lack these two.
-    known = {**row, "retries": row["retries"] or 0, "lost_s": row["lost_s"] or 0.0}
+    # Older tables lack these.
+    sums = ("retries", "lost_s", "closing_fidelity")
+    known = {**row, **{name: row[name] or 0 for name in sums}}
     plan = Plan.from_json(json.loads(row["plan"]))
     return read_cells(TrialRecord, known, plan=plan, result=result)

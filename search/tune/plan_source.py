@@ -44,6 +44,8 @@ class Proposal:
     """Of its trial, if the journal has it already."""
     level: int = 0
     """Of training; above 0 the trial is promoted."""
+    closing_fidelity: float = 0.0
+    """Of the level, if it is a promotion after the last plan: see `TrialRecord`."""
 
 
 class PlanSource(Protocol):

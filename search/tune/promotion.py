@@ -33,8 +33,10 @@ class Promotions:
     def __init__(self, ledger: Ledger, finalists: int, deadline: Deadline | None = None) -> None:
         self._ledger, self._prospects = ledger, Prospects(ledger)
         self._deadline = deadline
-        self._left = float(finalists)
-        """Compute of the last promotions, in trainings in full."""
+        # A search that is resumed has spent a part.
+        spent = sum(record.closing_fidelity for record in ledger.records.values())
+        self._left = finalists - spent
+        """Compute for the last promotions, in trainings in full."""
 
     def next(self, running: Mapping[int, int], *, closing: bool) -> TrialRecord | None:
         """Return a paused trial to train for one more level, None if none should be.
@@ -97,8 +99,12 @@ class Promotions:
                 return record
         return None
 
-    def begin(self, record: TrialRecord, *, closing: bool) -> None:
-        """Note that a trial is being promoted."""
-        if closing:
-            fidelities, level = self._ledger.fidelities, record.level
-            self._left -= fidelities[level + 1] - fidelities[level]
+    def begin(self, record: TrialRecord, *, closing: bool) -> float:
+        """Note that a trial is being promoted; return the compute that it takes from the last
+        promotions, in trainings in full."""
+        if not closing:
+            return 0.0
+        fidelities, level = self._ledger.fidelities, record.level
+        share = fidelities[level + 1] - fidelities[level]
+        self._left -= share
+        return share

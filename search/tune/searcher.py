@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,17 @@ class RunningTrial:
     """A plan that Ray is trying."""
 
     number: int
-    plan: Plan
-    origin: str
-    level: int
+    proposal: Proposal
     started_at: datetime
+
+    @property
+    def plan(self) -> Plan:
+        return self.proposal.plan
+
+    @property
+    def level(self) -> int:
+        """The level that it is trained for."""
+        return self.proposal.level
 
     def age_s(self) -> float:
         """Return the wall seconds since it started."""
@@ -140,7 +147,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         if number is None:
             number = self._journal.begin(plan, proposal.origin)
         now = datetime.now(timezone.utc)
-        self._running[trial_id] = RunningTrial(number, plan, proposal.origin, proposal.level, now)
+        self._running[trial_id] = RunningTrial(number, proposal, now)
         return {NUMBER: number, PLAN: plan_text(plan), LEVEL: proposal.level}
 
     @property
@@ -172,8 +179,8 @@ class PlanSearcher(StaysInDriver, Searcher):
         record = self._promotions.next(running, closing=closing)
         if record is None:
             return None
-        self._promotions.begin(record, closing=closing)
-        return Proposal(record.plan, record.origin, record.number, record.level + 1)
+        share = self._promotions.begin(record, closing=closing)
+        return Proposal(record.plan, record.origin, record.number, record.level + 1, share)
 
     def _new_plan(self) -> Proposal | None:
         new = sum(trial.level == 0 for trial in self._running.values())
@@ -239,7 +246,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         losses.times += 1
         losses.seconds += running.age_s()
         del self._running[trial_id]
-        self._lost.append(Proposal(running.plan, running.origin, running.number, running.level))
+        self._lost.append(replace(running.proposal, number=running.number))
 
     def _finish(self, trial_id: str, result: TrialResult) -> None:
         running = self._running.pop(trial_id)
@@ -247,12 +254,13 @@ class PlanSearcher(StaysInDriver, Searcher):
         record = TrialRecord(
             number=running.number,
             plan=running.plan,
-            origin=running.origin,
+            origin=running.proposal.origin,
             result=result,
             started_at=running.started_at,
             wall_s=running.age_s(),
             retries=losses.times,
             lost_s=losses.seconds,
+            closing_fidelity=running.proposal.closing_fidelity,
         )
         if running.level:
             record = continued(self._ledger.records[running.number], record)

@@ -36,8 +36,8 @@ def test_a_level_that_failed_leaves_the_one_before(record, result):
 
 
 def test_a_row_of_before_was_never_begun_anew(row):
-    found = read_trial({**row, "retries": None, "lost_s": None})
-    assert (found.retries, found.lost_s) == (0, 0.0)
+    found = read_trial({**row, "retries": None, "lost_s": None, "closing_fidelity": None})
+    assert (found.retries, found.lost_s, found.closing_fidelity) == (0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,28 @@ def test_what_was_promoted_is_known_after_a_crash(leveled, outcome, open_ledger,
     assert sorted(complete) == sorted(v for _, s, v in before if s == TrialState.COMPLETE)
 
 
+def test_what_the_closing_has_spent_stays_spent_after_a_crash(
+    leveled, outcome, open_ledger, tmp_path
+):
+    """Killed after each promotion, a search makes those that one makes that is not killed."""
+
+    def closing(searcher, count):
+        asked = drive(searcher, outcome, count)
+        return [(one[NUMBER], one[LEVEL]) for one in asked if one[LEVEL]]
+
+    limits = {"trials": 6, "finalists": 1}
+    whole = closing(leveled(folder=tmp_path / "whole", **limits), 100)
+    killed = closing(leveled(folder=tmp_path / "killed", **limits), 7)
+    for _ in range(20):
+        again = leveled(folder=tmp_path / "killed", **limits)
+        killed += closing(again, 1)
+        if again.done:
+            break
+    assert killed == whole
+    records = open_ledger(folder=tmp_path / "killed", fidelities=LEVELS).records.values()
+    assert 1 - 1 / 16 <= sum(record.closing_fidelity for record in records) <= 1
+
+
 def test_a_lost_promotion_is_tried_again_and_a_failed_one_keeps_its_figures(
     leveled, outcome, open_ledger
 ):
