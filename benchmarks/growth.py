@@ -17,15 +17,16 @@ from benchmarks.tabulated import Tabulated
 from search.records.ledger import Ledger
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
-from search.tune.journal import CONSTRAINT, PLANNED, open_study, plan_text
+from search.tune.journal import PLANNED, open_study, plan_text
 from search.tune.plan_source import Sources
 from search.tune.sampling import optuna_distributions
 from search.tune.searcher import PlanSearcher
 from spaces.plan import Plan
 from spaces.planning.planner import Planner
 from trainables.files.codec import encode
+from trainables.levels import REDUCTION
 from trainables.results import TrialResult
-from trainables.trainable import PLAN, RESULT
+from trainables.trainable import LEVEL, PLAN, RESULT
 
 GROUPS = 60
 FINISHED = 10_000
@@ -44,9 +45,17 @@ class _InMemory(Store):
         pass
 
 
-def _grown(folder: Path, table: Tabulated, planner: Planner, finished: int) -> PlanSearcher:
-    """Return a searcher with `finished` trials."""
-    ledger = Ledger(_InMemory(folder), table.budget, table.space.groups)
+def _level(number: int, table: Tabulated) -> int:
+    """Return the level that a trial was trained to: of REDUCTION at one, one has the next."""
+    return next(
+        level for level in range(len(table.fidelities))[::-1] if number % REDUCTION**level == 0
+    )
+
+
+def _grown(
+    folder: Path, table: Tabulated, ledger: Ledger, planner: Planner, finished: int
+) -> PlanSearcher:
+    """Return a searcher with `finished` trials, most of them paused at a lower fidelity."""
     distributions = optuna_distributions(table.space.parameters())
     journal = folder / "optuna.journal"
     study = open_study(journal, distributions, 0)
@@ -57,17 +66,16 @@ def _grown(folder: Path, table: Tabulated, planner: Planner, finished: int) -> P
         choice = table.space.choices[rng.integers(len(table.space.choices))]
         named = zip((g.name for g in table.space.groups), ratios, strict=True)
         plan = table.space.snap(Plan.of({name: float(r) for name, r in named}, choice))
-        result = table.evaluate(plan)
+        result = table.evaluate(plan, level=_level(number, table))
         now = datetime.now(timezone.utc)
         ledger.records[number] = TrialRecord(number, plan, "sampled", result, now, 1.0)
         trials.append(
             optuna.trial.create_trial(
                 params=table.space.encode(plan),
                 distributions=distributions,
-                values=[result.metric_loss, result.latency_ratio],
                 user_attrs={PLANNED: plan_text(plan)},
-                constraints={CONSTRAINT: result.metric_loss - table.budget},
-                state=TrialState.COMPLETE,
+                # Also one that was promoted: its last level is a trial of its own.
+                state=TrialState.PRUNED,
             )
         )
     study.add_trials(trials)
@@ -84,12 +92,27 @@ def measure(
     """
     table = Tabulated(seed=0, depth=GROUPS, width=16)
     setup = table.setup(0)
-    planner = Planner(setup.space, setup.layers, setup.sensitivities, setup.timings, setup.budget)
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
-        searcher = _grown(Path(folder), table, planner, finished)
+        ledger = Ledger(
+            _InMemory(Path(folder)),
+            table.budget,
+            table.space.groups,
+            fidelities=table.fidelities,
+            confidence_z=1.0,
+        )
+        planner = Planner(
+            setup.space,
+            setup.layers,
+            setup.sensitivities,
+            setup.timings,
+            setup.budget,
+            fidelity=ledger.fidelity,
+            confidence_z=1.0,
+        )
+        searcher = _grown(Path(folder), table, ledger, planner, finished)
         suggestions_s: list[float] = []
-        ends: list[tuple[float, str, Plan]] = []
+        ends: list[tuple[float, str, Plan, int]] = []
         free, worked, started = 0.0, 0.0, 0
 
         def start(at: float) -> float:
@@ -101,7 +124,8 @@ def measure(
             suggestions_s.append(spent)
             duration = float(rng.lognormal(np.log(TRIAL_SECONDS), SPREAD))
             plan = Plan.from_json(json.loads(suggestion[PLAN]))
-            heapq.heappush(ends, (at + spent + duration, trial_id, plan))
+            level = int(suggestion[LEVEL])
+            heapq.heappush(ends, (at + spent + duration, trial_id, plan, level))
             worked += duration
             started += 1
             return at + spent
@@ -110,15 +134,14 @@ def measure(
         for _ in range(workers):
             start(0.0)
         while started < workers + measured:
-            end, trial_id, plan = heapq.heappop(ends)
+            end, trial_id, plan, level = heapq.heappop(ends)
             at = max(end, free)
             begun = time.perf_counter()
-            searcher.on_trial_complete(
-                trial_id, {RESULT: encode(TrialResult, table.evaluate(plan))}
-            )
+            result = table.evaluate(plan, level=level)
+            searcher.on_trial_complete(trial_id, {RESULT: encode(TrialResult, result)})
             free = start(at + time.perf_counter() - begun)
         # Work after the last start has not been done yet.
-        worked -= sum(max(0.0, end - free) for end, _, _ in ends)
+        worked -= sum(max(0.0, end - free) for end, _, _, _ in ends)
         return {
             "suggest_p95_ms": 1e3 * float(np.percentile(suggestions_s, 95)),
             "suggest_median_ms": 1e3 * float(np.median(suggestions_s)),

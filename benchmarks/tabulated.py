@@ -19,7 +19,7 @@ from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.measurements import fast_choices, reference_plans, timing_plans
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
-from trainables.results import TrialResult
+from trainables.results import Measurement, TrialResult
 
 SPEED = {"float": 1.0, "bfloat16": 0.38, "int8": 0.27}
 QUANTIZATION_LOSS = {
@@ -162,22 +162,30 @@ class Tabulated:
         return MOST_LOSS * (1 - float(np.exp(-grown / MOST_LOSS)))
 
     def evaluate(self, plan: Plan, seed: int = 0, level: int | None = None) -> TrialResult:
-        """Return the result of a trial after a level of training, the last by default.
-
-        `seed` is its training's.
+        """Return the result of a trial after a level of training; by default of one that was
+        trained in full at once. `seed` is its training's.
         """
         last = len(self.fidelities) - 1
-        level = last if level is None else level
+        asked, level = level, last if level is None else level
         noise = self._rng(plan, seed + 2 + SEEDS * (last - level)).normal(0, self.noise)
         loss = self.level_loss(plan, level) + float(noise)
-        return TrialResult(
-            "COMPLETE",
+        result = TrialResult(
+            "COMPLETE" if level == last else "PAUSED",
             metric=0.9 * (1 - loss),
             metric_loss=loss,
             standard_error=self.noise,
             latency_ratio=self.timing(plan),
             size_bytes=1000,
+            level=asked or 0,
+            fidelity=self.fidelities[level],
         )
+        if asked is not None:
+            result.measurements.append(
+                Measurement(
+                    "quantize", level, result.fidelity, 0.9 * (1 - loss), loss, self.noise, None
+                )
+            )
+        return result
 
     def sensitivities(self, points: int = 6) -> dict[str, list[tuple[float, float]]]:
         """Return each group's loss alone, before fine-tuning: saturating and noisy."""

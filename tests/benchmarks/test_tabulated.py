@@ -76,7 +76,10 @@ def test_every_level_of_training_leaves_less_of_a_loss():
 
 def test_a_result_is_of_the_last_level_unless_another_is_asked_for():
     problem, plan = Tabulated(0), Plan.of({"conv03.weight": 0.5}, PTQ)
-    assert problem.evaluate(plan) == problem.evaluate(plan, level=3)
+    last, first = problem.evaluate(plan, level=3), problem.evaluate(plan, level=0)
+    assert problem.evaluate(plan).metric_loss == last.metric_loss
+    assert (last.state, last.fidelity, last.level) == ("COMPLETE", 1.0, 3)
+    assert (first.state, first.fidelity, first.level) == ("PAUSED", 1 / 64, 0)
     assert problem.evaluate(plan).metric_loss < problem.evaluate(plan, level=0).metric_loss
     assert problem.evaluate(plan, level=0) == problem.evaluate(plan, level=0)
 
