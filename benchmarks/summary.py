@@ -138,6 +138,7 @@ PARTS = {
         growth.measure,
         {
             "suggest_p95_ms": "suggestion: 95th percentile, ms",
+            "promote_p95_ms": "suggestion that promotes a trial: 95th percentile, ms",
             "simulated_busy": "suggestions: share of time that the simulated workers are busy",
         },
         "tabulated, 60 groups, 10,000 finished trials, 512 workers",

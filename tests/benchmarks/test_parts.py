@@ -39,4 +39,6 @@ def test_a_driver_can_keep_only_so_many_workers_busy():
 def test_a_small_study_grows():
     found = growth.measure(finished=20, workers=3, measured=6)
     assert 0 < found["suggest_median_ms"] <= found["suggest_p95_ms"]
+    # Of 20 trials one of three has been promoted, so the next promotions are soon due.
+    assert 0 < found["promote_p95_ms"] < 10_000
     assert 0 < found["simulated_busy"] <= 1
