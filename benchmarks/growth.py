@@ -40,7 +40,7 @@ TRIAL_SECONDS = 90.0
 SPREAD = 0.6
 
 
-class _InMemory(Store):
+class InMemory(Store):
     """Tables that are not written: the disk's share is measured in real runs."""
 
     def write(self, table, name, rows):
@@ -98,7 +98,7 @@ def measure(
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(
-            _InMemory(Path(folder)),
+            InMemory(Path(folder)),
             table.budget,
             table.space.groups,
             fidelities=table.fidelities,

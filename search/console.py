@@ -195,12 +195,10 @@ class Display:
         self.say(f"{'':<12} {text}")
 
     @contextmanager
-    def trials(
-        self, ledger: Ledger, planned: int, left_s: Callable[[], float] | None = None
-    ) -> Iterator[None]:
+    def trials(self, ledger: Ledger, planned: int, left_s: Callable[[], float]) -> Iterator[None]:
         """Show the trials of a search as they finish.
 
-        `left_s` returns the seconds to the deadline, if there is one.
+        `left_s` returns the seconds until its end.
         """
         progress = Progress(
             TextColumn("{task.description}"),
@@ -209,19 +207,15 @@ class Display:
             TextColumn("{task.fields[summary]}"),
             console=self.console,
         )
-        before = len(ledger.records)
-        task = progress.add_task("trials", total=planned, completed=before, summary="")
-        start = time.monotonic()
+        done = len(ledger.records)
+        task = progress.add_task("trials", total=planned, completed=done, summary="")
 
         def rendered() -> RenderableType:
             latest = sorted(ledger.records.values(), key=lambda r: r.started_at)[-SHOWN_TRIALS:]
             return Group(trial_table(latest, ledger, ""), progress)
 
         def summary() -> str:
-            done = len(ledger.records)
-            each = (time.monotonic() - start) / max(1, done - before)
-            left = max(0, planned - done) * each if left_s is None else max(0.0, left_s())
-            return progress_text(ledger, left)
+            return progress_text(ledger, max(0.0, left_s()))
 
         if self.console.is_terminal:
             with Live(rendered(), console=self.console, refresh_per_second=2) as live:

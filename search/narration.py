@@ -12,8 +12,10 @@ from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
 from search.records.stage_files import Winner
 from search.reporting.advice import as_timed, next_steps, winner_lines
-from search.schedule.durations import duration_text, minutes
+from search.schedule.durations import about, duration_text, minutes
 from search.schedule.estimates import estimate, survey_seconds
+from search.schedule.forecast import Standing
+from spaces.plan import Plan
 from spaces.space import Space
 from trainables.results import Baseline, Untimed
 
@@ -36,21 +38,34 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
             f"{duration_text(config.within)} of its start"
         )
         return
-    total = minutes(surveys + estimate(config, baseline, config.trials, at_once).total_s)
+    guess = estimate(config, baseline, config.trials, at_once)
+    total = about(surveys + guess.least_s, surveys + guess.total_s)
     study.display.say(
         f"{'ahead':<12} about {total} in all; a first estimate, before any plan is trained"
     )
 
 
-def say_estimate(study: StudyContext, baseline: Baseline, done: int) -> None:
-    """Print how long the remaining trials and the retrain will take; with a deadline that is
-    known."""
-    if study.config.within is not None:
+def say_estimate(
+    study: StudyContext, baseline: Baseline, ledger: Ledger, space: Space, first: Sequence[Plan]
+) -> None:
+    """Print how long the rest of the run will take; with a deadline that is known.
+
+    The search may end early if the most pruned plan keeps the budget: if it is predicted to, it is
+    among the plans that are tried `first`.
+    """
+    config = study.config
+    if config.within is not None:
         return
-    config, cluster = study.config, study.cluster.now()
-    at_once = trials_at_once(config, cluster)
-    left = config.trials - done
-    guess = estimate(config, baseline, left, at_once)
+    at_once = trials_at_once(config, study.cluster.now())
+    left = max(0, config.trials - len(ledger.records) + len(ledger.retryable()))
+    guess = estimate(
+        config,
+        baseline,
+        left,
+        at_once,
+        Standing.of(ledger.records.values(), len(ledger.fidelities)) if ledger.records else None,
+        may_end_early=any(map(space.is_floor, first)),
+    )
     study.display.say(f"{'ahead':<12} {guess.in_words(left, at_once)}")
 
 

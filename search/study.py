@@ -77,7 +77,7 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     sources = plan_sources(config, space, baseline.layers, sensitivities, timings, ledger)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")
-    say_estimate(study, baseline, len(ledger.records) - len(ledger.retryable()))
+    say_estimate(study, baseline, ledger, space, sources.first)
     if dry:
         return False
     repeats = search.search_plans(study, baseline, sources, ledger)

@@ -90,14 +90,18 @@ class Prospects:
         ledger = self._ledger
         return ledger.fidelity.chance(*_measured(records), self.margin(1.0) * errors, ledger.budget)
 
-    def promises(self, records: Sequence[TrialRecord]) -> list[float]:
-        """Return the expected gain of each measured trial over the incumbent, in cost.
+    def promises(
+        self, records: Sequence[TrialRecord], incumbent: float | None = None
+    ) -> list[float]:
+        """Return the expected gain of each measured trial over the incumbent, in cost; or over a
+        trial that costs as much as `incumbent`.
 
         A trial that exceeds a bound promises nothing.
         """
         cost, exceeded = self._ledger.cost, self._ledger.exceeded
         costs = np.array([np.inf if exceeded(r) is not None else cost(r) for r in records])
-        found: list[float] = promises(costs, self.chances(records), self.incumbent()).tolist()
+        least = self.incumbent() if incumbent is None else incumbent
+        found: list[float] = promises(costs, self.chances(records), least).tolist()
         return found
 
     def likely(self, *, bounded: bool = True) -> list[TrialRecord]:

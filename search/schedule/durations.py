@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 _NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?", re.ASCII)
 _UNITS_S = (3600, 60, 1)
+# An estimate may be wrong by as much, so a range that is narrower says nothing. A guess.
+NEAR = 0.25
 
 
 def parse_duration(text: str) -> float:
@@ -39,6 +41,19 @@ def minutes(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def about(least_s: float, most_s: float) -> str:
+    """Return "5 min (4 to 8)": the geometric mean of two durations, and both in its unit.
+
+    If they differ by less than NEAR, the mean alone.
+    """
+    mean_s = max(0.0, least_s * most_s) ** 0.5
+    text = minutes(mean_s)
+    if most_s <= (1 + NEAR) * least_s:
+        return text
+    unit_s, digits = {"s": (1, 0), "min": (60, 0), "h": (3600, 1)}[text.split()[1]]
+    return f"{text} ({least_s / unit_s:.{digits}f} to {most_s / unit_s:.{digits}f})"
 
 
 def _read(value: Any) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.config import RunConfig
-from search.schedule.durations import minutes
-from trainables.levels import REDUCTION, training_levels
+from search.schedule.durations import about
+from search.schedule.forecast import Course, Standing
+from trainables.levels import training_levels
 from trainables.results import Baseline
 from trainables.settings import WorkerSettings
 
@@ -21,11 +21,13 @@ class Speeds:
     processor seconds."""
     qat_trials: float = 0.3
     """Share of the trials that train quantization-aware."""
+    before_unpruned: int = 2
+    """Plans that are tried before the unpruned model, which needs no training."""
     start_s: float = 8.0
     """Seconds until the workers of a search have started; they start side by side."""
-    other_s: float = 4.0
-    """Seconds of a level that are neither training nor evaluation: 2.8 in processor seconds, and
-    the change to the next trial."""
+    other_s: float = 3.0
+    """Seconds of a level that are neither training nor evaluation, and the change to the next
+    trial: 2.8 to 3.3 on the built-in problem."""
     evaluation: float = 0.5
     """Time of a candidate's evaluation, as a share of the unpruned model's."""
     between_s: float = 1.0
@@ -38,10 +40,18 @@ class Speeds:
     """Seconds until a new worker has imported all that it needs."""
     engine_s: float = 0.2
     """Seconds to load an engine."""
-    shape_s: float = 1.7
-    """Seconds to export and time an untrained plan: LeNet took 5 s for three."""
+    shape_s: float = 1.5
+    """Seconds to export and time an untrained plan: LeNet took 5 s for three, the built-in network
+    18 s for twelve."""
     references: int = 8
-    """Reference models that are timed: LeNet took 10 s for all."""
+    """Reference models that are timed."""
+    export_s: float = 0.5
+    """Seconds to export one of them. A guess."""
+    reference_runs: int = 700
+    """Runs of the unpruned model that take as long as the timing of all references: 200 rounds, the
+    others together 2.5 times as long as it on the built-in problem."""
+    least_final_s: float = 8.0
+    """Least seconds of their timing."""
 
 
 SPEEDS = Speeds()
@@ -90,81 +100,77 @@ def final_seconds(settings: WorkerSettings, baseline: Baseline) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a search will take, in seconds."""
+    """How long a run takes from its search on, in seconds."""
 
     trial_s: float
     """One plan, up to its first measurement."""
-    search_s: float
-    """All plans."""
+    proposals_s: float
+    """All plans, up to their first measurement."""
+    least_promoted_s: float
+    """Training the promising plans on, if the most pruned plan turns out to keep the budget."""
     promoted_s: float
-    """Training the promising plans on."""
-    final_s: float
-    """The last timing and the test split."""
+    """Training the promising plans on otherwise."""
+    end_s: float
+    """The start of the workers, the last timing and the test split."""
+
+    @property
+    def least_s(self) -> float:
+        return self.proposals_s + self.least_promoted_s + self.end_s
 
     @property
     def total_s(self) -> float:
-        return self.search_s + self.promoted_s + self.final_s
+        return self.proposals_s + self.promoted_s + self.end_s
 
     def in_words(self, trials: int, at_once: int) -> str:
         return (
-            f"about {minutes(self.total_s)}: {trials} plans of {self.trial_s:.0f} s, {at_once} at "
-            f"a time, and {minutes(self.promoted_s)} to train the promising ones on"
+            f"about {about(self.least_s, self.total_s)}: {trials} plans of {self.trial_s:.0f} s, "
+            f"{at_once} at a time, and {about(self.least_promoted_s, self.promoted_s)} to train "
+            "the promising ones on"
         )
 
 
-def closing_seconds(
-    counts: Sequence[int], fidelities: Sequence[float], seconds: Sequence[float], finalists: int
-) -> float:
-    """Return the seconds of the last promotions, one after the other.
+def estimate(
+    config: RunConfig,
+    baseline: Baseline,
+    trials: int,
+    at_once: int,
+    standing: Standing | None = None,
+    *,
+    may_end_early: bool = True,
+) -> Estimate:
+    """Return how long a search takes to try `trials` plans, `at_once` at a time, and to promote.
 
-    `counts` is how many trials have been trained to each level. Those that were promoted furthest
-    are taken to be the most promising; each is trained in full, with the compute of `finalists`
-    trainings.
+    It follows from the unpruned model's speed: every plan has the same compute. `standing` is that
+    of a search that has begun. Unless it `may_end_early` the most pruned plan is known to exceed
+    the budget.
     """
-    total_s, left = 0.0, float(finalists)
-    reached = [*counts, 0]
-    for level in range(len(counts) - 2, -1, -1):
-        cost = 1 - fidelities[level]
-        # The tolerance covers the rounding of sums.
-        number = min(reached[level] - reached[level + 1], int(left / cost + 1e-9))
-        left -= number * cost
-        total_s += number * sum(seconds[level + 1 :])
-    return total_s
-
-
-def promotions(trials: int, levels: int) -> list[int]:
-    """Return how many of the trials are promoted to each level above 0 before the last plan: one of
-    REDUCTION at the level below."""
-    found, reached = [], trials
-    for _ in range(levels - 1):
-        reached //= REDUCTION
-        found.append(reached)
-    return found
-
-
-def estimate(config: RunConfig, baseline: Baseline, trials: int, at_once: int) -> Estimate:
-    """Return how long `trials` take, `at_once` at a time, with their promotions.
-
-    It follows from the unpruned model's speed: every plan has the same compute.
-    """
-    seconds = [level.typical_s for level in level_seconds(config, baseline)]
-    fidelities = [level.fidelity for level in training_levels(config, baseline)]
-    counts = [trials, *promotions(trials, len(seconds))]
-    promoted_s = sum(s * n for s, n in zip(seconds[1:], counts[1:], strict=True))
-    promoted_s += closing_seconds(counts, fidelities, seconds, config.finalists)
-    # On the mean the last worker ends half a level later than the others.
-    tail_s = seconds[-1] / 2 * (1 - 1 / at_once) if promoted_s else 0.0
+    levels = level_seconds(config, baseline)
+    course = Course(
+        [level.typical_s for level in levels],
+        [level.fidelity for level in training_levels(config, baseline)],
+        trials,
+        at_once,
+        standing or Standing.new(len(levels)),
+        levels[0].other_s if trials > SPEEDS.before_unpruned and standing is None else None,
+    )
+    proposals_s = course.proposals_s()
+    promoted_s = course.most_s(config.finalists - course.standing.closing)
+    least_s = min(course.least_s(), promoted_s) if may_end_early else promoted_s
     return Estimate(
-        trial_s=seconds[0],
-        search_s=seconds[0] * trials / min(at_once, max(1, trials)) + SPEEDS.start_s,
-        promoted_s=promoted_s / at_once + tail_s,
-        final_s=final_seconds(config, baseline),
+        trial_s=levels[0].typical_s,
+        proposals_s=proposals_s,
+        least_promoted_s=least_s - proposals_s,
+        promoted_s=promoted_s - proposals_s,
+        end_s=SPEEDS.start_s + final_seconds(config, baseline),
     )
 
 
 def survey_seconds(config: RunConfig, baseline: Baseline, groups: int, at_once: int) -> float:
     """Return the seconds of the measurements between baseline and search, if none is cached."""
     evaluations = groups * config.sensitivity_points
-    evaluate_s = baseline.evaluate_s + SPEEDS.engine_s
-    shapes = SPEEDS.references + config.latency_points / at_once
-    return evaluations * evaluate_s / at_once + shapes * SPEEDS.shape_s
+    evaluate_s = SPEEDS.evaluation * baseline.evaluate_s + SPEEDS.engine_s
+    runs_s = SPEEDS.reference_runs * baseline.latency_ms / 1000
+    timing_s = config.latency_effort * min(SPEEDS.final_s, max(SPEEDS.least_final_s, runs_s))
+    # One after the other: they are timed on one device.
+    shapes_s = SPEEDS.references * SPEEDS.export_s + config.latency_points * SPEEDS.shape_s
+    return evaluations * evaluate_s / at_once + timing_s + shapes_s + 2 * SPEEDS.worker_s

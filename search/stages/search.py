@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Sequence
 
 from ray import tune
 from ray.tune.utils.log import Verbosity
@@ -14,7 +15,8 @@ from search.needs import trial_resources, trials_at_once
 from search.records.ledger import Ledger
 from search.records.run_folder import JOURNAL, RAY
 from search.schedule.deadline import deadline_of
-from search.schedule.estimates import estimate
+from search.schedule.estimates import LevelSeconds, level_seconds
+from search.schedule.outlook import Outlook
 from search.tune.outcomes import OutcomeCallback
 from search.tune.overdue import TrialWatch
 from search.tune.plan_source import Sources
@@ -82,6 +84,21 @@ def _tune(
         tuner.fit()
 
 
+def _left_s(
+    study: StudyContext,
+    levels: Sequence[LevelSeconds],
+    ledger: Ledger,
+    searcher: PlanSearcher,
+    trials: int,
+) -> Callable[[], float]:
+    """Return what tells the seconds until the end of a search of this number of trials."""
+    if searcher.deadline is not None:
+        return searcher.deadline.spare_s
+    at_once = trials_at_once(study.config, study.cluster.now())
+    running, closing = searcher.running, searcher.closing
+    return Outlook(levels, ledger, trials, at_once, running=running, closing=closing).left_s
+
+
 def search_plans(
     study: StudyContext,
     baseline: Baseline,
@@ -112,13 +129,13 @@ def search_plans(
             f"{'journal':<12} Optuna's was damaged, or written by an older version: it is made "
             f"again from the tables; the old one is beside it as {JOURNAL}.damaged"
         )
-    expected_s = estimate(config, baseline, config.trials, 1).trial_s
+    levels = level_seconds(config, baseline)
     scheduler = BudgetScheduler(config.max_latency_ratio, searcher.explain, ledger.goal.max_latency)
     most = "" if deadline is None else "at most "
-    watch = TrialWatch(ledger, expected_s, config.trial_limit_s, searcher.explain)
+    watch = TrialWatch(ledger, levels[0].typical_s, config.trial_limit_s, searcher.explain)
     with (
         study.stage("search", f"{most}{config.trials} plans within a loss of {config.budget:g}"),
-        study.display.trials(ledger, trials, None if deadline is None else deadline.spare_s),
+        study.display.trials(ledger, trials, _left_s(study, levels, ledger, searcher, trials)),
         listening(ledger, Metrics(ledger)),
         # A run that is killed has spent this time.
         listening(ledger, lambda _: study.clock.persist()),

@@ -13,6 +13,7 @@ from search.records.ledger import Ledger
 from search.records.prospects import Prospects
 from search.records.trial_record import TrialRecord
 from search.schedule.deadline import Deadline
+from search.schedule.forecast import Closing
 from trainables.levels import REDUCTION
 from trainables.results import MEASURED
 
@@ -98,6 +99,23 @@ class Promotions:
             if self._deadline is not None or 1 - record.fidelity <= left + 1e-9:
                 return record
         return None
+
+    def expected(self) -> Closing:
+        """Return what promotions may still take.
+
+        The paused trial of least cost that will probably keep the budget is taken to keep it.
+        """
+        prospects, paused = self._prospects, self._ledger.paused()
+        if not self._ledger.records:
+            return Closing(self._left, ends_early=False)
+        better, incumbent = prospects.predicted_front()[:1], prospects.incumbent()
+        missing = 0.0
+        for record in better:
+            incumbent, missing = self._ledger.cost(record), 1 - record.fidelity
+        gains = prospects.promises(paused, incumbent) if paused else []
+        if max(gains, default=0.0) >= LEAST_GAIN * incumbent:
+            return Closing(self._left, ends_early=False)
+        return Closing(missing, ends_early=True)
 
     def begin(self, record: TrialRecord, *, closing: bool) -> float:
         """Note that a trial is being promoted; return the compute that it takes from the last

@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord, continued
 from search.schedule.deadline import Deadline
+from search.schedule.forecast import Closing
 from search.tune.journal import REPEATS, Journal, plan_text
 from search.tune.plan_source import (
     WARM_START,
@@ -153,9 +154,21 @@ class PlanSearcher(StaysInDriver, Searcher):
     @property
     def plans_tried(self) -> bool:
         """Whether it is time for the last promotions."""
-        deadline = self._limits.deadline
-        late = deadline is not None and deadline.is_closing()
+        late = self.deadline is not None and self.deadline.is_closing()
         return late or self.exhausted or self._enough(len(self._ledger.records))
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The deadline of the run; None without one."""
+        return self._limits.deadline
+
+    def closing(self) -> Closing:
+        """Return what promotions may still take."""
+        return self._promotions.expected()
+
+    def running(self) -> list[tuple[int, float]]:
+        """Return the level of every running trial, and the wall seconds since it started."""
+        return [(trial.level, trial.age_s()) for trial in self._running.values()]
 
     @property
     def done(self) -> bool:
@@ -169,8 +182,7 @@ class PlanSearcher(StaysInDriver, Searcher):
 
     def _may_begin(self, tried: int) -> bool:
         """Return whether a plan may be tried beside those `tried`."""
-        deadline = self._limits.deadline
-        in_time = deadline is None or deadline.allows_plan()
+        in_time = self.deadline is None or self.deadline.allows_plan()
         return in_time and not self.exhausted and not self._enough(tried)
 
     def _promotion(self) -> Proposal | None:

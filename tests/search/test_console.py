@@ -61,7 +61,7 @@ def test_foreign_text_is_shown_unchanged(terminal, tmp_path, result, record, ope
     shown, file = display(terminal)
     ledger = open_ledger()
     shown.say(f"search       {HOSTILE}")
-    with shown.trials(ledger, 2):
+    with shown.trials(ledger, 2, lambda: 90.0):
         ledger.record(record(0, result("FAILED", reason=HOSTILE), origin=HOSTILE))
     shown.say(HOSTILE)
     with shown.bar(HOSTILE, 2) as advance:
@@ -74,6 +74,7 @@ def test_foreign_text_is_shown_unchanged(terminal, tmp_path, result, record, ope
     assert "\x1b[31mred" not in text and "\x1b]0;" not in text
     assert "\x07" not in text and "\u202e" not in text
     assert "\\x1b[31mred" in text
+    assert "1.5 min left" in text
 
 
 def test_a_report_shows_foreign_text_unchanged(tmp_path, result, record):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.schedule.durations import duration_text, minutes, parse_duration
+from search.schedule.durations import about, duration_text, minutes, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,18 @@ def test_a_duration_is_written_with_its_largest_units(seconds, text):
 )
 def test_durations_as_people_say_them(seconds, text):
     assert minutes(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "least, most, text",
+    [
+        (240, 540, "6 min (4 to 9)"),
+        (240, 299, "4 min"),
+        (30, 80, "49 s (30 to 80)"),
+        (60, 500, "3 min (1 to 8)"),
+        (3600, 3 * 3600, "1.7 h (1.0 to 3.0)"),
+        (0, 0, "0 s"),
+    ],
+)
+def test_an_estimate_has_a_range_only_if_it_is_wide(least, most, text):
+    assert about(least, most) == text

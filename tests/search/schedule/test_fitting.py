@@ -55,7 +55,7 @@ def test_the_number_of_plans_that_is_given_is_the_most():
 
 def test_where_training_cannot_be_shorter_there_are_fewer_plans_or_none():
     slow = baseline(train_s=0.25, evaluate_s=5.0)
-    least = fitted(config(), slow, 450, CORES)
+    least = fitted(config(), slow, 600, CORES)
     assert 1 <= least.plans < LEAST_PLANS
     assert least.retrain_samples == config().retrain_samples * LEAST_TRAINING
     assert fitted(config(), slow, 40, CORES) is None

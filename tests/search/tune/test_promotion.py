@@ -4,6 +4,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.records.prospects import Prospects
+from search.schedule.forecast import Closing
 from search.tune.journal import PROMOTES
 from search.tune.promotion import Promotions
 from tests.search.tune.tabulated import plan_of, reported
@@ -197,3 +198,20 @@ def test_a_lost_promotion_is_tried_again_and_a_failed_one_keeps_its_figures(
     assert record.retries == 1
     # Optuna's trial stays that of the level before.
     assert not leveled(trials=3, finalists=0).rebuilt
+
+
+def test_promotions_are_expected_as_long_as_one_promises_a_gain(ledger, record, result, paused):
+    promotions = Promotions(ledger, 2)
+    # Trial 1 will probably keep the budget; one of those that cost less still might.
+    assert promotions.expected().trainings == 2
+    for number in (0, 2):
+        ledger.record(paused(number, 0.5, 0.4))
+    # Then there is only its own training, of 15/16.
+    assert promotions.expected() == Closing(15 / 16, ends_early=True)
+    ledger.record(record(1, result("COMPLETE", 0.01, 0.3)))
+    assert promotions.expected() == Closing(0.0, ends_early=True)
+
+
+def test_before_the_first_trial_promotions_are_expected(open_ledger):
+    ledger = open_ledger(BUDGET, fidelities=LEVELS)
+    assert Promotions(ledger, 2).expected() == Closing(2.0, ends_early=False)
