@@ -23,7 +23,7 @@ def measure(work: Path, *, finished: bool, seconds: float = SECONDS) -> list[Jud
             for problem in PROBLEMS:
                 methods = list(METHODS)
                 if problem in ABLATED:
-                    methods += [name for name, overrides in WITHOUT.items() if overrides]
+                    methods += WITHOUT
                 run_block(problem, seed, seconds, methods, work)
     return [model for problem in PROBLEMS for model in judge(problem, seconds, work)]
 

@@ -24,7 +24,7 @@ class Lengths:
     full_quantized: int
     """Further samples of quantization-aware training."""
     trials: int
-    """Trials of the search as it was; ours takes the same number until it plans by itself."""
+    """Trials of the search as it was; ours plans by itself."""
 
     def within(self, seconds: float) -> Lengths:
         """Return the lengths for another processor time; trials are never longer than these."""

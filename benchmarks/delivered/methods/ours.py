@@ -1,4 +1,8 @@
-"""This search, whole and without each of its parts."""
+"""This search, whole and without each of its parts that a setting takes away.
+
+Without the model of fidelity it is the search as it was (before.py). Without compute budgets there is
+no form of it: levels, promotion and distillation are counted in compute.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.delivered.methods.searches import search, settings_of
+from benchmarks.delivered.methods.searches import search
 from benchmarks.delivered.model import DeliveredModel
 from benchmarks.delivered.problems import Problem
+from benchmarks.delivered.team import WORKERS, work_folder
 from search.config import RunConfig
 
 REPOSITORY = Path(__file__).parents[3]
 
-# Settings that take one part away; None where it has no setting yet.
-WITHOUT: dict[str, Mapping[str, Any] | None] = {
-    "without fidelity model": None,
-    "without promotion": None,
-    "without compute budgets": None,
+# Settings that take one part away.
+WITHOUT: dict[str, Mapping[str, Any]] = {
+    # One level: every plan is trained in full, as many as there is time for.
+    "without promotion": {"finetune_samples": RunConfig.model_fields["retrain_samples"].default},
     "without distillation": {"distillation": 0.0},
-    "without learning rate by share": None,
 }
-# Settings of the search as it was that this one may no longer have are left out.
-KNOWN = RunConfig.model_fields
 
 
 def planned(problem: Problem, seed: int, seconds: float, folder: Path) -> dict[str, Any]:
-    """Return the settings of our search, without those that it does not have."""
-    settings = settings_of(problem, seed, seconds, folder)
-    settings["trials"] = problem.lengths.within(seconds).trials
-    return {name: value for name, value in settings.items() if name in KNOWN}
+    """Return the settings of our search: the time as its deadline, all else by default.
+
+    On two cores that are busy all the time, a deadline of half the processor time uses all of it.
+    """
+    return {
+        **problem.command_settings(work_folder(folder)),
+        "budget": problem.budget,
+        "seed": seed,
+        "cache": str(folder / "cache"),
+        "within": f"{seconds / WORKERS:g}s",
+    }
 
 
 def deliver(problem: Problem, seed: int, seconds: float, folder: Path) -> DeliveredModel:
@@ -39,9 +47,6 @@ def deliver(problem: Problem, seed: int, seconds: float, folder: Path) -> Delive
 def deliver_without(
     problem: Problem, seed: int, seconds: float, folder: Path, *, name: str
 ) -> DeliveredModel:
-    """Deliver by our search without one of its parts. Raises ValueError if it has no setting."""
-    overrides = WITHOUT[name]
-    if overrides is None:
-        raise ValueError(f"{name}: the search has no setting for it")
-    settings = {**planned(problem, seed, seconds, folder), **overrides}
-    return search(settings, REPOSITORY, seconds, folder, **overrides)
+    """Deliver by our search without one of its parts."""
+    settings = {**planned(problem, seed, seconds, folder), **WITHOUT[name]}
+    return search(settings, REPOSITORY, seconds, folder, **WITHOUT[name])

@@ -10,7 +10,8 @@ from PIL import Image
 
 from trainables.tasks.fashion_mnist.task import DATA
 
-COUNTS = {"train": 4_000, "val": 1_000, "test": 1_000}
+# All that the repository has: on 2,000 images a loss has a standard error of half a percent.
+COUNTS = {"train": 10_000, "val": 2_000, "test": 2_000}
 
 
 def write(root: Path) -> None:
@@ -20,7 +21,7 @@ def write(root: Path) -> None:
         (root / split).mkdir(parents=True, exist_ok=True)
         lines = []
         for index, row in enumerate(rows[rows["split"] == split].head(count).itertuples()):
-            name = f"{split}/{index:04d}.png"
+            name = f"{split}/{index:05d}.png"
             pixels = np.frombuffer(row.image, np.uint8).reshape(28, 28)
             Image.fromarray(pixels).save(root / name)
             lines.append(f"{name} {row.label}")

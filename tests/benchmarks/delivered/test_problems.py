@@ -34,7 +34,7 @@ def test_a_search_takes_the_settings(name, tmp_path):
     assert worker.cache.is_relative_to(folder)
 
 
-@pytest.mark.parametrize("name", [name for name, overrides in WITHOUT.items() if overrides])
+@pytest.mark.parametrize("name", WITHOUT)
 def test_a_part_is_taken_away_by_settings_that_there_are(name):
     RunConfig(budget=0.1, **WITHOUT[name])
 
