@@ -67,6 +67,8 @@ OVERHEAD, TEACHER = 0.18, 0.04
 # Total compute after each level, in training samples of the unpruned model.
 LEVELS = (800, 3_200, 12_800)
 EVAL_BATCH = 250
+# The criterion that needs gradients: not one of the search.
+TAYLOR = "taylor"
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,20 @@ def _figures(model: paddle.nn.Layer) -> tuple[float, float]:
 
 
 def _pruned(cell: Cell) -> paddle.nn.Layer:
+    from benchmarks.taylor import taylor_scores
     from spaces.plan import Plan, QuantizationChoice
+    from trainables.compression.pruner import ChannelPruner
     from trainables.compression.pruning import pruned_model
+    from trainables.models import new_model
 
+    if cell.criterion == TAYLOR:
+        model = new_model(_task())
+        pruner = ChannelPruner(model, _task().inputs)
+        scores = taylor_scores(model, pruner, _task(), cell.seed)
+        # The pruner asks itself for the scores.
+        pruner.importance = lambda group: scores[group.name]  # type: ignore[method-assign]
+        pruner.prune(PLANS[cell.plan])
+        return model
     plan = Plan.of(PLANS[cell.plan], QuantizationChoice.FLOAT)
     criterion: Any = cell.criterion
     return pruned_model(_task(), plan, criterion)
@@ -268,9 +281,18 @@ def _whole() -> Iterator[Cell]:
 
 def _criteria() -> Iterator[Cell]:
     for seed in range(2):
-        for criterion in ("l2_norm", "geometric_median", "batch_norm_scale"):
+        for criterion in ("l2_norm", "geometric_median", "batch_norm_scale", TAYLOR):
             for plan in PLANS:
                 yield Cell(plan, START, seed, criterion)
+
+
+def _taught_criteria() -> Iterator[Cell]:
+    """The criterion of the search, and the one with gradients, after the search's two levels."""
+    taught = Segment(LEVELS[1], 0.9)
+    for seed in range(3):
+        for plan in PLANS:
+            for criterion in ("l1_norm", TAYLOR):
+                yield Cell(plan, (*START, taught), seed, criterion)
 
 
 ROUNDS = {
@@ -280,6 +302,7 @@ ROUNDS = {
     "low": _low,
     "whole": _whole,
     "criteria": _criteria,
+    "taught criteria": _taught_criteria,
 }
 
 

@@ -53,7 +53,7 @@ class ChannelPruner:
     def importance(self, group: ChannelGroup) -> Array:
         """Return the score of each channel, shape (channels,), summed over the group's weights."""
         criterion = self._criterion
-        parts = [part for part in group.slices if self._is_scale(part.weight)]
+        parts = [part for part in group.slices if self.is_scale(part.weight)]
         if criterion not in ON_SCALES or not parts:
             parts = [part for part in group.slices if part.weight in group.outputs]
         scores = np.zeros(group.count)
@@ -63,7 +63,7 @@ class ChannelPruner:
             scores += CRITERIA[criterion](rows)[part.indices].sum(axis=1)
         return scores
 
-    def _is_scale(self, weight: str) -> bool:
+    def is_scale(self, weight: str) -> bool:
         return weight.endswith("weight") and any(
             isinstance(owner, BATCH_NORMS) for owner in self._owners.get(weight, ())
         )
