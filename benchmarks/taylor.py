@@ -23,8 +23,8 @@ BATCHES, BATCH_SIZE = 64, 32
 def taylor_scores(
     model: paddle.nn.Layer, pruner: ChannelPruner, task: Task, seed: int
 ) -> dict[str, Array]:
-    """Return each group's scores of channels, shape (channels,): the mean over batches of the square
-    by which the loss changes, to first order, if a channel becomes zero.
+    """Return each group's scores of channels, shape (channels,): how much the loss changes, to
+    first order, if a channel becomes zero, as the mean square over batches.
 
     With the gate after the batch norm, as in Molchanov et al. (Importance Estimation for Neural
     Network Pruning, CVPR 2019): its gradient is the sum over scale and shift of value times

@@ -1,7 +1,7 @@
 """This search, whole and without each of its parts that a setting takes away.
 
-Without the model of fidelity it is the search as it was (before.py). Without compute budgets there is
-no form of it: levels, promotion and distillation are counted in compute.
+Without the model of fidelity it is the search as it was (before.py). Without compute budgets there
+is no form of it: levels, promotion and distillation are counted in compute.
 """
 
 from __future__ import annotations
