@@ -10,7 +10,7 @@ from filelock import FileLock
 
 import trainables  # noqa: F401  (sets paddle's flag before paddle is imported)
 from tests.helpers.s3 import CREDENTIALS, s3_server
-from tests.helpers.support import make_workplace, ray_cluster
+from tests.helpers.support import AS_BY_DEFAULT, make_workplace, ray_cluster
 
 
 @pytest.fixture
@@ -62,6 +62,22 @@ def local_workplace(shared_folder, tiny_weights):
     """A folder outside the repository with the package `mypkg` and a cache."""
     with FileLock(shared_folder / "workplace.lock"):
         return make_workplace(shared_folder / "workplace", tiny_weights)
+
+
+@pytest.fixture(scope="session")
+def whole_run(local_workplace):
+    """The folder of a user's own task's run to its end, on a local Ray, and what it printed."""
+    run = local_workplace.folder / "finished"
+    said = run.with_suffix(".txt")
+    with FileLock(f"{run}.lock"):
+        if not said.exists():
+            ended = local_workplace.run(
+                *("--budget", "0.1", *local_workplace.task(), "--trials", "9", "--out", str(run)),
+                **AS_BY_DEFAULT,
+            )
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+            said.write_text(ended.stdout + ended.stderr)
+    return run, said.read_text()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from dataclasses import fields
 from datetime import datetime, timezone
 
 import pytest
-from filelock import FileLock
 
 from search.records.ledger import Ledger
 from search.records.tables import Store
@@ -13,7 +12,6 @@ from search.tune.plan_source import Sources
 from search.tune.searcher import Limits, PlanSearcher
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
-from tests.helpers.support import AS_BY_DEFAULT
 from tests.search.tune.tabulated import BUDGET, JOURNAL
 from trainables.results import Measurement, TrialResult
 
@@ -97,19 +95,3 @@ def open_searcher(tmp_path, space, open_ledger):
         return PlanSearcher(sources, ledger, folder / JOURNAL, seed, limits=limits, **more)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def whole_run(local_workplace):
-    """The folder of a user's own task's run to its end, on a local Ray, and what it printed."""
-    run = local_workplace.folder / "finished"
-    said = run.with_suffix(".txt")
-    with FileLock(f"{run}.lock"):
-        if not said.exists():
-            ended = local_workplace.run(
-                *("--budget", "0.1", *local_workplace.task(), "--trials", "9", "--out", str(run)),
-                **AS_BY_DEFAULT,
-            )
-            assert ended.returncode == 0, ended.stdout + ended.stderr
-            said.write_text(ended.stdout + ended.stderr)
-    return run, said.read_text()

@@ -15,6 +15,7 @@ from benchmarks.delivered.model import DeliveredModel
 from benchmarks.delivered.problems import Problem
 from benchmarks.delivered.processor import ProcessorClock
 from benchmarks.delivered.team import work_folder
+from search.records.run_folder import PLAN
 from spaces.plan import Plan
 
 # A command that has used this multiple of its processor time is ended, and delivers the baseline.
@@ -84,7 +85,7 @@ def read_delivered(out: Path, processor_s: float, **notes: object) -> DeliveredM
     if not (out / "manifest.json").is_file():
         return DeliveredModel.of(None, processor_s, **notes)
     manifest = json.loads((out / "manifest.json").read_text())
-    plan = Plan.from_json(manifest["plan"])
+    plan = Plan.from_json(json.loads((out / PLAN).read_text()))
     metric = manifest["metric"]
     words = {name: str(value) for name, value in notes.items()}
     return DeliveredModel(
