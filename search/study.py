@@ -74,7 +74,9 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     begun = bool(Ledger.of_run(study.store, config, space.groups, baseline).records)
     study = within.fit_search(study, baseline, begun=begun)
     ledger = Ledger.of_run(study.store, study.config, space.groups, baseline)
-    sources = plan_sources(config, space, baseline.layers, sensitivities, timings, ledger)
+    sources = plan_sources(config, space, baseline, sensitivities, timings, ledger)
+    if not begun:
+        search.check_bounds(config, baseline, sources)
     if ledger.damage is not None:
         study.display.say(f"{'tables':<12} {ledger.damage}")
     say_estimate(study, baseline, ledger, space, sources.first)

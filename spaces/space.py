@@ -74,6 +74,11 @@ class Space:
             for group in self.groups
         )
 
+    def floor(self, choice: QuantizationChoice) -> Plan:
+        """Return the plan with the fewest channels in every group."""
+        ratios = {g.name: 1 - self.levels(g)[0] / g.channels for g in self.groups}
+        return Plan.of(ratios, choice)
+
     def random(self, rng: Random) -> Plan:
         """Return a plan drawn at random: every level of a group and every choice equally likely."""
         ratios = {

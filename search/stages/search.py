@@ -10,9 +10,11 @@ from ray.tune.utils.log import Verbosity
 
 from clusters.resources import Resources
 from clusters.waiting import Awaited, said_while
+from search.config import RunConfig
 from search.context import StudyContext
 from search.needs import trial_resources, trials_at_once
 from search.records.ledger import Ledger
+from search.records.prospects import rounded_up
 from search.records.run_folder import JOURNAL, RAY
 from search.schedule.deadline import deadline_of
 from search.schedule.estimates import LevelSeconds, level_seconds
@@ -24,7 +26,7 @@ from search.tune.searcher import Limits, PlanSearcher
 from search.tune.stopping import BudgetScheduler
 from search.tune.trackers import tensorboard, tracker_callbacks
 from search.tune.watching import Metrics, listening
-from spaces.errors import StudyError
+from spaces.errors import ConfigError, StudyError
 from trainables.results import Baseline
 from trainables.trainable import NUMBER, CompressionTrainable
 
@@ -99,6 +101,32 @@ def _left_s(
     return Outlook(levels, ledger, trials, at_once, running=running, closing=closing).left_s
 
 
+def out_of_reach(config: RunConfig, baseline: Baseline, sources: Sources) -> str | None:
+    """Return which bound no plan of the space is predicted to keep, and what to do; None if there
+    are plans that may keep all."""
+    found = None if sources.judge is None else sources.judge.unreachable()
+    if found is None:
+        return None
+    quantity, ratio = found
+    if quantity == "latency":
+        bound = f"--max-latency-ms {config.max_latency_ms:g}"
+        least = f"to take less than {rounded_up(ratio * baseline.latency_ms):g} ms"
+    else:
+        bound = f"--max-size-bytes {config.max_size_bytes}"
+        least = f"to have fewer than {rounded_up(ratio * baseline.size_bytes):.0f} bytes"
+    return (
+        f"{bound}: no plan of this space is predicted {least}; give that or more, or a "
+        "greater -o max_ratio"
+    )
+
+
+def check_bounds(config: RunConfig, baseline: Baseline, sources: Sources) -> None:
+    """Raise ConfigError if no plan of the space is predicted to keep the bounds."""
+    found = out_of_reach(config, baseline, sources)
+    if found is not None:
+        raise ConfigError(found)
+
+
 def search_plans(
     study: StudyContext,
     baseline: Baseline,
@@ -149,11 +177,20 @@ def search_plans(
                     "Ray Tune ended without a finished trial; the run can be carried on with "
                     f"--resume {shlex.quote(run.address)}"
                 )
+    if searcher.exhausted and sources.judge is not None:
+        why = out_of_reach(config, baseline, sources) or (
+            "no other plan of this space is predicted to keep the bounds"
+        )
+        study.display.say_below(f"ended after {len(ledger.records)} of {trials} plans: {why}")
+    _check_not_all_failed(ledger, run.address)
+    return searcher.repeats
+
+
+def _check_not_all_failed(ledger: Ledger, address: str) -> None:
     failed = ledger.retryable()
     if failed:
         raise StudyError(
             f"all {len(failed)} trials failed; trial {failed[-1].number}: "
             f"{failed[-1].result.reason}; once that is repaired --resume "
-            f"{shlex.quote(run.address)} tries as many again"
+            f"{shlex.quote(address)} tries as many again"
         )
-    return searcher.repeats

@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,17 @@ STATES = {
     "STOPPED": TrialState.PRUNED,
     "FAILED": TrialState.FAIL,
 }
+
+
+Exceeded = Callable[[Plan], Mapping[Quantity, float]]
+"""By how much a plan is predicted to exceed each bound that it does not keep."""
+
+# Samples in a row that may be refused before a suggestion is drawn at random: a guess.
+PATIENCE = 20
+
+
+def _constraint(quantity: Quantity) -> str:
+    return f"{quantity}_within_bound"
 
 
 def plan_text(plan: Plan) -> str:
@@ -225,7 +236,7 @@ class Journal:
         return {
             CONSTRAINT: float(losses[0]) - self._ledger.budget,
             **{
-                f"{quantity}_within_bound": (measured[quantity] or 0.0) - bound
+                _constraint(quantity): (measured[quantity] or 0.0) - bound
                 for quantity, bound in self._ledger.goal.bounds().items()
             },
         }
@@ -257,12 +268,30 @@ class Journal:
         self._running[trial.number] = trial
         return trial.number
 
-    def sample(self) -> tuple[int, Plan]:
-        """Return the number and the plan of a running trial that Optuna has sampled."""
+    def sample(self, exceeded: Exceeded | None = None) -> tuple[int, Plan] | None:
+        """Return the number and the plan of a running trial that Optuna has sampled.
+
+        With `exceeded`, the plan is the first of PATIENCE samples that exceeds nothing; None if
+        all do. The others are no trials: the sampler alone learns of them.
+        """
+        if exceeded is not None:
+            return self._sample_within(exceeded)
         trial = self.study.ask(self._distributions)
         plan = self._space.decode(trial.params)
         trial.set_user_attr(PLANNED, plan_text(plan))
         return self._runs(trial), plan
+
+    def _sample_within(self, exceeded: Exceeded) -> tuple[int, Plan] | None:
+        sampler = self.study.sampler
+        assert isinstance(sampler, RecentTPESampler)
+        for _ in range(PATIENCE):
+            parameters = sampler.draw(self.study)
+            plan = self._space.decode(parameters)
+            excess = exceeded(plan)
+            if not excess:
+                return self.begin(plan, SAMPLED), plan
+            sampler.refuse(parameters, {_constraint(q): over for q, over in excess.items()})
+        return None
 
     def tell(self, number: int, record: TrialRecord) -> None:
         """Give a running trial its result. COMPLETE is for full fidelity alone."""

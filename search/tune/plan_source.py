@@ -13,22 +13,21 @@ from typing import Protocol
 
 from search.config import RunConfig
 from search.records.ledger import Ledger
+from search.records.search_space import reference_timings
 from search.records.trial_record import TrialRecord
-from search.tune.journal import SAMPLED, Journal
+from search.tune.journal import PATIENCE, SAMPLED, Exceeded, Journal
 from spaces.heuristics import Sensitivities, warm_starts
-from spaces.layers import Layer
 from spaces.plan import Plan
 from spaces.planning.known import Known
 from spaces.planning.planner import Planner
 from spaces.space import Space
+from trainables.results import Baseline
 
 Timings = Sequence[tuple[Plan, float]]
 IsTried = Callable[[Plan], bool]
 
 PROPOSED, WARM_START = "proposed", "warm_start"
 
-# Samples in a row that may repeat plans before this suggestion is drawn at random: a guess.
-PATIENCE = 20
 # Draws in a row that may repeat plans before the space counts as exhausted: a guess. If one plan in
 # fifty is untried, they miss it once in sixty times.
 DRAWS = 200
@@ -77,13 +76,21 @@ class PlannerSource:
 class OptunaSource:
     """Optuna's samples of the whole space: every group's channels, and the precision."""
 
-    def __init__(self, journal: Journal, finished: Callable[[Plan], TrialRecord | None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        finished: Callable[[Plan], TrialRecord | None],
+        exceeded: Exceeded | None = None,
+    ) -> None:
         """`finished` returns the finished trial that had a plan, None without one."""
-        self._journal, self._finished = journal, finished
+        self._journal, self._finished, self._exceeded = journal, finished, exceeded
 
     def propose(self, turn: int, is_tried: IsTried, rng: Random) -> Proposal | None:
         for _ in range(PATIENCE):
-            number, plan = self._journal.sample()
+            sampled = self._journal.sample(self._exceeded)
+            if sampled is None:
+                return None
+            number, plan = sampled
             record = self._finished(plan)
             if record is not None:
                 self._journal.repeat(number, record)
@@ -99,16 +106,32 @@ class OptunaSource:
 
 
 class RandomSource:
-    """Plans of the space, each as likely as any other."""
+    """Plans of the space, each as likely as any other.
 
-    def __init__(self, space: Space) -> None:
-        self._space = space
+    One that is predicted to exceed a bound is pruned further until it keeps it.
+    """
+
+    def __init__(self, space: Space, exceeded: Exceeded | None = None) -> None:
+        self._space, self._exceeded = space, exceeded
 
     def propose(self, turn: int, is_tried: IsTried, rng: Random) -> Proposal | None:
         for _ in range(DRAWS):
-            plan = self._space.random(rng)
-            if not is_tried(plan):
+            plan = self._within(self._space.random(rng), rng)
+            if plan is not None and not is_tried(plan):
                 return Proposal(plan, SAMPLED)
+        return None
+
+    def _within(self, plan: Plan, rng: Random) -> Plan | None:
+        """Return the plan with the fewest channels in as many groups, in a random order, as it
+        takes to keep the bounds; None if it takes more than all."""
+        if self._exceeded is None or not self._exceeded(plan):
+            return plan
+        least, ratios = self._space.floor(plan.quantization), dict(plan.ratios)
+        for group in rng.sample(self._space.groups, len(self._space.groups)):
+            ratios[group.name] = least.ratio(group.name)
+            narrowed = Plan.of(ratios, plan.quantization)
+            if not self._exceeded(narrowed):
+                return narrowed
         return None
 
     def learn(self, known: Sequence[Known]) -> None:
@@ -129,30 +152,41 @@ class Sources:
     """None: Optuna chooses."""
     first: Sequence[Plan] = ()
     """The plans to begin with."""
+    judge: Planner | None = None
+    """Predicts which plans exceed a bound: they are not tried. It may be the planner. None: there
+    is no bound, or nothing to predict from."""
+
+    def exceeded(self) -> Exceeded | None:
+        """Return what predicts by how much a plan exceeds bounds, None without a judge."""
+        return None if self.judge is None else self.judge.exceeded
 
 
 def plan_sources(
     config: RunConfig,
     space: Space,
-    layers: Sequence[Layer],
+    baseline: Baseline,
     sensitivities: Sensitivities,
     timings: Timings | None,
     ledger: Ledger,
 ) -> Sources:
     """Return what chooses the plans of a study, within the ledger's predictions of losses.
 
-    Without timings there is no planner.
+    Without timings there is no planner; the references are enough to judge by.
     """
-    if timings is None:
+    bounded = bool(ledger.goal.bounds() and space.groups and baseline.layers)
+    if timings is None and not bounded:
         return Sources(space, None, warm_starts(space, sensitivities, config.budget))
     planner = Planner(
         space,
-        layers,
+        baseline.layers,
         sensitivities,
-        timings,
+        reference_timings(baseline, space) if timings is None else timings,
         config.budget,
         fidelity=ledger.fidelity,
         confidence_z=config.confidence_z,
         goal=ledger.goal,
     )
-    return Sources(space, planner, planner.warm_starts())
+    judge = planner if bounded else None
+    if timings is None:
+        return Sources(space, None, warm_starts(space, sensitivities, config.budget), judge)
+    return Sources(space, planner, planner.warm_starts(), judge)

@@ -63,6 +63,10 @@ class RecentTPESampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
+        return self.draw(study)
+
+    def draw(self, study: optuna.Study) -> dict[str, Any]:
+        """Return parameters for a trial of a study, without beginning one."""
         if self._recent is None:
             # Once only: to list 10,000 trials takes as long as to sample.
             self._recent = study.get_trials(deepcopy=False, states=ENDED)
@@ -73,9 +77,24 @@ class RecentTPESampler(BaseSampler):
             self._new = self._recent = self._recent[-WINDOW:]
         self._shown.add_trials(self._new)
         self._new = []
-        asked = self._shown.ask(search_space)
+        asked = self._shown.ask(self._distributions)
         self._shown.tell(asked, state=TrialState.FAIL)
         return asked.params
+
+    def refuse(self, parameters: Mapping[str, Any], excess: Mapping[str, float]) -> None:
+        """Learn that parameters that were drawn exceed constraints, each by so much.
+
+        The study is not told: no trial had them.
+        """
+        assert self._recent is not None
+        refused = optuna.trial.create_trial(
+            state=TrialState.PRUNED,
+            params=dict(parameters),
+            distributions=self._distributions,
+            constraints=dict(excess),
+        )
+        self._recent.append(refused)
+        self._new.append(refused)
 
     def after_trial(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,6 +34,8 @@ from search.tune.plan_source import (
 from search.tune.promotion import Promotions
 from search.tune.ray_quirks import StaysInDriver
 from spaces.plan import Plan
+from spaces.planning.known import Known
+from spaces.planning.planner import Planner
 from trainables.files.codec import decode
 from trainables.results import TrialResult
 from trainables.trainable import LEVEL, NUMBER, PLAN, RESULT
@@ -110,7 +112,7 @@ class PlanSearcher(StaysInDriver, Searcher):
         self._losses: dict[Plan, Losses] = {}
         self._explanations: dict[str, str] = {}
         self.exhausted = False
-        """Whether every plan of the space has been tried."""
+        """Whether every plan of the space that may keep the bounds has been tried."""
         done = len(ledger.records)
         self._random, self._turn = random.Random(seed + done), done
         # A resumed search has another seed, or the sampler would repeat itself.
@@ -118,21 +120,28 @@ class PlanSearcher(StaysInDriver, Searcher):
         planned = [] if sources.planner is None else [PlannerSource(sources.planner)]
         self._sources: list[PlanSource] = [
             *planned,
-            OptunaSource(self._journal, self._seen.get),
-            RandomSource(sources.space),
+            OptunaSource(self._journal, self._seen.get, sources.exceeded()),
+            RandomSource(sources.space, sources.exceeded()),
         ]
-        for source in self._sources:
-            source.learn(ledger.known())
-        self._queue = deque(self._first_proposals(sources.first, again))
+        judges = [] if sources.judge in (None, sources.planner) else [sources.judge]
+        self._learners: list[PlanSource | Planner] = [*self._sources, *judges]
+        self._learn(ledger.known())
+        self._queue = deque(self._first_proposals(sources, again))
         self._lost: deque[Proposal] = deque()
         """Trials whose workers were lost, to be started again."""
 
-    def _first_proposals(self, first: Collection[Plan], again: Collection[Plan]) -> list[Proposal]:
+    def _learn(self, known: Sequence[Known]) -> None:
+        for learner in self._learners:
+            learner.learn(known)
+
+    def _first_proposals(self, sources: Sources, again: Collection[Plan]) -> list[Proposal]:
         """Return what is tried before any source is asked: warm starts that nobody has tried, those
         that failed in an earlier run, and the plans that a crash interrupted."""
         interrupted = [Proposal(plan, origin, n) for n, plan, origin in self._journal.interrupted]
         running = {proposal.plan for proposal in interrupted}
-        untried = [p for p in first if p not in self._seen and p not in running]
+        untried = [p for p in sources.first if p not in self._seen and p not in running]
+        if sources.judge is not None:
+            untried = [plan for plan in untried if not sources.judge.exceeded(plan)]
         plans = sorted(untried, key=lambda plan: plan in again)
         return [*(Proposal(plan, WARM_START) for plan in plans), *interrupted]
 
@@ -283,8 +292,7 @@ class PlanSearcher(StaysInDriver, Searcher):
             self._journal.tell(running.number, record)
         elif record.result.state == "COMPLETE":
             self._journal.promoted(record)
-        for source in self._sources:
-            source.learn(self._ledger.known_of([record]))
+        self._learn(self._ledger.known_of([record]))
 
     @property
     def rebuilt(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from spaces.layers import Array, LayerCosts
-from spaces.planning.regression import fit_near
+from spaces.planning.regression import covariance, fit_near
 from spaces.planning.settings import DEFAULT_SETTINGS, SizeSettings
 
 
@@ -42,6 +42,13 @@ class LayerSum:
     """The constant, then a coefficient per layer for multiply-adds, then one for values."""
     block: int = 1
     """Channels that are computed together; see `LayerCosts.remaining`."""
+    relative_error: float = 0.0
+    """Standard error of a prediction, as a share of it."""
+
+    def errors(self, ratios: Array) -> Array:
+        """Return the standard errors of the predicted costs of plans, shape (plans,)."""
+        found: Array = self.relative_error * self.predict(ratios)
+        return found
 
     def predict(self, ratios: Array) -> Array:
         """Return the costs of plans, shape (plans,)."""
@@ -58,6 +65,21 @@ class LayerSum:
             work @ self.coefficients[1 + part] + written @ self.coefficients[1 + count + part]
         )
         return spent
+
+
+@dataclass(frozen=True)
+class SizeModel(LayerSum):
+    """The size of an export: a constant, bytes per weight and bytes per channel."""
+
+    covariance: Array | None = None
+    """Of these three, as shares of the unpruned model's bytes."""
+
+    def errors(self, ratios: Array) -> Array:
+        assert self.covariance is not None
+        features = _size_features(self.costs, ratios)
+        variances = np.sum((features @ self.covariance) * features, axis=1)
+        found: Array = np.hypot(np.sqrt(variances), super().errors(ratios))
+        return found
 
 
 @dataclass(frozen=True)
@@ -99,7 +121,7 @@ def size_model(
     ratios: Array,
     sizes: Array,
     settings: SizeSettings = DEFAULT_SETTINGS.size,
-) -> LayerSum:
+) -> SizeModel:
     """Return the model of an export's size, fitted to measured size ratios of plans, (plans,
     groups) and (plans,).
 
@@ -112,14 +134,23 @@ def size_model(
     whole = settings.weight * weights.sum() + settings.channel * channels.sum()
     constant = max(settings.least_constant * baseline_bytes, baseline_bytes - whole)
     prior = np.array([constant, per_weight, per_channel])
+    spread = prior * np.array(settings.spreads)
+    features = _size_features(costs, ratios)
+    measured = sizes * baseline_bytes
+    known = covariance(features, settings.noise * measured, spread) / baseline_bytes**2
     if len(sizes):
-        work, out = costs.remaining(ratios)
-        features = np.column_stack([np.ones(len(ratios)), work @ weights, out @ channels])
-        measured = sizes * baseline_bytes
-        spread = prior * np.array(settings.spreads)
         prior = fit_near(features, measured, settings.noise * measured, prior, spread)
     coefficients = np.concatenate([prior[:1], prior[1] * weights, prior[2] * channels])
-    return LayerSum(costs, coefficients / baseline_bytes)
+    return SizeModel(
+        costs, coefficients / baseline_bytes, relative_error=settings.noise, covariance=known
+    )
+
+
+def _size_features(costs: LayerCosts, ratios: Array) -> Array:
+    """Return 1, the remaining weights and the remaining channels of plans, shape (plans, 3)."""
+    weights, channels = _parameters(costs)
+    work, out = costs.remaining(ratios)
+    return np.column_stack([np.ones(len(ratios)), work @ weights, out @ channels])
 
 
 def _parameters(costs: LayerCosts) -> tuple[Array, Array]:

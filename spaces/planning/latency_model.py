@@ -26,7 +26,8 @@ class LatencyModel(LayerSum):
         The prior is cost in proportion to multiply-adds and values. A first fit has three
         coefficients for the whole model; it is the prior of a second with two per layer.
         """
-        if not len(latencies):
+        timed = len(latencies)
+        if not timed:
             # Without timings the unpruned model counts as the baseline, at ratio 1.
             ratios, latencies = np.zeros((1, costs.groups)), np.ones(1)
         features = layer_features(costs, ratios, settings.block)
@@ -47,7 +48,9 @@ class LatencyModel(LayerSum):
         # A part that the first fit set to 0 may still be above it.
         spread = settings.layer_spread * np.maximum(prior, shares * settings.least_share * top)
         found = _fit_robustly(features, latencies, prior, spread, settings)
-        return cls(costs, found, settings.block)
+        misses = (features @ found - latencies) / latencies
+        error = max(settings.noise, float(np.sqrt(np.mean(misses**2)))) if timed else np.inf
+        return cls(costs, found, settings.block, error)
 
 
 def _fit_robustly(

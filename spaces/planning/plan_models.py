@@ -34,7 +34,7 @@ class PlanModels:
     size: Mapping[QuantizationChoice, LayerSum]
     """By `QuantizationChoice.timed_as`; empty if the unpruned model's size is unknown."""
 
-    def model(self, quantity: Quantity, choice: QuantizationChoice) -> CostModel:
+    def model(self, quantity: Quantity, choice: QuantizationChoice) -> LayerSum:
         """Return the model of a cost of plans in a choice."""
         if quantity == "multiply_adds":
             return self.multiply_adds
@@ -62,6 +62,19 @@ class PlanModels:
         """Return whether a plan is predicted to keep the bounds."""
         ratios = ratio_matrix(space.groups, [plan])
         return bool(self.kept(ratios, plan.quantization)[0])
+
+    def exceeded(self, plan: Plan, space: Space) -> dict[Quantity, float]:
+        """Return by how much a plan is predicted to exceed each bound, as a ratio.
+
+        Only the bounds that it exceeds by more than the error of the prediction.
+        """
+        ratios, found = ratio_matrix(space.groups, [plan]), {}
+        for quantity, bound in self.goal.bounds().items():
+            model = self.model(quantity, plan.quantization)
+            predicted, error = model.predict(ratios)[0], model.errors(ratios)[0]
+            if predicted - error > bound:
+                found[quantity] = float(predicted - bound)
+        return found
 
     def losses(self, ratios: Array, choice: QuantizationChoice) -> Array:
         """Return the metric losses of plans of one choice, shape (plans,)."""

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from spaces.goal import LATENCY, Goal
+from spaces.goal import LATENCY, Goal, Quantity
 from spaces.layers import Array, Layer, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.fastest import FastestPlans
@@ -132,6 +132,33 @@ class Planner:
         """Return the predicted metric losses and costs of plans, each (plans,)."""
         ratios = ratio_matrix(self.space.groups, plans)
         return self.fastest().models.predict(ratios, [plan.quantization for plan in plans])
+
+    def exceeded(self, plan: Plan) -> dict[Quantity, float]:
+        """Return by how much a plan is predicted to exceed bounds: see `PlanModels.exceeded`."""
+        return self._observations.models().exceeded(plan, self.space)
+
+    def unreachable(self) -> tuple[Quantity, float] | None:
+        """Return a quantity whose bound no plan of the space can keep, and its least ratio.
+
+        The other bounds kept, if any plan keeps them. None if there are plans that may keep all.
+        """
+        models = self._observations.models()
+        floors = {choice: self.exceeded(self.space.floor(choice)) for choice in self.space.choices}
+        if not all(floors.values()):
+            return None
+        for quantity in models.goal.bounds():
+            only = [choice for choice, exceeded in floors.items() if [*exceeded] == [quantity]]
+            if only:
+                break
+        else:
+            quantity, only = next(iter(models.goal.bounds())), list(floors)
+        least = min(
+            models.model(quantity, choice).predict(
+                ratio_matrix(self.space.groups, [self.space.floor(choice)])
+            )[0]
+            for choice in only
+        )
+        return quantity, float(least)
 
     def propose(self, turn: int, is_tried: Callable[[Plan], bool], rng: Random) -> Plan | None:
         """Return the proposal of the turn's kind (`ProposalSettings.turns`).

@@ -28,3 +28,10 @@ def fit_near(
         mean = np.zeros(len(prior))
         mean[free] = np.linalg.solve(gram[np.ix_(free, free)], moment[free])
     return mean
+
+
+def covariance(features: Array, noise: Array, prior_spread: Array) -> Array:
+    """Return the covariance of what `fit_near` fits, shape (n, n), without the bound at 0."""
+    weighted = features / noise[:, None]
+    found: Array = np.linalg.inv(weighted.T @ weighted + np.diag(1 / prior_spread**2))
+    return found

@@ -153,7 +153,7 @@ def test_search_begins_with_the_warm_starts(whole_run, tmp_path):
     first = plan_sources(
         config,
         space,
-        baseline.layers,
+        baseline,
         stage_of(run, "sensitivity"),
         stage_of(run, "latency"),
         nothing_tried,

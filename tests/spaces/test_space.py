@@ -135,6 +135,7 @@ def test_thinned_never_gives_more_than_asked_for(count):
 def test_a_plan_is_the_floor_if_every_group_has_its_fewest_channels():
     space = Space((PruningGroup("a", 64), PruningGroup("b", 20)), (FLOAT, PTQ))
     floor = space.decode({"channels/a": 8, "channels/b": 8, "quantization": "float"})
-    assert space.is_floor(floor)
+    assert space.is_floor(floor) and space.floor(FLOAT) == floor
+    assert space.floor(PTQ).quantization is PTQ and space.is_floor(space.floor(PTQ))
     assert not space.is_floor(Plan.of({"a": 0.875}, FLOAT))
     assert not space.is_floor(Plan())

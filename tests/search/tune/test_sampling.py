@@ -149,3 +149,20 @@ def test_each_trial_is_shown_once(monkeypatch):
     complete = sampler._shown.get_trials(states=(TrialState.COMPLETE,))
     shown = [trial.params["x"] for trial in complete]
     assert shown == [(index + 0.5) / 12 for index in range(12)]
+
+
+def test_what_was_refused_is_sampled_less_and_is_no_trial():
+    def low(refused):
+        study = new_study()
+        trained(study, "low")
+        sampler = study.sampler
+        drawn = []
+        for _ in range(40):
+            parameters = sampler.draw(study)
+            drawn.append(parameters["x"] < 0.3)
+            if refused and drawn[-1]:
+                sampler.refuse(parameters, {"size": parameters["x"]})
+        assert len(study.trials) == 30
+        return sum(drawn[20:])
+
+    assert low(refused=True) < low(refused=False)

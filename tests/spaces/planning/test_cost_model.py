@@ -63,3 +63,13 @@ def test_the_size_of_an_int8_export_is_corrected_by_trials():
     later = size_model(COSTS, WHOLE, True, RATIOS[:3], true[:3]).predict(RATIOS)
     assert np.abs(first / true - 1).max() < 0.3
     assert np.abs(later / true - 1).max() < 0.02
+
+
+def test_the_error_of_a_size_is_honest_before_trials_and_small_after():
+    true = stored(RATIOS, 1, 30, 1.5 * PROGRAM) / WHOLE
+    first = size_model(COSTS, WHOLE, True, RATIOS[:0], true[:0])
+    later = size_model(COSTS, WHOLE, True, RATIOS[:3], true[:3])
+    for model in (first, later):
+        assert (np.abs(model.predict(RATIOS) - true) < 3 * model.errors(RATIOS)).all()
+    assert (later.errors(RATIOS) < 0.02 * true).all()
+    assert (first.errors(RATIOS) > 2 * later.errors(RATIOS)).all()

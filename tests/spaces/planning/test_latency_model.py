@@ -91,3 +91,16 @@ def test_latency_is_a_staircase():
     in_block = (found[0] - found[2]) / 15
     assert in_block > 0
     assert found[2] - found[3] > 5 * in_block
+
+
+def test_the_error_is_that_of_the_timings_or_their_noise():
+    exact = fitted(20)
+    assert exact.relative_error == pytest.approx(0.03)
+    whole = np.zeros((1, len(GROUPS)))
+    assert exact.errors(whole) == pytest.approx(0.03 * exact.predict(whole))
+    ratios = np.vstack([timing_ratios(20, len(GROUPS), 0.9, 0)] * 2)
+    # Timings of one plan that differ by half cannot both be predicted.
+    disturbed = uneven(ratios) * np.repeat([0.75, 1.25], 20)
+    assert LatencyModel.fit(COSTS, ratios, disturbed).relative_error > 0.15
+    untimed = LatencyModel.fit(COSTS, ratios[:0], disturbed[:0])
+    assert untimed.relative_error == np.inf

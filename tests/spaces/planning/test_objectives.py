@@ -94,3 +94,33 @@ def test_a_bound_that_no_plan_keeps_leaves_the_first_plans():
     problem = PROBLEMS[0]
     known = searched(problem, Goal(max_latency=0.001, baseline_bytes=WHOLE))
     assert 0 < len(known) < 12, "the first plans are tried, and nothing is proposed after them"
+
+
+def cost_of(problem, quantity, plan):
+    return problem.timing(plan) if quantity == "latency" else size_of(problem, plan)
+
+
+@each_problem
+@pytest.mark.parametrize("quantity, name", [("latency", "max_latency"), ("size", "max_size")])
+def test_a_plan_exceeds_a_bound_by_more_than_the_predictions_error(problem, quantity, name):
+    plan = problem.space.random(Random(3))
+    true = cost_of(problem, quantity, plan)
+    for share, exceeds in ((0.4, True), (0.995, False), (1.3, False)):
+        planner = planner_of(problem, goal=Goal(baseline_bytes=WHOLE, **{name: share * true}))
+        found = planner.exceeded(plan)
+        assert list(found) == [quantity] * exceeds, share
+        assert all(over == pytest.approx(0.6 * true, rel=0.3) for over in found.values())
+
+
+@each_problem
+def test_a_bound_that_no_plan_can_keep_is_known_with_what_is_reachable(problem):
+    space = problem.space
+    fastest = min(problem.timing(space.floor(choice)) for choice in space.choices)
+    within = Goal(max_latency=1.02 * fastest, max_size=0.5, baseline_bytes=WHOLE)
+    assert planner_of(problem, goal=within).unreachable() is None
+    assert planner_of(problem, goal=Goal(baseline_bytes=WHOLE)).unreachable() is None
+    beyond = Goal(max_latency=0.5 * fastest, max_size=0.5, baseline_bytes=WHOLE)
+    quantity, least = planner_of(problem, goal=beyond).unreachable()
+    assert quantity == "latency" and least == pytest.approx(fastest, rel=0.2)
+    tiny = Goal(max_latency=1.0, max_size=1e-6, baseline_bytes=WHOLE)
+    assert planner_of(problem, goal=tiny).unreachable()[0] == "size"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spaces.planning.regression import fit_near
+from spaces.planning.regression import covariance, fit_near
 
 TRUE = np.array([0.5, 2.0, 0.1])
 
@@ -75,3 +75,12 @@ def test_no_coefficient_is_ever_negative(seed):
     assert (mean == 0).any()
     # Of one sign alone they would do nothing but vanish.
     assert fit(features, -features.sum(axis=1), prior=(0.1,) * 5).tolist() == [0] * 5
+
+
+def test_the_covariance_is_the_priors_without_data_and_shrinks_where_there_are():
+    spread = np.array([0.5, 2.0])
+    none = covariance(np.zeros((0, 2)), np.zeros(0), spread)
+    assert none == pytest.approx(np.diag([0.25, 4.0]))
+    known = covariance(np.array([[0.0, 1.0]]), np.array([0.1]), spread)
+    # As precisions add up: 1 / (1 / 4 + 1 / 0.01).
+    assert known == pytest.approx(np.diag([0.25, 1 / 100.25]))
