@@ -82,6 +82,8 @@ class Fitted:
     qat_samples: Count
     retrain_samples: Count
     retrain_qat_samples: Count
+    finalists: int | None = None
+    """None in a run of an older version: that of its settings."""
 
 
 # Type of what each stage leaves, by the last part of its name.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from search.config import PLANS, RunConfig, build_config, changed
+from search.config import PLANS, RunConfig, build_config
 from search.records.stage_files import Fitted
-from search.schedule.estimates import estimate
+from search.schedule.estimates import estimate, level_seconds
 from trainables.levels import training_levels
 from trainables.results import Baseline
 
@@ -19,6 +19,14 @@ from trainables.results import Baseline
 LEAST_PLANS = 9
 # Shortest and longest training, in multiples of what the settings ask for. Guesses.
 LEAST_TRAINING, MOST_TRAINING = 1 / 8, 16.0
+# The shortest where it has to be shorter for a single plan to be trained in full: some batches. A
+# guess.
+SHORTEST_TRAINING = 1 / 64
+# Fewest plans as long as their training can be shortened to SHORTEST_TRAINING. A guess.
+FEWEST_PLANS = 2
+# A training in full has to fit although it takes this many times what is guessed: it must not be
+# left out because the machine is busier than at the baseline's measurement. A guess.
+SLOWER = 1.5
 # Halvings of the interval of sizes, which is then 0.1 % wide.
 HALVINGS = 16
 
@@ -27,51 +35,84 @@ def fitted(config: RunConfig, baseline: Baseline, left_s: float, at_once: int) -
     """Return the largest search that is expected to fit into `left_s` seconds, with the end of the
     run; None if not even one plan does.
 
-    There are at most `config.trials` plans. Training is never shorter than LEAST_TRAINING; where
-    that does not fit there are fewer than LEAST_PLANS plans, or fewer finalists.
+    There are at most `config.trials` plans. Where LEAST_PLANS with a training of LEAST_TRAINING do
+    not fit there are fewer finalists, then training is shorter still, with fewer plans.
     """
 
     def fits(plans: int, training: float, finalists: int = config.finalists) -> bool:
-        found = _search(config, baseline, plans, training)
-        sized = changed(with_levels(config, found), {"finalists": finalists})
-        return estimate(sized, baseline, plans, at_once).total_s <= left_s
+        sized = with_levels(config, _search(config, baseline, plans, training, finalists))
+        ahead = estimate(sized, baseline, plans, at_once)
+        levels = level_seconds(sized, baseline)
+        alone_s = sum(level.training_s(1.0) + level.other_s for level in levels)
+        return max(ahead.total_s, SLOWER * alone_s + ahead.end_s) <= left_s
 
     def plans_at(size: float) -> int:
         return min(config.trials, max(LEAST_PLANS, round(PLANS * size)))
 
-    plans, training = plans_at(LEAST_TRAINING), LEAST_TRAINING
-    if not fits(plans, training):
-        # One plan is trained in full, the others only to be compared.
-        fewer = [number for number in range(1, plans + 1) if fits(number, training, 1)]
-        return _search(config, baseline, fewer[-1], training) if fewer else None
+    plans = plans_at(LEAST_TRAINING)
+    if not fits(plans, LEAST_TRAINING):
+        return _smallest(config, baseline, plans, fits)
     size = _largest(lambda size: fits(plans_at(size), size))
     plans = plans_at(size)
     # The number of plans is whole: what it leaves goes to their training.
     training = _largest(lambda training: fits(plans, training))
-    return _search(config, baseline, plans, training)
+    return _search(config, baseline, plans, training, config.finalists)
 
 
-def _largest(fits: Callable[[float], bool]) -> float:
-    """Return the largest factor of the training that fits; the least does."""
-    low, high = LEAST_TRAINING, MOST_TRAINING
+def _smallest(
+    config: RunConfig, baseline: Baseline, plans: int, fits: Callable[[int, float, int], bool]
+) -> Fitted | None:
+    """Return the search that fits with fewer finalists than the settings ask for, or with less than
+    LEAST_TRAINING and at most `plans`; None if nothing fits."""
+    for finalists in range(config.finalists - 1, 0, -1):
+        if fits(plans, LEAST_TRAINING, finalists):
+            return _search(config, baseline, plans, LEAST_TRAINING, finalists)
+    for fewest in range(min(FEWEST_PLANS, plans), 0, -1):
+        if fits(fewest, SHORTEST_TRAINING, 1):
+            break
+    else:
+        return None
+    training = _largest(
+        lambda training: fits(fewest, training, 1), SHORTEST_TRAINING, LEAST_TRAINING
+    )
+    number = max(n for n in range(fewest, plans + 1) if fits(n, training, 1))
+    return _search(config, baseline, number, training, 1)
+
+
+def _largest(
+    fits: Callable[[float], bool], low: float = LEAST_TRAINING, high: float = MOST_TRAINING
+) -> float:
+    """Return the largest factor of the training that fits; `low` does."""
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
-def _search(config: RunConfig, baseline: Baseline, plans: int, training: float) -> Fitted:
+def _search(
+    config: RunConfig, baseline: Baseline, plans: int, training: float, finalists: int
+) -> Fitted:
     """Return the search with levels that are `training` times those of the settings."""
     usual = training_levels(config, baseline)[0].samples
     first = max(1, round(usual * training))
-    others = (config.qat_samples, config.retrain_samples, config.retrain_qat_samples)
-    # Multiples of the first: with other ratios there might be one more level.
-    return Fitted(plans, first, *(max(1, round(number / usual * first)) for number in others))
+
+    def scaled(samples: int) -> int:
+        # Multiples of the first: with other ratios there might be one more level.
+        return max(1, round(samples / usual * first))
+
+    return Fitted(
+        plans,
+        first,
+        scaled(config.qat_samples),
+        scaled(config.retrain_samples),
+        scaled(config.retrain_qat_samples),
+        finalists,
+    )
 
 
 def with_levels(config: RunConfig, found: Fitted) -> RunConfig:
-    """Return the configuration with the levels that were fitted."""
-    levels = {name: value for name, value in vars(found).items() if name != "plans"}
+    """Return the configuration with the levels and the finalists that were fitted."""
+    levels = {name: v for name, v in vars(found).items() if name != "plans" and v is not None}
     return build_config(
         {**config.model_dump(mode="json"), "finetune_steps": None, **levels}, [], {}
     )

@@ -14,6 +14,8 @@ from spaces.errors import StudyError
 from trainables.results import Baseline
 
 STAGE = "within"
+# Share of the training in full that the settings ask for below which it is said. A guess.
+SHORT = 0.5
 
 
 def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> StudyContext:
@@ -30,10 +32,11 @@ def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> Study
     found: Fitted = run_once(run, STAGE, lambda: _fitted(study, baseline))
     if config.within is not None:
         left_s = config.within - study.clock.elapsed_s()
+        share = found.retrain_samples / config.retrain_samples
         study.display.say(
             f"{STAGE:<12} {minutes(max(0.0, left_s))} of {duration_text(config.within)} are left: "
             f"about {found.plans} plans, the best of them trained on {found.retrain_samples:,} "
-            "samples"
+            f"samples{f', {share:.0%} of retrain_samples' if share < SHORT else ''}"
         )
     stored = read_config(run.path)
     if with_levels(stored, found) != stored:

@@ -7,6 +7,7 @@ from benchmarks.growth import InMemory
 from benchmarks.methods import planner_of
 from benchmarks.tabulated import Tabulated
 from search.records.ledger import Ledger
+from search.schedule.deadline import Deadline, Pace
 from search.tune.plan_source import Sources
 from search.tune.searcher import Limits, PlanSearcher
 from tests.search.tune.tabulated import JOURNAL, plan_of, reported
@@ -27,7 +28,9 @@ def tabulated(budget, config, baseline, seed=0):
 class TabulatedSearch:
     """The search of a configuration, on workers that need `levels` for each level of a plan."""
 
-    def __init__(self, folder, table, config, levels, workers):
+    def __init__(self, folder, table, config, levels, workers, *, slower=1.0, ends=None):
+        """`ends` are the seconds until a deadline and those that the end of the run needs;
+        trainings take `slower` times what `levels` say."""
         setup = table.setup(config.seed)
         self.ledger = Ledger(
             InMemory(folder),
@@ -38,15 +41,25 @@ class TabulatedSearch:
         )
         planner = planner_of(setup, fidelity=self.ledger.fidelity, confidence_z=CONFIDENCE_Z)
         self.first = planner.warm_starts()
-        limits = Limits(config.trials, finalists=config.finalists)
+        self.now, self.trained = 0.0, [0] * len(levels)
+        self.deadline = None
+        if ends is not None:
+            self.deadline = Deadline(
+                lambda: ends[0] - self.now,
+                Pace(levels, self.ledger),
+                len(levels),
+                end_s=ends[1],
+                finalists=config.finalists,
+                at_once=workers,
+            )
+        limits = Limits(config.trials, finalists=config.finalists, deadline=self.deadline)
         sources = Sources(table.space, planner, self.first)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         self.searcher = PlanSearcher(
             sources, self.ledger, folder / JOURNAL, config.seed, limits=limits
         )
         self._table, self._levels, self._workers = table, levels, workers
-        self.now, self.trained = 0.0, [0] * len(levels)
-        self._running = []
+        self._running, self._slower, self.busy_s = [], slower, 0.0
 
     @property
     def may_end_early(self):
@@ -68,9 +81,10 @@ class TabulatedSearch:
                 plan, level = plan_of(asked), asked[LEVEL]
                 seconds = self._levels[level]
                 training_s = seconds.training_s(float(plan.quantization.is_trained))
-                training_s *= plan.is_pruned
+                training_s *= self._slower * plan.is_pruned
                 self.trained[level] += plan.is_pruned
                 ends = self.now + training_s + seconds.other_s
+                self.busy_s += ends - self.now
                 heapq.heappush(running, (ends, turn, plan, level, training_s, self.now))
                 turn += 1
             if not running:

@@ -5,8 +5,16 @@ from dataclasses import replace
 import pytest
 
 from search.config import RunConfig
-from search.schedule.estimates import estimate
-from search.schedule.fitting import LEAST_PLANS, LEAST_TRAINING, MOST_TRAINING, fitted, with_levels
+from search.schedule.estimates import estimate, final_seconds, level_seconds
+from search.schedule.fitting import (
+    LEAST_PLANS,
+    LEAST_TRAINING,
+    MOST_TRAINING,
+    SHORTEST_TRAINING,
+    SLOWER,
+    fitted,
+    with_levels,
+)
 from tests.search.made_run import baseline
 from trainables.levels import training_levels
 
@@ -53,13 +61,30 @@ def test_the_number_of_plans_that_is_given_is_the_most():
     assert found.retrain_samples > config().retrain_samples
 
 
-def test_where_training_cannot_be_shorter_there_are_fewer_plans_or_none():
+def test_little_time_takes_finalists_first_then_training():
+    usual, slow = config(), baseline(train_s=0.25, evaluate_s=5.0)
+    least = usual.retrain_samples * LEAST_TRAINING
+    some = fitted(usual, baseline(train_s=1 / 160, evaluate_s=0.8), 60, CORES)
+    little = fitted(usual, slow, 600, CORES)
+    assert some.retrain_samples == least and some.plans == LEAST_PLANS
+    assert some.finalists < usual.finalists
+    assert usual.retrain_samples * SHORTEST_TRAINING < little.retrain_samples < least
+    assert little.finalists == 1
+
+
+def test_without_time_for_a_short_training_there_is_no_search():
     slow = baseline(train_s=0.25, evaluate_s=5.0)
-    least = fitted(config(), slow, 600, CORES)
-    assert 1 <= least.plans < LEAST_PLANS
-    assert least.retrain_samples == config().retrain_samples * LEAST_TRAINING
     assert fitted(config(), slow, 40, CORES) is None
     assert fitted(config(), slow, -3, CORES) is None
+
+
+@pytest.mark.parametrize("left_s", [60, 150, 600, 7200])
+def test_a_training_in_full_may_take_longer_than_guessed(left_s):
+    found = fitted(config(), baseline(**PACE), left_s, CORES)
+    sized = with_levels(config(), found)
+    levels = level_seconds(sized, baseline(**PACE))
+    quantized_s = sum(level.training_s(1.0) for level in levels)
+    assert SLOWER * quantized_s < left_s - final_seconds(sized, baseline(**PACE))
 
 
 def test_levels_keep_their_shares_and_steps_become_samples():

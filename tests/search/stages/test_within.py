@@ -65,6 +65,14 @@ def test_levels_are_fitted_once_for_the_workers_and_the_reports_too(study):
     assert levels(again.config) == levels(first.config)
 
 
+def test_a_short_training_is_said_and_its_finalists_are_kept(study):
+    printed = io.StringIO()
+    found = fit_search(study("2m", 30.0, printed), baseline(**SLOW), begun=False)
+    assert found.config.retrain_samples < RunConfig(budget=0.1).retrain_samples / 2
+    assert "% of retrain_samples\n" in printed.getvalue()
+    assert found.config.finalists == read_config(found.run.path).finalists
+
+
 def test_a_run_without_a_deadline_is_left_as_it_is(study):
     given = study("30m")
     plain = replace(given, config=RunConfig(budget=0.1))
