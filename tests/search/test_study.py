@@ -244,6 +244,19 @@ def test_the_smallest_model_within_a_latency_is_delivered(workplace, whole_run):
     assert "the smallest plan that keeps the budget" in ended.stdout
 
 
+def test_a_size_that_no_plan_can_have_is_a_mistake_before_the_search(workplace):
+    run = workplace.folder / "tiny"
+    ended = workplace.run(
+        *("--budget", "0.2", *workplace.task(), "--trials", "6", "--out", str(run)),
+        *("--max-size-bytes", "10"),
+    )
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if "--max-size-bytes" in line]
+    assert "no plan of this space is predicted to have fewer than" in line
+    assert "give that or more, or a greater -o max_ratio" in line
+    assert not list((run / "trials").glob("*.parquet"))
+
+
 def deadly_run(workplace, always, **settings):
     """Return the folder of a run whose trainings all end in one way of `Deadly`, and its end."""
     run = workplace.folder / f"deadly-{always}"
