@@ -19,7 +19,7 @@ from benchmarks.tabulated import Tabulated
 from search.records.ledger import Ledger
 from search.records.tables import Store
 from search.records.trial_record import TrialRecord
-from search.tune.journal import PLANNED, open_study, plan_text
+from search.tune.journal_file import PLANNED, open_study, plan_text
 from search.tune.plan_source import Sources
 from search.tune.sampling import optuna_distributions
 from search.tune.searcher import PlanSearcher

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord
-from search.tune.sampling import ENDED, RecentTPESampler, optuna_distributions
+from search.tune.journal_file import (
+    ORIGIN,
+    PLANNED,
+    PROMOTES,
+    REPEATS,
+    STATES,
+    agrees,
+    first_state,
+    open_study,
+    plan_text,
+    set_aside,
+)
+from search.tune.sampling import RecentTPESampler, optuna_distributions
 from spaces.errors import one_line
 from spaces.goal import Quantity
 from spaces.plan import Plan
@@ -31,26 +38,10 @@ from trainables.results import TrialResult
 
 logger = logging.getLogger(__name__)
 
-STUDY_NAME = "search"
 CONSTRAINT = "metric_loss_within_budget"
-
-# Attributes of Optuna's trials.
-PLANNED = "plan"
-ORIGIN = "origin"
-REPEATS = "repeats_trial"
-PROMOTES = "promotes_trial"
 
 SAMPLED = "sampled"
 """The origin of a plan that Optuna samples, and of one drawn at random."""
-
-# Optuna's state of a trial that ended in each of ours.
-STATES = {
-    "COMPLETE": TrialState.COMPLETE,
-    "PAUSED": TrialState.PRUNED,
-    "STOPPED": TrialState.PRUNED,
-    "FAILED": TrialState.FAIL,
-}
-
 
 Exceeded = Callable[[Plan], Mapping[Quantity, float]]
 """By how much a plan is predicted to exceed each bound that it does not keep."""
@@ -61,92 +52,6 @@ PATIENCE = 20
 
 def _constraint(quantity: Quantity) -> str:
     return f"{quantity}_within_bound"
-
-
-def plan_text(plan: Plan) -> str:
-    """Return a plan as one line of JSON, equal for equal plans."""
-    return json.dumps(plan.to_json(), sort_keys=True)
-
-
-def _first_state(result: TrialResult) -> TrialState:
-    """Return Optuna's state of the trial that a plan began as: PRUNED if it was promoted later."""
-    failed_later = result.state == "FAILED" and result.level is not None
-    return STATES["PAUSED" if result.level or failed_later else result.state]
-
-
-def _repair(journal: Path) -> None:
-    """Remove what a killed process leaves; the run folder's own lock says that it is gone.
-
-    That is its lock, and half a line at the end: Optuna reads past such a line, but appends to it
-    and cannot read the result.
-    """
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-    if journal.exists():
-        whole = journal.read_bytes().rpartition(b"\n")
-        if whole[2]:
-            with journal.open("rb+") as file:
-                file.truncate(len(whole[0]) + len(whole[1]))
-
-
-def _set_aside(journal: Path) -> None:
-    """Rename a damaged journal, in place of one that was renamed before."""
-    aside = journal.with_name(f"{journal.name}.damaged")
-    if aside.is_dir():
-        shutil.rmtree(aside)
-    journal.replace(aside)
-
-
-def open_study(
-    journal: Path,
-    distributions: Mapping[str, BaseDistribution],
-    seed: int,
-    objective: Quantity = "latency",
-) -> optuna.Study:
-    """Return the study kept in the journal file, a new one if there is none.
-
-    It minimizes the loss and the ratio of the objective.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _repair(journal)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(
-            study_name=STUDY_NAME,
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            sampler=RecentTPESampler(distributions, seed),
-            directions=["minimize", "minimize"],
-            load_if_exists=True,
-        )
-        study.set_metric_names(["metric_loss", f"{objective}_ratio"])
-    return study
-
-
-def agrees(
-    study: optuna.Study,
-    distributions: Mapping[str, BaseDistribution],
-    ledger: Ledger,
-) -> bool:
-    """Return whether a journal's trials are those of the tables, and of the space searched."""
-    records = ledger.records
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    for number, trial in trials.items():
-        if any(distributions.get(name) != kind for name, kind in trial.distributions.items()):
-            return False
-        record = records.get(number)
-        if record is None:
-            # A trial that repeats another has no row, and neither has a promotion.
-            if trial.state in ENDED and not {REPEATS, PROMOTES} & trial.user_attrs.keys():
-                return False
-            continue
-        result = record.result
-        if trial.user_attrs.get(PLANNED) != plan_text(record.plan):
-            return False
-        if trial.state.is_finished() and trial.state is not _first_state(result):
-            return False
-        measured = [result.metric_loss, ledger.cost(record)]
-        if trial.state is TrialState.COMPLETE and trial.values != measured:
-            return False
-    return records.keys() <= trials.keys()
 
 
 class Journal:
@@ -178,7 +83,7 @@ class Journal:
             self.interrupted.clear()
             self._running.clear()
             self.rebuilt = True
-            _set_aside(path)
+            set_aside(path)
         study = open_study(path, self._distributions, seed, self._ledger.goal.objective)
         self._rebuild(study)
         self._add_missing(study)
@@ -212,7 +117,7 @@ class Journal:
             if record is None:
                 study.add_trial(create_trial(state=TrialState.FAIL))
                 continue
-            state = _first_state(record.result)
+            state = first_state(record.result)
             study.add_trial(
                 self._template(
                     record.plan,

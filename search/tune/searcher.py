@@ -21,7 +21,8 @@ from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord, continued
 from search.schedule.deadline import Deadline
 from search.schedule.forecast import Closing
-from search.tune.journal import REPEATS, Journal, plan_text
+from search.tune.journal import Journal
+from search.tune.journal_file import REPEATS, plan_text
 from search.tune.plan_source import (
     WARM_START,
     OptunaSource,

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from search.records.prospects import Prospects
 from search.schedule.forecast import Closing
-from search.tune.journal import PROMOTES
+from search.tune.journal_file import PROMOTES
 from search.tune.promotion import Promotions
 from tests.search.tune.tabulated import plan_of, reported
 from trainables.levels import REDUCTION

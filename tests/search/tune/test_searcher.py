@@ -7,7 +7,8 @@ from optuna.samplers import PartialFixedSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.tune.journal import CONSTRAINT, REPEATS, open_study
+from search.tune.journal import CONSTRAINT
+from search.tune.journal_file import REPEATS, open_study
 from search.tune.plan_source import PATIENCE
 from spaces.plan import Plan
 from tests.search.tune.tabulated import (

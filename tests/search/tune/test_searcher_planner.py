@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from benchmarks.tabulated import Tabulated
 from search.records.ledger import Ledger
 from search.records.tables import Store
-from search.tune.journal import CONSTRAINT, ORIGIN, REPEATS
+from search.tune.journal import CONSTRAINT
+from search.tune.journal_file import ORIGIN, REPEATS
 from search.tune.plan_source import Sources
 from search.tune.searcher import PlanSearcher
 from spaces.layers import Layer

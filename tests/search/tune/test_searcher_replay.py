@@ -7,7 +7,8 @@ from itertools import count
 import pytest
 from optuna.trial import TrialState
 
-from search.tune.journal import CONSTRAINT, ORIGIN, REPEATS
+from search.tune.journal import CONSTRAINT
+from search.tune.journal_file import ORIGIN, REPEATS
 from spaces.plan import PruningGroup
 from spaces.space import Space
 from tests.search.tune.tabulated import (
