@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -39,7 +40,16 @@ PLAIN_EVERY_S = 30.0
 
 def ratio_text(ratio: float | None) -> str:
     """Return a ratio to the unpruned model's as "0.125 (8.0x)", or a dash."""
-    return "-" if not ratio else f"{ratio:.3f} ({1 / ratio:.1f}x)"
+    return "-" if not ratio or not isfinite(ratio) else f"{ratio:.3f} ({1 / ratio:.1f}x)"
+
+
+def costs_text(record: TrialRecord, ledger: Ledger) -> str:
+    """Return a trial's latency ratio in words, and its ratio of what is minimized if that is
+    another."""
+    latency, objective = f"latency {ratio_text(record.result.latency_ratio)}", ledger.goal.objective
+    if objective == "latency":
+        return latency
+    return f"{latency}, {NAMES[objective]} {ratio_text(ledger.cost(record))}"
 
 
 def percent(value: float | None) -> str:
@@ -238,7 +248,7 @@ class Display:
                     verdict = f"{verdict}, {result.fidelity:.0%} trained"
                 self.say(
                     f"  trial {record.number:>3} {record.plan.quantization.value:<13} "
-                    f"latency {ratio_text(result.latency_ratio):<14} "
+                    f"{costs_text(record, ledger):<22} "
                     f"loss {loss_text(record, prospects):>8}  {verdict} | "
                     f"{len(ledger.records)}/{planned}: {summary()}"
                 )

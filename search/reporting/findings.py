@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from search.config import RunConfig
-from search.console import percent, ratio_text
+from search.console import costs_text, percent
 from search.records.ledger import REFERENCE_RATIO, Ledger
 from search.records.manifest import Manifest
 from search.records.opening import local_copy
@@ -22,7 +22,6 @@ from search.records.search_space import build_space, drop_untimed
 from search.records.stage_files import Curves, References, Timings
 from search.records.tables import Store
 from search.records.trial_record import STAGES, TrialRecord
-from spaces.goal import NAMES
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
@@ -146,18 +145,11 @@ class Findings:
                         else result.metric_loss,
                         cost=cost,
                         on_front=number in front,
-                        costs=self._costs(record),
+                        costs=costs_text(record, self.ledger),
                         plan=self.in_words(record.plan),
                     )
                 )
         return found
-
-    def _costs(self, record: TrialRecord) -> str:
-        objective = self.ledger.goal.objective
-        latency = f"latency {ratio_text(record.result.latency_ratio)}"
-        if objective == "latency":
-            return latency
-        return f"{latency}\n{NAMES[objective]} {ratio_text(self.ledger.cost(record))}"
 
     def retrained(self) -> list[RetrainedPlan]:
         """Return the plans that a finished run trained in full, in order."""

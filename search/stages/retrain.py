@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from search.console import percent, ratio_text
+from search.console import costs_text, percent
 from search.context import StudyContext
 from search.needs import count_retrain_workers, retrain_worker_resources
 from search.records.ledger import Ledger
@@ -160,7 +160,7 @@ def first_within_budget(
         margin = prospects.margin(outcome.standard_error, more=trained)
         accepted = outcome.metric_loss + margin <= config.budget
         display.say(
-            f"{'':<12} trial {record.number}: latency {ratio_text(record.result.latency_ratio)}, "
+            f"{'':<12} trial {record.number}: {costs_text(record, ledger)}, "
             f"loss {percent(outcome.metric_loss)} and a margin of {percent(margin)} on val: "
             f"{'kept' if accepted else 'missed, on to the next'}"
         )

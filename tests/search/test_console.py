@@ -9,6 +9,7 @@ from search.records.ledger import Ledger
 from search.records.tables import Store
 from search.reporting.findings import read_findings
 from search.reporting.terminal import say_findings
+from spaces.goal import Goal
 from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import make_run
 
@@ -114,6 +115,28 @@ def test_a_failures_reason_is_whole_and_the_table_fits_a_terminal(record, result
     assert f"trial 200 failed: {reason}" in said
     assert "…" not in said and "over budget" not in said
     assert "0.123 (8.1x)" in said and "int8_qat_pact" in said
+
+
+@pytest.mark.parametrize(
+    "objective, said",
+    [
+        ("latency", "latency 0.500 (2.0x)"),
+        ("size", "latency 0.500 (2.0x), size 0.250 (4.0x)"),
+        ("multiply_adds", "latency 0.500 (2.0x), multiply-adds -"),
+    ],
+)
+def test_a_log_says_what_is_minimized_beside_the_latency(
+    objective, said, record, result, open_ledger
+):
+    file = io.StringIO()
+    ledger = open_ledger(goal=Goal(objective, baseline_bytes=1000))
+    with Display(Console(file=file)).trials(ledger, 1, lambda: 60.0):
+        ledger.record(record(0, result("COMPLETE", 0.05, 0.5, size_bytes=250)))
+    line = file.getvalue()
+    # No layers are known here, so no multiply-adds.
+    assert f" {said:<22} loss   +5.0 %" in line
+    best = {"latency": "best 0.500", "size": "best size 0.250", "multiply_adds": "best multiply"}
+    assert best[objective] in line
 
 
 def test_lines_break_between_words_alone():

@@ -93,7 +93,7 @@ def test_the_front_is_drawn_against_the_size_where_that_is_minimized(tmp_path):
     # The manifest's size, 200 of 1,000 kB.
     (star,) = series(shown, marker="star")
     assert star.x == [0.2]
-    assert all("\nsize " in text for item in circles for text in item.hover)
+    assert all(", size " in text for item in circles for text in item.hover)
     (diamonds,) = series(shown, marker="open diamond")
     model = found.thresholds[0]
     assert diamonds.x[0] == model.cost and 0 < model.cost < 1
