@@ -46,6 +46,8 @@ class Promotions:
         trained for; `closing` says that the last plan has been tried.
         """
         due = range(self._top) if closing else self._due(running)
+        if not due:
+            return None
         paused = [
             record
             for record in self._ledger.paused()
