@@ -10,8 +10,17 @@ from pathlib import Path
 
 import psutil
 
-# Of no training's name.
-NOTHING = "(?!)"
+# Patterns: of no training's name, of those of trials, of trials' first ones, of the retrain's.
+NOTHING, LEVELS, FIRST_LEVEL, RETRAIN = "(?!)", r"level \d", "level 0", r"^(?!.*level \d)"
+# Settings of a search whose second levels and retrain are certain to come, if it has four trials:
+# one of three is promoted, and no trained plan is trained in full by its trial, for there are four
+# levels. An unpruned model, which nothing trains, is the largest, however slow the others seem.
+UNFINISHED = {
+    "budget": 0.5,
+    "objective": "size",
+    "finetune_samples": 320,
+    "promotion_factor": 2,
+}
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,6 @@ QUICK = {
     # The retrain has something left to do.
     "finalists": 0,
 }
-# With a few trials of this, no trained plan is trained in full by its trial: the retrain is certain
-# to have something left. One of three is promoted, and there are four levels.
-UNFINISHED = {"finetune_samples": 320, "promotion_factor": 2}
 # The defaults of the settings that QUICK changes.
 AS_BY_DEFAULT = {"confidence_z": 1.64, "retrain_workers": "null", "finalists": 3}
 # Interval at which a running run's tables are read: reading without pause takes half of a core.

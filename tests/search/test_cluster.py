@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.faults import Search, fill, small_disk
-from tests.helpers.gate import NOTHING, Gate
+from tests.helpers.gate import FIRST_LEVEL, NOTHING, UNFINISHED, Gate
 from tests.helpers.nodes import node_cluster
-from tests.helpers.support import UNFINISHED, rows_of
+from tests.helpers.support import rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -44,9 +44,7 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(
     trials = 12
     let(second, third)
     search.start(
-        *("--budget", "0.5", *local_workplace.task("make_gated"), "--trials", str(trials)),
-        # Of which an unpruned model has the most, on a busy machine too.
-        *("--objective", "size"),
+        *(*local_workplace.task("make_gated"), "--trials", str(trials)),
         *("--storage", str(disk / "runs"), "--out", "one", "--address", cluster.address),
         # Plans that wait for the node that is yet to come.
         *("--concurrency", "4"),
@@ -88,23 +86,28 @@ def test_a_driver_that_dies_is_followed_by_one_in_another_folder(
     head = cluster.start(cpus=1)
     target = cluster.start(cpus=1, resources={"target": 1})
     runs = tmp_path / "runs"
-    search = Search(local_workplace, head, runs / "two")
+    search, gate = Search(local_workplace, head, runs / "two"), Gate(tmp_path / "gate")
     search.start(
-        *("--budget", "0.1", *local_workplace.task(), "--trials", "6"),
+        *(*local_workplace.task("make_gated"), "--trials", "6"),
         *("--storage", str(runs), "--out", "two", "--address", cluster.address),
         target_resource="target",
         **FEW,
+        **UNFINISHED,
+        **gate.options(local_workplace.weights),
     )
-    # Refused as soon as there is a run, while the first one measures the baseline.
+    # Refused as soon as there is a run, while the first one measures the baseline. It cannot end
+    # before it is killed: its trainings are held.
     search.wait_for((search.run / "config.yaml").is_file, "configuration")
     second = Search(local_workplace, head, runs / "two")
     second.start("--resume", str(runs / "two"), "--address", cluster.address)
     assert second.process.wait(300) == 2
     second._reader.join(30)
     assert f"process {search.process.pid}" in "\n".join(second.said)
+    gate.let(FIRST_LEVEL)
     search.wait_for_trials(2)
     search.kill()
     before = rows_of(search.run, "trials")
+    gate.let("")
     follower = Search(local_workplace, head, runs / "two")
     elsewhere = Path(tempfile.mkdtemp(dir=tmp_path))
     follower.start("--resume", str(runs / "two"), "--address", cluster.address, cwd=elsewhere)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.gate import UNFINISHED
 from tests.helpers.support import killed_when, ray_cluster
 
 pytestmark = pytest.mark.slow
@@ -14,19 +15,20 @@ def with_gpus(local_workplace):
         yield place
 
 
-def watched(place, name, together):
+def watched(place, name, trials, together):
     """Return the folder where a search notes who trains, its arguments and its settings.
 
     A trial goes on once `together` processes have trained for trials.
     """
     seen = place.folder / f"{name}-seen"
     seen.mkdir()
-    arguments = ("--budget", "0.1", *place.task("make_watched"), "--trials", "6")
+    arguments = (*place.task("make_watched"), "--trials", str(trials))
     return (
         seen,
         (*arguments, "--out", str(place.folder / name)),
         {
             "choices": "[float, int8_ptq]",
+            **UNFINISHED,
             "task_options": f"{{seen: {seen}, weights: {place.weights}, together: {together}}}",
         },
     )
@@ -38,7 +40,7 @@ def trained(seen):
 
 
 def test_a_gpu_a_trial_and_a_retrain_over_all_of_them(with_gpus):
-    seen, arguments, settings = watched(with_gpus, "gpu-each", together=2)
+    seen, arguments, settings = watched(with_gpus, "gpu-each", 4, together=2)
     ended = with_gpus.run(*arguments, gpus_per_trial=1, retrain_workers="null", **settings)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert {gpus for rank, gpus, _ in trained(seen) if rank == "trial"} == {"0", "1"}
@@ -47,7 +49,7 @@ def test_a_gpu_a_trial_and_a_retrain_over_all_of_them(with_gpus):
 
 def test_two_trials_share_a_gpu(with_gpus):
     # None ends before all have begun: each would be done by the first.
-    seen, arguments, settings = watched(with_gpus, "gpu-half", together=4)
+    seen, arguments, settings = watched(with_gpus, "gpu-half", 6, together=4)
     run = with_gpus.folder / "gpu-half"
     # Nothing after that matters here.
     killed_when(

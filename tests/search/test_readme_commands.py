@@ -30,7 +30,8 @@ ELSEWHERE = {
 }
 HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
 EXAMPLES = "python -m examples."
-TRIALS = 8
+# Each tracker starts processes for every trial.
+TRIALS = 5
 
 
 def test_every_command_is_run_here_or_elsewhere():

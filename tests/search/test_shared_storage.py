@@ -1,7 +1,6 @@
 """A whole run in a bucket of a real S3 server: refused to a second driver, killed, resumed."""
 
 import subprocess
-import threading
 import time
 from dataclasses import replace
 
@@ -9,7 +8,9 @@ import pytest
 
 from clusters.storage import Storage
 from tests.helpers.faults import Ended
+from tests.helpers.gate import FIRST_LEVEL, LEVELS, UNFINISHED, Gate
 from tests.helpers.s3 import CREDENTIALS, s3_server
+from tests.helpers.support import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -44,34 +45,35 @@ def wait_for_files(storage, folder, count, process):
 def test_a_run_in_a_bucket(s3, local_workplace, tmp_path):
     place = replace(local_workplace, address=None)
     uri = s3.uri("searches")
-    storage = Storage(s3.uri("searches/mine"))
+    storage, gate = Storage(s3.uri("searches/mine")), Gate(tmp_path / "gate")
     first = start(
         place,
         tmp_path / "one",
-        *("--budget", "0.1", *place.task(), "--trials", "4", "--storage", uri, "--out", "mine"),
+        *(*place.task("make_gated"), "--trials", "4", "--storage", uri, "--out", "mine"),
         choices="[float, int8_ptq]",
+        **UNFINISHED,
+        **gate.options(place.weights),
     )
-    # Refused as soon as there is a run, while the first one measures the baseline.
+    # Refused as soon as there is a run, while the first one measures the baseline. It cannot end
+    # before it is killed: its trainings are held.
     wait_for_files(storage, "stages", 2, first)
     second = start(place, tmp_path / "two", "--resume", storage.uri)
     said, _ = second.communicate(timeout=300)
     assert second.returncode == 2
     assert f"process {first.pid} on " in said
+    gate.let(FIRST_LEVEL)
     wait_for_files(storage, "trials", 1, first)
     first.kill()
     first.wait()
     before = set(storage.names("trials"))
+    wait_until(lambda: not gate.held(""), "end of the workers")
     third = start(place, tmp_path / "two", "--resume", storage.uri)
-    wait_for_files(storage, "trials", len(before) + 1, third)
-
-    def away():
-        with s3.away():
-            time.sleep(8)
-
-    absence = threading.Thread(target=away)
-    absence.start()
+    # The last trial that is promoted; then its training goes on while the server is away.
+    wait_until(lambda: gate.held(LEVELS), "held training", 600)
+    with s3.away():
+        gate.let("")
+        time.sleep(8)
     said, _ = third.communicate(timeout=600)
-    absence.join()
     assert third.returncode == 0, said
     assert before <= set(storage.names("trials")), "a finished trial was lost"
     assert not (tmp_path / "two" / "slimsearch" / "runs" / "searches").exists()

@@ -6,29 +6,17 @@ import pandas as pd
 import pytest
 
 from search.records.manifest import Manifest
-from tests.helpers.gate import Gate
-from tests.helpers.support import (
-    UNFINISHED,
-    killed_when,
-    read_all,
-    rows_of,
-    said_by,
-    wait_until,
-)
+from tests.helpers.gate import FIRST_LEVEL, LEVELS, RETRAIN, UNFINISHED, Gate
+from tests.helpers.support import QUICK, killed_when, read_all, rows_of, said_by, wait_until
 
 pytestmark = pytest.mark.slow
-
-# What is in the titles of workers that train: for a trial, for its first level, in the retrain.
-LEVELS, FIRST_LEVEL, RETRAIN = r"level \d", "level 0", r"^(?!.*level \d)"
 
 
 def test_killed_at_any_moment_it_carries_on(local_workplace, workplace, tmp_path):
     run, gate = workplace.folder / "killed", Gate(tmp_path / "gate")
 
     start = (
-        *("--budget", "0.5", *workplace.task("make_gated"), "--trials", "9", "--out", str(run)),
-        # Of which an unpruned model, which nothing trains, has the most, on a busy machine too.
-        *("--objective", "size"),
+        *(*workplace.task("make_gated"), "--trials", "6", "--out", str(run)),
         # Few choices: every time it starts again, it exports models to time others beside.
         *("-o", "choices=[float, int8_ptq]"),
     )
@@ -63,7 +51,7 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace, tmp_path
     ended = workplace.run(*resume)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     trials = pd.read_parquet(run / "trials")
-    assert len(trials) == 9
+    assert len(trials) == 6
     assert trials["number"].is_unique
     assert trials["plan_key"].is_unique, "a plan was tried twice"
     measured = pd.read_parquet(run / "measurements")
@@ -74,7 +62,7 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace, tmp_path
     merged = trials.merge(kept, on="number", suffixes=("", "_kept"))
     assert len(merged) == len(kept)
     assert (merged["plan"] == merged["plan_kept"]).all()
-    assert Manifest.model_validate_json((run / "manifest.json").read_text()).trials.finished == 9
+    assert Manifest.model_validate_json((run / "manifest.json").read_text()).trials.finished == 6
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -88,15 +76,17 @@ def test_trials_that_fail_are_rows_with_reasons_and_the_search_goes_on(workplace
     run, ends = workplace.folder / "deadly", workplace.folder / "ends"
     ends.mkdir(exist_ok=True)
     ended = workplace.run(
-        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "9"),
+        *("--budget", "0.1", *workplace.task("make_deadly"), "--trials", "7"),
         *("--out", str(run)),
         choices="[float, int8_ptq]",
+        # Plans are trained in full by their trials.
+        retrain_samples=QUICK["finetune_samples"],
         # A worker that dies would be given another chance.
         retries=0,
         task_options=f"{{ended: {ends}, weights: {workplace.weights}}}",
     )
     trials = pd.read_parquet(run / "trials")
-    assert len(trials) == 9, ended.stdout + ended.stderr
+    assert len(trials) == 7, ended.stdout + ended.stderr
     failed = trials[trials["state"] == "FAILED"]
     reasons = " | ".join(failed["reason"])
     assert len(failed) == 4
