@@ -21,7 +21,8 @@ def options(tmp_path):
 
 
 def test_the_task_meets_every_demand(options):
-    assert [demand for demand in check_task("paddleseg", options) if not demand.met] == []
+    small = {**options, "image_size": 32}
+    assert [demand for demand in check_task("paddleseg", small) if not demand.met] == []
 
 
 def test_images_have_the_size_of_training_crops_or_the_one_asked_for(options):
