@@ -27,7 +27,7 @@ class Speeds:
     """Seconds until the workers of a search have started; they start side by side."""
     other_s: float = 3.0
     """Seconds of a level that are neither training nor evaluation, and the change to the next
-    trial: 2.8 to 3.3 on the built-in problem."""
+    trial: 2.8 to 3.3 on the built-in problem (LOG: how long a search takes)."""
     evaluation: float = 0.5
     """Time of a candidate's evaluation, as a share of the unpruned model's."""
     between_s: float = 1.0

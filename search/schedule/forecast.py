@@ -16,7 +16,8 @@ from trainables.levels import REDUCTION
 from trainables.results import MEASURED
 
 # Plans that are trained in full if the most pruned one keeps the budget: no other promises a gain
-# then. 1 to 3 in most tabulated searches, 2 in two of the built-in problem.
+# then. 1 to 3 in most tabulated searches, 2 in two of the built-in problem (LOG: how long a search
+# takes).
 EARLY = 2
 
 _Begun: TypeAlias = tuple[int, float, bool]
