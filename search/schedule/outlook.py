@@ -30,6 +30,7 @@ class Outlook:
     ) -> None:
         """`levels` are the seconds guessed before any plan is trained. `running` returns the level
         of every running trial and its seconds so far, `closing` what promotions may still take."""
+        assert len(levels) == len(ledger.fidelities)
         self._ledger, self._trials, self._at_once = ledger, trials, at_once
         self._levels = len(levels)
         self._pace = Pace(levels, ledger)

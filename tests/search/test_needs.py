@@ -86,6 +86,8 @@ def test_what_lacks_is_refused_or_said_and_a_hung_trial_fails(tmp_path, monkeypa
             out=str(tmp_path / "run"),
             threads=2,
             trial_limit_s=3.0,
+            # One level.
+            retrain_samples=1,
             address=nodes.address,
             concurrency=1,
         )

@@ -63,7 +63,14 @@ class Occupant:
 def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp_path, monkeypatch):
     monkeypatch.setenv(*NICENESS)
     space = Space(tuple(PruningGroup(name, 64) for name in "abcd"), (FLOAT, PTQ))
-    config = RunConfig(budget=0.1, trials=TRIALS, out=str(tmp_path / "run"), concurrency=2)
+    config = RunConfig(
+        budget=0.1,
+        trials=TRIALS,
+        out=str(tmp_path / "run"),
+        concurrency=2,
+        # One level.
+        retrain_samples=1,
+    )
     run, display = create_run(config), Display()
     marks = tmp_path / "marks"
     marks.mkdir()
