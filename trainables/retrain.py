@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import paddle
 import paddle.distributed
@@ -15,7 +15,6 @@ import ray.train
 
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
-from trainables.compression.slim import QuantizationAware
 from trainables.context import TrialContext
 from trainables.deployment import gpu
 from trainables.deployment.engine import size_bytes
@@ -36,6 +35,9 @@ from trainables.weights import (
     set_weights,
     write_weights,
 )
+
+if TYPE_CHECKING:
+    from trainables.compression.slim import QuantizationAware
 
 PROGRESS = "progress.json"
 # Steps between checkpoints, as a share of a phase: the most that is lost with a worker. A guess.

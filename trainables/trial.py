@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paddle
 
 from spaces.plan import Plan
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
-from trainables.compression.slim import QuantizationAware
 from trainables.context import TrialContext
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine, size_bytes
 from trainables.probe import FULL, QUICK, Effort
@@ -22,6 +22,9 @@ from trainables.results import Measurement, Probe, TrialResult
 from trainables.settings import candidate_name
 from trainables.shapes import shape_engine
 from trainables.weights import load_weights, model_weights, write_weights
+
+if TYPE_CHECKING:
+    from trainables.compression.slim import QuantizationAware
 
 WEIGHTS = "weights.safetensors"
 

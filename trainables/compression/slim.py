@@ -6,6 +6,9 @@ through the process, so that the same model built twice has different ones.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,20 +17,48 @@ import numpy as np
 import paddle
 import paddle.base.dygraph.base
 
-# PaddleSlim 2.6 uses the name that this had before Paddle 3.
-if not hasattr(paddle.base.dygraph.base, "_to_static_mode_guard_"):
-    paddle.base.dygraph.base._to_static_mode_guard_ = paddle.base.dygraph.base.to_static_mode_guard
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import paddleslim.quant
-    from paddleslim.dygraph.quant import QAT
-
 from spaces.plan import CalibrationAlgorithm
 from trainables.compression.graph.modes import quietly
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.deployment.export import input_spec, own_scope, path_prefix
 from trainables.task import ModelInput
+
+# PaddleSlim 2.6 uses the name that this had before Paddle 3.
+if not hasattr(paddle.base.dygraph.base, "_to_static_mode_guard_"):
+    paddle.base.dygraph.base._to_static_mode_guard_ = paddle.base.dygraph.base.to_static_mode_guard
+
+# Packages whose own imports are of all parts of PaddleSlim: among them matplotlib and scipy.stats,
+# for more than a second in each process.
+WHOLE = ("paddleslim", "paddleslim.common", "paddleslim.quant", "paddleslim.dygraph")
+
+
+@contextlib.contextmanager
+def _parts_alone() -> Iterator[None]:
+    """Import parts of PaddleSlim without the rest of it.
+
+    Afterwards none of it counts as imported: another `import paddleslim` gives the whole. If there
+    was one before, its parts are used.
+    """
+    if WHOLE[0] in sys.modules:
+        yield
+        return
+    for name in WHOLE:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        log_helper = importlib.import_module("paddleslim.common.log_helper")
+        sys.modules["paddleslim.common"].get_logger = log_helper.get_logger  # type: ignore[attr-defined]
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == WHOLE[0]]:
+            del sys.modules[name]
+
+
+with warnings.catch_warnings(), _parts_alone():
+    warnings.simplefilter("ignore")
+    from paddleslim.dygraph.quant import QAT
+    from paddleslim.quant.quanter import quant_post_static
 
 # PaddleSlim's default without transposed convolutions: the engine has no INT8 kernel for them.
 QUANTIZED_OPERATORS = ["conv2d", "depthwise_conv2d", "mul", "matmul", "matmul_v2"]
@@ -49,7 +80,7 @@ def quantize_post_training(
     # A separate scope: the global one would hold, and mix, every model's weights.
     with own_scope() as scope, paddle.static.scope_guard(scope), quietly():
         paddle.enable_static()
-        paddleslim.quant.quant_post_static(
+        quant_post_static(
             executor=paddle.static.Executor(paddle.CPUPlace()),
             model_dir=str(source),
             quantize_model_path=str(target),
