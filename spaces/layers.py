@@ -1,4 +1,4 @@
-"""The cost of a model's layers, and the pruning groups that reduce it."""
+"""The cost of a model's layers, and the pruning groups and branches that reduce it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.branches import Nesting
 from spaces.plan import Plan, PruningGroup
 
 Array = NDArray[np.float64]
@@ -19,7 +20,8 @@ class Layer:
 
     `outputs` and `inputs` name the groups that shrink that side, each with the group's share of
     the side's channels. After a concatenation of a group of 32 channels and one of 64, `inputs` is
-    `{first: 1/3, second: 2/3}`.
+    `{first: 1/3, second: 2/3}`. A branch that is a path of the concatenation is named too, with the
+    path's share: it has no channels left if the branch is removed.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Layer:
     in_channels: int
     outputs: Mapping[str, float]
     inputs: Mapping[str, float]
+    branches: tuple[str, ...] = ()
+    """The branches that the layer lies in: it is gone if one of them is removed."""
 
 
 def ratio_matrix(groups: Sequence[PruningGroup], plans: Sequence[Plan]) -> Array:
@@ -44,15 +48,30 @@ def ratio_matrix(groups: Sequence[PruningGroup], plans: Sequence[Plan]) -> Array
     return matrix
 
 
+def with_column(ratios: Array, group: int, level: float) -> Array:
+    """Return the ratios of plans with one group at a level."""
+    changed = ratios.copy()
+    changed[:, group] = level
+    return changed
+
+
 class LayerCosts:
-    """The layers of one model, as arrays."""
+    """The layers of one model, as arrays.
+
+    The ratios of groups inside a removed branch count as 0 in all its methods.
+    """
 
     def __init__(self, layers: Sequence[Layer], groups: Sequence[PruningGroup]) -> None:
         self.layers = tuple(layers)
         self.groups = len(groups)
+        self.nesting = Nesting(groups)
         names = [group.name for group in groups]
         self._outputs = self._shares([layer.outputs for layer in layers], names)
         self._inputs = self._shares([layer.inputs for layer in layers], names)
+        self._holds = np.zeros((len(names), len(layers)), bool)
+        """Whether a layer (second index) lies in a branch (first index)."""
+        for column, layer in enumerate(layers):
+            self._holds[list(self.nesting.around(layer.branches)), column] = True
         self._out = np.array([layer.out_channels for layer in layers], float)
         self._in = np.array([layer.in_channels for layer in layers], float)
         total = sum(layer.multiply_adds for layer in layers)
@@ -75,13 +94,27 @@ class LayerCosts:
         of its share of channels and its share of blocks of `block` channels: vector hardware
         computes a part of a block in the time of a whole one, but not in every kernel.
         """
-        out = self._side(1 - ratios @ self._outputs, self._out, block)
-        into = self._side(1 - ratios @ self._inputs, self._in, block)
-        return out * into, out
+        return self._remaining(ratios, np.arange(len(self.layers)), block)
+
+    def present(self, ratios: Array) -> Array:
+        """Return 1 for each layer that is there and 0 for one in a removed branch.
+
+        Shape (plans, layers).
+        """
+        branches = self.nesting.branches
+        removed = (ratios[:, branches] >= 1).astype(float)
+        found: Array = (removed @ self._holds[branches].astype(float) == 0).astype(float)
+        return found
 
     def layers_of(self, group: int) -> NDArray[np.int64]:
-        """Return the indices of the layers that a group, by its column, shrinks."""
-        return np.flatnonzero((self._outputs[group] > 0) | (self._inputs[group] > 0))
+        """Return the indices of the layers that a group or a branch, by its column, shrinks.
+
+        Of a branch they are the layers that are gone with it, and those that it or the groups
+        inside it shrink.
+        """
+        columns = np.append(np.flatnonzero(self.nesting.inside[group]), group)
+        shrunk = (self._outputs[columns] > 0) | (self._inputs[columns] > 0) | self._holds[columns]
+        return np.flatnonzero(shrunk.any(axis=0))
 
     def remaining_with(
         self, ratios: Array, group: int, levels: Array, layers: NDArray[np.int64], block: int = 1
@@ -90,13 +123,25 @@ class LayerCosts:
 
         Both results have shape (plans, levels, layers).
         """
+        if group in self.nesting.branches:
+            # What a branch removes depends on the ratios of the groups inside it.
+            found = [
+                self._remaining(with_column(ratios, group, level), layers, block)
+                for level in levels
+            ]
+            work, written = zip(*found, strict=True)
+            return np.stack(work, axis=1), np.stack(written, axis=1)
+        present = self.present(ratios)[:, None, layers]
+        counts = ~self.nesting.gone(ratios)[:, group]
+        ratios = self.nesting.canonical(ratios)
 
         def side(shares: Array, channels: Array) -> Array:
             own = shares[group, layers]
             others = 1 - ratios @ shares[:, layers] + np.outer(ratios[:, group], own)
-            return self._side(others[:, None, :] - levels[:, None] * own, channels[layers], block)
+            removed = counts[:, None, None] * levels[:, None] * own
+            return self._side(others[:, None, :] - removed, channels[layers], block)
 
-        out = side(self._outputs, self._out)
+        out = side(self._outputs, self._out) * present
         return out * side(self._inputs, self._in), out
 
     @staticmethod
@@ -107,6 +152,17 @@ class LayerCosts:
         blocks: Array = np.maximum(1, np.ceil(share * channels / block - 1e-4))
         remaining: Array = 0.5 * (share + blocks / np.ceil(channels / block))
         return remaining
+
+    def _remaining(
+        self, ratios: Array, layers: NDArray[np.int64], block: int
+    ) -> tuple[Array, Array]:
+        """Return `remaining` of some layers."""
+        present = self.present(ratios)[:, layers]
+        ratios = self.nesting.canonical(ratios)
+        outputs: Array = self._outputs[:, layers]
+        inputs: Array = self._inputs[:, layers]
+        out = self._side(1 - ratios @ outputs, self._out[layers], block) * present
+        return out * self._side(1 - ratios @ inputs, self._in[layers], block), out
 
     def multiply_adds(self, ratios: Array) -> Array:
         """Return the remaining share of the model's multiply-adds, shape (plans,)."""

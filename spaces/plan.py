@@ -1,4 +1,4 @@
-"""A plan: the ratio of each pruning group, and the quantization choice."""
+"""A plan: the ratio of each pruning group and branch, and the quantization choice."""
 
 from __future__ import annotations
 
@@ -52,21 +52,36 @@ class QuantizationChoice(str, Enum):
 
 @dataclass(frozen=True)
 class PruningGroup:
-    """The parameters that must shrink together, named by the first of them."""
+    """The parameters that must shrink together, named by the first of them; or a branch.
+
+    A branch is a part of the network without which the model still computes, such as the branch of
+    a residual block. It is an item of the plan like a group, of one channel: its ratio is 0, or 1
+    if it is removed.
+    """
 
     name: str
-    """Structured name of the master parameter, for example "blocks.0.conv1.weight"."""
+    """Structured name of the master parameter, for example "blocks.0.conv1.weight"; of a branch,
+    that of the sublayer whose output is cut."""
     channels: int
-    """Output channels of the unpruned group."""
+    """Output channels of the unpruned group, 1 of a branch."""
     members: tuple[str, ...] = ()
     """Structured names of every parameter that shrinks with it."""
     unit: int = 1
     """Channels that can only be removed together; the group is pruned in multiples of it."""
+    inside: tuple[str, ...] = ()
+    """Names of the branches that this group or branch lies in: nothing of it is left if one of
+    them is removed."""
+    is_branch: bool = False
 
     def __post_init__(self) -> None:
         if self.channels < 1 or self.unit < 1:
             raise ValueError(
                 f"group {self.name} has {self.channels} channels in units of {self.unit}"
+            )
+        if self.is_branch and (self.channels, self.unit) != (1, 1):
+            raise ValueError(
+                f"branch {self.name} has {self.channels} channels in units of {self.unit}, not 1 "
+                "and 1"
             )
 
 
@@ -75,20 +90,24 @@ class Plan:
     """A decoded candidate. Hashable; equal plans have equal keys."""
 
     ratios: tuple[tuple[str, float], ...] = ()
-    """(group, ratio) by group name, only groups that are pruned; 0 < ratio < 1."""
+    """(group, ratio) by group name, only groups that are pruned; 0 < ratio <= 1.
+
+    1 is for branches alone; `Space` refuses it for a group. What lies inside a removed branch has
+    no entry, so that equal models have equal keys.
+    """
     quantization: QuantizationChoice = QuantizationChoice.FLOAT
 
     def __post_init__(self) -> None:
         for group, ratio in self.ratios:
-            if not 0 < ratio < 1:
-                raise ValueError(f"ratio {ratio} of {group} is not above 0 and below 1")
+            if not 0 < ratio <= 1:
+                raise ValueError(f"ratio {ratio} of {group} is not above 0 and at most 1")
         if list(self.ratios) != sorted(self.ratios):
             raise ValueError("ratios are not sorted by group name; build plans with Plan.of")
 
     @classmethod
     def of(cls, ratios: Mapping[str, float], quantization: QuantizationChoice) -> Plan:
         """Return the plan with these ratios; groups at 0 are dropped."""
-        rounded = sorted((group, round(ratio, 6)) for group, ratio in ratios.items())
+        rounded = sorted((group, round(float(ratio), 6)) for group, ratio in ratios.items())
         return cls(tuple(item for item in rounded if item[1] != 0), quantization)
 
     @property

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 
+from spaces.branches import canonical, enclosing
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 
 QUANTIZATION = "quantization"
 CHANNELS = "channels/"
+
+# Greatest probability with which a random plan removes a branch. A guess: few models keep their
+# metric without half of their branches.
+MOST_REMOVED = 0.5
 
 Value = int | float | str
 
@@ -38,7 +44,8 @@ class Space:
 
     The channels that remain of a group are a multiple of `alignment` and of the group's unit, or
     all: on vector hardware latency is a staircase, and a width between two steps takes as long as
-    the wider step. At most `max_ratio` of a group is removed.
+    the wider step. At most `max_ratio` of a group is removed. A branch has 1 channel or 0, and the
+    groups inside a removed branch count as unpruned.
     """
 
     groups: tuple[PruningGroup, ...]
@@ -46,7 +53,13 @@ class Space:
     alignment: int = 8
     max_ratio: float = 0.9
 
+    @cached_property
+    def _enclosing(self) -> dict[str, frozenset[str]]:
+        return enclosing(self.groups)
+
     def _remaining(self, group: PruningGroup) -> IntegerParameter:
+        if group.is_branch:
+            return IntegerParameter(0, 1, 1)
         step = math.lcm(self.alignment, group.unit)
         high = math.ceil(group.channels / step) * step
         least = group.channels * (1 - self.max_ratio)
@@ -62,29 +75,57 @@ class Space:
         return flat
 
     def levels(self, group: PruningGroup) -> list[int]:
-        """Return the channel counts a pruned group may have, ascending, its full count last."""
+        """Return the channel counts a pruned group may have, ascending, its full count last.
+
+        Of a branch they are 0 and 1.
+        """
         counts = self._remaining(group)
         steps = range(counts.low, counts.high + 1, counts.step)
         return sorted({min(count, group.channels) for count in steps})
 
     def is_floor(self, plan: Plan) -> bool:
-        """Return whether every group of a plan has the fewest channels that it may have."""
+        """Return whether every group of a plan has the fewest channels that it may have.
+
+        No branch is left, and every group that lies in none is as narrow as it may be.
+        """
+        least = dict(self.floor(plan.quantization).ratios)
+        ratios = self._canonical(dict(plan.ratios))
         return all(
-            round(group.channels * (1 - plan.ratio(group.name))) <= self.levels(group)[0]
+            round(group.channels * (1 - ratios.get(group.name, 0.0)))
+            <= round(group.channels * (1 - least.get(group.name, 0.0)))
             for group in self.groups
         )
 
+    def most_pruned(self, group: PruningGroup) -> float:
+        """Return the greatest ratio of a group, 1 of a branch."""
+        return 1 - self.levels(group)[0] / group.channels
+
     def floor(self, choice: QuantizationChoice) -> Plan:
-        """Return the plan with the fewest channels in every group."""
-        ratios = {g.name: 1 - self.levels(g)[0] / g.channels for g in self.groups}
-        return Plan.of(ratios, choice)
+        """Return the plan without any branch, and with the fewest channels in every group."""
+        return self._plan({g.name: self.most_pruned(g) for g in self.groups}, choice)
 
     def random(self, rng: Random) -> Plan:
-        """Return a plan drawn at random: every level of a group and every choice equally likely."""
+        """Return a plan drawn at random: every level of a group and every choice equally likely.
+
+        Branches are removed with a probability that is drawn for each plan, so that plans with few
+        and with many removed are equally likely.
+        """
+        nested = any(group.is_branch for group in self.groups)
+        removed = rng.uniform(0, MOST_REMOVED) if nested else 0.0
         ratios = {
-            group.name: 1 - rng.choice(self.levels(group)) / group.channels for group in self.groups
+            group.name: float(rng.random() < removed)
+            if group.is_branch
+            else 1 - rng.choice(self.levels(group)) / group.channels
+            for group in self.groups
         }
-        return Plan.of(ratios, rng.choice(self.choices))
+        return self._plan(ratios, rng.choice(self.choices))
+
+    def _canonical(self, ratios: Mapping[str, float]) -> dict[str, float]:
+        known = {name: ratio for name, ratio in ratios.items() if name in self._enclosing}
+        return canonical(known, self._enclosing)
+
+    def _plan(self, ratios: Mapping[str, float], choice: QuantizationChoice) -> Plan:
+        return Plan.of(self._canonical(ratios), choice)
 
     def decode(self, flat: Mapping[str, Value]) -> Plan:
         """Return the plan of flat parameters."""
@@ -92,17 +133,20 @@ class Space:
         for group in self.groups:
             remaining = min(int(flat[CHANNELS + group.name]), group.channels)
             ratios[group.name] = 1 - remaining / group.channels
-        return Plan.of(ratios, QuantizationChoice(flat[QUANTIZATION]))
+        return self._plan(ratios, QuantizationChoice(flat[QUANTIZATION]))
 
     def encode(self, plan: Plan) -> dict[str, Value]:
         """Return the flat parameters of a plan, its channels rounded up to a level of the space.
 
         Rounded up, so that no group loses more than the plan says. `decode(encode(plan))` equals
-        the plan for every plan of the space.
+        the plan for every plan of the space. Raises ValueError for a ratio of 1 of a group that is
+        no branch.
         """
         flat: dict[str, Value] = {}
-        ratios = dict(plan.ratios)
+        ratios = self._canonical(dict(plan.ratios))
         for group in self.groups:
+            if ratios.get(group.name, 0.0) >= 1 and not group.is_branch:
+                raise ValueError(f"ratio 1 of {group.name}: only a branch can be removed whole")
             counts = self._remaining(group)
             wanted = group.channels * (1 - ratios.get(group.name, 0.0))
             # The tolerance covers ratios, which are rounded to six digits.

@@ -3,6 +3,7 @@ import pytest
 
 from spaces.layers import Layer, LayerCosts, ratio_matrix
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from tests.spaces.networks import residual
 
 FLOAT = QuantizationChoice.FLOAT
 GROUPS = (PruningGroup("a", 32), PruningGroup("b", 64))
@@ -99,3 +100,69 @@ def test_one_group_at_several_levels_equals_whole_plans(costs, block, group):
 def test_a_model_without_groups_is_not_pruned():
     costs = LayerCosts(LAYERS, ())
     assert costs.multiply_adds(np.zeros((2, 0))) == pytest.approx([1, 1])
+
+
+# Two paths of a concatenation: the second, on its own group, is a branch.
+PATHS = (
+    PruningGroup("one", 32),
+    PruningGroup("two", 32, inside=("path",)),
+    PruningGroup("path", 1, is_branch=True),
+)
+PATH_LAYERS = (
+    Layer("first", 100, 100, 32, 3, {"one": 1.0}, {}),
+    Layer("second", 200, 100, 32, 32, {"two": 1.0}, {"one": 1.0}, ("path",)),
+    Layer("head", 300, 50, 10, 64, {}, {"one": 0.5, "two": 0.5, "path": 0.5}),
+)
+
+
+def test_a_layer_in_a_removed_branch_costs_nothing():
+    costs = LayerCosts(PATH_LAYERS, PATHS)
+    plans = np.array([[0, 0, 0], [0.5, 0.25, 0], [0.5, 0, 1]])
+    work, written = costs.remaining(plans)
+    assert work[0] == pytest.approx([1, 1, 1])
+    assert work[1] == pytest.approx([0.5, 0.375, 1 - 0.25 - 0.125])
+    # The concatenation lacks the path.
+    assert work[2] == pytest.approx([0.5, 0, 1 - 0.25 - 0.5])
+    assert written[2] == pytest.approx([0.5, 0, 1])
+    assert costs.present(plans).tolist() == [[1, 1, 1], [1, 1, 1], [1, 0, 1]]
+    assert costs.multiply_adds(plans[2:]) == pytest.approx([(50 + 300 * 0.25) / 600])
+
+
+def test_ratios_inside_a_removed_branch_change_nothing():
+    costs = LayerCosts(PATH_LAYERS, PATHS)
+    plans = np.array([[0.5, 0, 1], [0.5, 0.75, 1]])
+    for found in (*costs.remaining(plans, 16), costs.present(plans)):
+        assert (found[0] == found[1]).all()
+
+
+def test_the_layers_that_a_branch_shrinks():
+    """Its own, and those that it or a group inside it shrinks."""
+    costs = LayerCosts(PATH_LAYERS, PATHS)
+    assert costs.layers_of(2).tolist() == [1, 2]
+    assert costs.layers_of(1).tolist() == [1, 2]
+    assert costs.layers_of(0).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("block", [1, 16])
+def test_an_item_at_several_levels_equals_whole_plans_also_with_branches_removed(block):
+    groups, layers = residual(4, 32, squeeze=True)
+    costs = LayerCosts(layers, groups)
+    rng = np.random.default_rng(0)
+    branches = np.array([group.is_branch for group in groups])
+    ratios = np.where(
+        branches, rng.integers(0, 2, (8, len(groups))), rng.uniform(0, 0.9, (8, len(groups)))
+    )
+    everything = np.arange(len(layers))
+    for group, item in enumerate(groups):
+        levels = np.array([0.0, 1.0] if item.is_branch else [0.0, 0.25, 0.875])
+        part = costs.layers_of(group)
+        rest = np.setdiff1d(everything, part)
+        work, written = costs.remaining_with(ratios, group, levels, part, block)
+        before = costs.remaining(ratios, block)[0][:, rest]
+        for index, level in enumerate(levels):
+            changed = ratios.copy()
+            changed[:, group] = level
+            whole_work, whole_written = costs.remaining(changed, block)
+            assert work[:, index] == pytest.approx(whole_work[:, part])
+            assert written[:, index] == pytest.approx(whole_written[:, part])
+            assert whole_work[:, rest] == pytest.approx(before)

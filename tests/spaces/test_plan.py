@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 
@@ -61,10 +61,23 @@ def test_ratios_that_differ_by_rounding_errors_alone_are_one_plan():
     assert Plan.of({"a": 1 - 0.9}, FLOAT) == Plan.of({"a": 0.1}, FLOAT)
 
 
-@pytest.mark.parametrize("ratio", [-0.1, 1.0, 1.5])
+@pytest.mark.parametrize("ratio", [-0.1, 1.000001, 1.5])
 def test_a_ratio_outside_0_and_1_is_refused(ratio):
     with pytest.raises(ValueError, match="of a is not above 0"):
         Plan.of({"a": ratio}, FLOAT)
+
+
+def test_a_removed_branch_has_a_ratio_of_1_whether_it_is_given_as_an_integer_or_not():
+    plan = Plan.of({"block": 1, "a": 0.5}, FLOAT)
+    assert plan.ratio("block") == 1.0
+    assert plan.key == Plan.of({"block": 1.0, "a": 0.5}, FLOAT).key
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+@pytest.mark.parametrize(("channels", "unit"), [(8, 1), (1, 2)])
+def test_a_branch_has_one_channel(channels, unit):
+    with pytest.raises(ValueError, match="branch block has"):
+        PruningGroup("block", channels, unit=unit, is_branch=True)
 
 
 def test_unsorted_ratios_are_refused():

@@ -1,4 +1,5 @@
 from itertools import product
+from random import Random
 
 import pytest
 
@@ -139,3 +140,78 @@ def test_a_plan_is_the_floor_if_every_group_has_its_fewest_channels():
     assert space.floor(PTQ).quantization is PTQ and space.is_floor(space.floor(PTQ))
     assert not space.is_floor(Plan.of({"a": 0.875}, FLOAT))
     assert not space.is_floor(Plan())
+
+
+# A gate inside a block's branch, each with a group, and a group on the trunk.
+NESTED = Space(
+    (
+        PruningGroup("block", 1, is_branch=True),
+        PruningGroup("gate", 1, inside=("block",), is_branch=True),
+        PruningGroup("hidden", 16, inside=("block", "gate")),
+        PruningGroup("inner", 16, inside=("block",)),
+        PruningGroup("trunk", 24),
+    ),
+    (FLOAT, PTQ),
+)
+
+
+def test_a_branch_has_1_channel_or_0():
+    parameters = NESTED.parameters()
+    assert parameters["channels/block"] == IntegerParameter(0, 1, 1)
+    assert NESTED.levels(NESTED.groups[0]) == [0, 1]
+
+
+def test_what_lies_in_a_removed_branch_counts_as_unpruned():
+    flat = {
+        "channels/block": 0,
+        "channels/gate": 0,
+        "channels/hidden": 8,
+        "channels/inner": 8,
+        "channels/trunk": 16,
+        "quantization": "float",
+    }
+    plan = NESTED.decode(flat)
+    assert plan.ratios == (("block", 1.0), ("trunk", 0.333333))
+    assert NESTED.encode(plan) == {
+        **flat,
+        "channels/gate": 1,
+        "channels/hidden": 16,
+        "channels/inner": 16,
+    }
+    gate = NESTED.decode({**flat, "channels/block": 1})
+    assert dict(gate.ratios) == {"gate": 1.0, "inner": 0.5, "trunk": 0.333333}
+
+
+def test_equal_models_have_one_plan_and_it_comes_back_from_its_parameters():
+    plans = set(plans_of(NESTED))
+    # Without the block 3 trunks; with it 2 inner widths, and 2 hidden ones or no gate.
+    assert len(plans) == 2 * 3 * (1 + 2 * (2 + 1))
+    assert all(NESTED.decode(NESTED.encode(plan)) == plan for plan in plans)
+    within = Plan.of({"block": 1.0, "inner": 0.5, "hidden": 0.5, "gate": 1.0}, FLOAT)
+    assert NESTED.snap(within) == Plan.of({"block": 1.0}, FLOAT)
+
+
+def test_a_branch_is_removed_whole_or_not_at_all_and_a_group_never():
+    assert NESTED.snap(Plan.of({"block": 0.5}, FLOAT)) == Plan.of({}, FLOAT)
+    with pytest.raises(ValueError, match="ratio 1 of trunk: only a branch"):
+        NESTED.snap(Plan.of({"trunk": 1.0}, FLOAT))
+
+
+def test_the_floor_has_no_branches():
+    floor = NESTED.floor(PTQ)
+    assert dict(floor.ratios) == {"block": 1.0, "trunk": 0.666667}
+    assert NESTED.is_floor(floor) and NESTED.snap(floor) == floor
+    narrow = Plan.of({"gate": 1.0, "inner": 0.5, "trunk": 0.666667}, PTQ)
+    assert not NESTED.is_floor(narrow)
+    assert not NESTED.is_floor(Plan.of({"block": 1.0}, PTQ))
+
+
+def test_random_plans_remove_no_branch_as_often_as_many():
+    groups = tuple(PruningGroup(f"b{i}", 1, is_branch=True) for i in range(8))
+    space = Space((*groups, PruningGroup("a", 64)), (FLOAT,))
+    plans = [space.random(Random(seed)) for seed in range(400)]
+    removed = [sum(ratio == 1.0 for _, ratio in plan.ratios) for plan in plans]
+    assert 1.5 < sum(removed) / len(removed) < 2.5
+    assert removed.count(0) > 60
+    assert sum(count >= 4 for count in removed) > 40
+    assert all(NESTED.snap(p) == p for p in (NESTED.random(Random(seed)) for seed in range(50)))
