@@ -4,6 +4,8 @@ import os
 
 # One thread on every machine, so that results that depend on the order of sums are equal.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# By default Ray's workers yield to all other processes, and make no progress beside other tests.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import pytest
 from filelock import FileLock

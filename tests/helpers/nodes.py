@@ -25,14 +25,11 @@ import psutil
 
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
-# By default Ray's workers yield to all other processes, and make no progress beside other tests.
-NICENESS = ("RAY_worker_niceness", "0")
 # `ip netns exec NAME` shows the files of the folder NAME as those of /etc.
 ETC = Path("/etc/netns")
 # Variables of the test's environment that a separate machine does not have.
 FOREIGN = ("RAY_AUTH", "RAY_ADDRESS", "RAY_TMPDIR")
 SETTINGS = {
-    **dict([NICENESS]),
     # A disconnected node counts as dead after this many failed checks.
     "RAY_health_check_period_ms": "2000",
     "RAY_health_check_timeout_ms": "8000",

@@ -19,7 +19,6 @@ from search.stages.search import search_plans
 from search.tune.plan_source import Sources
 from spaces.plan import Plan, PruningGroup
 from spaces.space import Space
-from tests.helpers.nodes import NICENESS
 from tests.search.made_run import baseline
 from tests.search.tune.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
@@ -60,8 +59,7 @@ class Occupant:
         return True
 
 
-def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp_path, monkeypatch):
-    monkeypatch.setenv(*NICENESS)
+def test_a_core_that_becomes_free_late_gets_a_worker_though_trials_are_short(tmp_path):
     space = Space(tuple(PruningGroup(name, 64) for name in "abcd"), (FLOAT, PTQ))
     config = RunConfig(
         budget=0.1,
