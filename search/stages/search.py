@@ -19,6 +19,7 @@ from search.records.run_folder import JOURNAL, RAY
 from search.schedule.deadline import deadline_of
 from search.schedule.estimates import LevelSeconds, level_seconds
 from search.schedule.outlook import Outlook
+from search.tune import ray_quirks
 from search.tune.outcomes import OutcomeCallback
 from search.tune.overdue import TrialWatch
 from search.tune.plan_source import Sources
@@ -49,6 +50,7 @@ def _tune(
     told = tune.with_parameters(
         trainable, settings=study.settings, baseline=baseline, node=study.node
     )
+    ray_quirks.leave_callbacks_uncounted()
     tuner = tune.Tuner(
         tune.with_resources(told, _as_tune_names(trial_resources(study.config))),
         tune_config=tune.TuneConfig(

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray import cloudpickle, tune
+from ray.air._internal import usage
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
@@ -30,6 +31,15 @@ class StaysInDriver:
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return object, ()
+
+
+def leave_callbacks_uncounted() -> None:
+    """Have Ray Tune not count a search's callbacks for its statistics of usage.
+
+    Reason: it imports MLflow, Weights & Biases and others, if they are installed, to count their
+    callbacks, and the search begins a second later. Shows: it does so again.
+    """
+    usage.tag_callbacks = lambda callbacks: False
 
 
 class InOrder(FIFOScheduler):

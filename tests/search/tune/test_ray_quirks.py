@@ -2,6 +2,8 @@
 
 import ast
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,24 @@ def test_no_other_file_of_the_driver_touches_rays_internals():
             if names & INTERNALS:
                 found[path.relative_to(root).as_posix()] = names & INTERNALS
     assert set(found) == {"tune/ray_quirks.py"}
+
+
+TRACKERS = """
+import importlib, sys
+from search.tune import ray_quirks
+if sys.argv[1] == "left":
+    ray_quirks.leave_callbacks_uncounted()
+importlib.import_module("ray.tune.tune").air_usage.tag_callbacks([object()])
+print("ray.air.integrations.mlflow" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("counted, imported", [("counted", "True"), ("left", "False")])
+def test_no_tracker_is_imported_to_count_callbacks(counted, imported):
+    ended = subprocess.run(
+        [sys.executable, "-c", TRACKERS, counted], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == [imported]
 
 
 def test_only_a_retired_actor_cannot_serve_another_trial(trial):
