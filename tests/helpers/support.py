@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-TINY = Path(__file__).parent / "tiny" / "mine.py"
+TINY = Path(__file__).parent / "tiny"
 
 # The least with which the tiny task stays within a budget of 0.1.
 QUICK = {
@@ -89,7 +89,8 @@ def make_workplace(folder: Path, weights: Path) -> Workplace:
     package = folder / "mypkg"
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
-    shutil.copy(TINY, package / "mine.py")
+    for module in ("mine.py", "few.py"):
+        shutil.copy(TINY / module, package)
     return Workplace(folder, weights)
 
 

@@ -30,8 +30,10 @@ ELSEWHERE = {
 }
 HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
 EXAMPLES = "python -m examples."
+# The built-in task, which the commands name by naming none, evaluated on fewer images.
+FEW = "mypkg.few:make_task"
 # Each tracker starts processes for every trial.
-TRIALS = 5
+TRIALS = 3
 
 
 def test_every_command_is_run_here_or_elsewhere():
@@ -48,6 +50,8 @@ def patch():
 def home(workplace, tmp_path_factory, patch):
     """The folder of all commands; each asserts that what it makes was not there before."""
     patch.setenv("RAY_ADDRESS", workplace.address)
+    # Where FEW is, as on the workers.
+    patch.syspath_prepend(workplace.folder)
     folder = tmp_path_factory.mktemp("readme") / "home"
     folder.mkdir()
     return Home(folder, patch)
@@ -62,6 +66,7 @@ def run(home, patch):
     assert list(home.folder.iterdir()) == []
     home.settings(
         out="RUN",
+        task=FEW,
         trials=TRIALS,
         choices=["float", "int8_ptq"],
         finetune_samples=64,
@@ -141,7 +146,7 @@ def test_plans_without_a_search(home):
     for number, line in enumerate(page("single-plans")):
         out = home.folder / f"applied-{number}"
         # Of 500 steps a sample each: the steps are on the command line.
-        home.settings(out=out.name, batch_size=1, finetune_samples=32, latency_batch=4)
+        home.settings(out=out.name, task=FEW, batch_size=1, finetune_samples=32, latency_batch=4)
         assert home.run(line) == 0, line
         way = line.split()[3]
         if way == "sensitivities":
