@@ -31,15 +31,15 @@ def train_on_workers(
     """
     from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
     from ray.train import RunConfig as TrainRunConfig
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     from clusters.paddle_backend import PaddleConfig
+    from clusters.ray_quirks import lean_trainer
     from trainables.jobs import RETRAIN_JOB, RetrainJob, retrain_loop
 
     config, run = study.config, study.run
     storage = run.folder.storage
-    trainer = DataParallelTrainer(
+    trainer = lean_trainer()(
         retrain_loop,
         train_loop_config={
             RETRAIN_JOB: RetrainJob(

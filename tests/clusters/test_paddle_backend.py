@@ -43,11 +43,11 @@ def loop(config):
 def test_two_workers_reduce_and_average_gradients(workplace, tmp_path):
     with connected(workplace.address, 1):
         from ray.train import RunConfig, ScalingConfig
-        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         from clusters.paddle_backend import PaddleConfig
+        from clusters.ray_quirks import lean_trainer
 
-        DataParallelTrainer(
+        lean_trainer()(
             loop,
             train_loop_config={"folder": str(tmp_path)},
             backend_config=PaddleConfig("gloo"),

@@ -89,6 +89,19 @@ def test_a_jobs_configuration_is_where_ray_leaves_it(monkeypatch):
     assert ray_quirks.job_config() == {"runtime_env": {"working_dir": "."}}
 
 
+def test_a_lean_trainer_has_all_callbacks_of_ray_train_but_two():
+    from ray.train import ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    def callbacks(kind):
+        made = kind(print, scaling_config=ScalingConfig(num_workers=1))._create_default_callbacks()
+        return {type(callback).__name__ for callback in made}
+
+    rays, lean = callbacks(DataParallelTrainer), callbacks(ray_quirks.lean_trainer())
+    assert lean < rays
+    assert rays - lean == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+
+
 def test_rays_walk_visits_what_is_sent_and_nothing_else(tmp_path):
     for name in ("code.py", "data/a.npz", "logs/a.txt", "big/a.bin"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ import pytest
 
 from clusters.connect import connected
 from clusters.paddle_backend import PaddleConfig
+from clusters.ray_quirks import lean_trainer
 from spaces.plan import Plan, QuantizationChoice
 from trainables.deployment.engine import WEIGHTS_FILE
 from trainables.files.codec import decode
@@ -25,10 +26,9 @@ def test_two_workers_train_in_float_and_then_under_quantization(context, workpla
     settings = context.settings.having(retrain_samples=6_400, retrain_qat_samples=640)
     with connected(workplace.address, 1, runtime_env=OVERWRITE):
         from ray.train import ControllerError, RunConfig, ScalingConfig
-        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         def retrain(name):
-            DataParallelTrainer(
+            lean_trainer()(
                 retrain_loop,
                 train_loop_config={
                     RETRAIN_JOB: RetrainJob(settings, context.baseline, Node(), plan, 70, 0)
