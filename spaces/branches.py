@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +50,34 @@ class Nesting:
         inside = [[branch in around[name] for name in names] for branch in names]
         self.inside: NDArray[np.bool_] = np.array(inside, bool).reshape(len(names), len(names))
         """Whether a group (second index) lies in a branch (first index)."""
+        depth = self.inside.sum(axis=0)
+        order = np.where(np.isin(np.arange(len(names)), self.branches), depth, len(names))
+        self.inner_first: list[int] = np.argsort(-order, kind="stable").tolist()
+        """All columns: the groups, then the branches, each after those inside it."""
         # As numbers: products of Boolean matrices are slow.
         self._inside = self.inside[self.branches].astype(float)
         self._around = around
         self._columns = {name: column for column, name in enumerate(names)}
+
+    @classmethod
+    def flat(cls, count: int) -> Nesting:
+        """Return the nesting of so many groups without branches."""
+        return cls([PruningGroup(str(index), 1) for index in range(count)])
+
+    @property
+    def kinds(self) -> list[NDArray[np.int64] | slice]:
+        """The columns of the groups, and those of the branches if there are any."""
+        if not len(self.branches):
+            return [slice(None)]
+        return [np.setdiff1d(np.arange(len(self.inside)), self.branches), self.branches]
+
+    @cached_property
+    def related(self) -> NDArray[np.bool_]:
+        """Whether two columns are the same, one lies in the other, or something lies in both."""
+        inside = self.inside | np.eye(len(self.inside), dtype=bool)
+        numbers = inside.astype(float)
+        found: NDArray[np.bool_] = numbers @ numbers.T > 0
+        return found
 
     def around(self, names: Iterable[str]) -> set[int]:
         """Return the columns of these branches and of all branches that they lie in."""

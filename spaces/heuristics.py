@@ -23,8 +23,9 @@ SENSITIVE = 0.1
 
 
 def uniform(space: Space, ratio: float, quantization: QuantizationChoice) -> Plan:
-    """Return the plan with one ratio in all groups, as PaddleClas does."""
-    return space.snap(Plan.of({group.name: ratio for group in space.groups}, quantization))
+    """Return the plan with one ratio in all groups, as PaddleClas does; branches stay."""
+    ratios = {group.name: ratio for group in space.groups if not group.is_branch}
+    return space.snap(Plan.of(ratios, quantization))
 
 
 def threshold_ratio(curve: Sequence[tuple[float, float]], threshold: float) -> float:
@@ -44,16 +45,22 @@ def threshold_ratio(curve: Sequence[tuple[float, float]], threshold: float) -> f
 
 
 def equal_loss_threshold(
-    space: Space, sensitivities: Sensitivities, threshold: float, quantization: QuantizationChoice
+    space: Space,
+    sensitivities: Sensitivities,
+    threshold: float,
+    quantization: QuantizationChoice,
+    removes_branches: bool = False,
 ) -> Plan:
     """Return the plan in which each group alone loses at most `threshold`.
 
-    The rule of PaddleX (`eval_metric_loss`) and PaddleSlim (`sensitive_prune`). It does not bound
-    what the groups lose together.
+    The rule of PaddleX (`eval_metric_loss`) and PaddleSlim (`sensitive_prune`), which know no
+    branches: these stay, unless `removes_branches`. It does not bound what the groups lose
+    together.
     """
     ratios = {
         group.name: threshold_ratio(sensitivities.get(group.name, ()), threshold)
         for group in space.groups
+        if removes_branches or not group.is_branch
     }
     return space.snap(Plan.of(ratios, quantization))
 
@@ -107,12 +114,15 @@ def warm_starts(space: Space, sensitivities: Sensitivities, budget: float) -> li
     """Return the plans a search begins with, none twice.
 
     The unpruned model in every choice, then equal-loss thresholds around the budget in INT8 (in the
-    first choice, if the space has no INT8): the results of today's tools.
+    first choice, if the space has no INT8): the results of today's tools, and the same with the
+    branches removed that lose no more than the threshold.
     """
     plans = [Plan.of({}, choice) for choice in space.choices]
     preferred = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
     choice = next((c for c in preferred if c in space.choices), space.choices[0])
     plans += [
-        equal_loss_threshold(space, sensitivities, share * budget, choice) for share in THRESHOLDS
+        equal_loss_threshold(space, sensitivities, share * budget, choice, removes_branches)
+        for removes_branches in (False, True)
+        for share in THRESHOLDS
     ]
     return list(dict.fromkeys(plans))

@@ -27,14 +27,24 @@ def sensitivity_ratios(space: Space, group: PruningGroup, points: int) -> list[f
 
 
 def reference_plans(space: Space) -> list[Plan]:
-    """Return the plans that all others are timed beside: wide and narrow ones in every choice.
+    """Return the plans that all others are timed beside: wide and narrow ones in every choice, and
+    the narrowest without its branches.
 
     Choices that are timed alike share theirs.
     """
     choices = dict.fromkeys(choice.timed_as for choice in space.choices)
-    plans = [uniform(space, ratio, choice) for choice in choices for ratio in REFERENCE_RATIOS]
+    plans = []
+    for choice in choices:
+        plans += [uniform(space, ratio, choice) for ratio in REFERENCE_RATIOS]
+        plans.append(without_branches(space, plans[-1]))
     # The unpruned model in float is the baseline itself.
     return [plan for plan in dict.fromkeys(plans) if plan != Plan()]
+
+
+def without_branches(space: Space, plan: Plan) -> Plan:
+    """Return a plan with all its branches removed."""
+    branches = {group.name: 1.0 for group in space.groups if group.is_branch}
+    return space.snap(Plan.of(dict(plan.ratios) | branches, plan.quantization))
 
 
 def fast_choices(timings: Sequence[tuple[Plan, float]]) -> list[QuantizationChoice]:
@@ -51,8 +61,13 @@ def fast_choices(timings: Sequence[tuple[Plan, float]]) -> list[QuantizationChoi
 
 
 def timing_plans(space: Space, choice: QuantizationChoice, points: int, seed: int) -> list[Plan]:
-    """Return plans of one choice whose timings separate the layers, none twice."""
+    """Return plans of one choice whose timings separate the layers, none twice.
+
+    Every second plan has branches removed.
+    """
     rows = timing_ratios(points, len(space.groups), space.max_ratio, seed)
+    branches = np.flatnonzero([group.is_branch for group in space.groups])
+    rows[:, branches] = removed_branches(points, len(branches), seed)
     plans = [
         space.snap(
             Plan.of({g.name: float(r) for g, r in zip(space.groups, row, strict=True)}, choice)
@@ -74,3 +89,22 @@ def timing_ratios(count: int, groups: int, max_ratio: float, seed: int) -> Array
     moved[0] = 0.0
     ratios: Array = np.clip(moved, 0.0, max_ratio)
     return ratios
+
+
+def removed_branches(count: int, branches: int, seed: int) -> Array:
+    """Return which branches are removed in timed plans, 1 or 0, shape (count, branches).
+
+    None in every second plan, the first included; in each other plan one at least. Each branch is
+    removed in half of the others, or in one more, so that every layer is timed in networks with
+    and without it.
+    """
+    # Its own numbers: the ratios stay as they are without branches.
+    rng = np.random.default_rng([seed, branches])
+    others = np.arange(1, count, 2)
+    removed = np.zeros((count, branches))
+    for branch in range(branches):
+        removed[rng.permutation(others)[: -(-len(others) // 2)], branch] = 1.0
+    for row in others:
+        if branches and not removed[row].any():
+            removed[row, rng.integers(branches)] = 1.0
+    return removed

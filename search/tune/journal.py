@@ -176,26 +176,20 @@ class Journal:
     def sample(self, exceeded: Exceeded | None = None) -> tuple[int, Plan] | None:
         """Return the number and the plan of a running trial that Optuna has sampled.
 
-        With `exceeded`, the plan is the first of PATIENCE samples that exceeds nothing; None if
-        all do. The others are no trials: the sampler alone learns of them.
+        Its parameters are the plan's (`Space.encode`): those that were drawn for groups inside a
+        removed branch mean nothing. With `exceeded`, the plan is the first of PATIENCE samples that
+        exceeds nothing; None if all do. The others are no trials: the sampler alone learns of them.
         """
-        if exceeded is not None:
-            return self._sample_within(exceeded)
-        trial = self.study.ask(self._distributions)
-        plan = self._space.decode(trial.params)
-        trial.set_user_attr(PLANNED, plan_text(plan))
-        return self._runs(trial), plan
-
-    def _sample_within(self, exceeded: Exceeded) -> tuple[int, Plan] | None:
         sampler = self.study.sampler
         assert isinstance(sampler, RecentTPESampler)
         for _ in range(PATIENCE):
             parameters = sampler.draw(self.study)
             plan = self._space.decode(parameters)
-            excess = exceeded(plan)
+            excess = {} if exceeded is None else exceeded(plan)
             if not excess:
                 return self.begin(plan, SAMPLED), plan
-            sampler.refuse(parameters, {_constraint(q): over for q, over in excess.items()})
+            constraints = {_constraint(q): over for q, over in excess.items()}
+            sampler.refuse(self._space.encode(plan), constraints)
         return None
 
     def tell(self, number: int, record: TrialRecord) -> None:

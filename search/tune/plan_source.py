@@ -123,13 +123,15 @@ class RandomSource:
 
     def _within(self, plan: Plan, rng: Random) -> Plan | None:
         """Return the plan with the fewest channels in as many groups, in a random order, as it
-        takes to keep the bounds; None if it takes more than all."""
+        takes to keep the bounds; None if it takes more than all. Branches are removed last.
+        """
         if self._exceeded is None or not self._exceeded(plan):
             return plan
-        least, ratios = self._space.floor(plan.quantization), dict(plan.ratios)
-        for group in rng.sample(self._space.groups, len(self._space.groups)):
-            ratios[group.name] = least.ratio(group.name)
-            narrowed = Plan.of(ratios, plan.quantization)
+        space, ratios = self._space, dict(plan.ratios)
+        order = rng.sample(space.groups, len(space.groups))
+        for group in sorted(order, key=lambda group: group.is_branch):
+            ratios[group.name] = space.most_pruned(group)
+            narrowed = space.snap(Plan.of(ratios, plan.quantization))
             if not self._exceeded(narrowed):
                 return narrowed
         return None

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from spaces.layers import Array, LayerCosts
+from spaces.layers import Array, LayerCosts, with_column
 from spaces.planning.regression import covariance, fit_near
 from spaces.planning.settings import DEFAULT_SETTINGS, SizeSettings
 
@@ -31,7 +31,7 @@ class CostModel(Protocol):
 @dataclass(frozen=True)
 class LayerSum:
     """A constant, and for every layer one part proportional to its multiply-adds and one
-    proportional to the values it writes.
+    proportional to the values it writes; perhaps a constant for every layer that is present.
 
     The multiply-adds of a layer between two groups are the product of both widths: the coupling of
     producer and consumer, which a table per group misses.
@@ -44,6 +44,8 @@ class LayerSum:
     """Channels that are computed together; see `LayerCosts.remaining`."""
     relative_error: float = 0.0
     """Standard error of a prediction, as a share of it."""
+    operators: Array | None = None
+    """What each layer costs however narrow it is, unless it lies in a removed branch; None: 0."""
 
     def errors(self, ratios: Array) -> Array:
         """Return the standard errors of the predicted costs of plans, shape (plans,)."""
@@ -53,10 +55,12 @@ class LayerSum:
     def predict(self, ratios: Array) -> Array:
         """Return the costs of plans, shape (plans,)."""
         predicted: Array = layer_features(self.costs, ratios, self.block) @ self.coefficients
+        if self.operators is not None:
+            predicted = predicted + self.costs.present(ratios) @ self.operators
         return predicted
 
     def at_levels(self, ratios: Array, group: int, levels: Array) -> Array:
-        """Return `CostModel.at_levels`: the layers that the group shrinks."""
+        """Return `CostModel.at_levels`: the layers that the group or branch shrinks."""
         part = self.costs.layers_of(group)
         count = len(self.costs.layers)
         # Shape (plans, levels, layers of the group).
@@ -64,6 +68,9 @@ class LayerSum:
         spent: Array = (
             work @ self.coefficients[1 + part] + written @ self.coefficients[1 + count + part]
         )
+        if self.operators is not None and group in self.costs.nesting.branches:
+            plans = [with_column(ratios, group, level) for level in levels]
+            spent += np.stack([self.costs.present(rows) @ self.operators for rows in plans], axis=1)
         return spent
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.branches import Nesting
 from spaces.layers import Array
 from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.cost_model import WeightedSum
-from spaces.planning.knapsack import knapsack_front, refined
+from spaces.planning.knapsack import knapsack_front
 from spaces.planning.plan_models import PlanModels
+from spaces.planning.refining import refined
 from spaces.planning.settings import KnapsackSettings
 from spaces.space import Space
 
@@ -26,6 +28,7 @@ class FastestPlans:
         ]
         """The ratios that each group may take, ascending."""
         self._settings = settings
+        self.nesting = Nesting(space.groups)
         curves, multipliers = models.loss.curves, models.loss.multipliers
         self._losses = [
             multipliers[group] * curves.feature(group, level)
@@ -35,7 +38,10 @@ class FastestPlans:
         self._within: dict[tuple[QuantizationChoice, float], Plan] = {}
 
     def front(self, choice: QuantizationChoice) -> Array:
-        """Return the plans of the knapsack's front that keep the bounds, shape (plans, groups)."""
+        """Return the plans of the knapsack's front that keep the bounds, shape (plans, groups).
+
+        Groups in a removed branch have the ratios that are best if it is restored.
+        """
         choice = choice.timed_as
         if choice not in self._fronts:
             self._fronts[choice] = self._solve(choice)
@@ -55,6 +61,7 @@ class FastestPlans:
                     self._losses,
                     settings.prices,
                     settings.sweeps,
+                    self.nesting,
                 )
                 for weight in weights
             ]
@@ -90,5 +97,16 @@ class FastestPlans:
         def allowed(rows: Array) -> NDArray[np.bool_]:
             return models.kept(rows, choice, settings.bound_share)
 
-        found = refined(cost, self.levels, self._losses, start, limit, settings, allowed)
-        return self.plan(found, choice)
+        given = (self.levels, self._losses, start, limit, settings, allowed, self.nesting)
+        return self.plan(refined(cost, *given), choice)
+
+    def restorable(self, ratios: Array, choice: QuantizationChoice) -> Array:
+        """Return a plan's ratios, shape (groups,), with those that its removed branches can be
+        restored with: of the front's plan that is nearest in loss."""
+        gone = self.nesting.gone(ratios[None])[0]
+        front = self.front(choice)
+        if not gone.any() or not len(front):
+            return ratios
+        lost, *losses = self.models.losses(np.vstack([ratios[None], front]), choice)
+        nearest = front[np.argmin(np.abs(np.array(losses) - lost))]
+        return np.where(gone, nearest, ratios)

@@ -1,19 +1,15 @@
-"""The plans of least cost for a summed loss: a multiple-choice knapsack over the groups."""
+"""The plans of least cost for a summed loss: a knapsack over groups and branches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spaces.branches import Nesting
 from spaces.layers import Array
 from spaces.planning.cost_model import CostModel
-from spaces.planning.settings import DEFAULT_SETTINGS, KnapsackSettings
-
-# Rounding in sums of losses, and the least ratio that counts as a gain. Guesses.
-LOSS_TOLERANCE = 1e-12
-LEAST_GAIN = 1e-9
+from spaces.planning.settings import KnapsackSettings
 
 
 def knapsack_front(
@@ -22,6 +18,7 @@ def knapsack_front(
     losses: Sequence[Array],
     prices: Array,
     sweeps: int = KnapsackSettings.sweeps,
+    nesting: Nesting | None = None,
 ) -> Array:
     """Return a plan's ratios for every price, shape (prices, groups).
 
@@ -30,89 +27,74 @@ def knapsack_front(
     coupled weights: what a group saves depends on its neighbours. So the groups take their best
     level one after another, the others fixed, from the most pruned plan on, until none changes or
     `sweeps` passes are done. All prices are solved at once.
+
+    A group inside a branch takes the level that is best while the branch is present; then a branch
+    is removed if its own loss and what is left cost less than the branch with its groups at these
+    levels. So a removed branch can come back, and its groups have ratios in the result that count
+    if it does. With branches there is a second start, from the most pruned plan with all of them;
+    each price takes the better of both results.
     """
-    chosen = np.repeat(np.array([[level[-1] for level in levels]]), len(prices), axis=0)
-    for _ in range(sweeps):
-        before = chosen.copy()
-        for group, (level, loss) in enumerate(zip(levels, losses, strict=True)):
-            spent = cost.at_levels(chosen, group, level)
-            best = np.argmin(spent + prices[:, None] * loss, axis=1)
-            chosen[:, group] = level[best]
-        if (chosen == before).all():
-            break
-    return chosen
+    nesting = Nesting.flat(len(levels)) if nesting is None else nesting
+    start = np.array([level[-1] for level in levels])
+    found = _descended(cost, levels, losses, prices, sweeps, nesting, start)
+    if not len(nesting.branches):
+        return found[0]
+    start[nesting.branches] = 0.0
+    other = _descended(cost, levels, losses, prices, sweeps, nesting, start)
+    better = _lagrangian(cost, other, prices, nesting) < _lagrangian(cost, found, prices, nesting)
+    return np.where(better[:, None], other[0], found[0])
 
 
-def refined(
+def _lagrangian(
+    cost: CostModel, found: tuple[Array, Array], prices: Array, nesting: Nesting
+) -> Array:
+    """Return `cost + price * loss` of ratios whose groups lose so much, shape (prices,)."""
+    ratios, lost = found
+    summed: Array = cost.predict(ratios) + prices * (lost * ~nesting.gone(ratios)).sum(axis=1)
+    return summed
+
+
+def _descended(
     cost: CostModel,
     levels: Sequence[Array],
     losses: Sequence[Array],
+    prices: Array,
+    sweeps: int,
+    nesting: Nesting,
     start: Array,
-    limit: float,
-    settings: KnapsackSettings = DEFAULT_SETTINGS.knapsack,
-    allowed: Callable[[Array], NDArray[np.bool_]] | None = None,
-) -> Array:
-    """Return ratios, shape (groups,), of less cost than `start` whose losses sum to `limit` at
-    most, and which are `allowed`: (plans, groups) to (plans,).
+) -> tuple[Array, Array]:
+    """Return the ratios that coordinate descent ends at, and the loss of each group there.
 
-    A front from prices has only the corners of the trade-off; between two corners much of the
-    limit may be unused. So one or two groups are moved per step, as long as its cost falls.
+    Both have shape (prices, groups).
     """
-    current = start.copy()
-    indices = [int(np.argmin(np.abs(level - r))) for level, r in zip(levels, start, strict=True)]
-    for _ in range(settings.steps):
-        moves = _moves(levels, indices, settings.reach)
-        if not moves:
+    chosen = np.repeat(start[None], len(prices), axis=0)
+    lost = np.zeros_like(chosen)
+    for _ in range(sweeps):
+        before = chosen.copy()
+        for group in nesting.inner_first:
+            level, loss = levels[group], losses[group][None]
+            # As if all branches around the group were present.
+            around = nesting.inside[:, group]
+            row = np.where(around, 0.0, chosen) if around.any() else chosen
+            spent = cost.at_levels(row, group, level)
+            if nesting.inside[group].any():
+                loss = _branch_losses(group, loss, row, lost, nesting)
+            best = np.argmin(spent + prices[:, None] * loss, axis=1)
+            chosen[:, group] = level[best]
+            lost[:, group] = losses[group][best]
+        if (chosen == before).all():
             break
-        groups = np.array([group for group, _ in moves])
-        ratios = np.array([levels[group][index] for group, index in moves])
-        added = np.array(
-            [losses[group][index] - losses[group][indices[group]] for group, index in moves]
-        )
-        spare = limit - sum(loss[index] for loss, index in zip(losses, indices, strict=True))
-        single = np.repeat(current[None], len(moves), axis=0)
-        single[np.arange(len(moves)), groups] = ratios
-        now, *alone = cost.predict(np.vstack([current[None], single]))
-        changes, first, second = _pairs(groups, np.array(alone) - now, added, spare)
-        best = np.argsort(changes)[: settings.pairs]
-        tried = np.repeat(current[None], len(best), axis=0)
-        rows = np.arange(len(best))
-        tried[rows, groups[first[best]]] = ratios[first[best]]
-        tried[rows, groups[second[best]]] = ratios[second[best]]
-        found = np.where(np.isfinite(changes[best]), cost.predict(tried), np.inf)
-        if allowed is not None:
-            found = np.where(allowed(tried), found, np.inf)
-        chosen = int(np.argmin(found))
-        if not found[chosen] < now - LEAST_GAIN:
-            break
-        current = tried[chosen]
-        for move in (first[best[chosen]], second[best[chosen]]):
-            group, index = moves[move]
-            indices[group] = index
-    return current
+    return chosen, lost
 
 
-def _moves(levels: Sequence[Array], indices: Sequence[int], reach: int) -> list[tuple[int, int]]:
-    """Return every (group, other level's index) within `reach` of the present level."""
-    return [
-        (group, index)
-        for group, present in enumerate(indices)
-        for index in range(max(0, present - reach), min(len(levels[group]), present + reach + 1))
-        if index != present
-    ]
+def _branch_losses(branch: int, loss: Array, ratios: Array, lost: Array, nesting: Nesting) -> Array:
+    """Return what a branch loses at each of its levels, shape (prices, levels).
 
-
-def _pairs(
-    groups: NDArray[np.int64], changes: Array, added: Array, spare: float
-) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the summed changes of cost of all pairs of moves, and the two moves of each pair.
-
-    Infinite where the pair adds more loss than `spare`, or moves one group twice. A move paired
-    with itself stands for the move alone.
+    While it is present, the groups inside it lose what they do at their ratios.
     """
-    first, second = np.triu_indices(len(groups))
-    alone = first == second
-    summed = np.where(alone, changes[first], changes[first] + changes[second])
-    loss = np.where(alone, added[first], added[first] + added[second])
-    allowed = (loss <= spare + LOSS_TOLERANCE) & (alone | (groups[first] != groups[second]))
-    return np.where(allowed, summed, np.inf), first, second
+    present = ratios.copy()
+    present[:, branch] = 0.0
+    counts = nesting.inside[branch] & ~nesting.gone(present)
+    losses = np.repeat(loss, len(ratios), axis=0)
+    losses[:, 0] += (lost * counts).sum(axis=1)
+    return losses

@@ -24,33 +24,44 @@ class LatencyModel(LayerSum):
         """Return the model fitted to timings of plans, (plans, groups) and (plans,).
 
         The prior is cost in proportion to multiply-adds and values. A first fit has three
-        coefficients for the whole model; it is the prior of a second with two per layer.
+        coefficients for the whole model; it is the prior of a second with two per layer. Where
+        branches can be removed there is one more in each, for what operators cost however few
+        channels they have: equal parts for all layers in the first.
         """
         timed = len(latencies)
         if not timed:
             # Without timings the unpruned model counts as the baseline, at ratio 1.
             ratios, latencies = np.zeros((1, costs.groups)), np.ones(1)
         features = layer_features(costs, ratios, settings.block)
+        parts, shares = [np.ones(1), costs.compute, costs.traffic], np.array(settings.shares)
         count = len(costs.compute)
-        shares = np.concatenate([[1.0], costs.compute, costs.traffic])
-        summed = np.column_stack(
-            [
-                features[:, 0],
-                features[:, 1 : count + 1] @ costs.compute,
-                features[:, count + 1 :] @ costs.traffic,
-            ]
-        )
+        if len(costs.nesting.branches):
+            features = np.column_stack([features, costs.present(ratios)])
+            parts.append(np.full(count, 1 / count))
+            operators = settings.operators_share * shares[0]
+            shares = np.append(shares, operators)
+            shares[0] -= operators
+        ends = np.cumsum([len(part) for part in parts])
+        columns = np.split(features, ends[:-1], axis=1)
+        summed = np.column_stack([c @ part for c, part in zip(columns, parts, strict=True)])
         top = float(latencies.max())
-        guess = np.array(settings.shares) * top
-        three = _fit_robustly(summed, latencies, guess, settings.shares_spread * guess, settings)
-        scale = np.concatenate([[three[0]], np.full(count, three[1]), np.full(count, three[2])])
-        prior = shares * scale
+        guess = shares * top
+        few = _fit_robustly(summed, latencies, guess, settings.shares_spread * guess, settings)
+        own = np.concatenate(parts)
+        prior = own * np.repeat(few, [len(part) for part in parts])
         # A part that the first fit set to 0 may still be above it.
-        spread = settings.layer_spread * np.maximum(prior, shares * settings.least_share * top)
+        spread = settings.layer_spread * np.maximum(prior, own * settings.least_share * top)
         found = _fit_robustly(features, latencies, prior, spread, settings)
         misses = (features @ found - latencies) / latencies
         error = max(settings.noise, float(np.sqrt(np.mean(misses**2)))) if timed else np.inf
-        return cls(costs, found, settings.block, error)
+        coefficients, operators = np.split(found, [1 + 2 * count])
+        return cls(
+            costs,
+            coefficients,
+            settings.block,
+            error,
+            operators if len(operators) else None,
+        )
 
 
 def _fit_robustly(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spaces.branches import Nesting
 from spaces.layers import Array
 from spaces.plan import PruningGroup, QuantizationChoice
 from spaces.planning.regression import fit_near
@@ -42,6 +43,7 @@ class Curves:
     ) -> None:
         self._floor = floor
         self._curves = [monotone(curves.get(group.name, ())) for group in groups]
+        self.nesting = Nesting(groups)
 
     def feature(self, group: int, ratios: Array) -> Array:
         """Return the feature of a group, by its column, at these ratios; same shape.
@@ -54,7 +56,8 @@ class Curves:
         return value
 
     def features(self, ratios: Array) -> Array:
-        """Return every group's feature, shape (plans, groups)."""
+        """Return every group's feature, shape (plans, groups); 0 inside a removed branch."""
+        ratios = self.nesting.canonical(ratios)
         return np.column_stack(
             [self.feature(group, ratios[:, group]) for group in range(len(self._curves))]
         )
@@ -85,10 +88,11 @@ class LossModel:
 
         `ratios` has shape (trials, groups), `chosen`, `losses` and `errors` (the losses' standard
         deviations, if they were not measured after full training) one entry per trial. A first fit
-        has one multiplier for all groups; it is the prior of a second with one per group, so that
-        groups differ only as far as trials show.
+        has one multiplier for all groups, and one for all branches; they are the prior of a second
+        with one per group and branch, so that these differ only as far as trials show.
         """
         features = curves.features(ratios)
+        kinds = curves.nesting.kinds
         indicator = np.array([[float(one is other) for other in choices] for one in chosen])
         indicator = indicator.reshape(len(losses), len(choices))
         noise = settings.noise + settings.relative_noise * np.abs(losses)
@@ -96,18 +100,22 @@ class LossModel:
             noise = np.hypot(noise, errors)
         offsets = np.zeros(len(choices))
         offset_spread = np.full(len(choices), settings.offset_spread)
-        summed = np.column_stack([features.sum(axis=1), indicator])
-        multiplier = [settings.multiplier]
+        together = [features[:, kind].sum(axis=1) for kind in kinds]
+        summed = np.column_stack([*together, indicator])
+        multiplier = np.full(len(kinds), settings.multiplier)
         common = fit_near(
             summed,
             losses,
             noise,
             np.concatenate([multiplier, offsets]),
             np.concatenate([multiplier, offset_spread]),
-        )[0]
-        common = max(common, settings.least_multiplier * settings.multiplier)
+        )[: len(kinds)]
+        common = np.maximum(common, settings.least_multiplier * settings.multiplier)
         groups = features.shape[1]
-        prior = np.concatenate([np.full(groups, common), offsets])
+        own = np.empty(groups)
+        for kind, value in zip(kinds, common, strict=True):
+            own[kind] = value
+        prior = np.concatenate([own, offsets])
         found = fit_near(
             np.column_stack([features, indicator]),
             losses,

@@ -82,7 +82,8 @@ class Proposals:
         fastest, models = self.fastest, self.fastest.models
         parent = rng.choice(self.best)
         choice = parent.plan.quantization
-        start: Array = ratio_matrix(fastest.space.groups, [parent.plan])[0]
+        own: Array = ratio_matrix(fastest.space.groups, [parent.plan])[0]
+        start = fastest.restorable(own, choice)
         moved = np.array([self._moved(start, rng) for _ in range(self.settings.neighbours)])
         rows = np.vstack([start[None], moved])
         losses, costs = models.losses(rows, choice), models.costs(rows, choice)
@@ -121,12 +122,20 @@ class Proposals:
         return hypervolume(points, (self.limit, 1.0))
 
     def _moved(self, start: Array, rng: Random) -> Array:
-        """Return the ratios with a few groups moved by a level or two, drawn at random."""
+        """Return the ratios with a few groups moved by a level or two, drawn at random.
+
+        A branch is removed or restored.
+        """
         row = start.copy()
+        nesting = self.fastest.nesting
+        movable = np.flatnonzero(~nesting.gone(start[None])[0]).tolist()
         most = self.settings.moved_levels
         steps = [step for step in range(-most, most + 1) if step]
-        count = min(len(row), rng.randint(1, self.settings.moved_groups))
-        for group in rng.sample(range(len(row)), count):
+        count = min(len(movable), rng.randint(1, self.settings.moved_groups))
+        for group in rng.sample(movable, count):
+            if group in nesting.branches:
+                row[group] = 1 - row[group]
+                continue
             levels = self.fastest.levels[group]
             nearest = int(np.argmin(np.abs(levels - row[group])))
             row[group] = levels[min(max(nearest + rng.choice(steps), 0), len(levels) - 1)]

@@ -68,6 +68,9 @@ class LatencySettings:
 
     shares: tuple[float, float, float] = (0.05, 0.75, 0.2)
     """Prior shares of overhead, arithmetic and memory traffic in the latency. A guess."""
+    operators_share: float = 0.8
+    """Prior share of the overhead that goes with the layers, where branches can be removed: all
+    but what inputs, outputs and a call of the engine cost. A guess."""
     shares_spread: float = 2.0
     """Spread of each of these, as a multiple of it. A guess."""
     layer_spread: float = 1.0

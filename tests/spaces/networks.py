@@ -58,7 +58,7 @@ def residual(blocks, width, squeeze=False):
     groups, layers, trunk, before = [], [], {}, 3
     for index in range(blocks):
         stage = index // 2
-        channels, positions = width << stage, (32 >> stage) ** 2
+        channels, positions = width << stage, max(1, 32 >> stage) ** 2
         if index % 2 == 0:
             name = f"trunk{stage}.weight"
             groups.append(PruningGroup(name, channels))

@@ -147,3 +147,33 @@ def test_groups_sensitive_throughout_lose_much_at_once():
     assert sensitive_throughout(CURVES) == {"fragile"}
     assert sensitive_throughout(CURVES, 0.3) == set()
     assert sensitive_throughout({"unmeasured": []}) == set()
+
+
+NESTED = Space(
+    (
+        PruningGroup("block", 1, is_branch=True),
+        PruningGroup("robust", 64, inside=("block",)),
+        PruningGroup("fragile", 64),
+    ),
+    (FLOAT, PTQ),
+)
+
+
+def test_rules_of_other_tools_leave_branches_alone():
+    curves = CURVES | {"block": [(1.0, 0.0)]}
+    expected = Plan.of({"robust": 0.75}, PTQ)
+    assert uniform(NESTED, 0.5, FLOAT) == uniform(Space(GROUPS), 0.5, FLOAT)
+    assert equal_loss_threshold(NESTED, curves, 0.03, PTQ) == expected
+    assert equal_loss_threshold(NESTED, curves, 0.03, PTQ, True) == Plan.of({"block": 1.0}, PTQ)
+    costs = LayerCosts(COSTS.layers, NESTED.groups)
+    assert flops_target(NESTED, costs, curves, 0.3, PTQ).ratio("block") == 0.0
+
+
+def test_warm_starts_remove_branches_that_lose_no_more_than_the_threshold():
+    curves = CURVES | {"block": [(1.0, 0.05)]}
+    plans = warm_starts(NESTED, curves, 0.03)
+    removed = [plan for plan in plans if plan.ratio("block") == 1.0]
+    # Of the thresholds 0.015, 0.03, 0.06 and 0.12 two allow it.
+    assert removed == [Plan.of({"block": 1.0}, PTQ)]
+    assert Plan.of({"robust": 0.75}, PTQ) in plans
+    assert all(NESTED.snap(plan) == plan for plan in plans)

@@ -6,12 +6,14 @@ import pytest
 from spaces.measurements import (
     fast_choices,
     reference_plans,
+    removed_branches,
     sensitivity_ratios,
     timing_plans,
     timing_ratios,
 )
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
+from tests.spaces.networks import residual
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 GROUPS = (PruningGroup("a", 64), PruningGroup("b", 32), PruningGroup("c", 20))
@@ -120,3 +122,45 @@ def test_timing_ratios_differ_between_groups_and_depend_on_the_seed():
     assert (np.ptp(ratios[1:], axis=1) > 0.1).all()
     assert (timing_ratios(12, 5, 0.8, 0) == ratios).all()
     assert (timing_ratios(12, 5, 0.8, 1) != ratios).any()
+
+
+NESTED = Space(residual(6, 32, squeeze=True)[0], (FLOAT, PTQ))
+BRANCHES = [group.name for group in NESTED.groups if group.is_branch]
+
+
+def removed(plan):
+    return [name for name, ratio in plan.ratios if ratio == 1.0]
+
+
+def test_the_sensitivity_of_a_branch_is_one_point():
+    assert sensitivity_ratios(NESTED, NESTED.groups[-1], 6) == [1.0]
+
+
+def test_the_last_reference_of_every_choice_has_no_branches():
+    plans = reference_plans(NESTED)
+    assert [(p.quantization, len(removed(p))) for p in plans] == [
+        *[(FLOAT, 0)] * 2,
+        (FLOAT, 6),
+        *[(PTQ, 0)] * 3,
+        (PTQ, 6),
+    ]
+    narrow, last = plans[-2:]
+    outside = [g.name for g in NESTED.groups if not (g.is_branch or g.inside)]
+    assert [narrow.ratio(name) for name in outside] == [last.ratio(name) for name in outside]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_half_of_the_timed_plans_have_branches_removed(seed):
+    plans = timing_plans(NESTED, FLOAT, 12, seed)
+    assert [bool(removed(plan)) for plan in plans] == [False, True] * 6
+    assert all(NESTED.snap(plan) == plan for plan in plans)
+    for branch in BRANCHES:
+        if not branch.endswith(".se"):
+            assert 3 <= sum(branch in removed(plan) for plan in plans) <= 4
+    assert timing_plans(NESTED, FLOAT, 12, seed) == plans
+
+
+def test_one_branch_is_removed_in_every_second_plan_and_none_in_no_plan():
+    assert removed_branches(6, 1, 0)[:, 0].tolist() == [0, 1, 0, 1, 0, 1]
+    assert removed_branches(6, 0, 0).shape == (6, 0)
+    assert removed_branches(1, 2, 0).sum() == 0

@@ -3,17 +3,19 @@
 import json
 
 import pytest
-from optuna.samplers import PartialFixedSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.tune.journal import CONSTRAINT
 from search.tune.journal_file import REPEATS, open_study
 from search.tune.plan_source import PATIENCE
-from spaces.plan import Plan
+from spaces.plan import Plan, PruningGroup
+from spaces.space import Space
 from tests.search.tune.tabulated import (
     BUDGET,
+    FLOAT,
     JOURNAL,
+    PTQ,
     WARM_STARTS,
     drive,
     one_group,
@@ -194,15 +196,43 @@ def test_a_space_with_no_plan_left_is_finished(open_searcher, open_ledger):
     assert len(open_ledger().records) == 4
 
 
-def test_a_sampler_that_is_stuck_does_not_end_the_search(open_searcher):
+def test_a_sampler_that_is_stuck_does_not_end_the_search(open_searcher, monkeypatch):
     """Plans are drawn at random once it has repeated itself long enough."""
     searcher = open_searcher(space=one_group(32))
     always = {"channels/a": 16, "quantization": "float"}
-    searcher._journal.study.sampler = PartialFixedSampler(always, searcher._journal.study.sampler)
+    monkeypatch.setattr(searcher._journal.study.sampler, "draw", lambda study: dict(always))
     plans = drive(searcher, 4)
     assert plans[0].ratio("a") == 0.5
     assert {plan.ratio("a") for plan in plans} == {0.0, 0.25, 0.5, 0.75}
     assert searcher.repeats >= PATIENCE
+
+
+def test_optunas_trials_have_the_parameters_of_their_plans(open_searcher, tmp_path):
+    """Also where what was drawn lies inside a removed branch; in the file, and made again."""
+    groups = (
+        PruningGroup("b", 1, is_branch=True),
+        PruningGroup("a", 64, inside=("b",)),
+        PruningGroup("trunk", 64),
+    )
+    space = Space(groups, (FLOAT, PTQ))
+    plans = drive(open_searcher(space=space), 30)
+    assert len(set(plans)) == 30
+    assert all(space.snap(plan) == plan for plan in plans)
+    removed = [plan for plan in plans if plan.ratio("b") == 1.0]
+    assert 5 < len(removed) < 25
+    assert not any(plan.ratio("a") for plan in removed)
+    for damaged in (False, True):
+        if damaged:
+            (tmp_path / JOURNAL).write_text("{\n")
+        resumed = open_searcher(space=space)
+        assert resumed.rebuilt is damaged
+        found = set()
+        # Made again, the trials that repeat another are failures without a plan.
+        for trial in (t for t in resumed.optuna_trials if "plan" in t.user_attrs):
+            plan = Plan.from_json(json.loads(trial.user_attrs["plan"]))
+            assert trial.params == space.encode(plan)
+            found.add(plan)
+        assert found == set(plans)
 
 
 def test_a_plan_that_runs_is_not_suggested_but_can_still_end(open_searcher, open_ledger):

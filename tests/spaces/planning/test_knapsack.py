@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from spaces.layers import LayerCosts
-from spaces.planning.knapsack import knapsack_front, refined
+from spaces.planning.knapsack import knapsack_front
 from spaces.planning.latency_model import LatencyModel
-from tests.spaces.networks import apart, chain
+from spaces.planning.refining import refined
+from tests.spaces.networks import apart, chain, residual
 
 PRICES = np.geomspace(0.01, 100.0, 25)
 UNCOUPLED = apart([64, 128, 96])
@@ -144,3 +145,98 @@ def test_where_nothing_can_move_nothing_does():
     latency, levels, losses = problem(COUPLED, 0)
     levels, losses = [np.zeros(1)] * 3, [np.zeros(1)] * 3
     assert (refined(latency, levels, losses, np.zeros(3), 1.0) == 0).all()
+
+
+# With branches
+
+NESTED = {"two": residual(2, 32), "three": residual(3, 32), "gated": residual(2, 32, squeeze=True)}
+each_nested = pytest.mark.parametrize("network", NESTED)
+
+
+def nested_problem(network, seed):
+    """Return the latency model with constants of layers, levels, losses and nesting."""
+    groups, layers = NESTED[network]
+    rng = np.random.default_rng(seed)
+    coefficients = rng.lognormal(-2, 1, 1 + 2 * len(layers))
+    operators = rng.lognormal(-2, 1, len(layers))
+    levels = [np.arange(2.0) if group.is_branch else np.arange(3) * 0.375 for group in groups]
+    losses = [
+        np.array([0.0, rng.uniform(0.02, 0.3)])
+        if group.is_branch
+        else np.cumsum([0, *rng.uniform(0, 0.1, 2)])
+        for group in groups
+    ]
+    costs = LayerCosts(layers, groups)
+    latency = LatencyModel(costs, coefficients, operators=operators)
+    return latency, levels, losses, costs.nesting
+
+
+def nested_loss(levels, losses, ratios, nesting):
+    """Return the summed losses of what is left."""
+    return loss_of(levels, losses, nesting.canonical(ratios))
+
+
+def every_plan(latency, levels, losses, nesting):
+    """Return the costs and losses of every plan."""
+    ratios = np.unique(nesting.canonical(np.array(list(product(*levels)))), axis=0)
+    return latency.predict(ratios), nested_loss(levels, losses, ratios, nesting)
+
+
+@each_nested
+def test_branches_and_the_groups_inside_them_are_chosen_together(network):
+    """A removed branch comes back, with its groups pruned, where that is best."""
+    excess, removed = [], []
+    for seed in range(12):
+        latency, levels, losses, nesting = nested_problem(network, seed)
+        costs, lost = every_plan(latency, levels, losses, nesting)
+        best = (costs + np.outer(PRICES, lost)).min(axis=1)
+        ratios = knapsack_front(latency, levels, losses, PRICES, nesting=nesting)
+        found = latency.predict(ratios) + PRICES * nested_loss(levels, losses, ratios, nesting)
+        assert (found >= best - 1e-12).all()
+        excess += list(found / best - 1)
+        removed.append(ratios[:, nesting.branches])
+    assert np.mean(np.array(excess) < 1e-9) > 0.97
+    assert max(excess) < 0.12
+    # At low prices of loss all branches are removed, at high ones none, and some between.
+    removed = np.array(removed)
+    assert removed[:, 0].all() and removed[:, -1].mean() < 0.1
+    assert 0.2 < removed.mean() < 0.8
+
+
+@each_nested
+def test_refining_removes_and_restores_branches(network):
+    ends, toggled = [], 0
+    for seed in range(8):
+        latency, levels, losses, nesting = nested_problem(network, seed)
+        costs, lost = every_plan(latency, levels, losses, nesting)
+        front = knapsack_front(latency, levels, losses, PRICES, nesting=nesting)
+        front = np.vstack([front, np.zeros(front.shape[1])])
+        found = nested_loss(levels, losses, front, nesting)
+        for limit in np.linspace(0.02, 0.6, 12):
+            within = front[found <= limit]
+            corner = within[np.argmin(latency.predict(within))]
+            ratios = refined(latency, levels, losses, corner, limit, nesting=nesting)
+            assert nested_loss(levels, losses, ratios[None], nesting)[0] <= limit + 1e-9
+            best = costs[lost <= limit + 1e-12].min()
+            ends.append(latency.predict(ratios[None])[0] / best)
+            toggled += (ratios != corner)[nesting.branches].any()
+    assert np.mean(np.array(ends) < 1 + 1e-9) > 0.9
+    assert np.mean(ends) < 1.01
+    assert toggled > 5
+
+
+def test_a_branch_comes_back_with_its_groups_pruned_as_they_were():
+    """Where another branch saves more for the same loss, one goes and the other comes back."""
+    groups, layers = NESTED["two"]
+    costs = LayerCosts(layers, groups)
+    names = [group.name for group in groups]
+    first, second = names.index("block0"), names.index("block1")
+    operators = np.array([float(layer.branches == ("block1",)) for layer in layers])
+    latency = LatencyModel(costs, np.full(1 + 2 * len(layers), 0.1), operators=operators)
+    levels = [np.arange(2.0) if group.is_branch else np.arange(3) * 0.375 for group in groups]
+    losses = [np.array([0.0, 0.1]) if group.is_branch else np.zeros(3) for group in groups]
+    start = np.array([level[-1] for level in levels])
+    start[second] = 0.0
+    ratios = refined(latency, levels, losses, start, 0.1, nesting=costs.nesting)
+    assert (ratios[first], ratios[second]) == (0.0, 1.0)
+    assert ratios[names.index("block0.conv1.weight")] == 0.75

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from spaces.layers import LayerCosts
-from spaces.measurements import timing_ratios
+from spaces.layers import LayerCosts, ratio_matrix
+from spaces.measurements import timing_plans, timing_ratios
+from spaces.plan import QuantizationChoice
 from spaces.planning.latency_model import LatencyModel
-from tests.spaces.networks import chain
+from spaces.space import Space
+from tests.spaces.networks import chain, residual
 
 GROUPS, LAYERS = chain(6, 32)
 COSTS = LayerCosts(LAYERS, GROUPS)
@@ -104,3 +106,93 @@ def test_the_error_is_that_of_the_timings_or_their_noise():
     assert LatencyModel.fit(COSTS, ratios, disturbed).relative_error > 0.15
     untimed = LatencyModel.fit(COSTS, ratios[:0], disturbed[:0])
     assert untimed.relative_error == np.inf
+
+
+# With branches
+
+
+class Residual:
+    """A machine on which every operator of a residual network costs something however narrow."""
+
+    def __init__(self, blocks, width, squeeze, constant, machine):
+        self.groups, layers = residual(blocks, width, squeeze)
+        self.space = Space(self.groups, (QuantizationChoice.FLOAT,))
+        self.costs = LayerCosts(layers, self.groups)
+        rng, count = np.random.default_rng(machine), len(layers)
+        self._compute = 0.7 * self.costs.compute * rng.lognormal(0, 0.5, count)
+        self._traffic = 0.2 * self.costs.traffic * rng.lognormal(0, 0.5, count)
+        self._operators = constant / count * rng.lognormal(0, 0.4, count)
+        self._noise = np.random.default_rng(machine + 100)
+
+    def true(self, ratios):
+        work, written = self.costs.remaining(ratios, block=16)
+        present = self.costs.present(ratios) @ self._operators
+        return 0.01 + work @ self._compute + written @ self._traffic + present
+
+    def rows(self, plans):
+        return ratio_matrix(self.groups, plans)
+
+    def fitted(self, rows):
+        timed = self.true(rows) * np.exp(self._noise.normal(0, 0.03, len(rows)))
+        return LatencyModel.fit(self.costs, rows, timed)
+
+    def held_out(self, seed, count=40):
+        """Return plans of the space; every second has branches removed."""
+        rng, plans = np.random.default_rng(seed), []
+        for number in range(count):
+            spread = rng.uniform(-0.4, 0.4, len(self.groups))
+            ratios = np.clip(rng.uniform(0, 1) + spread, 0, 0.9)
+            gone = rng.uniform(0, 1, len(self.groups)) < 0.4 * (number % 2)
+            plan = {
+                g.name: float(gone[i]) if g.is_branch else ratios[i]
+                for i, g in enumerate(self.groups)
+            }
+            plans.append(self.space._plan(plan, QuantizationChoice.FLOAT))
+        return self.rows([self.space.snap(plan) for plan in plans])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "width", "squeeze", "constant"),
+    [(6, 32, False, 0.08), (6, 32, True, 0.08), (8, 16, False, 0.2), (10, 32, False, 0.05)],
+)
+def test_twelve_timings_predict_plans_with_and_without_branches(blocks, width, squeeze, constant):
+    errors = []
+    for machine in range(6):
+        one = Residual(blocks, width, squeeze, constant, machine)
+        rows = one.rows(timing_plans(one.space, QuantizationChoice.FLOAT, 12, machine))
+        unseen = one.held_out(machine)
+        errors.append(np.abs(one.fitted(rows).predict(unseen) / one.true(unseen) - 1))
+    errors = np.array(errors)
+    for found in (errors, errors[:, 1::2]):
+        assert np.median(found) <= 0.05
+        assert np.quantile(found, 0.9) <= 0.15
+
+
+def test_timings_without_removals_predict_plans_without_them_as_well():
+    """The constants of the layers are then as unknown as their sum is known."""
+    one = Residual(6, 32, False, 0.08, 0)
+    plain = [group for group in one.groups if not group.is_branch]
+    columns = [one.groups.index(group) for group in plain]
+    rows = np.zeros((12, len(one.groups)))
+    rows[:, columns] = timing_ratios(12, len(plain), 0.9, 0)
+    alone = LayerCosts(one.costs.layers, plain)
+    nested = LatencyModel.fit(one.costs, rows, one.true(rows))
+    flat = LatencyModel.fit(alone, rows[:, columns], one.true(rows))
+    unseen = one.held_out(0)[::2]
+    assert nested.predict(unseen) == pytest.approx(flat.predict(unseen[:, columns]), rel=0.03)
+    assert flat.operators is None and len(nested.operators) == len(one.costs.layers)
+
+
+def test_a_branch_at_both_levels_differs_as_whole_plans_do():
+    one = Residual(4, 32, True, 0.2, 0)
+    model = one.fitted(one.rows(timing_plans(one.space, QuantizationChoice.FLOAT, 12, 0)))
+    rows = one.held_out(1)
+    for group, item in enumerate(one.groups):
+        levels = np.array([0.0, 1.0] if item.is_branch else [0.0, 0.5])
+        spent = model.at_levels(rows, group, levels)
+        whole = []
+        for level in levels:
+            changed = rows.copy()
+            changed[:, group] = level
+            whole.append(model.predict(changed))
+        assert spent[:, 0] - spent[:, 1] == pytest.approx(whole[0] - whole[1])
