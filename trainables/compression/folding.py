@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from trainables.compression.graph.modes import quietly
-from trainables.deployment.export import own_scope, path_prefix
+from trainables.deployment.program import stored_program
 
 # Operators that give another value each time.
 RANDOM = ("dropout", "uniform_random", "gaussian_random", "randint", "bernoulli", "randperm")
@@ -42,25 +41,20 @@ def _constants(program: paddle.static.Program) -> tuple[list[int], list[str]]:
 
 def fold_constants(folder: Path) -> None:
     """Rewrite an exported float model without the operators that depend on weights alone."""
-    with own_scope() as scope, paddle.static.scope_guard(scope), quietly():
-        paddle.enable_static()
-        executor = paddle.static.Executor(paddle.CPUPlace())
-        prefix = path_prefix(folder)
-        program, feeds, fetches = paddle.static.load_inference_model(prefix, executor)
-        indices, names = _constants(program)
+    with stored_program(folder) as stored:
+        indices, names = _constants(stored.program)
         if not names:
             return
-        block = program.global_block()
-        folded = paddle.static.Program.parse_from_string(program.desc.serialize_to_string())
+        block = stored.program.global_block()
+        folded = paddle.static.Program.parse_from_string(stored.program.desc.serialize_to_string())
         for index in reversed(range(len(block.ops))):
             if index not in set(indices):
                 folded.global_block()._remove_op(index)
-        values = executor.run(folded, fetch_list=names)
+        values = stored.executor.run(folded, fetch_list=names)
         for name, value in zip(names, values, strict=True):
             block.vars[name].persistable = True
-            scope.var(name).get_tensor().set(np.ascontiguousarray(value), paddle.CPUPlace())
+            tensor = stored.scope.var(name).get_tensor()
+            tensor.set(np.ascontiguousarray(value), paddle.CPUPlace())
         for index in reversed(indices):
             block._remove_op(index)
-        paddle.static.save_inference_model(
-            prefix, [block.vars[name] for name in feeds], fetches, executor, program=program
-        )
+        stored.write()

@@ -20,7 +20,9 @@ import paddle.base.dygraph.base
 from spaces.plan import CalibrationAlgorithm
 from trainables.compression.graph.modes import quietly
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
-from trainables.deployment.export import input_spec, own_scope, path_prefix
+from trainables.deployment.export import input_spec, parameter_names
+from trainables.deployment.program import own_scope, path_prefix
+from trainables.deployment.simplify import simplify
 from trainables.task import ModelInput
 
 # PaddleSlim 2.6 uses the name that this had before Paddle 3.
@@ -115,5 +117,7 @@ class QuantizationAware:
     def export(self, inputs: Sequence[ModelInput], folder: Path) -> None:
         """Write the INT8 model with the scales found in training."""
         self.model.eval()
+        parameters = parameter_names(self.model)
         with quietly():
             self._qat.save_quantized_model(self.model, path_prefix(folder), input_spec(inputs))
+        simplify(folder, parameters)

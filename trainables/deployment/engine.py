@@ -159,12 +159,8 @@ class Engine:
             self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
         ]
 
-    def quantizations(self) -> int:
-        """Return the number of quantize operators in the engine's optimized program.
-
-        0 means that the engine computes in floats only, despite its switches: the inputs of INT8
-        operators must be quantized first.
-        """
+    def operators(self) -> list[str]:
+        """Return the types of the operators that the engine runs, fused and with its own."""
         config = self._config()
         with tempfile.TemporaryDirectory() as folder:
             config.enable_save_optim_model(True)
@@ -173,7 +169,15 @@ class Engine:
                 paddle.inference.create_predictor(config)
             program = paddle.base.core.ProgramDesc((Path(folder) / OPTIMIZED_FILE).read_bytes())
         block = program.block(0)
-        return sum(block.op(index).type() == "quantize" for index in range(block.op_size()))
+        return [block.op(index).type() for index in range(block.op_size())]
+
+    def quantizations(self) -> int:
+        """Return the number of quantize operators that the engine runs.
+
+        0 means that the engine computes in floats only, despite its switches: the inputs of INT8
+        operators must be quantized first.
+        """
+        return self.operators().count("quantize")
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for one batch; `inputs` in the order of the task's inputs.

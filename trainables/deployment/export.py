@@ -11,7 +11,8 @@ import paddle
 
 from spaces.errors import TrialError
 from spaces.plan import Precision
-from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+from trainables.deployment.program import own_scope, path_prefix, write_weights
+from trainables.deployment.simplify import simplify
 from trainables.task import ModelInput
 
 # Largest RMS difference between the engine's outputs and the model's, relative to the outputs'
@@ -27,27 +28,21 @@ def input_spec(inputs: Sequence[ModelInput]) -> list[paddle.static.InputSpec]:
     return [paddle.static.InputSpec([None, *i.shape], i.dtype, i.name) for i in inputs]
 
 
-def path_prefix(folder: Path) -> str:
-    """Make the folder; return the path without suffix that paddle's save functions take."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder / MODEL_FILE.removesuffix(".pdmodel"))
-
-
-def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
-    """Export the model in float; the engine also runs it in bfloat16."""
+def _save(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
     model.eval()
     paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
 
 
-@contextmanager
-def own_scope() -> Iterator[paddle.static.Scope]:
-    """A scope for the tensors of static programs, freed at the end."""
-    scope = paddle.static.Scope()
-    try:
-        yield scope
-    finally:
-        # Paddle keeps every scope with its tensors until told otherwise.
-        scope._remove_from_pool()
+def export_float(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:
+    """Export the model in float, without what removed branches leave; the engine also runs it in
+    bfloat16."""
+    _save(model, inputs, folder)
+    simplify(folder, parameter_names(model))
+
+
+def parameter_names(model: paddle.nn.Layer) -> set[str]:
+    """Return the names that the model's parameters have in its exports."""
+    return {parameter.name for parameter in model.parameters()}
 
 
 @contextmanager
@@ -69,7 +64,8 @@ def rewritable_export(
     It takes arrays by structured name; all other weights are the model's. This is faster than
     tracing the model for each set of weights.
     """
-    export_float(model, inputs, folder)
+    # With every operator: the weights that are written may be what makes one change something.
+    _save(model, inputs, folder)
     names = {name: parameter.name for name, parameter in model.named_parameters()}
     place = paddle.CPUPlace()
     with own_scope() as scope:
@@ -82,15 +78,8 @@ def rewritable_export(
             original = {name: np.array(tensor) for name, tensor in tensors.items()}
             for name, tensor in tensors.items():
                 tensor.set(np.ascontiguousarray(weights[name]), place)
-            # Not `serialize_persistables`, whose every return value stays in memory.
             with _static(scope):
-                paddle.static.save_vars(
-                    executor,
-                    str(folder),
-                    program,
-                    predicate=paddle.static.io.is_persistable,
-                    filename=WEIGHTS_FILE,
-                )
+                write_weights(folder, program, executor)
             for name, tensor in tensors.items():
                 tensor.set(original[name], place)
 

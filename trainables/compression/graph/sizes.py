@@ -16,7 +16,7 @@ import paddle
 from numpy.typing import NDArray
 from paddle.base.framework import Block, Operator, Variable
 
-from trainables.deployment.export import own_scope
+from trainables.deployment.program import own_scope
 
 Value = NDArray[Any]
 
