@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import paddle
 
 from trainables.deployment.program import stored_program
@@ -52,9 +51,7 @@ def fold_constants(folder: Path) -> None:
                 folded.global_block()._remove_op(index)
         values = stored.executor.run(folded, fetch_list=names)
         for name, value in zip(names, values, strict=True):
-            block.vars[name].persistable = True
-            tensor = stored.scope.var(name).get_tensor()
-            tensor.set(np.ascontiguousarray(value), paddle.CPUPlace())
+            stored.store(name, value)
         for index in reversed(indices):
-            block._remove_op(index)
+            del stored.message.blocks[0].ops[index]
         stored.write()

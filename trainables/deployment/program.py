@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import paddle
+from paddle.base.proto import framework_pb2
 
 from trainables.compression.graph.modes import quietly
 from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+
+# Operators at a program's inputs and outputs.
+ENDS = ("feed", "fetch")
 
 
 def path_prefix(folder: Path) -> str:
@@ -31,15 +36,24 @@ def own_scope() -> Iterator[paddle.static.Scope]:
 
 
 def write_weights(
-    folder: Path, program: paddle.static.Program, executor: paddle.static.Executor
+    folder: Path,
+    program: paddle.static.Program,
+    executor: paddle.static.Executor,
+    names: Collection[str] | None = None,
 ) -> None:
-    """Write the weights file of a program, from the current scope."""
-    persistable = [v for v in program.list_vars() if paddle.static.io.is_persistable(v)]
-    if not persistable:
+    """Write a program's weights, or those named, from the current scope into their file."""
+    stored = [v for v in program.list_vars() if paddle.static.io.is_persistable(v)]
+    stored = [v for v in stored if names is None or v.name in names]
+    if not stored:
         (folder / WEIGHTS_FILE).write_bytes(b"")
         return
     # Not `serialize_persistables`, whose every return value stays in memory.
-    paddle.static.save_vars(executor, str(folder), program, vars=persistable, filename=WEIGHTS_FILE)
+    paddle.static.save_vars(executor, str(folder), program, vars=stored, filename=WEIGHTS_FILE)
+
+
+def read_program(folder: Path) -> paddle.static.Program:
+    """Return an exported program without its weights. Paddle must be in static mode."""
+    return paddle.static.Program.parse_from_string((folder / MODEL_FILE).read_bytes())
 
 
 @dataclass(frozen=True)
@@ -48,19 +62,27 @@ class StoredProgram:
 
     folder: Path
     program: paddle.static.Program
+    message: framework_pb2.ProgramDesc
+    """The program as it is in its file, which is what is changed and written: Paddle would add a
+    hundred bytes of default attributes to each operator."""
     executor: paddle.static.Executor
     scope: paddle.static.Scope
 
+    def store(self, name: str, value: np.ndarray) -> None:
+        """Make a tensor of the program a weight."""
+        self.program.global_block().vars[name].persistable = True
+        for variable in self.message.blocks[0].vars:
+            if variable.name == name:
+                variable.persistable = True
+        tensor = self.scope.var(name).get_tensor()
+        tensor.set(np.ascontiguousarray(value), paddle.CPUPlace())
+
     def write(self) -> None:
         """Write the folder again without operators and weights that no output depends on."""
-        _remove_unread(self.program)
-        (self.folder / MODEL_FILE).write_bytes(self.program.desc.serialize_to_string())
-        write_weights(self.folder, self.program, self.executor)
-
-
-def read_program(folder: Path) -> paddle.static.Program:
-    """Return an exported program without its weights. Paddle must be in static mode."""
-    return paddle.static.Program.parse_from_string((folder / MODEL_FILE).read_bytes())
+        _remove_unread(self.message)
+        (self.folder / MODEL_FILE).write_bytes(self.message.SerializeToString())
+        names = {v.name for block in self.message.blocks for v in block.vars if v.persistable}
+        write_weights(self.folder, self.program, self.executor, names)
 
 
 @contextmanager
@@ -69,27 +91,29 @@ def stored_program(folder: Path) -> Iterator[StoredProgram]:
     with own_scope() as scope, paddle.static.scope_guard(scope), quietly():
         paddle.enable_static()
         executor = paddle.static.Executor(paddle.CPUPlace())
-        program, _, _ = paddle.static.load_inference_model(path_prefix(folder), executor)
-        yield StoredProgram(folder, program, executor, scope)
+        paddle.static.load_inference_model(path_prefix(folder), executor)
+        message = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
+        yield StoredProgram(folder, read_program(folder), message, executor, scope)
 
 
-def _names(op: paddle.static.Operator) -> set[str]:
-    return {*op.input_arg_names, *op.output_arg_names}
+def _names(slots: Iterable[framework_pb2.OpDesc.Var]) -> set[str]:
+    return {name for slot in slots for name in slot.arguments}
 
 
-def _remove_unread(program: paddle.static.Program) -> None:
+def _remove_unread(program: framework_pb2.ProgramDesc) -> None:
     block, *inner = program.blocks
-    # Branches and loops read and write variables of the global block by their names.
-    named = {name for other in inner for op in other.ops for name in _names(op)}
+    # Conditions and loops read and write variables of the global block by their names.
+    named = {name for b in inner for op in b.ops for name in _names((*op.inputs, *op.outputs))}
     read = set(named)
     for index in reversed(range(len(block.ops))):
         op = block.ops[index]
-        is_kept = op.type in ("feed", "fetch") or op.has_attr("sub_block")
-        if is_kept or read & set(op.output_arg_names):
-            read |= set(op.input_arg_names)
-            named |= _names(op)
+        inputs, outputs = _names(op.inputs), _names(op.outputs)
+        has_block = any(attribute.name == "sub_block" for attribute in op.attrs)
+        if op.type in ENDS or has_block or read & outputs:
+            read |= inputs
+            named |= inputs | outputs
         else:
-            block._remove_op(index, sync=False)
-    for name in set(block.vars) - named:
-        block._remove_var(name, sync=False)
-    block._sync_with_cpp()
+            del block.ops[index]
+    for index in reversed(range(len(block.vars))):
+        if block.vars[index].name not in named:
+            del block.vars[index]

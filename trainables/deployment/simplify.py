@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import paddle
 from paddle.base.framework import Operator
+from paddle.base.proto import framework_pb2
 
 from trainables.compression.graph.modes import quietly
-from trainables.deployment.program import StoredProgram, read_program, stored_program
+from trainables.deployment.program import ENDS, StoredProgram, read_program, stored_program
 from trainables.deployment.uniform import BINARY, MOVES, common_value, output_value
 
 # Size of the batch when shapes are inferred: a prime, which is unlikely to be another size.
@@ -35,8 +36,6 @@ NEUTRAL = {
 }
 # Activations, each with those whose outputs it leaves as they are.
 RECTIFIERS = {"relu": ("relu", "relu6"), "relu6": ("relu6",)}
-# Inputs and outputs of the program.
-ENDS = ("feed", "fetch")
 
 
 @dataclass
@@ -205,30 +204,38 @@ class _Shapes:
         return -len(shape) <= axis < len(shape) and shape[axis] == 0
 
 
-def _apply(program: paddle.static.Program, edits: _Edits) -> None:
-    block = program.global_block()
-    for index in reversed(range(len(block.ops))):
-        op = block.ops[index]
+def _attribute(op: framework_pb2.OpDesc, name: str, value: float | bool) -> None:
+    kinds = framework_pb2.AttrType
+    if isinstance(value, bool):
+        op.attrs.add(name=name, type=kinds.Value("BOOLEAN"), b=value)
+    else:
+        op.attrs.add(name=name, type=kinds.Value("FLOAT"), f=value)
+
+
+def _make_scale(op: framework_pb2.OpDesc, name: str, scale: float, bias: float) -> None:
+    """Turn a sum or product with a constant into scale * tensor + bias."""
+    op.type = "scale"
+    del op.inputs[:], op.attrs[:]
+    op.inputs.add(parameter="X", arguments=[name])
+    _attribute(op, "scale", scale)
+    _attribute(op, "bias", bias)
+    _attribute(op, "bias_after_scale", True)
+
+
+def _apply(program: framework_pb2.ProgramDesc, edits: _Edits) -> None:
+    ops = program.blocks[0].ops
+    for index in reversed(range(len(ops))):
+        op = ops[index]
         if index in edits.removed:
-            block._remove_op(index, sync=False)
+            del ops[index]
             continue
-        for slot in op.input_names:
-            names = edits.inputs.get(index) if slot == "X" else None
-            op.desc.set_input(slot, [edits.name(n) for n in names or op.input(slot)])
-        for slot in op.output_names:
-            op.desc.set_output(slot, [edits.name(n) for n in op.output(slot)])
         if index in edits.scales:
-            name, scale, bias = edits.scales[index]
-            (out,) = op.output("Out")
-            block._remove_op(index, sync=False)
-            block._insert_op_without_sync(
-                index,
-                type="scale",
-                inputs={"X": block.var(edits.name(name))},
-                outputs={"Out": block.var(out)},
-                attrs={"scale": scale, "bias": bias, "bias_after_scale": True},
-            )
-    block._sync_with_cpp()
+            _make_scale(op, *edits.scales[index])
+        for slot in op.inputs:
+            if slot.parameter == "X" and index in edits.inputs:
+                slot.arguments[:] = edits.inputs[index]
+        for slot in (*op.inputs, *op.outputs):
+            slot.arguments[:] = [edits.name(name) for name in slot.arguments]
 
 
 def _read_by_sums(program: paddle.static.Program, parameters: Collection[str]) -> list[str]:
@@ -272,6 +279,6 @@ def simplify(folder: Path, parameters: Collection[str] = ()) -> bool:
             edits = _Interpreter(stored.program, constants, _Shapes(stored.program)).run()
             if not edits:
                 return False
-        _apply(stored.program, edits)
+        _apply(stored.message, edits)
         stored.write()
     return True
