@@ -62,18 +62,18 @@ architecture: {architecture}
 num_classes: 2
 {architecture}: {{backbone: ResNet, {parts}rpn_head: RPNHead, bbox_head: BBoxHead,
   bbox_post_process: BBoxPostProcess}}
-ResNet: {{depth: 50, norm_type: bn, freeze_norm: false, freeze_at: -1, {stages}}}
+ResNet: {{norm_type: bn, freeze_norm: false, freeze_at: -1, {stages}}}
 FPN: {{out_channel: 32}}
 RPNHead:
   anchor_generator: {{aspect_ratios: [0.5, 1.0, 2.0], {anchors}}}
   rpn_target_assign: {{batch_size_per_im: 64, fg_fraction: 0.5, negative_overlap: 0.3,
     positive_overlap: 0.6, use_random: false}}
-  train_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 100, post_nms_top_n: 20,
+  train_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 100, post_nms_top_n: 10,
     topk_after_collect: true}}
-  test_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 100, post_nms_top_n: 20}}
+  test_proposal: {{min_size: 0.0, nms_thresh: 0.7, pre_nms_top_n: 100, post_nms_top_n: 10}}
 BBoxHead: {{head: {head}, roi_extractor: {{resolution: 7, sampling_ratio: 0, aligned: true}},
   bbox_assigner: BBoxAssigner, with_pool: {pool}}}
-BBoxAssigner: {{batch_size_per_im: 16, bg_thresh: 0.5, fg_thresh: 0.5, fg_fraction: 0.25,
+BBoxAssigner: {{batch_size_per_im: 8, bg_thresh: 0.5, fg_thresh: 0.5, fg_fraction: 0.25,
   use_random: false}}
 TwoFCHead: {{out_channel: 64}}
 MaskHead: {{head: MaskFeat, roi_extractor: {{resolution: 14, sampling_ratio: 0, aligned: true}},
@@ -87,7 +87,7 @@ BBoxPostProcess:
 # The trunk up to its third stage, and the head with the fourth; or all four and a pyramid.
 LAST_STAGE = {
     "parts": "neck: null, ",
-    "stages": "return_idx: [2], num_stages: 3",
+    "stages": "depth: 50, return_idx: [2], num_stages: 3",
     "anchors": "anchor_sizes: [16, 32], strides: [16]",
     "head": "Res5Head",
     "pool": "true",
@@ -96,7 +96,7 @@ LAST_STAGE = {
 }
 PYRAMID = {
     "parts": "neck: FPN, ",
-    "stages": "return_idx: [0, 1, 2, 3], num_stages: 4",
+    "stages": "depth: 18, return_idx: [0, 1, 2, 3], num_stages: 4",
     "anchors": "anchor_sizes: [[8], [16], [32], [64], [128]], strides: [4, 8, 16, 32, 64]",
     "head": "TwoFCHead",
     "pool": "false",
