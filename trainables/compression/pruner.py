@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,10 @@ import paddle
 from numpy.typing import NDArray
 
 from spaces.plan import ImportanceCriterion
+from trainables.compression.graph.branch import Branch
 from trainables.compression.graph.dependency import ChannelGroup, Indices, find_dependencies
 from trainables.compression.importance import CRITERIA, ON_SCALES, Array
+from trainables.compression.removal import remove_branches
 from trainables.task import ModelInput
 
 # Attributes in which layers store their numbers of output channels.
@@ -39,7 +41,9 @@ class ChannelPruner:
         self.model = model
         found = find_dependencies(model, inputs)
         self.groups = {group.name: group for group in found.groups}
+        self.branches = {branch.name: branch for branch in found.branches}
         self.excluded = found.excluded
+        self.kept_branches = found.kept_branches
         self.layers = found.layers
         self._criterion = criterion
         self._tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -49,6 +53,7 @@ class ChannelPruner:
                 self._owners.setdefault(f"{prefix}.{name}" if prefix else name, []).append(layer)
         self._before: dict[str, NDArray[Any]] = {}
         self._attributes: list[tuple[paddle.nn.Layer, str, int]] = []
+        self._put_back: Callable[[], None] | None = None
 
     def importance(self, group: ChannelGroup) -> Array:
         """Return the score of each channel, shape (channels,), summed over the group's weights."""
@@ -68,10 +73,38 @@ class ChannelPruner:
             isinstance(owner, BATCH_NORMS) for owner in self._owners.get(weight, ())
         )
 
+    def inside(self, group: str) -> tuple[str, ...]:
+        """Return the branches that a group lies in: nothing produces its channels without them."""
+        producers = self.groups[group].outputs
+        return tuple(
+            branch.name
+            for branch in self.branches.values()
+            if all(weight in branch.weights for weight in producers)
+        )
+
+    def removed_branches(self, ratios: Mapping[str, float]) -> list[Branch]:
+        """Return the branches that these ratios remove."""
+        return [b for name, b in self.branches.items() if ratios.get(name, 0) == 1]
+
     def removed(self, ratios: Mapping[str, float]) -> dict[tuple[str, int], Indices]:
-        """Return the indices that these ratios of the groups remove, by weight and axis."""
+        """Return the indices that these ratios of the groups remove, by weight and axis.
+
+        Of a branch that is removed and was concatenated, the indices of its channels in the weights
+        that remain.
+        """
         found: dict[tuple[str, int], list[Indices]] = {}
+        branches = self.removed_branches(ratios)
+        gone = {weight for branch in branches for weight in branch.weights}
+        for name in {name for branch in branches for name in branch.groups}:
+            group = self.groups[name]
+            for key, indices in group.removed(np.arange(group.count)).items():
+                if key[0] not in gone:
+                    found.setdefault(key, []).append(indices)
         for name, ratio in ratios.items():
+            if name in self.branches or not {b.name for b in branches}.isdisjoint(
+                self.inside(name)
+            ):
+                continue
             group = self.groups[name]
             count = min(round(ratio * group.count), group.count - 1)
             if count > 0:
@@ -81,7 +114,7 @@ class ChannelPruner:
         return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
 
     def prune(self, ratios: Mapping[str, float]) -> None:
-        """Remove each group's ratio of channels from the model, in place."""
+        """Remove each group's ratio of channels from the model, and branches at ratio 1, in place."""
         assert not self._before, "restore the model before it is pruned again"
         for name, cuts in _by_weight(self.removed(ratios)).items():
             tensor = self._tensors[name]
@@ -90,12 +123,16 @@ class ChannelPruner:
             self._set(name, _without(whole, cuts))
             for layer in self._owners.get(name, ()):
                 self._update_widths(layer, name, whole.shape)
+        branches = self.removed_branches(ratios)
+        if branches:
+            self._put_back = remove_branches(self.model, branches)
 
     def masked(self, ratios: Mapping[str, float]) -> dict[str, NDArray[Any]]:
         """Return the weights that `prune` would change, unpruned, with zeros at what it removes.
 
         A model with these weights computes the same as the pruned model: the weights that read a
-        removed channel are zero. The model itself is not changed.
+        removed channel are zero. Branches are left to `branches_masked`. The model itself is not
+        changed.
         """
         found: dict[str, NDArray[Any]] = {}
         for (name, axis), indices in self.removed(ratios).items():
@@ -125,6 +162,9 @@ class ChannelPruner:
 
     def restore(self) -> None:
         """Undo the last `prune`."""
+        if self._put_back is not None:
+            self._put_back()
+            self._put_back = None
         for name, whole in self._before.items():
             self._set(name, whole)
         for layer, attribute, value in self._attributes:

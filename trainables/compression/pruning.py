@@ -14,17 +14,19 @@ from trainables.task import Task
 def pruned_model(
     task: Task, plan: Plan, criterion: ImportanceCriterion = "l1_norm"
 ) -> paddle.nn.Layer:
-    """Return a new model of the task with the plan's channels removed, not yet fine-tuned.
+    """Return a new model of the task with the plan's channels and branches removed, not yet
+    fine-tuned.
 
     Channels are chosen by the trained weights, so the same plan always gives the same model.
-    Raises TrialError if the model lacks one of the plan's groups.
+    Raises TrialError if the model lacks one of the plan's groups or branches.
     """
     model = new_model(task)
     if not plan.is_pruned:
         return model
     pruner = ChannelPruner(model, task.inputs, criterion)
-    unknown = [group for group, _ in plan.ratios if group not in pruner.groups]
-    if unknown:
-        raise TrialError(f"the model has no pruning group {unknown[0]}")
+    for name, ratio in plan.ratios:
+        if name not in (pruner.branches if ratio == 1 else pruner.groups):
+            kind = "branch" if ratio == 1 else "pruning group"
+            raise TrialError(f"the model has no {kind} {name}")
     pruner.prune(dict(plan.ratios))
     return model

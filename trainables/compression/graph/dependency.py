@@ -16,7 +16,7 @@ of `last.weight`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import paddle
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 
 from spaces.layers import Layer
 from trainables.compression.graph import layout, operators  # noqa: F401  registers the rules
+from trainables.compression.graph.branch import Branch
+from trainables.compression.graph.branches import BranchFinder
+from trainables.compression.graph.flow import Flow
 from trainables.compression.graph.labels import Axes, LabelBook, Labels
 from trainables.compression.graph.layers import WeightUse, layers_of, weight_use
 from trainables.compression.graph.rules import RULES, LabelledOperator, exclude_inputs
@@ -89,6 +92,9 @@ class Dependencies:
     excluded: tuple[ExcludedChannels, ...]
     layers: tuple[Layer, ...]
     """The layers that run in evaluation, with the groups that narrow each."""
+    branches: tuple[Branch, ...] = ()
+    kept_branches: tuple[ExcludedChannels, ...] = ()
+    """Sublayers that end a branch which cannot be taken out, with the reasons."""
 
 
 class _Propagation:
@@ -111,7 +117,8 @@ class _Propagation:
         self.uses: list[WeightUse] = []
         """Every multiplication by a weight, in the order of the traces."""
 
-    def propagate(self, traced: Trace) -> None:
+    def propagate(self, traced: Trace) -> Mapping[str, Axes]:
+        """Bind the labels of one trace; return those of its tensors."""
         axes: dict[str, Axes] = {
             name: (None,) * len(shape) for name, shape in traced.shapes.items()
         }
@@ -120,10 +127,10 @@ class _Propagation:
             self.used.add(name)
         # Tensors computed from weights and constants alone, with their first weight, if any.
         fixed: dict[str, str | None] = dict(traced.weights)
-        for operator in traced.operators:
+        for index, operator in enumerate(traced.operators):
             op = LabelledOperator(operator, axes, traced.shapes, self.book)
             _note_fixed(operator, fixed, traced.weights)
-            use = weight_use(op, fixed)
+            use = weight_use(op, fixed, index)
             if use is not None:
                 self.uses.append(use)
                 self._note_producer(use.labels[0])
@@ -140,6 +147,7 @@ class _Propagation:
             if weight is not None and len(self.weights[weight]) > 1:
                 axis = 1 if len(self.weights[weight]) == 2 else 0
                 self.producers.setdefault((weight, axis), len(self.producers))
+        return axes
 
     def _note_producer(self, labels: Labels | None) -> None:
         """Note which weight and axis these output labels belong to.
@@ -208,7 +216,8 @@ def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> D
     trained = set(shapes)
     shapes |= {name: tuple(b.shape) for name, b in model.named_buffers()}
     propagation = _Propagation(shapes)
-    propagation.propagate(trace(model, inputs))
+    traced = trace(model, inputs)
+    axes = propagation.propagate(traced)
     evaluated = tuple(propagation.uses)
     if trained - propagation.used:
         was_training = model.training
@@ -217,7 +226,49 @@ def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> D
             propagation.propagate(trace(model, inputs))
         finally:
             model.train() if was_training else model.eval()
-    return _grouped(propagation, shapes, evaluated)
+    found = _grouped(propagation, shapes)
+    finder = BranchFinder(Flow(traced), evaluated, tuple(shapes))
+    branches, kept = _emptied(finder.find(), axes, found)
+    kept += tuple(ExcludedChannels(*item) for item in finder.excluded.items())
+    return Dependencies(
+        found.groups,
+        found.excluded,
+        layers_of(evaluated, found.group_of_label, branches),
+        branches,
+        kept,
+    )
+
+
+def _emptied(
+    branches: Sequence[Branch], axes: Mapping[str, Axes], found: _Grouping
+) -> tuple[tuple[Branch, ...], tuple[ExcludedChannels, ...]]:
+    """Name the groups that are gone with each branch that is concatenated.
+
+    Excluded are branches whose channels cannot all be removed from the layers that read them.
+    """
+    groups = {group.name: group for group in found.groups}
+    kept, excluded = [], []
+    for branch in branches:
+        if branch.kind != "nothing":
+            kept.append(branch)
+            continue
+        labels = axes.get(branch.tensor, ())[branch.axis : branch.axis + 1]
+        numbers = [] if not labels or labels[0] is None else labels[0].tolist()
+        channels: dict[str, set[int]] = {}
+        for label in numbers:
+            name = found.group_of_label.get(label, "")
+            channels.setdefault(name, set()).add(int(found.channel_of[label]))
+        if channels and all(
+            name in groups
+            and len(gone) == groups[name].count
+            and set(groups[name].outputs) <= set(branch.weights)
+            for name, gone in channels.items()
+        ):
+            kept.append(replace(branch, groups=tuple(channels)))
+        else:
+            reason = "its channels cannot all be removed from what reads them"
+            excluded.append(ExcludedChannels(branch.layer, reason))
+    return tuple(kept), tuple(excluded)
 
 
 # The part of one channel in one axis of a weight: index of the weight's name, axis, indices.
@@ -239,9 +290,16 @@ def _channel_parts(
     return parts
 
 
-def _grouped(
-    propagation: _Propagation, shapes: Mapping[str, Sequence[int]], evaluated: Sequence[WeightUse]
-) -> Dependencies:
+@dataclass(frozen=True)
+class _Grouping:
+    groups: tuple[ChannelGroup, ...]
+    excluded: tuple[ExcludedChannels, ...]
+    group_of_label: Mapping[int, str]
+    channel_of: Indices
+    """Every label's channel."""
+
+
+def _grouped(propagation: _Propagation, shapes: Mapping[str, Sequence[int]]) -> _Grouping:
     """Group the channels whose parts have the same weights, axes and numbers of indices."""
     channel_of, reasons = propagation.book.channels()
     names = [name for name in shapes if name in propagation.used]
@@ -278,10 +336,11 @@ def _grouped(
     groups.sort(key=lambda group: first_use[group.outputs[0]])
     labels = np.flatnonzero(np.isin(channel_of, list(group_of)))
     group_of_label = {int(label): group_of[int(channel_of[label])] for label in labels}
-    return Dependencies(
+    return _Grouping(
         tuple(groups),
         tuple(ExcludedChannels(name, reason) for name, reason in excluded.items()),
-        layers_of(evaluated, group_of_label),
+        group_of_label,
+        channel_of,
     )
 
 

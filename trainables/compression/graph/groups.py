@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ import paddle
 from spaces.errors import one_line
 from spaces.layers import Layer
 from spaces.plan import PruningGroup
-from trainables.compression.graph.dependency import IS_OUTPUT, ChannelGroup
+from trainables.compression.graph.dependency import IS_OUTPUT
 from trainables.compression.graph.modes import quietly
 from trainables.compression.graph.verification import (
     CONSTANT,
@@ -26,6 +26,7 @@ from trainables.compression.graph.verification import (
     task_samples,
 )
 from trainables.compression.pruner import ChannelPruner
+from trainables.compression.removal import branches_masked
 from trainables.evaluation import predict
 from trainables.models import new_model
 from trainables.results import Excluded, GroupList, GroupShapes
@@ -49,6 +50,8 @@ class GroupSurvey:
     excluded: tuple[Excluded, ...]
     layers: tuple[Layer, ...]
     """The model's layers, with the groups that narrow each."""
+    kept_branches: tuple[Excluded, ...] = ()
+    """Sublayers that end a branch which cannot be taken out, with the reasons."""
 
 
 class _Verifier:
@@ -60,7 +63,7 @@ class _Verifier:
         self._ratios = {
             name: VERIFICATION_RATIOS[index % len(VERIFICATION_RATIOS)]
             for index, name in enumerate(pruner.groups)
-        }
+        } | dict.fromkeys(pruner.branches, 1.0)
         self._precision = ExitStack()
         self._may_double = True
 
@@ -108,19 +111,23 @@ class _Verifier:
             return f"the pruned model fails ({one_line(error)})"
         finally:
             pruner.restore()
-        with pruner.with_weights(pruner.masked(ratios)):
+        with (
+            pruner.with_weights(pruner.masked(ratios)),
+            branches_masked(pruner.model, pruner.removed_branches(ratios)),
+        ):
             expected = self._outputs()
         return disagreement(found, expected)
 
 
 def _verified_together(
-    names: Sequence[str], verifier: _Verifier
+    names: Sequence[str], verifier: _Verifier, others: Sequence[str] = ()
 ) -> tuple[list[str], list[Excluded]]:
     """Split groups into those that can all be pruned together, and the excluded ones.
 
-    By bisection: a model may have hundreds of groups, and few of them fail.
+    All are pruned together with `others`, which passed before. By bisection: a model may have
+    hundreds of groups, and few of them fail.
     """
-    passed: list[str] = []
+    passed = list(others)
     failures: dict[str, str] = {}
 
     def add(several: Sequence[str]) -> None:
@@ -148,15 +155,30 @@ def _verified_together(
                 continue
         excluded.append(Excluded(name, alone or failure))
     order = list(names)
-    return sorted(passed, key=order.index), excluded
+    return sorted(set(passed) - set(others), key=order.index), excluded
 
 
-def _protecting(group: ChannelGroup, protected_layers: Sequence[str]) -> str | None:
-    """Return the protected layer that would lose outputs, None if there is none."""
+def _protecting(weights: Sequence[str], protected_layers: Sequence[str]) -> str | None:
+    """Return the protected layer that has one of these weights, None if there is none."""
     for layer in protected_layers:
-        if any(weight == layer or weight.startswith(f"{layer}.") for weight in group.outputs):
+        if any(weight == layer or weight.startswith(f"{layer}.") for weight in weights):
             return layer
     return None
+
+
+def _candidate_branches(
+    pruner: ChannelPruner, protected_layers: Sequence[str]
+) -> tuple[list[str], list[Excluded]]:
+    """Split the dependency graph's branches into those to verify, and the excluded ones."""
+    excluded = [Excluded(k.name, k.reason) for k in pruner.kept_branches]
+    names = []
+    for branch in pruner.branches.values():
+        protected = _protecting(branch.weights, protected_layers)
+        if protected is None:
+            names.append(branch.name)
+        else:
+            excluded.append(Excluded(branch.name, f"protected layer {protected}"))
+    return names, excluded
 
 
 def _candidates(
@@ -167,7 +189,7 @@ def _candidates(
     excluded = [Excluded(k.name, k.reason) for k in pruner.excluded if k.reason != IS_OUTPUT]
     names = []
     for group in pruner.groups.values():
-        protected = _protecting(group, protected_layers)
+        protected = _protecting(group.outputs, protected_layers)
         narrows = any(group.name in {*la.outputs, *la.inputs} for la in pruner.layers)
         if protected is not None:
             excluded.append(Excluded(group.name, f"protected layer {protected}"))
@@ -201,26 +223,37 @@ def survey_groups(
     candidates, excluded = _candidates(pruner, protected_layers)
     with _Verifier(pruner, random_samples(inputs) if samples is None else samples) as verifier:
         names, failed = _verified_together(candidates, verifier)
+        branches, kept = _candidate_branches(pruner, protected_layers)
+        removable, not_removable = _verified_together(branches, verifier, names)
     parameters = dict(pruner.model.named_parameters())
     groups = []
     for name in names:
         group = pruner.groups[name]
         members = tuple(dict.fromkeys(s.weight for s in group.slices if s.weight in parameters))
-        groups.append(PruningGroup(name, pruner.width(name), members, unit=group.unit))
+        inside = tuple(b for b in pruner.inside(name) if b in removable)
+        width, unit = pruner.width(name), group.unit
+        groups.append(PruningGroup(name, width, members, unit=unit, inside=inside))
+    for name in removable:
+        branch = pruner.branches[name]
+        members = tuple(weight for weight in branch.weights if weight in parameters)
+        inside = tuple(b for b in branch.inside if b in removable)
+        groups.append(PruningGroup(name, 1, members, inside=inside, is_branch=True))
     return GroupSurvey(
         tuple(groups),
         (*excluded, *failed),
-        tuple(_restricted(layer, names) for layer in pruner.layers),
+        tuple(_restricted(layer, {*names, *removable}) for layer in pruner.layers),
+        (*kept, *not_removable),
     )
 
 
-def _restricted(layer: Layer, names: Sequence[str]) -> Layer:
-    """Return a layer with only the shares of these groups."""
+def _restricted(layer: Layer, names: Set[str]) -> Layer:
+    """Return a layer with only the shares of these groups and branches."""
     outputs, inputs = (
         {name: share for name, share in side.items() if name in names}
         for side in (layer.outputs, layer.inputs)
     )
-    return replace(layer, outputs=outputs, inputs=inputs)
+    branches = tuple(name for name in layer.branches if name in names)
+    return replace(layer, outputs=outputs, inputs=inputs, branches=branches)
 
 
 def list_groups(task: Task) -> GroupList:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spaces.layers import Layer
+from trainables.compression.graph.branch import Branch
 from trainables.compression.graph.labels import Labels
 from trainables.compression.graph.rules import LabelledOperator
 from trainables.compression.graph.tracing import SAMPLES, Shape
@@ -36,6 +37,8 @@ class WeightUse:
     """Per sample."""
     values: int
     """Output values per sample."""
+    operator: int
+    """Its place in the trace."""
 
     @property
     def layer(self) -> str:
@@ -47,10 +50,13 @@ def _per_sample(shape: Shape) -> int:
     return int(np.prod([max(size, 1) for size in shape])) // SAMPLES
 
 
-def weight_use(op: LabelledOperator, weights: Mapping[str, str | None]) -> WeightUse | None:
+def weight_use(
+    op: LabelledOperator, weights: Mapping[str, str | None], operator: int
+) -> WeightUse | None:
     """Return an operator's multiplication by a weight, None if it has none.
 
-    `weights` maps each tensor computed from weights alone to the first of those weights.
+    `weights` maps each tensor computed from weights alone to the first of those weights; `operator`
+    is the place in the trace.
     """
     kind, inputs = op.type, op.operator.inputs
     outputs = next(iter(op.operator.outputs.values()), ())
@@ -77,11 +83,13 @@ def weight_use(op: LabelledOperator, weights: Mapping[str, str | None]) -> Weigh
         multiply_adds = values * shape[into]
     axes = op.axes[name]
     return WeightUse(
-        weight, (axes[out], axes[into]), (shape[out], shape[into]), multiply_adds, values
+        weight, (axes[out], axes[into]), (shape[out], shape[into]), multiply_adds, values, operator
     )
 
 
-def layers_of(uses: Sequence[WeightUse], groups: Mapping[int, str]) -> tuple[Layer, ...]:
+def layers_of(
+    uses: Sequence[WeightUse], groups: Mapping[int, str], branches: Sequence[Branch] = ()
+) -> tuple[Layer, ...]:
     """Return the layers in order of use; `groups` maps each label to its group.
 
     The costs of a layer that is applied several times, as a shared head is, are summed.
@@ -89,6 +97,16 @@ def layers_of(uses: Sequence[WeightUse], groups: Mapping[int, str]) -> tuple[Lay
     found: dict[str, Layer] = {}
     for use in uses:
         known = found.get(use.layer)
+        within = tuple(
+            b.name
+            for b in branches
+            if use.operator in b.operators and (known is None or b.name in known.branches)
+        )
+        inputs = _shares(use.labels[1], groups)
+        for branch in branches:
+            gone = sum(inputs.get(group, 0.0) for group in branch.groups)
+            if gone and branch.name not in within:
+                inputs[branch.name] = gone
         found[use.layer] = Layer(
             name=use.layer,
             multiply_adds=use.multiply_adds + (known.multiply_adds if known else 0),
@@ -96,7 +114,8 @@ def layers_of(uses: Sequence[WeightUse], groups: Mapping[int, str]) -> tuple[Lay
             out_channels=use.channels[0],
             in_channels=use.channels[1],
             outputs=_shares(use.labels[0], groups),
-            inputs=_shares(use.labels[1], groups),
+            inputs=inputs,
+            branches=within,
         )
     return tuple(found.values())
 

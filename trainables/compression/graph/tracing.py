@@ -31,6 +31,19 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Call:
+    """One call of a sublayer: the operators `start` to below `stop` are its own."""
+
+    layer: str
+    """Structured name."""
+    start: int
+    stop: int
+    inputs: tuple[str, ...]
+    """Names of its tensors, those of nested lists from left to right."""
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Trace:
     """The operators and tensors of one forward pass on a batch of `SAMPLES`."""
 
@@ -42,6 +55,10 @@ class Trace:
     outputs: tuple[str, ...]
     nested: frozenset[str]
     """Tensors used inside control flow."""
+    calls: tuple[Call, ...] = ()
+    """Of the sublayers, an inner one before the one that calls it."""
+    feeds: tuple[str, ...] = ()
+    """The model's inputs."""
 
 
 def _operator(op: Any) -> Operator:
@@ -67,6 +84,40 @@ def _as_variables(model: paddle.nn.Layer) -> Iterator[None]:
         yield
 
 
+def _tensors(values: Any) -> tuple[str, ...]:
+    flat = paddle.utils.flatten(values)
+    return tuple(v.name for v in flat if isinstance(v, paddle.static.Variable))
+
+
+@contextmanager
+def _recorded_calls(
+    model: paddle.nn.Layer, program: paddle.static.Program
+) -> Iterator[list[Call]]:
+    """Record the calls of the model's sublayers in the outermost block."""
+    found: list[Call] = []
+    begun: list[int] = []
+    block = program.global_block()
+    hooks = []
+    for name, layer in model.named_sublayers():
+
+        def before(layer: paddle.nn.Layer, inputs: Any) -> None:
+            begun.append(len(block.ops))
+
+        def after(layer: paddle.nn.Layer, inputs: Any, outputs: Any, name: str = name) -> None:
+            start = begun.pop()
+            if program.current_block().idx == 0:
+                call = Call(name, start, len(block.ops), _tensors(inputs), _tensors(outputs))
+                found.append(call)
+
+        hooks.append(layer.register_forward_pre_hook(before))
+        hooks.append(layer.register_forward_post_hook(after))
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
     """Trace a model's forward pass in its current mode, training or evaluation.
 
@@ -78,7 +129,11 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
     named |= {tensor.name: name for name, tensor in model.named_buffers()}
     with paddle.utils.unique_name.guard("traced_"), tracing(program):
         feeds = [paddle.static.data(i.name, [SAMPLES, *i.shape], i.dtype) for i in inputs]
-        with known_sizes(program), _as_variables(model):
+        with (
+            known_sizes(program),
+            _as_variables(model),
+            _recorded_calls(model, program) as calls,
+        ):
             outputs = paddle.utils.flatten(model(*feeds))
     block = program.global_block()
     nested = {
@@ -99,4 +154,6 @@ def trace(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Trace:
         {name: structured for name, structured in named.items() if name in used},
         tuple(o.name for o in outputs if isinstance(o, paddle.static.Variable)),
         frozenset(nested),
+        tuple(calls),
+        tuple(feed.name for feed in feeds),
     )

@@ -1,0 +1,134 @@
+"""Branches taken out of a model: its sublayers become others that compute nothing.
+
+A sublayer is turned into another kind of layer where it stands, not replaced in the sublayer that
+holds it: code may keep it in a list of its own, or under several names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import paddle
+
+from trainables.compression.graph.branch import Branch
+
+# Attributes of a layer that hold what it computes with.
+HELD = ("_parameters", "_buffers", "_sub_layers")
+
+
+class PassOn(paddle.nn.Layer):
+    """Returns its input: what computed a branch's values on the way to its end."""
+
+    def forward(self, x: Any, *others: Any, **named: Any) -> Any:
+        return x
+
+
+class OneConstant(paddle.nn.Layer):
+    """Returns one value for all places and channels: the end of a branch that is added, or of a
+    scale."""
+
+    branch_value: float
+    branch_rank: int
+
+    def forward(self, x: Any, *others: Any, **named: Any) -> paddle.Tensor:
+        return paddle.full([1] * self.branch_rank, self.branch_value, paddle.get_default_dtype())
+
+
+class SameSizeZeros(paddle.nn.Layer):
+    """Returns zeros of its input's size, one channel: the end of a branch that is resized before it
+    is added."""
+
+    branch_axis: int
+
+    def forward(self, x: paddle.Tensor, *others: Any, **named: Any) -> paddle.Tensor:
+        one = paddle.slice(x, [self.branch_axis], [0], [1])
+        return paddle.zeros_like(one)
+
+
+class NoChannels(paddle.nn.Layer):
+    """Returns a tensor without channels: the end of a branch that is concatenated."""
+
+    branch_axis: int
+
+    def forward(self, x: paddle.Tensor, *others: Any, **named: Any) -> paddle.Tensor:
+        return paddle.slice(x, [self.branch_axis], [0], [0])
+
+
+def _turn(layer: paddle.nn.Layer, kind: type[paddle.nn.Layer], **values: Any) -> Callable[[], None]:
+    """Make a layer one of another kind, without weights; return what undoes it."""
+    before, attributes = layer.__class__, dict(layer.__dict__)
+    for name in HELD:
+        layer.__dict__[name] = type(layer.__dict__[name])()
+    layer.__class__ = kind
+    layer.__dict__.update(values)
+
+    def undo() -> None:
+        layer.__class__ = before
+        layer.__dict__.clear()
+        layer.__dict__.update(attributes)
+
+    return undo
+
+
+def _end(branch: Branch, rank: int) -> tuple[type[paddle.nn.Layer], dict[str, Any]]:
+    match branch.kind:
+        case "input":
+            return PassOn, {}
+        case "same_size_zeros":
+            return SameSizeZeros, {"branch_axis": branch.axis}
+        case "nothing":
+            return NoChannels, {"branch_axis": branch.axis}
+        case _:
+            return OneConstant, {"branch_value": branch.value, "branch_rank": rank}
+
+
+def outer_branches(branches: Sequence[Branch]) -> list[Branch]:
+    """Return the branches that lie in none of the others: with these all are gone."""
+    names = {branch.name for branch in branches}
+    return [branch for branch in branches if not names & set(branch.inside)]
+
+
+def remove_branches(model: paddle.nn.Layer, branches: Sequence[Branch]) -> Callable[[], None]:
+    """Take branches out of a model, in place; return a function that puts them back.
+
+    Layers that read the channels of a concatenated branch have to be narrowed separately
+    (`ChannelPruner.prune`).
+    """
+    branches = outer_branches(branches)
+    layers = dict(model.named_sublayers())
+    undo: list[Callable[[], None]] = []
+    gone = {name for branch in branches for name in branch.passed}
+    for branch in branches:
+        kind, values = _end(branch, branch.rank)
+        if branch.layer not in gone:
+            undo.append(_turn(layers[branch.layer], kind, **values))
+    ends = {branch.layer for branch in branches}
+    for name in sorted(gone - ends):
+        undo.append(_turn(layers[name], PassOn))
+
+    def restore() -> None:
+        for function in reversed(undo):
+            function()
+
+    return restore
+
+
+@contextmanager
+def branches_masked(model: paddle.nn.Layer, branches: Sequence[Branch]) -> Iterator[None]:
+    """Inside, the ends of branches return what `remove_branches` makes them stand for, at full
+    size: zeros, a constant, or their input. All else is computed as before."""
+    layers = dict(model.named_sublayers())
+    branches = outer_branches(branches)
+    with ExitStack() as stack:
+        for branch in branches:
+
+            def after(layer: Any, inputs: Any, output: Any, branch: Branch = branch) -> Any:
+                if branch.kind == "input":
+                    return inputs[0]
+                return paddle.full_like(output, branch.value)
+
+            hook = layers[branch.layer].register_forward_post_hook(after)
+            stack.callback(hook.remove)
+        yield
