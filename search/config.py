@@ -63,6 +63,8 @@ class RunConfig(WorkerSettings):
     """Each group's number of channels stays a multiple of this."""
     max_ratio: float = Field(default=0.9, gt=0, lt=1)
     """Highest pruning ratio of a group."""
+    branches: bool = True
+    """Whether plans may take out whole branches: of a residual block, for example."""
     sensitivity_points: int = Field(default=6, ge=2)
     """Number of ratios at which each group's sensitivity is measured, evenly spread."""
     latency_points: int = Field(default=12, ge=4)

@@ -122,6 +122,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         batch_size=settings.batch_size or task.recipe.batch_size,
         chance=chance,
         first_batch=first_batch,
+        branches=survey.branches,
     )
 
 

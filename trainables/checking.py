@@ -169,7 +169,8 @@ def _check_groups(task: Task) -> str:
     )
     excluded = "".join(f"; excluded {item.name}: {item.reason}" for item in survey.excluded)
     _need(bool(survey.groups), f"no group can be pruned{excluded}")
-    return f"{len(survey.groups)} groups can be pruned{excluded}"
+    branches = f", {len(survey.branches)} branches can be taken out" if survey.branches else ""
+    return f"{len(survey.groups)} groups can be pruned{branches}{excluded}"
 
 
 def _settings(task: Task, folder: str) -> TrialSettings:

@@ -48,7 +48,7 @@ class TrialContext:
         self.baseline_statistics = load_statistics(settings.baseline_folder)
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
         self.levels = training_levels(settings, baseline)
-        self._costs = LayerCosts(baseline.layers, baseline.groups) if baseline.layers else None
+        self._costs = LayerCosts(baseline.layers, baseline.items) if baseline.layers else None
         self._readings = JsonCache(settings.cache / "latency")
         self._processor = processor()
         self._references: dict[QuantizationChoice, list[tuple[Engine, float]]] = {}
@@ -137,7 +137,7 @@ class TrialContext:
         """Return the share of the multiply-adds that pruning leaves; 1 if no layers are known."""
         if self._costs is None:
             return 1.0
-        ratios = ratio_matrix(self.baseline.groups, [plan])
+        ratios = ratio_matrix(self.baseline.items, [plan])
         return float(self._costs.multiply_adds(ratios)[0])
 
     def references(self, choice: QuantizationChoice) -> list[tuple[Engine, float]]:

@@ -117,6 +117,13 @@ class Baseline:
     """Models that candidates are timed beside; measured after the other fields."""
     remarks: tuple[str, ...] = ()
     """Remarks of the task and its weights, a line each."""
+    branches: tuple[PruningGroup, ...] = ()
+    """Parts that can be taken out whole."""
+
+    @property
+    def items(self) -> tuple[PruningGroup, ...]:
+        """All that a plan may have a ratio for: groups, then branches."""
+        return self.groups + self.branches
 
 
 @with_config(FILE)
@@ -337,6 +344,9 @@ class GroupList:
     excluded: tuple[Excluded, ...]
     remarks: tuple[str, ...] = ()
     """Remarks of the task and its weights, a line each."""
+    branches: tuple[GroupShapes, ...] = ()
+    kept_branches: tuple[Excluded, ...] = ()
+    """Sublayers that end a branch which cannot be taken out, with the reasons."""
 
 
 @dataclass(frozen=True)

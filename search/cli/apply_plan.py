@@ -6,7 +6,7 @@ import json
 import shlex
 import tempfile
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,9 +66,15 @@ def list_groups(given: Namespace, config: RunConfig) -> None:
         for name, shape in listed.shapes:
             if name != group.name:
                 display.say(f"    {name} {list(shape)}")
-    for item in found.excluded:
+    for listed in found.branches:
+        within = f", inside {listed.group.inside[0]}" if listed.group.inside else ""
+        display.say(f"{listed.group.name}: a branch of {len(listed.shapes)} parameters{within}")
+    for item in (*found.excluded, *found.kept_branches):
         display.say(f"excluded: {item.name}: {item.reason}")
-    display.say(f"{len(found.groups)} groups, {len(found.excluded)} excluded")
+    display.say(
+        f"{len(found.groups)} groups, {len(found.branches)} branches, "
+        f"{len(found.excluded) + len(found.kept_branches)} excluded"
+    )
 
 
 def apply(given: Namespace, config: RunConfig) -> None:
@@ -83,7 +89,7 @@ def apply(given: Namespace, config: RunConfig) -> None:
             study = StudyContext.of(config, run, cluster, display)
             study.store.create()
             baseline = measure_baseline(study)
-            ground = _ground(study, baseline)
+            ground = _ground(study, baseline, given.chosen_by == "sensitivities")
             if given.chosen_by == "sensitivities":
                 _write_sensitivities(study, baseline, ground)
                 return
@@ -97,11 +103,13 @@ def apply(given: Namespace, config: RunConfig) -> None:
         run.release()
 
 
-def _ground(study: StudyContext, baseline: Baseline) -> Ground:
+def _ground(study: StudyContext, baseline: Baseline, with_branches: bool) -> Ground:
     space = build_space(study.config, baseline)
+    # The rules of today's tools know no branches, and need not wait for their sensitivities.
+    measured = space if with_branches else replace(space, groups=baseline.groups)
 
     def measure() -> Sensitivities:
-        return measure_sensitivities(study, baseline, space)
+        return measure_sensitivities(study, baseline, measured)
 
     return Ground(space, baseline.layers, measure, study.display.say)
 
@@ -140,17 +148,23 @@ def removed_lines(plan: Plan, ground: Ground) -> list[str]:
     )
     if not pruned:
         return ["nothing is removed"]
+    branches = [group.name for group in pruned if group.is_branch]
+    pruned = [group for group in pruned if not group.is_branch]
     removed = {g.name: round(plan.ratio(g.name) * g.channels) for g in pruned}
     left = ""
     if ground.layers:
         ratios = np.array([[plan.ratio(g.name) for g in groups]])
         share = LayerCosts(ground.layers, groups).multiply_adds(ratios)[0]
         left = f", which leaves {share:.0%} of the multiply-adds"
-    channels = sum(g.channels for g in groups)
+    channels = sum(g.channels for g in groups if not g.is_branch)
     lines = [f"removed: {sum(removed.values())} of {channels} channels{left}"]
     lines += [f"  {g.name}: {removed[g.name]} of {g.channels}" for g in pruned[:SHOWN_GROUPS]]
     if len(pruned) > SHOWN_GROUPS:
         lines.append(f"  and {len(pruned) - SHOWN_GROUPS} more groups, all in {PLAN}")
+    if branches:
+        lines.append(f"taken out whole: {', '.join(branches[:SHOWN_GROUPS])}")
+    if len(branches) > SHOWN_GROUPS:
+        lines.append(f"  and {len(branches) - SHOWN_GROUPS} more branches, all in {PLAN}")
     return lines
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import spaces
+from spaces.branches import canonical, enclosing
 from spaces.errors import VALUE, ConfigError, did_you_mean, one_line, short, shown
 from spaces.heuristics import (
     Sensitivities,
@@ -101,7 +102,7 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
     Raises ConfigError for a group that the model lacks, or a ratio out of bounds.
     """
     given = parse_ratios(text)
-    known = {group.name for group in space.groups}
+    known = {group.name: group for group in space.groups}
     ratios = {}
     for name, value in given.items():
         if name not in known:
@@ -113,9 +114,11 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
             ratios[str(name)] = float(value)
         except (TypeError, ValueError):
             ratios[str(name)] = -1.0
-        if not 0 <= ratios[str(name)] < 1:
-            raise ConfigError(f"--ratios: {name} cannot be {shown(value)}; give 0 to below 1")
-    return ratios
+        branch = known[name].is_branch
+        if not (ratios[str(name)] in (0, 1) if branch else 0 <= ratios[str(name)] < 1):
+            allowed = "0 or 1, it is a branch" if branch else "0 to below 1"
+            raise ConfigError(f"--ratios: {name} cannot be {shown(value)}; give {allowed}")
+    return canonical(ratios, enclosing(space.groups))
 
 
 def check_given(given: Namespace) -> None:

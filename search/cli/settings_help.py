@@ -26,6 +26,7 @@ def allowed(field: dict[str, Any]) -> str:
     if "const" in field:
         return str(field["const"])
     kind = {
+        "boolean": "true or false",
         "integer": "whole number",
         "number": "number",
         "string": "text",
@@ -54,6 +55,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if isinstance(field.default, tuple):
         return str(list(field.default))
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
     return "none" if field.default is None else str(field.default)
 
 

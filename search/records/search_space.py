@@ -8,13 +8,19 @@ from dataclasses import replace
 from search.config import RunConfig
 from search.records.stage_files import Timings
 from spaces.errors import ConfigError
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from trainables.results import Baseline, Reference, Untimed
 
 
+def searched_items(config: RunConfig, baseline: Baseline) -> tuple[PruningGroup, ...]:
+    """Return the baseline's groups and, unless the settings say no, its branches."""
+    return baseline.items if config.branches else baseline.groups
+
+
 def build_space(config: RunConfig, baseline: Baseline) -> Space:
-    """Return the baseline's groups, and those of the requested choices that this engine offers."""
+    """Return the baseline's groups and branches, and those of the requested choices that this
+    engine offers."""
     offered = baseline.choices
     choices = tuple(c for c in offered if config.choices is None or c in config.choices)
     if not choices:
@@ -22,7 +28,7 @@ def build_space(config: RunConfig, baseline: Baseline) -> Space:
             f"choices {[choice.value for choice in config.choices or []]}: this machine's engine "
             f"offers only {', '.join(choice.value for choice in offered)}; give one of those"
         )
-    return Space(baseline.groups, choices, config.alignment, config.max_ratio)
+    return Space(searched_items(config, baseline), choices, config.alignment, config.max_ratio)
 
 
 def timed(found: Sequence[Reference | Untimed]) -> tuple[Reference, ...]:

@@ -135,6 +135,7 @@ def check_stages(path: Path, stages: Mapping[str, Any]) -> None:
     if baseline is None:
         return
     known = {group.name for group in baseline.groups}
+    branches = {branch.name for branch in baseline.branches}
     sides = [side for layer in baseline.layers for side in (layer.outputs, layer.inputs)]
     references: References = stages.get("references") or []
     timings: Timings = stages.get("latency") or []
@@ -145,6 +146,6 @@ def check_stages(path: Path, stages: Mapping[str, Any]) -> None:
         "references and latency": {group for plan in plans for group, _ in plan.ratios} | known,
     }
     for stage, names in named.items():
-        if names != known:
-            other = shown(sorted(names ^ known)[0])
+        if names - branches != known:
+            other = shown(sorted((names - branches) ^ known)[0])
             _damaged(path, f"{other} is a group of baseline or of {stage}, not of both")

@@ -51,7 +51,8 @@ def say_baseline(study: StudyContext, baseline: Baseline) -> None:
     display.say_below(
         f"{baseline.metric_name} {baseline.metric:.4f} on val, "
         f"{baseline.latency_ms:.2f} ms a batch of {settings.latency_batch}, "
-        f"{baseline.size_bytes / 1e3:,.0f} kB, {len(baseline.groups)} pruning groups"
+        f"{baseline.size_bytes / 1e3:,.0f} kB, {len(baseline.groups)} pruning groups, "
+        f"{len(baseline.branches)} branches"
     )
     display.say_below(batch_hint(settings.latency_batch, settings.threads))
     display.say_below(budget_in_numbers(baseline, study.config.budget))

@@ -114,7 +114,7 @@ class ChannelPruner:
         return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
 
     def prune(self, ratios: Mapping[str, float]) -> None:
-        """Remove each group's ratio of channels from the model, and branches at ratio 1, in place."""
+        """Remove each group's ratio of channels, and branches at ratio 1, in place."""
         assert not self._before, "restore the model before it is pruned again"
         for name, cuts in _by_weight(self.removed(ratios)).items():
             tensor = self._tensors[name]

@@ -13,16 +13,45 @@ from typing import Any
 import paddle
 
 from trainables.compression.graph.branch import Branch
+from trainables.compression.graph.branches import CHANNELS
 
+# An end behind every tensor's, where the size is not known, as in an export.
+MANY = 2**31 - 1
 # Attributes of a layer that hold what it computes with.
 HELD = ("_parameters", "_buffers", "_sub_layers")
 
 
-class PassOn(paddle.nn.Layer):
-    """Returns its input: what computed a branch's values on the way to its end."""
+def _stepped(x: Any, steps: Sequence[int]) -> Any:
+    """Return every so many places of a tensor along each axis."""
+    axes = [axis for axis, step in enumerate(steps) if step > 1]
+    if not axes:
+        return x
+    ends = [x.shape[axis] if x.shape[axis] > 0 else MANY for axis in axes]
+    return paddle.strided_slice(x, axes, [0] * len(axes), ends, [steps[axis] for axis in axes])
+
+
+class Itself(paddle.nn.Layer):
+    """Returns its input: a sublayer that scaled it."""
 
     def forward(self, x: Any, *others: Any, **named: Any) -> Any:
         return x
+
+
+class PassOn(paddle.nn.Layer):
+    """Returns one channel of its input, as small as its output was: what computed a branch's values
+    on the way to its end. One channel can be added to any number, and costs least."""
+
+    branch_axis: int
+    branch_steps: tuple[int, ...]
+
+    def forward(self, x: Any, *others: Any, **named: Any) -> Any:
+        if not isinstance(x, (paddle.Tensor, paddle.static.Variable)) or len(x.shape) < 2:
+            return x
+        return self.part(x, 1)
+
+    def part(self, x: paddle.Tensor, channels: int) -> paddle.Tensor:
+        """Return the first channels of a tensor, at the output's places."""
+        return _stepped(paddle.slice(x, [self.branch_axis], [0], [channels]), self.branch_steps)
 
 
 class OneConstant(paddle.nn.Layer):
@@ -36,24 +65,19 @@ class OneConstant(paddle.nn.Layer):
         return paddle.full([1] * self.branch_rank, self.branch_value, paddle.get_default_dtype())
 
 
-class SameSizeZeros(paddle.nn.Layer):
-    """Returns zeros of its input's size, one channel: the end of a branch that is resized before it
-    is added."""
-
-    branch_axis: int
+class SizedZeros(PassOn):
+    """Returns zeros of its output's size, one channel: the end of a branch that is resized before
+    it is added."""
 
     def forward(self, x: paddle.Tensor, *others: Any, **named: Any) -> paddle.Tensor:
-        one = paddle.slice(x, [self.branch_axis], [0], [1])
-        return paddle.zeros_like(one)
+        return paddle.zeros_like(self.part(x, 1))
 
 
-class NoChannels(paddle.nn.Layer):
+class NoChannels(PassOn):
     """Returns a tensor without channels: the end of a branch that is concatenated."""
 
-    branch_axis: int
-
     def forward(self, x: paddle.Tensor, *others: Any, **named: Any) -> paddle.Tensor:
-        return paddle.slice(x, [self.branch_axis], [0], [0])
+        return self.part(x, 0)
 
 
 def _turn(layer: paddle.nn.Layer, kind: type[paddle.nn.Layer], **values: Any) -> Callable[[], None]:
@@ -75,11 +99,11 @@ def _turn(layer: paddle.nn.Layer, kind: type[paddle.nn.Layer], **values: Any) ->
 def _end(branch: Branch, rank: int) -> tuple[type[paddle.nn.Layer], dict[str, Any]]:
     match branch.kind:
         case "input":
-            return PassOn, {}
-        case "same_size_zeros":
-            return SameSizeZeros, {"branch_axis": branch.axis}
+            return Itself, {}
+        case "sized_zeros":
+            return SizedZeros, {"branch_axis": branch.axis, "branch_steps": branch.steps}
         case "nothing":
-            return NoChannels, {"branch_axis": branch.axis}
+            return NoChannels, {"branch_axis": branch.axis, "branch_steps": branch.steps}
         case _:
             return OneConstant, {"branch_value": branch.value, "branch_rank": rank}
 
@@ -99,14 +123,14 @@ def remove_branches(model: paddle.nn.Layer, branches: Sequence[Branch]) -> Calla
     branches = outer_branches(branches)
     layers = dict(model.named_sublayers())
     undo: list[Callable[[], None]] = []
-    gone = {name for branch in branches for name in branch.passed}
+    gone = {name: steps for branch in branches for name, steps in branch.passed.items()}
     for branch in branches:
         kind, values = _end(branch, branch.rank)
         if branch.layer not in gone:
             undo.append(_turn(layers[branch.layer], kind, **values))
     ends = {branch.layer for branch in branches}
-    for name in sorted(gone - ends):
-        undo.append(_turn(layers[name], PassOn))
+    for name in sorted(gone.keys() - ends):
+        undo.append(_turn(layers[name], PassOn, branch_axis=CHANNELS, branch_steps=gone[name]))
 
     def restore() -> None:
         for function in reversed(undo):

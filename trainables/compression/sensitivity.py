@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from spaces.plan import ImportanceCriterion, Precision
+from trainables.compression.norms import reestimated_norms
 from trainables.compression.pruner import ChannelPruner
 from trainables.deployment.engine import Engine, supports_bfloat16
-from trainables.deployment.export import rewritable_export
+from trainables.deployment.export import export_float, rewritable_export
 from trainables.evaluation import evaluate
 from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.metrics import metric_value, relative_loss
@@ -32,7 +33,8 @@ def cache_key(
 class SensitivityProbe:
     """Measures groups of one model, which is built, traced and exported once.
 
-    Zeroing the channels in the export's weights computes the same as pruning them. The engine
+    Zeroing the channels in the export's weights computes the same as pruning them; for a branch the
+    model is exported anew. The engine
     evaluates several times faster than the framework, and faster again in bfloat16 where the
     processor has it: rank correlation with float 0.9996 (LOG: predicting loss and latency).
     """
@@ -62,12 +64,15 @@ class SensitivityProbe:
     def curve(
         self, group: str, ratios: Sequence[float], baseline_metric: float
     ) -> list[Sensitivity]:
-        """Return the group's sensitivity at every ratio, on the validation split."""
+        """Return the sensitivity of a group or branch at every ratio, on the validation split."""
         rows = []
         for ratio in ratios:
             try:
-                self._write(self._pruner.masked({group: ratio}))
-                metric = self._metric()
+                if group in self._pruner.branches:
+                    metric = self._metric_without(group)
+                else:
+                    self._write(self._pruner.masked({group: ratio}))
+                    metric = self._metric(self._folder)
             except Exception:  # One ratio that cannot be measured does not end the study.
                 rows.append(Sensitivity(group, ratio, None, None))
             else:
@@ -75,10 +80,25 @@ class SensitivityProbe:
                 rows.append(Sensitivity(group, ratio, metric, loss))
         return rows
 
-    def _metric(self) -> float:
+    def _metric_without(self, branch: str) -> float:
+        """Return the metric without a branch, its batch norms' statistics measured anew.
+
+        It is exported without the branch: what a gate multiplies by is not made 1 by any weights.
+        """
+        pruner, task = self._pruner, self._task
+        with tempfile.TemporaryDirectory() as folder:
+            pruner.prune({branch: 1.0})
+            try:
+                with reestimated_norms(pruner.model, task):
+                    export_float(pruner.model, task.inputs, Path(folder))
+            finally:
+                pruner.restore()
+            return self._metric(Path(folder))
+
+    def _metric(self, folder: Path) -> float:
         # One engine at a time: one that is alive while another is loaded leaks a copy of its
         # weights, in Paddle (LOG: memory of workers, and the search of YOLOv3).
-        engine = Engine(self._folder, self._precision, self._threads)
+        engine = Engine(folder, self._precision, self._threads)
         found = evaluate(engine.run, self._task, "val", self._eval_batch)
         return metric_value(self._task.metric, found)
 

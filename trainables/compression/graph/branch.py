@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-CutKind = Literal["zeros", "same_size_zeros", "nothing", "constant", "input"]
-"""What a cut sublayer returns: one zero for all; zeros as large as its input; no channels; a
+CutKind = Literal["zeros", "sized_zeros", "nothing", "constant", "input"]
+"""What a cut sublayer returns: one zero for all; zeros as large as its output was; no channels; a
 constant; its own input."""
 
 
@@ -27,8 +28,10 @@ class Branch:
     """Number of that output's axes."""
     axis: int
     """Of its channels."""
-    passed: tuple[str, ...]
-    """Other sublayers that are superfluous without it, outermost only."""
+    steps: tuple[int, ...]
+    """Of the axes of its input, which of whose places its output has: every one, every second."""
+    passed: Mapping[str, tuple[int, ...]]
+    """Other sublayers that are superfluous without it, outermost only, with their steps."""
     weights: tuple[str, ...]
     """All parameters and buffers that go with it."""
     operators: frozenset[int]

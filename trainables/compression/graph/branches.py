@@ -17,6 +17,9 @@ from trainables.compression.graph.flow import PRODUCTS, SUMS, Flow, read_by, wri
 from trainables.compression.graph.layers import WeightUse
 from trainables.compression.graph.tracing import Call, Operator
 
+# The axis of channels. Where it is another one, the survey's comparison with the mask excludes what
+# depends on it.
+CHANNELS = 1
 # Values tried as what a scale's last layer returns, so that the scale is 1: the first without an
 # activation, the others for sigmoids, which are 1 in float32 from 17 on.
 CONSTANTS = (1.0, 3.0, 20.0)
@@ -42,10 +45,14 @@ class BranchFinder:
         self._flow = flow
         self._uses = uses
         self._weights = weights
-        calls: dict[str, list[Call]] = {}
+        self._calls: dict[str, list[Call]] = {}
+        self._returning: dict[str, list[Call]] = {}
+        """The calls of sublayers that are called once and return one tensor, by that tensor."""
         for call in flow.trace.calls:
-            calls.setdefault(call.layer, []).append(call)
-        self._calls = calls
+            self._calls.setdefault(call.layer, []).append(call)
+        for calls in self._calls.values():
+            if len(calls) == 1 and len(calls[0].outputs) == 1 and calls[0].inputs:
+                self._returning.setdefault(calls[0].outputs[0], []).append(calls[0])
         self.excluded: dict[str, str] = {}
         """Why a sublayer that ends a branch cannot be cut."""
 
@@ -69,6 +76,19 @@ class BranchFinder:
             for branch in found
         )
 
+    def also_in(self, training: Flow, branches: Sequence[Branch]) -> tuple[Branch, ...]:
+        """Return the branches that can be taken out of the trace of training too."""
+        kept = []
+        for branch in branches:
+            if is_superfluous(branch, training):
+                kept.append(branch)
+            else:
+                self.excluded.setdefault(branch.layer, "a part of it runs in training all the same")
+        names = {branch.name for branch in kept}
+        return tuple(
+            replace(branch, inside=tuple(n for n in branch.inside if n in names)) for branch in kept
+        )
+
     def _cost(self, operators: Collection[int]) -> int:
         return sum(use.multiply_adds for use in self._uses if use.operator in operators)
 
@@ -78,12 +98,19 @@ class BranchFinder:
         operator = flow.operators[index]
         for name in read_by(operator):
             made = flow.producer.get(name)
-            nested = made is not None and operator.type in SUMS
-            if nested and flow.operators[made].type in SUMS and len(flow.readers(name)) == 1:
+            if made is None:
+                found += [name] if name in flow.trace.feeds else []
+            elif self._is_nested(operator, made, name):
                 found += self._parts(made)
-            elif made is not None or name in flow.trace.feeds:
+            else:
                 found.append(name)
         return found
+
+    def _is_nested(self, operator: Operator, made: int, name: str) -> bool:
+        """Return whether a sum's part is a sum that nothing else reads."""
+        flow = self._flow
+        sums = operator.type in SUMS and flow.operators[made].type in SUMS
+        return sums and len(flow.readers(name)) == 1
 
     def _roots(self) -> list[int]:
         """Return the sums and concatenations, those within a larger sum left out."""
@@ -91,12 +118,11 @@ class BranchFinder:
         merging = [i for i in sorted(flow.needed) if flow.operators[i].type in (*SUMS, "concat")]
         inner = set()
         for index in merging:
-            if flow.operators[index].type in SUMS:
-                for name in read_by(flow.operators[index]):
-                    made = flow.producer.get(name)
-                    if made is not None and len(flow.readers(name)) == 1:
-                        inner.add(made)
-        return [i for i in merging if i not in inner or flow.operators[i].type == "concat"]
+            for name in read_by(flow.operators[index]):
+                made = flow.producer.get(name)
+                if made is not None and self._is_nested(flow.operators[index], made, name):
+                    inner.add(made)
+        return [index for index in merging if index not in inner]
 
     def _of_merges(self) -> list[_Cut]:
         """Return the tensors that only sums or only concatenations read, in the end."""
@@ -110,9 +136,8 @@ class BranchFinder:
 
     def _cut_of(self, part: str) -> _Cut | None:
         flow = self._flow
-        made = {call.outputs[0] for calls in self._calls.values() for call in calls if call.outputs}
         for tensor in flow.sources(part):
-            if tensor not in made or tensor not in flow.producer:
+            if tensor not in self._returning or tensor not in flow.producer:
                 continue
             spread = flow.spread(tensor)
             operators = flow.superfluous(spread.zeros)
@@ -128,7 +153,7 @@ class BranchFinder:
                 if not reason.startswith("is read by"):
                     self._exclude(tensor, reason)
                 return None
-            kind: CutKind = "same_size_zeros" if spread.moved else "zeros"
+            kind: CutKind = "sized_zeros" if spread.moved else "zeros"
             if True in kinds:
                 kind = "nothing"
             return _Cut(tensor, kind, 0.0, operators, spread.zeros)
@@ -181,11 +206,10 @@ class BranchFinder:
     def _constant_scale(self, index: int, scale: str, operators: frozenset[int]) -> _Cut | None:
         """Return the cut of the last sublayer of a scale, None if it has none of its own."""
         flow = self._flow
-        made = {call.outputs[0] for calls in self._calls.values() for call in calls if call.outputs}
         activations: list[Operator] = []
         tensor = scale
         while len(flow.readers(tensor)) == 1:
-            if tensor in made and self._outermost(tensor, operators) is not None:
+            if self._outermost(tensor, operators) is not None:
                 for value in CONSTANTS:
                     if _through(value, activations) == 1.0:
                         return _Cut(tensor, "constant", value, operators, frozenset())
@@ -204,14 +228,10 @@ class BranchFinder:
         Its sublayer is called once, and its first input is `given`, if that is not None.
         """
         best: Call | None = None
-        for calls in self._calls.values():
-            call = calls[0]
+        for call in self._returning.get(tensor, ()):
             needed = [i for i in range(call.start, call.stop) if i in self._flow.needed]
             if (
-                len(calls) == 1
-                and call.outputs == (tensor,)
-                and call.inputs
-                and needed
+                needed
                 and all(i in operators for i in needed)
                 and (given is None or call.inputs[0] == given)
                 and (best is None or call.stop - call.start > best.stop - best.start)
@@ -224,12 +244,9 @@ class BranchFinder:
         if call is None:
             return None
         shapes = self._flow.trace.shapes
-        before, after = shapes[call.inputs[0]], shapes[cut.tensor]
-        different = [i for i, (one, other) in enumerate(zip(before, after)) if one != other]
-        if cut.kind in ("same_size_zeros", "nothing") and (
-            len(before) != len(after) or len(different) > 1
-        ):
-            self.excluded.setdefault(call.layer, "its output has another size than its input")
+        steps = _steps(shapes[call.inputs[0]], shapes[cut.tensor])
+        if cut.kind in ("sized_zeros", "nothing") and steps is None:
+            self.excluded.setdefault(call.layer, "its output is larger than its input")
             return None
         passed = self._passed(cut.operators, call.layer)
         prefixes = tuple(f"{layer}." for layer in (call.layer, *passed))
@@ -240,15 +257,16 @@ class BranchFinder:
             cut.kind,
             cut.value,
             cut.tensor,
-            len(after),
-            different[0] if different else 1,
+            len(shapes[cut.tensor]),
+            CHANNELS,
+            steps or (),
             passed,
             tuple(weight for weight in self._weights if weight.startswith(prefixes)),
             cut.operators,
         )
 
-    def _passed(self, operators: frozenset[int], cut: str) -> tuple[str, ...]:
-        """Return the outermost sublayers all of whose calls are superfluous, but for the cut one."""
+    def _passed(self, operators: frozenset[int], cut: str) -> dict[str, tuple[int, ...]]:
+        """Return the outermost other sublayers all of whose calls are superfluous."""
         flow = self._flow
 
         def needless(calls: Sequence[Call]) -> bool:
@@ -265,9 +283,51 @@ class BranchFinder:
             and not cut.startswith(f"{name}.")
             and all(call.inputs for call in calls)
         ]
-        return tuple(
-            sorted(n for n in names if not any(n.startswith(f"{other}.") for other in names))
-        )
+        outermost = [n for n in names if not any(n.startswith(f"{other}.") for other in names)]
+        return {name: self._steps_of(self._calls[name][0]) for name in sorted(outermost)}
+
+    def _steps_of(self, call: Call) -> tuple[int, ...]:
+        shapes = self._flow.trace.shapes
+        if not call.outputs:
+            return ()
+        return _steps(shapes[call.inputs[0]], shapes[call.outputs[0]]) or ()
+
+
+def _steps(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the steps that leave as many places of each axis as a layer does, 1 for samples and
+    channels; None if there are none."""
+    if len(before) != len(after):
+        return None
+    steps = []
+    for axis, (one, other) in enumerate(zip(before, after, strict=True)):
+        step = 1 if axis <= CHANNELS else max(1, round(one / max(1, other)))
+        if axis > CHANNELS and math.ceil(one / step) != other:
+            return None
+        steps.append(step)
+    return tuple(steps)
+
+
+def is_superfluous(branch: Branch, flow: Flow) -> bool:
+    """Return whether a branch can be taken out of another trace of the model too, as in training,
+    where an auxiliary head may read what lies within it."""
+    ends = [call for call in flow.trace.calls if call.layer == branch.layer]
+    if len(ends) != 1 or len(ends[0].outputs) != 1:
+        return False
+    spread = flow.spread(ends[0].outputs[0])
+    if branch.kind in ("input", "constant"):
+        known = frozenset(ends[0].outputs)
+    elif spread.reason is None:
+        known = spread.zeros
+    else:
+        return False
+    gone = flow.superfluous(known)
+    return all(
+        index in gone
+        for call in flow.trace.calls
+        if call.layer in branch.passed
+        for index in range(call.start, call.stop)
+        if index in flow.needed
+    )
 
 
 def _through(value: float, operators: Sequence[Operator]) -> float | None:

@@ -156,7 +156,7 @@ class Flow:
             shapes = self.trace.shapes
             out = shapes[written_by(operator)[0]]
             if kind in SUMS and any(shapes[name] != out for name in others[:1]):
-                return True, "is added to a smaller tensor"
+                return True, "what it is added to is smaller"
             return True, None
         if kind in PRODUCTS or (kind == "elementwise_div" and data[:1] != others[:1]):
             return False, None

@@ -12,8 +12,8 @@ import paddle
 from spaces.errors import one_line
 from spaces.layers import Layer
 from spaces.plan import PruningGroup
-from trainables.compression.graph.dependency import IS_OUTPUT
 from trainables.compression.graph.modes import quietly
+from trainables.compression.graph.propagation import IS_OUTPUT
 from trainables.compression.graph.verification import (
     CONSTANT,
     DIFFERENT,
@@ -50,6 +50,8 @@ class GroupSurvey:
     excluded: tuple[Excluded, ...]
     layers: tuple[Layer, ...]
     """The model's layers, with the groups that narrow each."""
+    branches: tuple[PruningGroup, ...] = ()
+    """The branches that can be taken out."""
     kept_branches: tuple[Excluded, ...] = ()
     """Sublayers that end a branch which cannot be taken out, with the reasons."""
 
@@ -233,17 +235,20 @@ def survey_groups(
         inside = tuple(b for b in pruner.inside(name) if b in removable)
         width, unit = pruner.width(name), group.unit
         groups.append(PruningGroup(name, width, members, unit=unit, inside=inside))
-    for name in removable:
-        branch = pruner.branches[name]
-        members = tuple(weight for weight in branch.weights if weight in parameters)
-        inside = tuple(b for b in branch.inside if b in removable)
-        groups.append(PruningGroup(name, 1, members, inside=inside, is_branch=True))
     return GroupSurvey(
         tuple(groups),
         (*excluded, *failed),
         tuple(_restricted(layer, {*names, *removable}) for layer in pruner.layers),
+        tuple(_branch_item(pruner, name, removable) for name in removable),
         (*kept, *not_removable),
     )
+
+
+def _branch_item(pruner: ChannelPruner, name: str, removable: Sequence[str]) -> PruningGroup:
+    branch, parameters = pruner.branches[name], dict(pruner.model.named_parameters())
+    members = tuple(weight for weight in branch.weights if weight in parameters)
+    inside = tuple(other for other in branch.inside if other in removable)
+    return PruningGroup(name, 1, members, inside=inside, is_branch=True)
 
 
 def _restricted(layer: Layer, names: Set[str]) -> Layer:
@@ -262,8 +267,11 @@ def list_groups(task: Task) -> GroupList:
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
-    groups = [
-        GroupShapes(group, tuple((name, shapes[name]) for name in group.members))
-        for group in survey.groups
-    ]
-    return GroupList(tuple(groups), survey.excluded)
+    groups, branches = (
+        tuple(
+            GroupShapes(item, tuple((name, shapes[name]) for name in item.members))
+            for item in items
+        )
+        for items in (survey.groups, survey.branches)
+    )
+    return GroupList(groups, survey.excluded, branches=branches, kept_branches=survey.kept_branches)

@@ -90,9 +90,7 @@ def _tensors(values: Any) -> tuple[str, ...]:
 
 
 @contextmanager
-def _recorded_calls(
-    model: paddle.nn.Layer, program: paddle.static.Program
-) -> Iterator[list[Call]]:
+def _recorded_calls(model: paddle.nn.Layer, program: paddle.static.Program) -> Iterator[list[Call]]:
     """Record the calls of the model's sublayers in the outermost block."""
     found: list[Call] = []
     begun: list[int] = []

@@ -155,8 +155,8 @@ def test_few_failing_groups_of_many_are_found_in_few_runs():
     model = Many(refused(lambda widths: widths[11] < 8 or widths[40] < 8), 64)
     survey = survey_groups(lambda: model, IMAGE)
     assert branches(survey.excluded) == {11, 40}
-    # A group that fails when pruned is not run zeroed.
-    assert model.runs < 40
+    # A group that fails when pruned is not run zeroed. The 64 branches are verified too.
+    assert model.runs < 80
 
 
 class Spectrogram(nn.Layer):

@@ -92,6 +92,8 @@ def test_behind_a_concatenation_each_group_has_its_share():
     assert layers["last"].inputs == {
         "left.weight": pytest.approx(4 / 12),
         "right.weight": pytest.approx(8 / 12),
+        # The other path stays: one has to.
+        "right": pytest.approx(8 / 12),
     }
     assert layers["left"].outputs == {"left.weight": 1.0}
     assert layers["right"].outputs == {"right.weight": 1.0}
@@ -123,17 +125,20 @@ def test_predicted_costs_are_the_pruned_models(network):
     """Counted on the pruned network itself, each group alone."""
     survey = survey_groups(network, IMAGE)
     assert survey.groups
-    costs = LayerCosts(survey.layers, survey.groups)
+    items = survey.groups + survey.branches
+    costs = LayerCosts(survey.layers, items)
     total = sum(layer.multiply_adds for layer in survey.layers)
-    for group in survey.groups:
+    for item in items:
         model = network()
         model.eval()
         pruner = ChannelPruner(model, IMAGE)
-        pruner.prune({group.name: 0.5})
-        kept = pruner.width(group.name)
+        ratio = 1.0 if item.is_branch else 0.5
+        pruner.prune({item.name: ratio})
+        if not item.is_branch:
+            ratio = 1 - pruner.width(item.name) / item.channels
         counted = sum(layer.multiply_adds for layer in find_dependencies(model, IMAGE).layers)
-        plan = Plan.of({group.name: 1 - kept / group.channels}, QuantizationChoice.FLOAT)
-        predicted = costs.multiply_adds(ratio_matrix(survey.groups, [plan]))[0]
+        plan = Plan.of({item.name: ratio}, QuantizationChoice.FLOAT)
+        predicted = costs.multiply_adds(ratio_matrix(items, [plan]))[0]
         assert counted < total
         assert predicted == pytest.approx(counted / total, abs=1e-5)
 
@@ -142,8 +147,11 @@ def test_layers_name_only_verified_groups():
     for network in NETWORKS:
         survey = survey_groups(network, IMAGE)
         found = {group.name for group in survey.groups}
+        concatenated = {b.name for b in survey.branches} & {
+            name for layer in survey.layers for name in layer.inputs
+        }
         named = {name for layer in survey.layers for name in (*layer.outputs, *layer.inputs)}
-        assert named == found
+        assert named == found | concatenated
 
 
 def test_a_users_own_layers_are_counted_like_paddles():

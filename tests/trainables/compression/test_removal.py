@@ -1,0 +1,110 @@
+"""A model without its branches computes what it computes with them masked, and trains."""
+
+import numpy as np
+import paddle
+import pytest
+
+from tests.trainables.compression.branched import FOUND, IMAGE, Network, Paths, residual
+from trainables.compression.graph.groups import survey_groups
+from trainables.compression.pruner import ChannelPruner
+from trainables.compression.removal import branches_masked, outer_branches
+from trainables.evaluation import predict
+
+
+def built(network):
+    paddle.seed(0)
+    model = network()
+    # Running statistics that are not those of new layers.
+    rng = np.random.default_rng(0)
+    for _, buffer in model.named_buffers():
+        buffer.set_value(rng.uniform(0.5, 1.5, buffer.shape).astype("f4"))
+    return ChannelPruner(model, IMAGE)
+
+
+def samples():
+    rng = np.random.default_rng(1)
+    return [paddle.to_tensor(rng.standard_normal((2, 3, 8, 8)).astype("f4"))]
+
+
+def sets_of(names):
+    return [*([name] for name in names), list(names)]
+
+
+@pytest.mark.parametrize("network", FOUND)
+def test_each_branch_and_all_together_equal_the_mask(network):
+    pruner = built(network)
+    whole = predict(pruner.model, samples())
+    for names in sets_of(FOUND[network]):
+        ratios = dict.fromkeys(names, 1.0)
+        pruner.prune(ratios)
+        found = predict(pruner.model, samples())
+        pruner.restore()
+        with (
+            pruner.with_weights(pruner.masked(ratios)),
+            branches_masked(pruner.model, pruner.removed_branches(ratios)),
+        ):
+            expected = predict(pruner.model, samples())
+        np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * expected[0].std())
+        assert np.abs(found[0] - whole[0]).max() > 1e-3 * whole[0].std()
+    np.testing.assert_array_equal(predict(pruner.model, samples())[0], whole[0])
+
+
+@pytest.mark.parametrize("network", FOUND)
+def test_its_weights_and_its_layers_are_gone_and_the_rest_is_trained(network):
+    pruner = built(network)
+    names = FOUND[network]
+    before = set(pruner.model.state_dict())
+    gone = {weight for name in names for weight in pruner.branches[name].weights}
+    pruner.prune(dict.fromkeys(names, 1.0))
+    model = pruner.model
+    assert set(model.state_dict()) == before - gone
+    model.train()
+    model(*samples()).mean().backward()
+    assert all(p.grad is not None for p in model.parameters() if not p.stop_gradient)
+
+
+def test_with_channels_pruned_elsewhere():
+    pruner = built(residual)
+    inner = {name: pruner.inside(name) for name in pruner.groups}
+    # The group within the first branch has no channels left to prune.
+    (first,) = (name for name, around in inner.items() if around == ("body.0.step1",))
+    ratios = dict.fromkeys(pruner.groups, 0.5) | {"body.0.step1": 1.0}
+    pruner.prune(ratios)
+    found = predict(pruner.model, samples())
+    assert pruner.width(first) == 8
+    pruner.restore()
+    with (
+        pruner.with_weights(pruner.masked(ratios)),
+        branches_masked(pruner.model, pruner.removed_branches(ratios)),
+    ):
+        expected = predict(pruner.model, samples())
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * expected[0].std())
+
+
+def test_what_reads_a_concatenation_is_narrower():
+    pruner = built(lambda: Network(Paths()))
+    pruner.prune({"body.right": 1.0})
+    assert pruner.model.body.last[0].weight.shape == [8, 8, 3, 3]
+    assert pruner.model.body.last[0]._in_channels == 8
+
+
+def test_the_branches_that_lie_in_others_go_with_them():
+    pruner = built(lambda: residual())
+    every = list(pruner.branches.values())
+    assert outer_branches(every) == every
+
+
+def test_the_survey_lists_branches_apart_from_groups():
+    survey = survey_groups(lambda: built(residual).model, IMAGE)
+    assert [branch.name for branch in survey.branches] == list(FOUND[residual])
+    assert all(b.is_branch and b.channels == 1 and b.members for b in survey.branches)
+    assert [item.name for item in survey.kept_branches] == ["body.1.short"]
+    assert {around for group in survey.groups for around in group.inside} == set(FOUND[residual])
+
+
+def test_a_protected_layer_protects_its_branch():
+    survey = survey_groups(lambda: built(residual).model, IMAGE, ["body.0.step0"])
+    assert "body.0.step1" not in [branch.name for branch in survey.branches]
+    assert ("body.0.step1", "protected layer body.0.step0") in [
+        (item.name, item.reason) for item in survey.kept_branches
+    ]

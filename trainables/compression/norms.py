@@ -1,0 +1,50 @@
+"""Batch norms' statistics measured anew, after a change that training has not yet followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paddle
+from paddle.nn.layer.norm import _BatchNormBase
+
+from trainables.task import Task
+from trainables.training import as_tensors
+
+# Training samples that give the statistics. A guess: every batch norm averages over places too.
+SAMPLES = 256
+
+
+@contextmanager
+def reestimated_norms(model: paddle.nn.Layer, task: Task) -> Iterator[None]:
+    """Inside, the running statistics are the means over the first training batches.
+
+    All else stays as it is, the model is in evaluation mode, and the statistics of before come back
+    at the end.
+    """
+    norms = [layer for layer in model.sublayers() if isinstance(layer, _BatchNormBase)]
+    before = [(norm._mean.numpy(), norm._variance.numpy(), norm._momentum) for norm in norms]
+    try:
+        if norms:
+            _estimate(model, norms, task)
+        model.eval()
+        yield
+    finally:
+        for norm, (mean, variance, momentum) in zip(norms, before, strict=True):
+            norm._mean.set_value(mean)
+            norm._variance.set_value(variance)
+            norm._momentum = momentum
+
+
+def _estimate(model: paddle.nn.Layer, norms: list[_BatchNormBase], task: Task) -> None:
+    model.train()
+    batch_size = task.recipe.batch_size
+    batches = max(1, SAMPLES // batch_size)
+    for index, batch in enumerate(task.train_batches(batch_size, seed=0)):
+        if index == batches:
+            break
+        for norm in norms:
+            # The mean of all batches until now.
+            norm._momentum = index / (index + 1)
+        with paddle.no_grad():
+            model(*as_tensors(batch)[0])
