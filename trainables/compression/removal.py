@@ -12,8 +12,7 @@ from typing import Any
 
 import paddle
 
-from trainables.compression.graph.branch import Branch
-from trainables.compression.graph.branches import CHANNELS
+from trainables.compression.graph.branch import CHANNELS, Branch
 
 # An end behind every tensor's, where the size is not known, as in an export.
 MANY = 2**31 - 1

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+# The axis of channels. Where it is another one, the survey's comparison with the mask excludes what
+# depends on it.
+CHANNELS = 1
 CutKind = Literal["zeros", "sized_zeros", "nothing", "constant", "input"]
 """What a cut sublayer returns: one zero for all; zeros as large as its output was; no channels; a
 constant; its own input."""
@@ -40,3 +44,17 @@ class Branch:
     """Groups whose channels are all gone with it: those that a concatenation lacks then."""
     inside: tuple[str, ...] = ()
     """The branches in which it lies."""
+
+
+def steps_between(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the steps that leave as many places of each axis as a layer does, 1 for samples and
+    channels; None if there are none."""
+    if len(before) != len(after):
+        return None
+    steps = []
+    for axis, (one, other) in enumerate(zip(before, after, strict=True)):
+        step = 1 if axis <= CHANNELS else max(1, round(one / max(1, other)))
+        if axis > CHANNELS and math.ceil(one / step) != other:
+            return None
+        steps.append(step)
+    return tuple(steps)

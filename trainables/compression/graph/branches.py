@@ -8,21 +8,14 @@ al., CVPR 2018), a path of an inception or of a fusion of resolutions.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from trainables.compression.graph.branch import Branch, CutKind
+from trainables.compression.graph.activations import CONSTANTS, through
+from trainables.compression.graph.branch import CHANNELS, Branch, CutKind, steps_between
 from trainables.compression.graph.flow import PRODUCTS, SUMS, Flow, read_by, written_by
 from trainables.compression.graph.layers import WeightUse
 from trainables.compression.graph.tracing import Call, Operator
-
-# The axis of channels. Where it is another one, the survey's comparison with the mask excludes what
-# depends on it.
-CHANNELS = 1
-# Values tried as what a scale's last layer returns, so that the scale is 1: the first without an
-# activation, the others for sigmoids, which are 1 in float32 from 17 on.
-CONSTANTS = (1.0, 3.0, 20.0)
 
 
 @dataclass(frozen=True)
@@ -211,7 +204,7 @@ class BranchFinder:
         while len(flow.readers(tensor)) == 1:
             if self._outermost(tensor, operators) is not None:
                 for value in CONSTANTS:
-                    if _through(value, activations) == 1.0:
+                    if through(value, activations) == 1.0:
                         return _Cut(tensor, "constant", value, operators, frozenset())
             made_by = flow.producer.get(tensor)
             if made_by is None or not flow.operators[made_by].inputs.get("X"):
@@ -244,7 +237,7 @@ class BranchFinder:
         if call is None:
             return None
         shapes = self._flow.trace.shapes
-        steps = _steps(shapes[call.inputs[0]], shapes[cut.tensor])
+        steps = steps_between(shapes[call.inputs[0]], shapes[cut.tensor])
         if cut.kind in ("sized_zeros", "nothing") and steps is None:
             self.excluded.setdefault(call.layer, "its output is larger than its input")
             return None
@@ -290,21 +283,7 @@ class BranchFinder:
         shapes = self._flow.trace.shapes
         if not call.outputs:
             return ()
-        return _steps(shapes[call.inputs[0]], shapes[call.outputs[0]]) or ()
-
-
-def _steps(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the steps that leave as many places of each axis as a layer does, 1 for samples and
-    channels; None if there are none."""
-    if len(before) != len(after):
-        return None
-    steps = []
-    for axis, (one, other) in enumerate(zip(before, after, strict=True)):
-        step = 1 if axis <= CHANNELS else max(1, round(one / max(1, other)))
-        if axis > CHANNELS and math.ceil(one / step) != other:
-            return None
-        steps.append(step)
-    return tuple(steps)
+        return steps_between(shapes[call.inputs[0]], shapes[call.outputs[0]]) or ()
 
 
 def is_superfluous(branch: Branch, flow: Flow) -> bool:
@@ -328,30 +307,3 @@ def is_superfluous(branch: Branch, flow: Flow) -> bool:
         for index in range(call.start, call.stop)
         if index in flow.needed
     )
-
-
-def _through(value: float, operators: Sequence[Operator]) -> float | None:
-    """Return what activations make of a number; None if one is not known."""
-    for operator in operators:
-        attributes: Mapping[str, float] = operator.attributes
-        match operator.type:
-            case "sigmoid":
-                value = 1.0 if value > 17 else 1 / (1 + math.exp(-value))
-            case "hard_sigmoid":
-                value = min(1.0, max(0.0, attributes["slope"] * value + attributes["offset"]))
-            case "relu6":
-                value = min(6.0, max(0.0, value))
-            case "clip":
-                value = min(attributes["max"], max(attributes["min"], value))
-            case "scale":
-                scale, bias = attributes["scale"], attributes["bias"]
-                after = attributes.get("bias_after_scale", True)
-                value = value * scale + bias if after else (value + bias) * scale
-            case "tanh":
-                value = math.tanh(value)
-            case "relu" | "unsqueeze2" | "reshape2" | "squeeze2" | "assign" | "dropout":
-                value = max(0.0, value) if operator.type == "relu" else value
-            case _:
-                return None
-    # As float32 has it.
-    return round(value, 6)
