@@ -17,11 +17,11 @@ from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.evaluation import eager, evaluate
+from trainables.listings import Demand
 from trainables.loading import load_task
 from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.remarks import collected
-from trainables.results import Demand
 from trainables.sanity import FirstPass, compare_with_chance
 from trainables.settings import TrialSettings, WorkerSettings
 from trainables.task import SPLITS, Batch, Split, Task

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from spaces.plan import Plan
 from trainables.files.node import Node, RunFiles
+from trainables.listings import Demand, GroupList
 from trainables.results import (
     Baseline,
-    Demand,
     FinalFigures,
-    GroupList,
     Measurement,
     OnnxFile,
     Reference,

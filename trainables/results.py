@@ -322,37 +322,3 @@ class OnnxFile:
     difference: float
     """RMS difference of its outputs from Paddle's, relative to their spread."""
     size_bytes: int
-
-
-# --- answers about a task
-
-
-@dataclass(frozen=True)
-class GroupShapes:
-    """A pruning group, and the shapes of its parameters."""
-
-    group: PruningGroup
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
-    """Structured name and unpruned shape of each parameter."""
-
-
-@dataclass(frozen=True)
-class GroupList:
-    """The pruning groups of a model, and those excluded."""
-
-    groups: tuple[GroupShapes, ...]
-    excluded: tuple[Excluded, ...]
-    remarks: tuple[str, ...] = ()
-    """Remarks of the task and its weights, a line each."""
-    branches: tuple[GroupShapes, ...] = ()
-    kept_branches: tuple[Excluded, ...] = ()
-    """Sublayers that end a branch which cannot be taken out, with the reasons."""
-
-
-@dataclass(frozen=True)
-class Demand:
-    """One demand of the Task contract: whether it is met, and a sentence."""
-
-    name: str
-    met: bool
-    said: str

@@ -9,7 +9,7 @@ from rich.console import Console
 from search.cli import check_task
 from search.config import RunConfig
 from search.console import Display
-from trainables.results import Demand
+from trainables.listings import Demand
 
 
 @pytest.mark.parametrize(

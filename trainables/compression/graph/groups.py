@@ -28,8 +28,9 @@ from trainables.compression.graph.verification import (
 from trainables.compression.pruner import ChannelPruner
 from trainables.compression.removal import branches_masked
 from trainables.evaluation import predict
+from trainables.listings import GroupList, GroupShapes
 from trainables.models import new_model
-from trainables.results import Excluded, GroupList, GroupShapes
+from trainables.results import Excluded
 from trainables.task import ModelInput, Task
 
 # Ratios for verification, one group after the other. They differ, so that code which needs two
