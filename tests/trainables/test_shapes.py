@@ -83,6 +83,7 @@ def test_a_choice_without_references_is_timed_beside_the_baseline(fresh):
 
 def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
     plan = Plan.of(HALF, PTQ)
+    fresh = TrialContext(fresh.settings.having(latency_effort=0.5), fresh.baseline, Node())
     able = with_references(fresh, *time_references([plan], fresh))
     ((engine, ratio),) = able.references(PTQ)
     reading = able.time(engine, PTQ, Effort(200, 4.0))

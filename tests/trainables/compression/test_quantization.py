@@ -75,7 +75,9 @@ def test_every_calibration_gives_another_quantized_model(tiny_weights, tmp_path)
     found = []
     for algorithm in get_args(CalibrationAlgorithm):
         folder = tmp_path / algorithm
-        engine, _ = exported(task, QuantizationChoice.INT8_PTQ, folder, plan, calibration=algorithm)
+        # Two batches.
+        chosen = {"calibration": algorithm, "calibration_samples": 64}
+        engine, _ = exported(task, QuantizationChoice.INT8_PTQ, folder, plan, **chosen)
         (outputs,) = engine.run(inputs)
         assert (outputs.argmax(1) == expected.argmax(1)).mean() > 0.9, algorithm
         found.append(outputs)
