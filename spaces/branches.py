@@ -90,6 +90,18 @@ class Nesting:
         found: NDArray[np.bool_] = removed @ self._inside > 0
         return found
 
+    def gone_in(self, branch: int, ratios: Array) -> NDArray[np.bool_]:
+        """Return which groups inside a branch lie in another one that is removed.
+
+        Shape (plans, groups inside): those of `inside[branch]`, while the branch is present.
+        """
+        inner = self.inside[branch]
+        others = np.flatnonzero(self.inside[:, inner].any(axis=1))
+        others = others[others != branch]
+        removed = (ratios[:, others] >= 1).astype(float)
+        found: NDArray[np.bool_] = removed @ self.inside[others][:, inner].astype(float) > 0
+        return found
+
     def canonical(self, ratios: Array) -> Array:
         """Return the ratios, shape (plans, groups), with 0 for every group in a removed branch."""
         if not len(self.branches):

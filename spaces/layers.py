@@ -65,16 +65,18 @@ class LayerCosts:
         self.layers = tuple(layers)
         self.groups = len(groups)
         self.nesting = Nesting(groups)
+        self._items = tuple(groups)
+        self._parts: dict[int, tuple[NDArray[np.int64], LayerCosts]] = {}
         names = [group.name for group in groups]
         self._outputs = self._shares([layer.outputs for layer in layers], names)
         self._inputs = self._shares([layer.inputs for layer in layers], names)
-        self._holds = np.zeros((len(names), len(layers)), bool)
-        """Whether a layer (second index) lies in a branch (first index)."""
+        self._holds = np.zeros((len(names), len(layers)))
+        """1 where a layer (second index) lies in a branch (first index)."""
         for column, layer in enumerate(layers):
-            self._holds[list(self.nesting.around(layer.branches)), column] = True
+            self._holds[list(self.nesting.around(layer.branches)), column] = 1.0
         self._out = np.array([layer.out_channels for layer in layers], float)
         self._in = np.array([layer.in_channels for layer in layers], float)
-        total = sum(layer.multiply_adds for layer in layers)
+        total = max(1, sum(layer.multiply_adds for layer in layers))
         self.compute = np.array([layer.multiply_adds / total for layer in layers])
         """Each layer's share of the model's multiply-adds."""
         written = sum(layer.values for layer in layers)
@@ -94,7 +96,10 @@ class LayerCosts:
         of its share of channels and its share of blocks of `block` channels: vector hardware
         computes a part of a block in the time of a whole one, but not in every kernel.
         """
-        return self._remaining(ratios, np.arange(len(self.layers)), block)
+        present = self.present(ratios)
+        ratios = self.nesting.canonical(ratios)
+        out = self._side(1 - ratios @ self._outputs, self._out, block) * present
+        return out * self._side(1 - ratios @ self._inputs, self._in, block), out
 
     def present(self, ratios: Array) -> Array:
         """Return 1 for each layer that is there and 0 for one in a removed branch.
@@ -103,7 +108,7 @@ class LayerCosts:
         """
         branches = self.nesting.branches
         removed = (ratios[:, branches] >= 1).astype(float)
-        found: Array = (removed @ self._holds[branches].astype(float) == 0).astype(float)
+        found: Array = (removed @ self._holds[branches] == 0).astype(float)
         return found
 
     def layers_of(self, group: int) -> NDArray[np.int64]:
@@ -113,36 +118,69 @@ class LayerCosts:
         inside it shrink.
         """
         columns = np.append(np.flatnonzero(self.nesting.inside[group]), group)
-        shrunk = (self._outputs[columns] > 0) | (self._inputs[columns] > 0) | self._holds[columns]
-        return np.flatnonzero(shrunk.any(axis=0))
+        return np.flatnonzero(self._shrunk(columns).any(axis=0))
+
+    def _shrunk(self, groups: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.bool_]:
+        """Return whether these groups shrink or hold each layer, shape (groups, layers)."""
+        sides = self._outputs[groups], self._inputs[groups], self._holds[groups]
+        found: NDArray[np.bool_] = np.any([side > 0 for side in sides], axis=0)
+        return found
+
+    def _part(self, group: int) -> tuple[NDArray[np.int64], LayerCosts]:
+        """Return the layers of a group, and the columns of all groups that shrink or hold them."""
+        if group not in self._parts:
+            layers = self.layers_of(group)
+            used = self._shrunk()[:, layers].any(axis=1)
+            used[group] = True
+            used |= self.nesting.inside[:, used].any(axis=1)
+            columns = np.flatnonzero(used)
+            part = [self.layers[layer] for layer in layers]
+            self._parts[group] = columns, LayerCosts(part, [self._items[c] for c in columns])
+        return self._parts[group]
 
     def remaining_with(
-        self, ratios: Array, group: int, levels: Array, layers: NDArray[np.int64], block: int = 1
+        self, ratios: Array, group: int, levels: Array, block: int = 1
     ) -> tuple[Array, Array]:
-        """Return `remaining` for some layers, with one group at each of several ratios.
+        """Return `remaining` for the layers of a group, with it at each of several ratios.
 
         Both results have shape (plans, levels, layers).
         """
+        columns, part = self._part(group)
+        column = int(np.searchsorted(columns, group))
+        ratios = ratios[:, columns]
         if group in self.nesting.branches:
             # What a branch removes depends on the ratios of the groups inside it.
-            found = [
-                self._remaining(with_column(ratios, group, level), layers, block)
-                for level in levels
-            ]
+            found = [part.remaining(with_column(ratios, column, one), block) for one in levels]
             work, written = zip(*found, strict=True)
             return np.stack(work, axis=1), np.stack(written, axis=1)
-        present = self.present(ratios)[:, None, layers]
+        return part._at_levels(ratios, column, levels, block)
+
+    def _at_levels(
+        self, ratios: Array, group: int, levels: Array, block: int
+    ) -> tuple[Array, Array]:
+        """Return `remaining` with a group, which is no branch, at each of several ratios."""
+        present = self.present(ratios)[:, None]
         counts = ~self.nesting.gone(ratios)[:, group]
         ratios = self.nesting.canonical(ratios)
 
         def side(shares: Array, channels: Array) -> Array:
-            own = shares[group, layers]
-            others = 1 - ratios @ shares[:, layers] + np.outer(ratios[:, group], own)
+            own = shares[group]
+            others = 1 - ratios @ shares + np.outer(ratios[:, group], own)
             removed = counts[:, None, None] * levels[:, None] * own
-            return self._side(others[:, None, :] - removed, channels[layers], block)
+            return self._side(others[:, None, :] - removed, channels, block)
 
         out = side(self._outputs, self._out) * present
         return out * side(self._inputs, self._in), out
+
+    def present_with(self, ratios: Array, group: int, levels: Array) -> Array:
+        """Return `present` for the layers of a group, with it at each of several ratios.
+
+        Shape (plans, levels, layers).
+        """
+        columns, part = self._part(group)
+        column = int(np.searchsorted(columns, group))
+        plans = [with_column(ratios[:, columns], column, level) for level in levels]
+        return np.stack([part.present(rows) for rows in plans], axis=1)
 
     @staticmethod
     def _side(share: Array, channels: Array, block: int) -> Array:
@@ -152,17 +190,6 @@ class LayerCosts:
         blocks: Array = np.maximum(1, np.ceil(share * channels / block - 1e-4))
         remaining: Array = 0.5 * (share + blocks / np.ceil(channels / block))
         return remaining
-
-    def _remaining(
-        self, ratios: Array, layers: NDArray[np.int64], block: int
-    ) -> tuple[Array, Array]:
-        """Return `remaining` of some layers."""
-        present = self.present(ratios)[:, layers]
-        ratios = self.nesting.canonical(ratios)
-        outputs: Array = self._outputs[:, layers]
-        inputs: Array = self._inputs[:, layers]
-        out = self._side(1 - ratios @ outputs, self._out[layers], block) * present
-        return out * self._side(1 - ratios @ inputs, self._in[layers], block), out
 
     def multiply_adds(self, ratios: Array) -> Array:
         """Return the remaining share of the model's multiply-adds, shape (plans,)."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from spaces.layers import Array, LayerCosts, with_column
+from spaces.layers import Array, LayerCosts
 from spaces.planning.regression import covariance, fit_near
 from spaces.planning.settings import DEFAULT_SETTINGS, SizeSettings
 
@@ -64,13 +64,12 @@ class LayerSum:
         part = self.costs.layers_of(group)
         count = len(self.costs.layers)
         # Shape (plans, levels, layers of the group).
-        work, written = self.costs.remaining_with(ratios, group, levels, part, self.block)
+        work, written = self.costs.remaining_with(ratios, group, levels, self.block)
         spent: Array = (
             work @ self.coefficients[1 + part] + written @ self.coefficients[1 + count + part]
         )
         if self.operators is not None and group in self.costs.nesting.branches:
-            plans = [with_column(ratios, group, level) for level in levels]
-            spent += np.stack([self.costs.present(rows) @ self.operators for rows in plans], axis=1)
+            spent += self.costs.present_with(ratios, group, levels) @ self.operators[part]
         return spent
 
 

@@ -92,9 +92,7 @@ def _branch_losses(branch: int, loss: Array, ratios: Array, lost: Array, nesting
 
     While it is present, the groups inside it lose what they do at their ratios.
     """
-    present = ratios.copy()
-    present[:, branch] = 0.0
-    counts = nesting.inside[branch] & ~nesting.gone(present)
+    inner = nesting.inside[branch]
     losses = np.repeat(loss, len(ratios), axis=0)
-    losses[:, 0] += (lost * counts).sum(axis=1)
+    losses[:, 0] += (lost[:, inner] * ~nesting.gone_in(branch, ratios)).sum(axis=1)
     return losses

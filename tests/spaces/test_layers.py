@@ -87,7 +87,7 @@ def test_one_group_at_several_levels_equals_whole_plans(costs, block, group):
     rng = np.random.default_rng(0)
     ratios, levels = rng.uniform(0, 0.9, (5, 2)), np.array([0.0, 0.25, 0.6, 0.875])
     part = costs.layers_of(group)
-    work, written = costs.remaining_with(ratios, group, levels, part, block)
+    work, written = costs.remaining_with(ratios, group, levels, block)
     assert work.shape == written.shape == (5, 4, 3)
     for index, level in enumerate(levels):
         changed = ratios.copy()
@@ -157,7 +157,7 @@ def test_an_item_at_several_levels_equals_whole_plans_also_with_branches_removed
         levels = np.array([0.0, 1.0] if item.is_branch else [0.0, 0.25, 0.875])
         part = costs.layers_of(group)
         rest = np.setdiff1d(everything, part)
-        work, written = costs.remaining_with(ratios, group, levels, part, block)
+        work, written = costs.remaining_with(ratios, group, levels, block)
         before = costs.remaining(ratios, block)[0][:, rest]
         for index, level in enumerate(levels):
             changed = ratios.copy()

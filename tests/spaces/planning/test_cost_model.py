@@ -6,6 +6,7 @@ import pytest
 from benchmarks.tabulated import Tabulated
 from spaces.layers import LayerCosts
 from spaces.planning.cost_model import LayerSum, WeightedSum, multiply_adds_model, size_model
+from tests.spaces.networks import residual
 
 GROUPS, LAYERS = (lambda made: (made.space.groups, made.layers))(Tabulated(0))
 COSTS = LayerCosts(LAYERS, GROUPS)
@@ -73,3 +74,20 @@ def test_the_error_of_a_size_is_honest_before_trials_and_small_after():
         assert (np.abs(model.predict(RATIOS) - true) < 3 * model.errors(RATIOS)).all()
     assert (later.errors(RATIOS) < 0.02 * true).all()
     assert (first.errors(RATIOS) > 2 * later.errors(RATIOS)).all()
+
+
+def test_a_removed_branch_costs_no_bytes_and_no_multiply_adds():
+    groups, layers = residual(4, 32, squeeze=True)
+    costs = LayerCosts(layers, groups)
+    whole = 4 * sum(layer.out_channels * layer.in_channels * 9 for layer in layers)
+    model = size_model(costs, whole, False, np.zeros((0, len(groups))), np.zeros(0))
+    plans = np.zeros((2, len(groups)))
+    plans[1] = [float(group.name == "block0") for group in groups]
+    gone = [i for i, layer in enumerate(layers) if "block0" in layer.branches]
+    weights = [layer.multiply_adds / (layer.values / layer.out_channels) for layer in layers]
+    bytes_ = sum(4 * weights[i] + 16 * layers[i].out_channels for i in gone)
+    assert len(gone) == 4
+    assert -np.diff(model.predict(plans)) * whole == pytest.approx(bytes_, rel=1e-6)
+    assert -np.diff(multiply_adds_model(costs).predict(plans)) == pytest.approx(
+        costs.compute[gone].sum()
+    )

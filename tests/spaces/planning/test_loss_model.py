@@ -144,3 +144,32 @@ def test_noise_makes_no_multiplier_negative(seed):
     model = fit(ratios, chosen, losses)
     assert (model.multipliers >= 0).all()
     assert min(model.offsets.values()) >= 0
+
+
+NESTED = (
+    PruningGroup("block", 1, is_branch=True),
+    PruningGroup("inner", 64, inside=("block",)),
+    PruningGroup("other", 1, is_branch=True),
+)
+NESTED_CURVES = Curves(
+    NESTED, {"block": [(1.0, 0.3)], "inner": [(0.5, 0.1)], "other": [(1.0, 0.2)]}
+)
+
+
+def test_of_a_removed_branch_only_its_own_loss_counts():
+    found = NESTED_CURVES.features(np.array([[0.0, 0.5, 0.0], [1.0, 0.5, 0.0], [1.0, 0.0, 1.0]]))
+    assert found == pytest.approx(
+        np.array(
+            [[0, 0.1 + FLOOR / 2, 0], [0.3 + FLOOR, 0, 0], [0.3 + FLOOR, 0, 0.2 + FLOOR]],
+        )
+    )
+
+
+def test_trials_with_branches_removed_teach_about_other_branches_more_than_about_groups():
+    model = LossModel.fit(
+        NESTED_CURVES, (FLOAT,), np.array([[1.0, 0.0, 0.0]] * 4), [FLOAT] * 4, np.full(4, 0.15)
+    )
+    block, inner, other = model.multipliers
+    assert block == pytest.approx(0.15 / (0.3 + FLOOR), rel=0.2)
+    assert other > 2 * PRIOR
+    assert inner == pytest.approx(PRIOR)
