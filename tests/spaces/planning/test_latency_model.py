@@ -3,7 +3,7 @@ import pytest
 
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.measurements import timing_plans, timing_ratios
-from spaces.plan import QuantizationChoice
+from spaces.plan import Plan, QuantizationChoice
 from spaces.planning.latency_model import LatencyModel
 from spaces.space import Space
 from tests.spaces.networks import chain, residual
@@ -147,7 +147,7 @@ class Residual:
                 g.name: float(gone[i]) if g.is_branch else ratios[i]
                 for i, g in enumerate(self.groups)
             }
-            plans.append(self.space._plan(plan, QuantizationChoice.FLOAT))
+            plans.append(Plan.of(plan, QuantizationChoice.FLOAT))
         return self.rows([self.space.snap(plan) for plan in plans])
 
 
