@@ -120,7 +120,7 @@ def train(task: str, weights: str, steps: int, learnt: int, asked: int, **option
     paddle.save(model.state_dict(), weights)
 
 
-def photos(folder: Path, count: int = 12) -> None:
+def photos(folder: Path, count: int = 4) -> None:
     """Write dark images, of class 0, and bright ones, and a list of each split."""
     rng = np.random.default_rng(0)
     folder.mkdir()
@@ -142,7 +142,7 @@ def own_images() -> None:
 
 
 def paddleclas() -> None:
-    photos(Path("photos"))
+    photos(Path("photos"), 12)
     Path("ResNet50_vd.yaml").write_text(CLASSIFIER.replace("DATASET", DATASET))
     fit_scores("paddleclas", "model.pdparams", config_file="ResNet50_vd.yaml")
 

@@ -28,9 +28,10 @@ def delivered(home, make, section, task, **settings):
         make()
     home.settings(
         out="RUN",
-        # The unpruned model alone, for no group has so many channels: a step of training would harm
-        # weights that were never trained in earnest.
+        # The unpruned model alone, for no group has so many channels and no branch is taken out: a
+        # step of training would harm weights that were never trained in earnest.
         alignment=100_000,
+        branches=False,
         trials=1,
         batch_size=2,
         eval_batch=2,

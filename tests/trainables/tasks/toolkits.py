@@ -38,7 +38,7 @@ norm_type: bn
 YOLOv3:
   {{backbone: MobileNet, neck: YOLOv3FPN, yolo_head: YOLOv3Head, post_process: BBoxPostProcess}}
 MobileNet:
-  {{scale: 1, feature_maps: [4, 6, 13], with_extra_blocks: false, extra_block_filters: []}}
+  {{scale: 0.25, feature_maps: [4, 6, 13], with_extra_blocks: false, extra_block_filters: []}}
 YOLOv3Head:
   anchors: [[10, 13], [16, 30], [33, 23], [30, 61], [62, 45], [59, 119], [116, 90], [156, 198],
     [373, 326]]
