@@ -102,7 +102,7 @@ class LossModel:
         offset_spread = np.full(len(choices), settings.offset_spread)
         together = [features[:, kind].sum(axis=1) for kind in kinds]
         summed = np.column_stack([*together, indicator])
-        multiplier = np.full(len(kinds), settings.multiplier)
+        multiplier = np.array([settings.multiplier, settings.branch_multiplier][: len(kinds)])
         common = fit_near(
             summed,
             losses,
@@ -110,7 +110,7 @@ class LossModel:
             np.concatenate([multiplier, offsets]),
             np.concatenate([multiplier, offset_spread]),
         )[: len(kinds)]
-        common = np.maximum(common, settings.least_multiplier * settings.multiplier)
+        common = np.maximum(common, settings.least_multiplier * multiplier)
         groups = features.shape[1]
         own = np.empty(groups)
         for kind, value in zip(kinds, common, strict=True):

@@ -26,6 +26,9 @@ class LossSettings:
     """Least slope of a sensitivity curve, so that removing channels is never free. A guess."""
     multiplier: float = 0.1
     """Final loss per summed sensitivity, before any trial (LOG: predicting loss and latency)."""
+    branch_multiplier: float = 0.25
+    """The same of branches, whose sensitivity is measured with batch norms' statistics anew (LOG:
+    whole branches)."""
     least_multiplier: float = 0.1
     """Least common multiplier, as a share of `multiplier`. A guess."""
     multiplier_spread: float = 0.7

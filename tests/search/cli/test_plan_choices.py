@@ -18,6 +18,7 @@ from spaces.space import Space
 
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 SAID = []
+BLOCK = PruningGroup("block", 1, is_branch=True)
 SPACE = Space((PruningGroup("first", 16), PruningGroup("a", 64), PruningGroup("b", 64)))
 CURVES = {
     "first": [(0.5, 0.0)],
@@ -78,6 +79,26 @@ def test_flops_leaves_the_first_groups_and_the_sensitive_ones_alone():
 
 def test_quantize_prunes_nothing():
     assert plan("quantize") == Plan.of({}, PTQ)
+
+
+BRANCHED = Space((*SPACE.groups[:2], PruningGroup("b", 64, inside=("block",)), BLOCK))
+
+
+def test_a_branch_is_taken_out_by_the_ratio_1_with_all_that_lies_in_it():
+    assert read_ratios("block=1, a=0.5, b=0.25", BRANCHED) == {"block": 1.0, "a": 0.5}
+    assert read_ratios("block=0, b=0.25", BRANCHED) == {"block": 0.0, "b": 0.25}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("block=0.5", "block cannot be '0.5'; give 0 or 1, it is a branch"),
+        ("a=1", "a cannot be '1'; give 0 to below 1"),
+    ],
+)
+def test_a_ratio_that_a_branch_or_a_group_cannot_have(text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_ratios(text, BRANCHED)
 
 
 def test_ratios_from_a_file(tmp_path):

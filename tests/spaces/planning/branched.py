@@ -65,7 +65,8 @@ class Branched(Tabulated):
         curves = super_curves(self, points)
         for index, group in enumerate(self.everything):
             if group.is_branch:
-                loss = 0.85 * (1 - np.exp(-8 * self._worth[index] * self._seen[index]))
+                # A quarter of it is left after training, as of real branches.
+                loss = 0.85 * (1 - np.exp(-1.6 * self._worth[index] * self._seen[index]))
                 curves[group.name] = [(1.0, float(loss))]
         return {group.name: curves[group.name] for group in self.space.groups}
 

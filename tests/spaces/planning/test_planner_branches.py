@@ -50,7 +50,7 @@ def test_a_search_that_may_remove_branches_finds_faster_plans(search):
     _, others = searched(PROBLEM.without())
     assert fastest(PROBLEM, plans) < 0.9 * fastest(PROBLEM, others)
     assert any(removed(plan) for plan in plans)
-    assert len({frozenset(removed(plan)) for plan in plans}) > 3, "several sets of branches"
+    assert len({frozenset(removed(plan)) for plan in plans}) >= 3, "several sets of branches"
 
 
 def test_latency_is_predicted_with_branches_removed(search):

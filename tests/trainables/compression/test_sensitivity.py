@@ -1,4 +1,11 @@
+import paddle
+import paddle.nn.functional as F
+import pytest
+from paddle import nn
+
 from tests.helpers.tiny.mine import Mine
+from tests.trainables.compression.branched import Block, normed
+from trainables.compression.norms import reestimated_norms
 from trainables.compression.pruner import ChannelPruner
 from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
 from trainables.evaluation import eager, evaluate
@@ -21,6 +28,42 @@ def test_a_small_ratio_loses_less_than_a_large_one(tiny_weights):
     assert [row.ratio for row in rows] == [0.0625, 0.9375]
     assert rows[0].metric_loss < rows[1].metric_loss
     assert rows[1].metric_loss > 0.2
+
+
+class Blocks(nn.Layer):
+    """The tiny network with a residual block whose branch is scaled by its norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = normed(1, 8, 2)
+        self.block = Block()
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.head(self.block(F.relu(self.stem(x))).mean([2, 3]))
+
+
+class Branched(Mine):
+    def build_model(self):
+        paddle.seed(0)
+        return Blocks()
+
+
+def test_a_branch_is_measured_without_it_and_the_model_is_whole_again():
+    """With its norms' statistics measured anew: those of untrained layers are off."""
+    task = Branched()
+    base = baseline_metric(task)
+    with SensitivityProbe(task, 100, 1) as probe:
+        (row,) = probe.curve("block.step1", [1.0], base)
+        whole = probe.curve("stem.0.weight", [0.5], base)
+        assert probe.curve("stem.0.weight", [0.5], base) == whole
+    assert row.ratio == 1.0
+    model = task.build_model()
+    ChannelPruner(model, task.inputs).prune({"block.step1": 1.0})
+    with reestimated_norms(model, task):
+        expected = task.metric.aggregate(evaluate(eager(model), task, "val", 100))
+    # The engine computes in bfloat16 where the processor has it.
+    assert row.metric == pytest.approx(expected, abs=0.03)
 
 
 def test_ratios_do_not_depend_on_those_measured_before(tiny_weights):

@@ -1,0 +1,30 @@
+import numpy as np
+import paddle
+from paddle import nn
+
+from tests.helpers.tiny.mine import Mine
+from trainables.compression.norms import SAMPLES, reestimated_norms
+
+
+def test_statistics_are_those_of_training_data_inside_and_the_old_ones_after():
+    task = Mine()
+    model = nn.Sequential(nn.BatchNorm2D(1), nn.Conv2D(1, 2, 3), nn.BatchNorm2D(2))
+    before = {name: buffer.numpy() for name, buffer in model.named_buffers()}
+    batches = task.train_batches(task.recipe.batch_size, seed=0)
+    pixels = np.concatenate(
+        [next(batches).inputs[0] for _ in range(SAMPLES // task.recipe.batch_size)]
+    )
+    with reestimated_norms(model, task):
+        assert not model.training
+        np.testing.assert_allclose(model[0]._mean.numpy(), [pixels.mean()], rtol=1e-4)
+        with paddle.no_grad():
+            outputs = model(paddle.to_tensor(pixels)).numpy()
+        assert np.abs(outputs.mean((0, 2, 3))).max() < 0.02
+    for name, buffer in model.named_buffers():
+        np.testing.assert_array_equal(buffer.numpy(), before[name])
+
+
+def test_a_model_without_norms_is_left_alone():
+    model = nn.Linear(3, 2)
+    with reestimated_norms(model, Mine()):
+        assert not model.training
