@@ -31,8 +31,9 @@ QUANTIZATION_LOSS = {
 }
 # Quantization-aware training leaves more quantize operators in the export than calibration.
 QAT_SLOWER = 1.5
-# Greatest loss after a part of the training: of ten classes nine in ten are wrong by chance.
-MOST_LOSS = 0.85
+# What a level leaves of a loss x is `left` x + GROWTH x^2 (LOG: what full training leaves of a
+# large loss).
+GROWTH = 1.0
 # Seeds of random numbers: of the levels of a plan and of a problem; more than a search has seeds.
 LEVELS, SEEDS = 1_000_001, 10_000
 
@@ -112,9 +113,9 @@ class Tabulated:
         self._power = rng.uniform(1.3, 2.6, self.depth)
         self._seen = rng.lognormal(0, self.misled, self.depth)
         self._dither = rng.normal(0, 0.003, (self.depth, 8))
-        # What each level leaves of a loss: about half, another share on every problem.
+        # What each level leaves of a small loss: about half, another share on every problem.
         steps = np.random.default_rng([self.seed, LEVELS]).normal(
-            np.log(0.45), 0.25, len(self.fidelities) - 1
+            np.log(0.42), 0.25, len(self.fidelities) - 1
         )
         self._left = np.exp(np.minimum(steps, -0.1))
 
@@ -152,14 +153,14 @@ class Tabulated:
     def level_loss(self, plan: Plan, level: int) -> float:
         """Return the metric loss after a level of training, without noise.
 
-        Plans differ in what a level leaves of their loss, always by the same plan's share. Great
-        losses are bounded: a metric does not fall below chance.
+        Plans differ in what a level leaves of their loss, always by the same plan's share.
         """
         unlike = self._rng(plan, LEVELS).normal(0, self.unlike, len(self._left))
-        grown = self.true_loss(plan) / float(np.prod((self._left * np.exp(unlike))[level:]))
-        if level == len(self._left):
-            return grown
-        return MOST_LOSS * (1 - float(np.exp(-grown / MOST_LOSS)))
+        loss = self.true_loss(plan)
+        for left in (self._left * np.exp(unlike))[level:][::-1]:
+            before = (np.sqrt(left**2 + 4 * GROWTH * max(loss, 0.0)) - left) / (2 * GROWTH)
+            loss = max(loss, float(before))
+        return loss
 
     def evaluate(self, plan: Plan, seed: int = 0, level: int | None = None) -> TrialResult:
         """Return the result of a trial after a level of training; by default of one that was

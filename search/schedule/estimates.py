@@ -11,6 +11,10 @@ from trainables.levels import training_levels
 from trainables.results import Baseline
 from trainables.settings import WorkerSettings
 
+# Share of the compute of `finalists` that the last promotions take, on the mean of tabulated
+# searches: then nothing promises a gain (LOG: what full training leaves of a large loss).
+CLOSING = 0.75
+
 
 @dataclass(frozen=True)
 class Speeds:
@@ -154,7 +158,7 @@ def estimate(
         levels[0].other_s if trials > SPEEDS.before_unpruned and standing is None else None,
     )
     proposals_s = course.proposals_s()
-    promoted_s = course.most_s(config.finalists - course.standing.closing)
+    promoted_s = course.most_s(max(0.0, CLOSING * config.finalists - course.standing.closing))
     least_s = min(course.least_s(), promoted_s) if may_end_early else promoted_s
     return Estimate(
         trial_s=levels[0].typical_s,

@@ -16,10 +16,11 @@ from spaces.planning.settings import DEFAULT_SETTINGS, FidelitySettings
 class FidelityModel:
     """Predicts losses after full training, with errors, from plans that were trained on.
 
-    From a level of training to the next one a loss is multiplied by the level's ratio, plus noise
-    that grows with the loss. Ratios and the scale of the noise have conjugate priors (Bayesian
-    linear regression with unknown noise; Bishop, 2006, exercise 3.12), so that one object holds
-    all that is known and plans may be learned in any order.
+    From a level of training to the next one a loss is multiplied by a share that grows with the
+    loss, plus noise that grows with it too: of a loss x, a x + b x^2 is left. Both coefficients of
+    each level and the scale of the noise have conjugate priors (Bayesian linear regression with
+    unknown noise; Bishop, 2006, exercise 3.12), so that one object holds all that is known and
+    plans may be learned in any order.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class FidelityModel:
         self._settings = settings
         self._scale = max(budget, settings.least_scale)
         steps = np.log(levels[1:] / levels[:-1]) / log(settings.factor)
-        prior = settings.ratio**steps
-        # What has been learned of every step, as sums over its plans: of squared losses before,
-        # of losses before times after, of squared losses after, each divided by the squared noise.
+        prior = np.column_stack([settings.ratio**steps, settings.growth * steps])
+        # What has been learned of every step, as sums over its plans, each divided by its squared
+        # noise: products of the features before, of these with losses after, squared losses after.
         strength = settings.strength * (self._scale / self._noise(self._scale)) ** 2
-        self._squares = np.full(len(steps), float(strength))
-        self._products = strength * prior
-        self._results = strength * prior**2 + settings.noise_strength
+        precision = np.diag([float(strength), 1 / settings.growth_spread**2])
+        self._squares = np.repeat(precision[None], len(steps), axis=0)
+        self._products = prior @ precision
+        self._results = np.sum(self._products * prior, axis=1) + settings.noise_strength
         self._counts = np.full(len(steps), settings.noise_strength)
 
     def learn(self, before: tuple[float, float], after: tuple[float, float]) -> None:
@@ -51,22 +53,23 @@ class FidelityModel:
         if following != step + 1:
             raise ValueError(f"fidelities {before[0]} and {after[0]} are no level and the next one")
         noise = self._noise(before[1])
-        first, second = before[1] / noise, after[1] / noise
-        self._squares[step] += first**2
-        self._products[step] += first * second
-        self._results[step] += second**2
+        features, left = _features(np.array(before[1])) / noise, after[1] / noise
+        self._squares[step] += np.outer(features, features)
+        self._products[step] += features * left
+        self._results[step] += left**2
         self._counts[step] += 1
 
     @property
-    def ratios(self) -> Array:
-        """The share of a loss that is left after each level's next one, shape (levels - 1,)."""
-        left: Array = self._products / self._squares
-        return left
+    def coefficients(self) -> Array:
+        """What is left of a loss at each level's next one: its share of the loss, and of its
+        square, shape (levels - 1, 2)."""
+        found: Array = np.linalg.solve(self._squares, self._products[:, :, None])[:, :, 0]
+        return found
 
     @property
     def left(self) -> float:
-        """The share of a loss at the first level that is left after full training."""
-        return float(np.prod(self.ratios))
+        """The share of a small loss at the first level that is left after full training."""
+        return float(np.prod(self.coefficients[:, 0]))
 
     def predict(self, fidelities: Array, losses: Array) -> tuple[Array, Array]:
         """Return predicted losses after full training and their standard deviations.
@@ -77,13 +80,18 @@ class FidelityModel:
         means = np.array(losses, float)
         variances = np.zeros(len(means))
         levels = self._levels(fidelities)
-        ratios = self.ratios
-        scales = (self._results - ratios * self._products) / self._counts
-        for step, (ratio, scale) in enumerate(zip(ratios, scales, strict=True)):
-            noise = self._noise(means) ** 2 + means**2 / self._squares[step]
+        coefficients = self.coefficients
+        scales = (self._results - np.sum(coefficients * self._products, axis=1)) / self._counts
+        for step, (share, growth) in enumerate(coefficients):
+            features = _features(means)
+            spread = np.linalg.solve(self._squares[step], features.T).T
+            noise = self._noise(means) ** 2 + np.sum(features * spread, axis=1)
             trained = levels <= step
-            variances = np.where(trained, ratio**2 * variances + scale * noise, variances)
-            means = np.where(trained, ratio * means, means)
+            # More training does not make a model worse.
+            slope = np.clip(share + 2 * growth * np.maximum(means, 0), 0, 1)
+            after = np.minimum(features @ (share, growth), np.maximum(means, share * means))
+            variances = np.where(trained, slope**2 * variances + scales[step] * noise, variances)
+            means = np.where(trained, after, means)
         return means, np.sqrt(variances)
 
     def chance(self, fidelities: Array, losses: Array, margins: Array, budget: float) -> Array:
@@ -105,3 +113,8 @@ class FidelityModel:
             losses
         )
         return noise
+
+
+def _features(losses: Array) -> Array:
+    """Return each loss and its square, 0 for a gain, shape (..., 2)."""
+    return np.stack([losses, np.maximum(losses, 0) ** 2], axis=-1)

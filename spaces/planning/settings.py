@@ -48,11 +48,16 @@ class FidelitySettings:
     factor: float = 4.0
     """Growth of the training that `ratio` is for; another growth has a power of it. The default
     of `promotion_factor`, itself a guess."""
-    ratio: float = 0.45
-    """Share of a loss that is left after `factor` times the training, before any plan (LOG: what
-    recovers a pruned model)."""
+    ratio: float = 0.42
+    """Share of a small loss that is left after `factor` times the training, before any plan (LOG:
+    what full training leaves of a large loss)."""
     strength: float = 3.0
     """Plans, with a loss of the budget, that this share is worth. A guess."""
+    growth: float = 1.0
+    """By how much that share grows with the loss: a model that has lost much has less capacity
+    left to recover with (LOG: what full training leaves of a large loss)."""
+    growth_spread: float = 0.5
+    """Spread of this growth, for noise as assumed. A guess."""
     noise: float = 0.1
     """Noise of a loss one level later, as a share of the budget: it does not vanish where a loss
     is near 0. A guess."""

@@ -58,7 +58,7 @@ def test_what_has_been_done_is_not_estimated_again():
     begun = estimate(config, baseline(), 12, 2, half)
     assert begun.proposals_s == pytest.approx(new.proposals_s, rel=0.2)
     assert begun.promoted_s < estimate(config, baseline(), 24, 2).promoted_s
-    closing = estimate(config, baseline(), 0, 2, replace(half, closing=2.0))
+    closing = estimate(config, baseline(), 0, 2, replace(half, closing=1.0))
     assert 0 < closing.promoted_s < estimate(config, baseline(), 0, 2, half).promoted_s
 
 

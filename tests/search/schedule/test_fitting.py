@@ -48,7 +48,7 @@ def test_the_default_time_gives_the_default_search():
 
 def test_more_time_gives_more_of_both_and_little_time_at_least_nine_plans():
     little, much, most = (
-        fitted(config(), baseline(**PACE), left_s, CORES) for left_s in (150, 1800, 36_000)
+        fitted(config(), baseline(**PACE), left_s, CORES) for left_s in (130, 1800, 36_000)
     )
     assert little.plans == LEAST_PLANS < much.plans < most.plans == config().trials
     assert little.retrain_samples < much.retrain_samples < most.retrain_samples

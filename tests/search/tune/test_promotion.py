@@ -185,7 +185,8 @@ def test_what_the_closing_has_spent_stays_spent_after_a_crash(
     more = leveled(folder=tmp_path / "killed", **{**limits, "finalists": 3})
     assert not more.done, "further promotions are wanted"
     records = open_ledger(folder=tmp_path / "killed", fidelities=LEVELS).records.values()
-    assert 1 - 1 / 16 <= sum(record.closing_fidelity for record in records) <= 1
+    # One training in full, or less if what is left promises no gain.
+    assert 1 / 2 <= sum(record.closing_fidelity for record in records) <= 1
 
 
 def test_a_lost_promotion_is_tried_again_and_a_failed_one_keeps_its_figures(

@@ -12,8 +12,10 @@ LEVELS = (1 / 64, 1 / 16, 1 / 4, 1.0)
 BUDGET = 0.1
 
 
-# Half of a loss is left at every level.
-HALF = FidelitySettings(ratio=0.5)
+# Half of a loss is left at every level, however large it is.
+HALF = FidelitySettings(ratio=0.5, growth=0.0, growth_spread=1e-3)
+# The share grows with the loss.
+GROWING = FidelitySettings(ratio=0.4, growth=1.0)
 
 
 def predicted(model, fidelity, loss):
@@ -36,10 +38,10 @@ def taught(ratio=0.3, noise=0.0, plans=50, levels=LEVELS):
 
 def test_before_any_plan_the_share_of_the_settings_is_left_at_every_level():
     model, left = FidelityModel(LEVELS, BUDGET, HALF), HALF.ratio
-    assert model.ratios == pytest.approx([left, left, left])
+    assert model.coefficients[:, 0] == pytest.approx([left, left, left])
     assert predicted(model, 1 / 4, 0.2)[0] == pytest.approx(0.2 * left)
     assert predicted(model, 1 / 64, 0.2)[0] == pytest.approx(0.2 * left**3)
-    assert FidelityModel((1 / 16, 1.0), BUDGET, HALF).ratios == pytest.approx([left**2])
+    assert FidelityModel((1 / 16, 1.0), BUDGET, HALF).coefficients[0, 0] == pytest.approx(left**2)
 
 
 def test_at_full_fidelity_a_loss_is_itself_and_exact():
@@ -59,9 +61,9 @@ def test_the_error_of_a_prediction_falls_with_fidelity():
 
 def test_plans_that_were_trained_on_move_ratios_and_narrow_errors():
     before, after = FidelityModel(LEVELS, BUDGET, HALF), taught(0.3, noise=0.002)
-    assert after.ratios == pytest.approx([0.3, 0.3, 0.3], abs=0.1)
+    assert after.coefficients[:, 0] == pytest.approx([0.3, 0.3, 0.3], abs=0.1)
     # At the first level losses are greatest beside the noise, and teach most.
-    assert after.ratios[0] == pytest.approx(0.3, abs=0.04)
+    assert after.coefficients[0, 0] == pytest.approx(0.3, abs=0.04)
     assert predicted(after, 1 / 4, 0.2)[1] < 0.5 * predicted(before, 1 / 4, 0.2)[1]
 
 
@@ -79,8 +81,26 @@ def test_a_level_alone_learns_what_it_was_taught():
     model = FidelityModel(LEVELS, BUDGET, HALF)
     for _ in range(20):
         model.learn((1 / 16, 0.2), (1 / 4, 0.16))
-    assert model.ratios[1] > 0.7
-    assert model.ratios[[0, 2]] == pytest.approx([0.5, 0.5])
+    assert model.coefficients[1, 0] > 0.7
+    assert model.coefficients[[0, 2], 0] == pytest.approx([0.5, 0.5])
+
+
+def test_of_a_larger_loss_a_larger_share_is_left():
+    model = FidelityModel(LEVELS, BUDGET, GROWING)
+    assert predicted(model, 1 / 4, 0.1)[0] == pytest.approx(0.4 * 0.1 + 0.1**2)
+    assert predicted(model, 1 / 4, 0.3)[0] == pytest.approx(0.4 * 0.3 + 0.3**2)
+    # Never more than there was.
+    assert predicted(model, 1 / 4, 0.8)[0] == pytest.approx(0.8)
+
+
+def test_the_growth_of_the_share_is_learned():
+    model, other = (FidelityModel((1 / 4, 1.0), BUDGET, GROWING) for _ in range(2))
+    for loss in np.linspace(0.05, 0.4, 20):
+        model.learn((1 / 4, loss), (1.0, 0.3 * loss + 1.6 * loss**2))
+        other.learn((1 / 4, loss), (1.0, 0.5 * loss))
+    assert predicted(model, 1 / 4, 0.3)[0] == pytest.approx(0.3 * 0.3 + 1.6 * 0.3**2, rel=0.1)
+    assert predicted(other, 1 / 4, 0.3)[0] == pytest.approx(0.15, rel=0.1)
+    assert model.coefficients[0, 1] > 1.2 > 0.5 > other.coefficients[0, 1]
 
 
 def test_the_order_of_plans_does_not_matter():
