@@ -32,6 +32,7 @@ bench: $(READY)
 # Hours: every model is trained from nothing first (UNet alone eight minutes), and kept in bench/work/models.
 models: $(READY)
 	$(BIN)/python -m benchmarks.models.table
+	$(BIN)/python -m benchmarks.models.branches
 
 # Two hours: a search for one model of each family.
 searches: $(READY)
