@@ -114,6 +114,11 @@ class Plan:
     def is_pruned(self) -> bool:
         return bool(self.ratios)
 
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The names of the branches that are taken out."""
+        return tuple(name for name, ratio in self.ratios if ratio == 1)
+
     def ratio(self, group: str) -> float:
         """Return the ratio of a group, 0 if it is not pruned."""
         return dict(self.ratios).get(group, 0.0)

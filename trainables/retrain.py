@@ -136,7 +136,11 @@ class Retrain:
 
     def _train(self, phase: Phase, level: Level, samples: float, share: float) -> float:
         """Train one phase of a level; return the mean loss since its last checkpoint."""
-        model = paddle.DataParallel(self._model) if self._workers > 1 else self._model
+        model = self._model
+        if self._workers > 1:
+            # A weight that only a removed branch's own code reads is there, but has no gradient.
+            unused = bool(self._plan.removed)
+            model = paddle.DataParallel(model, find_unused_parameters=unused)
         trainer = self._context.trainer(
             model,
             plan=self._plan,

@@ -74,7 +74,7 @@ NOT_HERE = {
     "python -m search.run --budget 0.1": "twice: it is run in two parts, --dry-run and --resume",
     "make bench": "hours; tests/benchmarks has tests of its parts",
     "make models": "hours; tests/benchmarks has tests of its parts",
-    "python -m benchmarks.models.branches": "half an hour; tests/benchmarks/models/test_branches.py",
+    "python -m benchmarks.models.branches": "minutes; benchmarks/models/test_branches.py",
     "make searches": "hours; tests/benchmarks has tests of its parts",
     "make configs": "hours, and the toolkits' checkouts; tests/benchmarks has tests of its parts",
     "python -m benchmarks.delivered": "an hour; tests/benchmarks has tests of its parts",

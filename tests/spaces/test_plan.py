@@ -117,3 +117,9 @@ def test_choices_with_equal_exports_are_timed_as_one():
     }
     assert all(choice.timed_as.timed_as is choice.timed_as for choice in QuantizationChoice)
     assert all(choice.timed_as.precision == choice.precision for choice in QuantizationChoice)
+
+
+def test_the_branches_that_a_plan_takes_out_are_named():
+    plan = Plan.of({"block": 1.0, "conv.weight": 0.5, "gate": 1}, QuantizationChoice.FLOAT)
+    assert plan.removed == ("block", "gate")
+    assert Plan().removed == ()
