@@ -174,11 +174,14 @@ class Findings:
         return found
 
     def in_words(self, plan: Plan, shown: int = 12) -> str:
-        """Return the channels left in the most pruned groups, as lines of "48 of 64 name"."""
+        """Return the branches taken out, as lines of "without name", and the channels left in the
+        most pruned groups, as lines of "48 of 64 name"."""
         pruned = [(plan.ratio(g.name), g) for g in self.groups if plan.ratio(g.name) > 0]
         pruned.sort(key=lambda pair: -pair[0])
         lines = [
-            f"{g.channels - round(ratio * g.channels)} of {g.channels} {g.name}"
+            f"without {g.name}"
+            if g.is_branch
+            else f"{g.channels - round(ratio * g.channels)} of {g.channels} {g.name}"
             for ratio, g in pruned[:shown]
         ]
         if len(pruned) > shown:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from search.records.trial_record import TrialRecord
 from search.reporting.findings import read_findings
 from spaces.errors import RunFolderError
+from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from tests.search.made_run import BEGAN, GROUPS, make_run, result_of
 
 
@@ -118,3 +121,11 @@ def test_a_run_on_storage(tmp_path, s3, monkeypatch):
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(RunFolderError, match="holds no run"):
         read_findings(str(tmp_path))
+
+
+def test_a_plan_in_words_names_the_branches_that_are_out(found):
+    groups = (*found.groups, PruningGroup("block.1", 1, is_branch=True))
+    plan = Plan.of({found.groups[0].name: 0.5, "block.1": 1.0}, QuantizationChoice.FLOAT)
+    first, second = replace(found, groups=groups).in_words(plan).splitlines()
+    assert first == "without block.1"
+    assert second.endswith(f" of {found.groups[0].channels} {found.groups[0].name}")
