@@ -26,6 +26,7 @@ COMPARED = {
     "delivered_latency_vs_auto_compression": (AUTO_COMPRESSION, "latency_ratio"),
     "delivered_latency_vs_before": (BEFORE, "latency_ratio"),
     "delivered_size_vs_threshold_int8": (THRESHOLD, "size_ratio"),
+    "delivered_latency_with_branches_vs_without": ("without branches", "latency_ratio"),
 }
 HEADER = (
     "| problem | method | seeds (nothing delivered) | latency ratio | size ratio "

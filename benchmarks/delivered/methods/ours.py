@@ -26,6 +26,7 @@ WITHOUT: dict[str, Mapping[str, Any]] = {
     # One level: every plan is trained in full, as many as there is time for.
     "without promotion": {"finetune_samples": RunConfig.model_fields["retrain_samples"].default},
     "without distillation": {"distillation": 0.0},
+    "without branches": {"branches": False},
 }
 
 
