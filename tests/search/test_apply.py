@@ -58,7 +58,7 @@ def test_groups_are_listed_with_what_shrinks_with_them(workplace):
     assert ended.returncode == 0, ended.stderr
     assert "conv1.weight: 16 channels" in ended.stdout
     assert "    conv2.weight [32, 16, 3, 3]" in ended.stdout
-    assert "2 groups, 0 excluded" in ended.stdout
+    assert "2 groups, 0 branches, 0 excluded" in ended.stdout
 
 
 @pytest.mark.slow

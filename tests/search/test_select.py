@@ -53,7 +53,7 @@ def test_by_budget_alone_the_fastest_is_first(ledger):
 def test_another_budget_is_answered_from_models_that_lack_training_too(open_ledger, record, result):
     leveled = {"fidelities": (0.25, 1.0)}
     made = open_ledger(0.3, **leveled)
-    for number, (loss, ratio) in enumerate([(0.5, 0.1), (0.1, 0.3), (0.02, 0.5)]):
+    for number, (loss, ratio) in enumerate([(0.35, 0.1), (0.1, 0.3), (0.02, 0.5)]):
         trained = {"fidelity": 0.25} if number < 2 else {}
         state = "PAUSED" if number < 2 else "COMPLETE"
         made.record(record(number, result(state, loss, ratio, size_bytes=100, **trained)))
