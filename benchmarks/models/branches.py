@@ -94,7 +94,6 @@ def examine(name: str, work: Path) -> Row:
     from trainables.compression.graph.groups import survey_groups
     from trainables.compression.graph.verification import random_samples
     from trainables.compression.pruner import ChannelPruner
-    from trainables.compression.removal import branches_masked
     from trainables.deployment.engine import Engine
     from trainables.deployment.export import export_float
     from trainables.evaluation import predict
@@ -117,10 +116,7 @@ def examine(name: str, work: Path) -> Row:
         pruner.prune(ratios)
         found = predict(model, samples)
         pruner.restore()
-        with (
-            pruner.with_weights(pruner.masked(ratios)),
-            branches_masked(model, pruner.removed_branches(ratios)),
-        ):
+        with pruner.mask(ratios):
             differences.append(_difference(found, predict(model, samples)))
     with tempfile.TemporaryDirectory() as folder:
         folders = [Path(folder) / part for part in ("whole", "without")]

@@ -14,7 +14,7 @@ from spaces.plan import ImportanceCriterion
 from trainables.compression.graph.branch import Branch
 from trainables.compression.graph.dependency import ChannelGroup, Indices, find_dependencies
 from trainables.compression.importance import CRITERIA, ON_SCALES, Array
-from trainables.compression.removal import remove_branches
+from trainables.compression.removal import branches_masked, remove_branches
 from trainables.task import ModelInput
 
 # Attributes in which layers store their numbers of output channels.
@@ -131,8 +131,7 @@ class ChannelPruner:
         """Return the weights that `prune` would change, unpruned, with zeros at what it removes.
 
         A model with these weights computes the same as the pruned model: the weights that read a
-        removed channel are zero. Branches are left to `branches_masked`. The model itself is not
-        changed.
+        removed channel are zero. Branches are left to `mask`. The model itself is not changed.
         """
         found: dict[str, NDArray[Any]] = {}
         for (name, axis), indices in self.removed(ratios).items():
@@ -152,6 +151,13 @@ class ChannelPruner:
         finally:
             for name, value in before.items():
                 self._set(name, value)
+
+    @contextmanager
+    def mask(self, ratios: Mapping[str, float]) -> Iterator[None]:
+        """Inside, the whole model computes what the model pruned by these ratios does."""
+        masked = branches_masked(self.model, self.removed_branches(ratios))
+        with self.with_weights(self.masked(ratios)), masked:
+            yield
 
     def width(self, group: str) -> int:
         """Return the current number of output channels of the group's first weight."""

@@ -4,10 +4,10 @@ import numpy as np
 import paddle
 import pytest
 
-from tests.trainables.compression.branched import FOUND, IMAGE, Network, Paths, residual
+from tests.trainables.compression.branched import FOUND, IMAGE, Network, Paths, fused, residual
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.pruner import ChannelPruner
-from trainables.compression.removal import branches_masked, outer_branches
+from trainables.compression.removal import outer_branches
 from trainables.evaluation import predict
 
 
@@ -39,10 +39,7 @@ def test_each_branch_and_all_together_equal_the_mask(network):
         pruner.prune(ratios)
         found = predict(pruner.model, samples())
         pruner.restore()
-        with (
-            pruner.with_weights(pruner.masked(ratios)),
-            branches_masked(pruner.model, pruner.removed_branches(ratios)),
-        ):
+        with pruner.mask(ratios):
             expected = predict(pruner.model, samples())
         np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * expected[0].std())
         assert np.abs(found[0] - whole[0]).max() > 1e-3 * whole[0].std()
@@ -73,10 +70,7 @@ def test_with_channels_pruned_elsewhere():
     found = predict(pruner.model, samples())
     assert pruner.width(first) == 8
     pruner.restore()
-    with (
-        pruner.with_weights(pruner.masked(ratios)),
-        branches_masked(pruner.model, pruner.removed_branches(ratios)),
-    ):
+    with pruner.mask(ratios):
         expected = predict(pruner.model, samples())
     np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * expected[0].std())
 
@@ -89,9 +83,9 @@ def test_what_reads_a_concatenation_is_narrower():
 
 
 def test_the_branches_that_lie_in_others_go_with_them():
-    pruner = built(lambda: residual())
-    every = list(pruner.branches.values())
-    assert outer_branches(every) == every
+    fuse, inner, last = built(fused).branches.values()
+    assert outer_branches([fuse, inner, last]) == [fuse, last]
+    assert outer_branches([inner, last]) == [inner, last]
 
 
 def test_the_survey_lists_branches_apart_from_groups():

@@ -26,7 +26,6 @@ from trainables.compression.graph.verification import (
     task_samples,
 )
 from trainables.compression.pruner import ChannelPruner
-from trainables.compression.removal import branches_masked
 from trainables.evaluation import predict
 from trainables.listings import GroupList, GroupShapes
 from trainables.models import new_model
@@ -114,10 +113,7 @@ class _Verifier:
             return f"the pruned model fails ({one_line(error)})"
         finally:
             pruner.restore()
-        with (
-            pruner.with_weights(pruner.masked(ratios)),
-            branches_masked(pruner.model, pruner.removed_branches(ratios)),
-        ):
+        with pruner.mask(ratios):
             expected = self._outputs()
         return disagreement(found, expected)
 
