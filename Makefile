@@ -33,6 +33,7 @@ bench: $(READY)
 models: $(READY)
 	$(BIN)/python -m benchmarks.models.table
 	$(BIN)/python -m benchmarks.models.branches
+	$(BIN)/python -m benchmarks.models.prediction
 
 # Two hours: a search for one model of each family.
 searches: $(READY)

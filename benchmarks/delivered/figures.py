@@ -18,6 +18,7 @@ from benchmarks.delivered.methods import (
     OURS,
     THRESHOLD,
 )
+from benchmarks.delivered.methods.ours import WITHOUT_BRANCHES
 from benchmarks.delivered.model import CONFIDENCE_Z
 
 # Figures that compare ours with another method: the method, and what is compared.
@@ -26,7 +27,7 @@ COMPARED = {
     "delivered_latency_vs_auto_compression": (AUTO_COMPRESSION, "latency_ratio"),
     "delivered_latency_vs_before": (BEFORE, "latency_ratio"),
     "delivered_size_vs_threshold_int8": (THRESHOLD, "size_ratio"),
-    "delivered_latency_with_branches_vs_without": ("without branches", "latency_ratio"),
+    "delivered_latency_with_branches_vs_without": (WITHOUT_BRANCHES, "latency_ratio"),
 }
 HEADER = (
     "| problem | method | seeds (nothing delivered) | latency ratio | size ratio "

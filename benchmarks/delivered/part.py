@@ -6,14 +6,24 @@ from pathlib import Path
 
 from benchmarks.delivered.block import run_block
 from benchmarks.delivered.judging import Judged, judge
-from benchmarks.delivered.methods import METHODS
-from benchmarks.delivered.methods.ours import WITHOUT
-from benchmarks.delivered.problems import PROBLEMS, SECONDS
+from benchmarks.delivered.methods import METHODS, OURS
+from benchmarks.delivered.methods.ours import WITHOUT, WITHOUT_BRANCHES
+from benchmarks.delivered.problems import COMPARED, PROBLEMS, SECONDS, WITH_BRANCHES
 from trainables.files.codec import decode, encode
 
 SEEDS = 3
-# The problems on which parts of our search are taken away.
+# The problems on which parts of our search are taken away; on others only branches are.
 ABLATED = ("fashion_mnist", "digits")
+
+
+def methods_on(problem: str) -> list[str]:
+    """Return the methods that are compared on a problem, parts of our search last."""
+    methods = list(METHODS) if problem in COMPARED else [OURS]
+    if problem in ABLATED:
+        methods += WITHOUT
+    elif problem in WITH_BRANCHES:
+        methods.append(WITHOUT_BRANCHES)
+    return methods
 
 
 def measure(work: Path, *, finished: bool, seconds: float = SECONDS) -> list[Judged]:
@@ -21,10 +31,7 @@ def measure(work: Path, *, finished: bool, seconds: float = SECONDS) -> list[Jud
     if not finished:
         for seed in range(SEEDS):
             for problem in PROBLEMS:
-                methods = list(METHODS)
-                if problem in ABLATED:
-                    methods += WITHOUT
-                run_block(problem, seed, seconds, methods, work)
+                run_block(problem, seed, seconds, methods_on(problem), work)
     return [model for problem in PROBLEMS for model in judge(problem, seconds, work)]
 
 

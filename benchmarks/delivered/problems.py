@@ -131,5 +131,21 @@ PROBLEMS = {
             model="MobileNetV2",
             more={"eval_batch": 32, "calibration_samples": 64},
         ),
+        Problem(
+            "resnet50_vd",
+            "classification",
+            0.02,
+            32,
+            Lengths(800, 240, 6_000, 1_500, 12),
+            model="ResNet50_vd",
+            more={"eval_batch": 32, "calibration_samples": 64},
+        ),
+        Problem(
+            "hardnet", "paddleseg", 0.025, 8, Lengths(240, 80, 2_400, 600, 12), model="HarDNet"
+        ),
     )
 }
+# On which all methods are compared.
+COMPARED = ("fashion_mnist", "digits", "nuclei", "mobilenet_v2")
+# On which the search is compared with itself without branches.
+WITH_BRANCHES = ("fashion_mnist", "mobilenet_v2", "resnet50_vd", "hardnet")

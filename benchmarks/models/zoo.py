@@ -105,10 +105,10 @@ CASES = {
     case.name: case
     for case in (
         # With abs_max its outputs in INT8 differ by 0.32 of their spread, with mse by 0.13.
-        replace(_classifier("ResNet50_vd", "PaddleClas", "ResNet50_vd", 6_000), calibration="mse"),
+        # This one, MobileNetV2 and HarDNet are trained longer than the others: whole flows are
+        # compared on them. Guesses: that they no longer learn has not been shown.
+        replace(_classifier("ResNet50_vd", "PaddleClas", "ResNet50_vd", 20_000), calibration="mse"),
         _classifier("MobileNetV1", "PaddleClas", "MobileNetV1"),
-        # Longer than the others: whole flows are compared on it. A guess: that it no longer learns
-        # has not been shown.
         _classifier("MobileNetV2", "PaddleClas", "MobileNetV2", 40_000),
         _classifier("MobileNetV3", "PaddleClas", "MobileNetV3_large_x1_0"),
         _classifier("vision-mobilenet_v2", "paddle.vision", "mobilenet_v2"),
@@ -120,7 +120,7 @@ CASES = {
         ),
         _segmenter("UNet", "{type: UNet, num_classes: 2}", samples=600),
         _segmenter("BiSeNetV2", "{type: BiSeNetV2, num_classes: 2}", heads=5),
-        _segmenter("HarDNet", "{type: HarDNet, num_classes: 2}"),
+        _segmenter("HarDNet", "{type: HarDNet, num_classes: 2}", samples=6_000),
         _segmenter(
             "PP-LiteSeg",
             "{type: PPLiteSeg, num_classes: 2, backbone: {type: STDC1}}",

@@ -21,12 +21,13 @@ REPOSITORY = Path(__file__).parents[3]
 # Deadline of a search, as a share of its processor time: on two cores it uses 1.62 to 1.68 of the
 # processor's seconds a second, and ends a tenth before it (LOG: whole flows, the first seed).
 DEADLINE = 0.6
+WITHOUT_BRANCHES = "without branches"
 # Settings that take one part away.
 WITHOUT: dict[str, Mapping[str, Any]] = {
     # One level: every plan is trained in full, as many as there is time for.
     "without promotion": {"finetune_samples": RunConfig.model_fields["retrain_samples"].default},
     "without distillation": {"distillation": 0.0},
-    "without branches": {"branches": False},
+    WITHOUT_BRANCHES: {"branches": False},
 }
 
 
