@@ -111,14 +111,14 @@ def _task() -> Any:
 def _teacher() -> Teacher:
     import tempfile
 
-    from trainables.deployment.engine import Engine
+    from trainables.deployment.engines.paddle_inference import PaddleEngine
     from trainables.deployment.export import export_float
     from trainables.distillation import Teacher
     from trainables.models import new_model
 
     folder = Path(tempfile.mkdtemp())
     export_float(new_model(_task()), _task().inputs, folder)
-    return Teacher(Engine(folder, "bfloat16", 1).run)
+    return Teacher(PaddleEngine(folder, "bfloat16", 1).run)
 
 
 @cache

@@ -15,7 +15,7 @@ from spaces.layers import Layer
 from spaces.measurements import fast_choices, reference_plans, sensitivity_ratios, timing_plans
 from spaces.plan import Plan
 from spaces.space import Space
-from trainables.deployment.engine import MODEL_FILE
+from trainables.deployment.exported import MODEL_FILE
 from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.files.node import Node
 from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from search.cli.configuration import (
     add_setting_flags,
     add_task_flags,
+    check_engine,
     check_task,
     config_from,
     flags_given,
@@ -100,6 +101,8 @@ def run(given: argparse.Namespace) -> int:
     config = settings_from(given)
     check_task(given, config)
     check_given(given)
+    chosen = getattr(given, "quantization", None)
+    check_engine(config, [QuantizationChoice(chosen)] if chosen else ())
     # Importing Ray takes seconds, and no check above needs it.
     from search.cli.apply_plan import apply, list_groups
 

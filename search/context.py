@@ -18,6 +18,7 @@ from search.records.clock import StageClock
 from search.records.run_folder import RunFolder, is_run_folder, run_once
 from search.records.tables import Store
 from search.workers import Placement
+from trainables.deployment.engines.registry import LISTINGS
 from trainables.files.node import Node
 from trainables.results import Baseline
 from trainables.settings import INPUTS, TrialSettings, WorkerSettings
@@ -111,7 +112,7 @@ class StudyContext:
         several nodes has no storage."""
         check_storage(config, cluster)
         check_needs(config, cluster, display)
-        node = Node(device_lease(per_gpu=config.engine != "onednn"), run.files)
+        node = Node(device_lease(per_gpu=LISTINGS[config.engine].on_gpu), run.files)
         settings = trial_settings(config, run).having(shipped=shipped(config, run))
         store = Store(run.folder)
         return cls(config, run, settings, store, cluster, node, display, clock or StageClock())

@@ -14,6 +14,7 @@ from search.cli.configuration import (
     TASK_FILES,
     add_setting_flags,
     add_task_flags,
+    check_engine,
     check_task,
     config_from,
     flags_given,
@@ -89,8 +90,9 @@ def check_resume(arguments: argparse.Namespace) -> None:
 
 
 def check_settings(arguments: argparse.Namespace, config: RunConfig) -> None:
-    """Raise UserError for a task, a file or a tracker that cannot be found."""
+    """Raise UserError for a task, a file, an engine or a tracker that cannot be found."""
     check_task(arguments, config)
+    check_engine(config, config.choices or ())
     if config.trackers:
         from search.tune.trackers import check_trackers
 

@@ -10,8 +10,6 @@ from enum import Enum
 from typing import Any, Literal
 
 Precision = Literal["float", "bfloat16", "int8"]
-EngineKind = Literal["onednn", "gpu", "tensorrt"]
-"""The backend of Paddle Inference."""
 ImportanceCriterion = Literal["l1_norm", "l2_norm", "geometric_median", "batch_norm_scale"]
 CalibrationAlgorithm = Literal["abs_max", "avg", "hist", "KL", "mse", "emd"]
 

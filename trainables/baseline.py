@@ -12,12 +12,13 @@ import numpy as np
 import paddle
 
 from spaces.errors import TaskError, TrialError
-from spaces.plan import EngineKind, QuantizationChoice
+from spaces.plan import QuantizationChoice
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
-from trainables.deployment import gpu
-from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
+from trainables.deployment.engines.protocol import Engine
+from trainables.deployment.engines.registry import load_engine, offered_choices, runtime
+from trainables.deployment.exported import size_bytes
 from trainables.distillation import remark_if_off
 from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
@@ -55,23 +56,13 @@ def data_fingerprint(task: Task, split: Split, batch_size: int) -> str:
     return digest.hexdigest()
 
 
-def available_choices(kind: EngineKind = "onednn") -> tuple[QuantizationChoice, ...]:
-    """Return the quantization choices that an engine offers on this machine."""
-    if kind != "onednn":
-        return gpu.offered_choices(kind)
-    return tuple(
-        choice
-        for choice in QuantizationChoice
-        if choice is not QuantizationChoice.BFLOAT16 or supports_bfloat16()
-    )
-
-
 def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     """Return the baseline; its export and statistics stay in the run folder.
 
     Raises TaskError if the unpruned model cannot be exported or its metric is 0 or not finite, or
     if the data are missing or not the same every time.
     """
+    choices = offered_choices(settings.engine)
     # Checked first, since the test split is read only when the search is paid for.
     first_batch, _ = (check_order(task, split, settings.eval_batch) for split in ("val", "test"))
     folder, first_pass = settings.baseline_folder, FirstPass()
@@ -110,12 +101,12 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         maximize=bool(task.metric.maximize),
         metric=metric,
         latency_ms=float(np.median(runs_ms)),
-        size_bytes=size_bytes(folder),
+        size_bytes=size_bytes(folder, runtime(settings.engine).files("float")),
         fingerprint=_identity(task, settings, weights, metric),
         groups=survey.groups,
         excluded=survey.excluded,
         layers=survey.layers,
-        choices=available_choices(settings.engine),
+        choices=choices,
         inputs=tuple(task.inputs),
         train_s=train_s,
         evaluate_s=evaluate_s,
@@ -152,6 +143,6 @@ def load_statistics(folder: Path) -> np.ndarray:
     return loaded
 
 
-def load_engine(settings: TrialSettings) -> Engine:
+def load_baseline(settings: TrialSettings) -> Engine:
     """Return the engine of the baseline's export."""
-    return Engine(settings.baseline_folder, "float", settings.threads, settings.engine)
+    return load_engine(settings.baseline_folder, "float", settings.threads, settings.engine)

@@ -11,9 +11,10 @@ import paddle
 from spaces.errors import TaskError, TrialError
 from spaces.layers import LayerCosts, ratio_matrix
 from spaces.plan import Plan, QuantizationChoice
-from trainables.baseline import load_engine, load_statistics
+from trainables.baseline import load_baseline, load_statistics
 from trainables.deployment import gpu
-from trainables.deployment.engine import Engine, describe
+from trainables.deployment.engines.protocol import Engine
+from trainables.deployment.engines.registry import load_engine, runtime
 from trainables.distillation import Distillation, Teacher, load_teacher
 from trainables.evaluation import Predict, evaluate, first_samples
 from trainables.files.cache import JsonCache, fingerprint_of, processor
@@ -44,7 +45,7 @@ class TrialContext:
                 f"task {self.task.name!r}: eval_batches('val', ...) yields other inputs in another "
                 "process; sort entries of sets and folders, and seed random draws"
             )
-        self.baseline_engine = load_engine(settings)
+        self.baseline_engine = load_baseline(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
         self.latency_inputs = first_samples(self.task, settings.latency_batch)
         self.levels = training_levels(settings, baseline)
@@ -151,7 +152,7 @@ class TrialContext:
                 if reference.plan.quantization.timed_as is choice:
                     self.files.fetch(self.settings.folder, reference_name(reference.plan))
                     folder = self.settings.reference_folder(reference.plan)
-                    engine = Engine(
+                    engine = load_engine(
                         folder, choice.precision, self.settings.threads, self.settings.engine
                     )
                     found.append((engine, reference.latency_ratio))
@@ -197,7 +198,7 @@ class TrialContext:
             self.settings.latency_batch,
             self.settings.latency_effort,
             self.settings.threads,
-            describe(plan.quantization.precision, self.settings.engine),
+            runtime(self.settings.engine).describe(plan.quantization.precision),
             self._processor,
         )
         known = self._readings.get(key, LatencyReading)

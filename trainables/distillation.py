@@ -14,7 +14,8 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
+from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.export import output_difference
 from trainables.evaluation import Predict
 from trainables.remarks import remark
@@ -120,7 +121,7 @@ def load_teacher(
     `baseline` is the baseline's float engine.
     """
     if settings.engine == "onednn" and paddle.base.core.supports_bfloat16_fast_performance():
-        short = Engine(settings.baseline_folder, "bfloat16", settings.threads, settings.engine)
+        short = PaddleEngine(settings.baseline_folder, "bfloat16", settings.threads)
         if output_difference(short.run(inputs), baseline.run(inputs)) <= FAITHFUL:
             return Teacher(short.run)
     return Teacher(baseline.run)

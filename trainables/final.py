@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spaces.plan import Plan
-from trainables.baseline import load_engine
-from trainables.deployment.engine import (
-    Engine,
-    deleted_passes,
-    engine_name,
-    size_bytes,
-    switches,
-)
+from trainables.baseline import load_baseline
+from trainables.deployment.engines.registry import load_engine
+from trainables.deployment.exported import size_bytes
 from trainables.evaluation import evaluate, first_samples
 from trainables.files.node import Node
 from trainables.loading import study_task
@@ -43,10 +38,9 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
     for needed in (BASELINE, name):
         node.files.fetch(settings.folder, needed)
     task = study_task(settings, node.files)
-    precision = plan.quantization.precision
     folder = settings.folder / name
-    winner = Engine(folder, precision, settings.threads, settings.engine)
-    baseline = load_engine(settings)
+    winner = load_engine(folder, plan.quantization.precision, settings.threads, settings.engine)
+    baseline = load_baseline(settings)
     # Without other references: the ratio is the speed-up as measured.
     runs_ms = time_in_turn(
         [winner, baseline],
@@ -64,15 +58,21 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
     before = evaluate(baseline.run, task, "test", settings.eval_batch)
     after = evaluate(winner.run, task, "test", settings.eval_batch)
     baseline_test, winner_test = (metric_value(task.metric, rows) for rows in (before, after))
+    configuration = winner.configuration
     return FinalFigures(
         baseline_test=baseline_test,
         winner_test=winner_test,
         metric_loss_test=loss_on_test(task.metric, baseline_test, winner_test),
         standard_error_test=loss_standard_error(task.metric, before, after),
         latency=reading,
-        size_bytes=Sizes(size_bytes(settings.baseline_folder), size_bytes(folder)),
-        engine=engine_name(settings.engine),
-        engine_config=switches(precision, settings.engine),
-        int8_operators=winner.int8_operators,
-        deleted_passes=deleted_passes(settings.engine),
+        size_bytes=Sizes(
+            size_bytes(settings.baseline_folder, baseline.configuration.files),
+            size_bytes(folder, configuration.files),
+        ),
+        engine=configuration.name,
+        engine_config=dict(configuration.options),
+        engine_files=configuration.files,
+        engine_versions=dict(configuration.versions),
+        int8_operators=configuration.int8_operators,
+        deleted_passes=configuration.deleted_passes,
     )

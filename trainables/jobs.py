@@ -161,7 +161,7 @@ def timing_job(
     runs: int,
 ) -> list[RunTimes]:
     """Return the times of the float baseline and of the plan's model, in that order."""
-    from trainables.deployment.engine import Engine
+    from trainables.deployment.engines.registry import load_engine
     from trainables.evaluation import first_samples
     from trainables.loading import study_task
     from trainables.probe import mean_of_runs
@@ -170,7 +170,7 @@ def timing_job(
     precisions: tuple[Precision, Precision] = ("float", plan.quantization.precision)
     return [
         mean_of_runs(
-            Engine(Path(folder), precision, settings.threads, settings.engine),
+            load_engine(Path(folder), precision, settings.threads, settings.engine),
             *(inputs, warmup, runs),
         )
         for folder, precision in zip(folders, precisions, strict=True)

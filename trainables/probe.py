@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from trainables.results import LatencyReading, RunTimes
 
 if TYPE_CHECKING:
-    from trainables.deployment.engine import Engine
+    from trainables.deployment.engines.protocol import Engine
 
 Array = NDArray[np.float64]
 

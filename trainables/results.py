@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, with_config
 
 from spaces.layers import Layer
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from trainables.deployment.exported import PADDLE_FILES
 from trainables.files.codec import PlanField
 from trainables.task import ModelInput
 
@@ -307,12 +308,17 @@ class FinalFigures:
     latency: LatencyReading
     size_bytes: Sizes
     engine: str
-    engine_config: dict[str, bool]
-    """Methods of paddle.inference.Config, and whether to call each."""
+    engine_config: dict[str, bool | int | str]
+    """What the engine was given; for Paddle Inference methods of paddle.inference.Config, and
+    whether to call each."""
     int8_operators: tuple[str, ...] | None = None
     """Argument of `enable_mkldnn_int8` if oneDNN cannot quantize all operators; else None."""
     deleted_passes: tuple[str, ...] = ()
     """Passes of Paddle Inference that compute wrongly; give each to `delete_pass`."""
+    engine_files: tuple[str, ...] = PADDLE_FILES
+    """Files that the engine loads, of the model's folder."""
+    engine_versions: dict[str, str] = field(default_factory=dict)
+    """Versions of the engine's packages, but for Paddle."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.context import TrialContext
 from trainables.deployment import gpu
-from trainables.deployment.engine import size_bytes
+from trainables.deployment.exported import size_bytes
 from trainables.files.codec import decode, encode
 from trainables.files.node import Node
 from trainables.files.whole_file import write_whole
@@ -188,7 +188,7 @@ class Retrain:
             standard_error=measured.standard_error,
             train_loss=self._loss,
             export_difference=difference,
-            size_bytes=size_bytes(self._folder),
+            size_bytes=size_bytes(self._folder, engine.configuration.files),
             workers=self._workers,
         )
         write_whole(self._folder / OUTCOME, encode(RetrainFigures, figures).encode())

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spaces.plan import CalibrationAlgorithm, EngineKind, ImportanceCriterion, Plan
+from spaces.plan import CalibrationAlgorithm, ImportanceCriterion, Plan
+from trainables.deployment.engines.registry import EngineKind
 
 # Names in a run's folder.
 BASELINE = "baseline"

@@ -16,7 +16,9 @@ from spaces.plan import Plan
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.context import TrialContext
-from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine, size_bytes
+from trainables.deployment.engines.protocol import Engine
+from trainables.deployment.engines.registry import load_engine
+from trainables.deployment.exported import model_files, size_bytes
 from trainables.probe import FULL, QUICK, Effort
 from trainables.results import Measurement, Probe, TrialResult
 from trainables.settings import candidate_name
@@ -178,7 +180,7 @@ class _Trial:
         if complete or (self._level.index == 0 and not result.readings):
             with self._watch("latency"):
                 self._note_latency("export", FULL, lambda: engine)
-        result.size_bytes = size_bytes(self._folder)
+        result.size_bytes = size_bytes(self._folder, engine.configuration.files)
         with self._watch("export"):
             name = candidate_name(self._number, self._level.index)
             context.files.upload(self._settings.folder, name)
@@ -204,9 +206,9 @@ def reexport(
     source = settings.candidate_folder(number, level)
     if plan.quantization.is_trained:
         target.mkdir(parents=True, exist_ok=True)
-        for name in (MODEL_FILE, WEIGHTS_FILE):
+        for name in model_files(source):
             shutil.copy2(source / name, target / name)
-        engine = Engine(target, plan.quantization.precision, settings.threads, settings.engine)
+        engine = load_engine(target, plan.quantization.precision, settings.threads, settings.engine)
     else:
         model = pruned_model(context.task, plan, settings.criterion)
         load_weights(model, source / WEIGHTS)

@@ -94,7 +94,7 @@ def examine(name: str, work: Path) -> Row:
     from trainables.compression.graph.groups import survey_groups
     from trainables.compression.graph.verification import random_samples
     from trainables.compression.pruner import ChannelPruner
-    from trainables.deployment.engine import Engine
+    from trainables.deployment.engines.paddle_inference import PaddleEngine
     from trainables.deployment.export import export_float
     from trainables.evaluation import predict
 
@@ -124,7 +124,7 @@ def examine(name: str, work: Path) -> Row:
         pruner.prune(dict.fromkeys(names, 1.0))
         expected = predict(model, samples)
         export_float(model, inputs, folders[1])
-        engines = [Engine(part, "float", 1) for part in folders]
+        engines = [PaddleEngine(part, "float", 1) for part in folders]
         exported = _difference(engines[1].run(arrays), expected)
         counts = [len(engine.operators()) for engine in engines]
         times = _in_turn(engines, arrays)

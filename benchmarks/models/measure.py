@@ -26,7 +26,7 @@ from trainables.compression.pruner import ChannelPruner
 from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate
 from trainables.context import TrialContext
-from trainables.deployment.engine import size_bytes
+from trainables.deployment.exported import size_bytes
 from trainables.files.node import Node
 from trainables.loading import load_task
 from trainables.probe import FULL

@@ -12,6 +12,7 @@ from spaces.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from search.config import RunConfig
+    from spaces.plan import QuantizationChoice
 
 # Flags that name a file for the task: each sets the task option of its name.
 TASK_FILES = ("weights", "config_file")
@@ -78,13 +79,33 @@ def config_from(arguments: argparse.Namespace, flags: dict[str, Any]) -> RunConf
     return with_absolute_paths(build_config(file, overrides, flags))
 
 
+def _is_here(config: RunConfig) -> bool:
+    """Return whether all workers are on this machine; nodes of a cluster may have what it lacks."""
+    return config.address is None and "RAY_ADDRESS" not in os.environ
+
+
+def check_engine(config: RunConfig, choices: Iterable[QuantizationChoice]) -> None:
+    """Raise ConfigError if the engine is not installed on this machine and all workers are here,
+    or if it never has the precision of one of the choices."""
+    from trainables.deployment.engines.registry import LISTINGS
+
+    listing = LISTINGS[config.engine]
+    if _is_here(config):
+        listing.check_installed()
+    for choice in choices:
+        if choice.precision not in listing.precisions:
+            raise ConfigError(
+                f"{choice.value}: engine {config.engine} does not run {choice.precision}, only "
+                f"{', '.join(listing.precisions)}; give another choice or engine"
+            )
+
+
 def check_task(arguments: argparse.Namespace, config: RunConfig) -> None:
     """Raise ConfigError if the task cannot be found, or if a file of it is missing where all
     workers are on this machine."""
     from trainables.loading import resolve
 
-    # Nodes of a cluster may have files that this machine lacks.
-    if config.address is None and "RAY_ADDRESS" not in os.environ:
+    if _is_here(config):
         for name in TASK_FILES:
             if getattr(arguments, name) and not Path(config.task_options[name]).exists():
                 raise ConfigError(

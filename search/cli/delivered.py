@@ -12,9 +12,10 @@ from search.config import RunConfig
 from search.context import trial_settings
 from search.records.manifest import digests
 from search.records.opening import local_copy
-from search.records.run_folder import MODEL_FILES, RunFolder, delivered_plan, read_config
+from search.records.run_folder import RunFolder, delivered_plan, read_config
 from spaces.errors import RunFolderError
 from spaces.plan import Plan
+from trainables.deployment.exported import PADDLE_FILES
 from trainables.files.node import OneFolder, RunFiles
 from trainables.settings import BASELINE, MODEL, SELECTIONS, TrialSettings, user_path
 
@@ -69,7 +70,9 @@ def open_delivered(address: str) -> Delivered:
     plan, config = delivered_plan(folder), read_config(folder)
     manifest = RunFolder(folder).manifest
     expected = manifest.sha256 if manifest is not None else {}
-    names = [f"{model}/{name}" for model in (MODEL, BASELINE) for name in MODEL_FILES]
+    files_of_engine = manifest.engine_files if manifest is not None else ()
+    names = [f"{model}/{name}" for model in (MODEL, BASELINE) for name in PADDLE_FILES]
+    names += [f"{MODEL}/{name}" for name in files_of_engine if name not in PADDLE_FILES]
     check_files(folder, names, expected)
     # These commands load the task in their own process, so Ray sends no folder.
     settings = run_settings(config, RunFolder(path)).having(task_folder_sent=False)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from spaces.goal import Quantity
 from trainables.data.image_input import Preparation
+from trainables.deployment.exported import PADDLE_FILES
 
 SCHEMA_VERSION = 1
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddleslim", "ray", "optuna", "numpy", "pyarrow")
@@ -212,8 +213,11 @@ class Manifest(_Part):
     """Raw values times `scale`, minus `mean`, divided by `std`, in this layout."""
     more_inputs: list[InputFigures]
     """The inputs after the first, for models that have several."""
-    engine_config: dict[str, bool]
-    """Switches of paddle.inference.Config that have to be called."""
+    engine_config: dict[str, bool | int | str]
+    """Of Paddle Inference: switches of paddle.inference.Config that have to be called. Of other
+    engines: what they are to be given."""
+    engine_files: tuple[str, ...] = PADDLE_FILES
+    """Files of the model's folder that the engine loads."""
     int8_operators: tuple[str, ...] | None = None
     """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
     deleted_passes: tuple[str, ...] = ()

@@ -30,7 +30,6 @@ PLAIN_CONFIG = "settings.yaml"
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 JOURNAL = "optuna.journal"
-MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
 GAVE_UP = "gave_up"
 """The stage that says why a run ended without a model."""
 RAY = "ray"

@@ -20,11 +20,12 @@ from search.records.manifest import (
     digests,
     installed_versions,
 )
-from search.records.run_folder import MANIFEST, MODEL_FILES, PLAN, run_once
+from search.records.run_folder import MANIFEST, PLAN, run_once
 from search.records.stage_files import Retrained, Winner
 from search.workers import call_worker
 from spaces.errors import RunFolderError
 from spaces.plan import Plan
+from trainables.deployment.exported import model_files
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job
 from trainables.results import Baseline, FinalFigures
@@ -47,13 +48,14 @@ def copy_model(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for name in MODEL_FILES:
+    for name in model_files(source):
         shutil.copy2(source / name, temporary / name)
     temporary.rename(target)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return digests(folder, [folder / name for name in MODEL_FILES if (folder / name).is_file()])
+    files = [folder / name for name in model_files(folder)]
+    return digests(folder, [file for file in files if file.is_file()])
 
 
 def _input_figures(spec: ModelInput) -> InputFigures:
@@ -122,7 +124,7 @@ def _manifest_of(
     part: str,
 ) -> Manifest:
     root = study.run.path / part
-    delivered = [root / one / name for one in (MODEL, BASELINE) for name in MODEL_FILES]
+    delivered = [root / one / name for one in (MODEL, BASELINE) for name in model_files(root / one)]
     first, *more = map(_input_figures, baseline.inputs)
     return Manifest(
         task=study.config.task,
@@ -131,7 +133,7 @@ def _manifest_of(
         max_latency_ms=study.config.max_latency_ms,
         max_size_bytes=study.config.max_size_bytes,
         seed=study.config.seed,
-        versions=installed_versions(),
+        versions={**installed_versions(), **final.engine_versions},
         metric=_metric_figures(baseline, winner, final, study.config.budget),
         latency_ms=_latency_figures(final),
         size_bytes=SizeFigures(**vars(final.size_bytes)),
@@ -141,6 +143,7 @@ def _manifest_of(
         input=first,
         more_inputs=more,
         engine_config=final.engine_config,
+        engine_files=final.engine_files,
         int8_operators=final.int8_operators,
         deleted_passes=final.deleted_passes,
         stages_s=study.clock.seconds(),

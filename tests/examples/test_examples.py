@@ -12,7 +12,7 @@ from PIL import Image
 from examples.deploy import Deployed
 from tests.helpers.printed import commands_of, filled
 from tests.search.readme import Home
-from trainables.deployment.engine import deleted_passes, switches
+from trainables.deployment.engines.paddle_inference import deleted_passes, switches
 from trainables.deployment.export import export_float
 from trainables.task import ModelInput
 

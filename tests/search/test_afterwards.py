@@ -17,7 +17,7 @@ from search.records.manifest import Manifest
 from search.records.run_folder import RunFolder
 from search.records.tables import Store
 from tests.helpers.support import QUICK
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.settings import candidate_name
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def test_an_onnx_file_beside_the_model(tool, finished):
     )
     image = np.random.default_rng(0).standard_normal((3, 1, 14, 14)).astype("float32")
     (outputs,) = session.run(None, {"image": image})
-    (wanted,) = Engine(finished / "model", None, 1).run([image])
+    (wanted,) = PaddleEngine(finished / "model", None, 1).run([image])
     assert np.argmax(outputs, 1).tolist() == np.argmax(wanted, 1).tolist()
 
 

@@ -11,7 +11,7 @@ from search.config import RunConfig
 from search.records.search_space import build_space
 from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import baseline
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 
 APPLY = "search.apply"
 
@@ -76,7 +76,7 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
     assert outcome["val"]["state"] == "COMPLETE"
     assert 0 < outcome["test"]["winner_test"] <= 1
     assert outcome["test"]["size_bytes"]["winner"] < outcome["test"]["size_bytes"]["baseline"]
-    Engine(out / "model", "int8", 1)
+    PaddleEngine(out / "model", "int8", 1)
     # It is no study, so none can be carried on.
     resumed = workplace.run("--resume", str(out))
     assert resumed.returncode == 2 and "holds no run" in resumed.stderr

@@ -6,7 +6,7 @@ from clusters.connect import connected
 from clusters.paddle_backend import PaddleConfig
 from clusters.ray_quirks import lean_trainer
 from spaces.plan import Plan, QuantizationChoice
-from trainables.deployment.engine import WEIGHTS_FILE
+from trainables.deployment.exported import WEIGHTS_FILE
 from trainables.files.codec import decode
 from trainables.files.node import Node
 from trainables.jobs import RETRAIN_JOB, RetrainJob, retrain_loop

@@ -6,7 +6,7 @@ import pytest
 from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
 from trainables.context import TrialContext
-from trainables.deployment.engine import Engine, supports_bfloat16
+from trainables.deployment.engines.paddle_inference import PaddleEngine, supports_bfloat16
 from trainables.evaluation import evaluate
 from trainables.files.node import Node
 from trainables.levels import FIXED_COST
@@ -42,7 +42,7 @@ def test_pruned_trial_goes_through_every_stage(choice, context):
     folder = context.settings.candidate_folder(number)
     assert read_weights(folder / WEIGHTS)["conv1.weight"].shape[0] == 8
     # The metric is the exported model's own.
-    engine = Engine(folder, choice.precision, 1)
+    engine = PaddleEngine(folder, choice.precision, 1)
     again = context.task.metric.aggregate(evaluate(engine.run, context.task, "val", 100))
     assert again == result.metric
 

@@ -13,7 +13,9 @@ import paddle
 from spaces.errors import TrialError, one_line
 from spaces.plan import QuantizationChoice
 from trainables.compression.folding import fold_constants
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
+from trainables.deployment.engines.protocol import Engine
+from trainables.deployment.engines.registry import runtime
 from trainables.deployment.export import check_outputs, export_float
 from trainables.evaluation import eager, first_samples
 from trainables.settings import TrialSettings
@@ -111,17 +113,19 @@ def export_candidate(
             quantize_post_training(Path(floats), folder, again, settings.calibration)
         # The quantized model exists only as a program. Its reference is that program without INT8
         # kernels, which simulates INT8 in float.
-        reference = Engine(folder, None, settings.threads).run(inputs)
+        reference = PaddleEngine(folder, None, settings.threads).run(inputs)
     else:
         export_float(model, task.inputs, folder)
-    engine = Engine(folder, choice.precision, settings.threads, settings.engine)
+    chosen = runtime(settings.engine)
+    chosen.prepare(folder, choice.precision)
+    engine = chosen.load(folder, choice.precision, settings.threads)
     try:
         outputs = engine.run(inputs)
     except Exception as error:  # The engine's operators raise errors of many kinds.
         reason = f"the engine cannot run it: {_hint(model)}{one_line(error)}"
         raise TrialError(reason[:MAX_REASON]) from error
     difference = check_outputs(outputs, reference, choice.precision)
-    if choice.precision == "int8" and settings.engine == "onednn" and not engine.quantizations():
+    if choice.precision == "int8" and engine.quantizations() == 0:
         raise TrialError(
             f"{choice.value}: the engine runs the exported model in float only: none of its "
             "convolutions and matrix products could be quantized; use float or bfloat16"

@@ -10,7 +10,7 @@ from pathlib import Path
 from spaces.plan import ImportanceCriterion, Precision
 from trainables.compression.norms import reestimated_norms
 from trainables.compression.pruner import ChannelPruner
-from trainables.deployment.engine import Engine, supports_bfloat16
+from trainables.deployment.engines.paddle_inference import PaddleEngine, supports_bfloat16
 from trainables.deployment.export import export_float, rewritable_export
 from trainables.evaluation import evaluate
 from trainables.files.cache import JsonCache, fingerprint_of
@@ -98,7 +98,7 @@ class SensitivityProbe:
     def _metric(self, folder: Path) -> float:
         # One engine at a time: one that is alive while another is loaded leaks a copy of its
         # weights, in Paddle (LOG: memory of workers, and the search of YOLOv3).
-        engine = Engine(folder, self._precision, self._threads)
+        engine = PaddleEngine(folder, self._precision, self._threads)
         found = evaluate(engine.run, self._task, "val", self._eval_batch)
         return metric_value(self._task.metric, found)
 

@@ -19,8 +19,8 @@ import paddle.base.dygraph.base
 
 from spaces.plan import CalibrationAlgorithm
 from trainables.compression.graph.modes import quietly
-from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
 from trainables.deployment.export import input_spec, parameter_names
+from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 from trainables.deployment.program import own_scope, path_prefix
 from trainables.deployment.simplify import simplify
 from trainables.task import ModelInput

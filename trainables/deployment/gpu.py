@@ -5,11 +5,22 @@ Ray sets CUDA_VISIBLE_DEVICES for each worker, so paddle's first GPU is the work
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import paddle
 import paddle.inference
 
 from spaces.errors import ConfigError
-from spaces.plan import EngineKind, Precision, QuantizationChoice
+from spaces.plan import Precision
+
+PaddleDevice = Literal["onednn", "gpu", "tensorrt"]
+"""What Paddle Inference runs on: the CPU, a GPU, or TensorRT on a GPU."""
+# Precisions of Paddle Inference on a GPU.
+PRECISIONS: Mapping[PaddleDevice, tuple[Precision, ...]] = {
+    "gpu": ("float",),
+    "tensorrt": ("float", "int8"),
+}
 
 # GPU memory that an engine reserves at first, in MB; it grows on demand. A guess.
 MEMORY_MB = 256
@@ -42,14 +53,7 @@ def synchronize() -> None:
         paddle.device.cuda.synchronize()
 
 
-def offered_choices(kind: EngineKind) -> tuple[QuantizationChoice, ...]:
-    """Return the quantization choices of Paddle Inference on a GPU."""
-    if kind == "gpu":
-        return (QuantizationChoice.FLOAT,)
-    return tuple(c for c in QuantizationChoice if c is not QuantizationChoice.BFLOAT16)
-
-
-def configure(config: paddle.inference.Config, kind: EngineKind, precision: Precision) -> None:
+def configure(config: paddle.inference.Config, kind: PaddleDevice, precision: Precision) -> None:
     """Configure an engine for the GPU, or TensorRT on it. Raises ConfigError without a GPU."""
     if not has_gpu():
         raise ConfigError(

@@ -12,8 +12,9 @@ import numpy as np
 
 from spaces.errors import ConfigError, ExportError
 from spaces.plan import Precision
-from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE, Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import check_outputs
+from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
 # The first with quantization by channel, which INT8 weights need.
 OPSET = 13
@@ -65,7 +66,7 @@ def export_onnx(
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
     except Exception as error:  # Each of its operators raises its own type.
         raise ExportError(f"model {folder}: its ONNX file does not run ({error})") from error
-    reference = Engine(folder, None, threads).run(inputs)
+    reference = PaddleEngine(folder, None, threads).run(inputs)
     difference = check_outputs(outputs, reference, precision)
     temporary.replace(target)
     return difference

@@ -12,7 +12,7 @@ import paddle
 from paddle.base.proto import framework_pb2
 
 from trainables.compression.graph.modes import quietly
-from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
 # Operators at a program's inputs and outputs.
 ENDS = ("feed", "fetch")

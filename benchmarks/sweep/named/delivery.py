@@ -153,14 +153,14 @@ def digests_hold(run: Path) -> bool:
 def delivered_metric(run: Path, spec: str, options: Mapping[str, Any]) -> float:
     """Return the delivered model's metric on validation, on the engine it is deployed on."""
     from spaces.plan import Plan
-    from trainables.deployment.engine import Engine
+    from trainables.deployment.engines.paddle_inference import PaddleEngine
     from trainables.evaluation import evaluate
     from trainables.loading import load_task
     from trainables.metrics import metric_value
 
     task = load_task(spec, options)
     plan = Plan.from_json(json.loads((run / "plan.json").read_text()))
-    engine = Engine(run / "model", plan.quantization.precision, 1)
+    engine = PaddleEngine(run / "model", plan.quantization.precision, 1)
     return metric_value(task.metric, evaluate(engine.run, task, "val", SETTINGS["eval_batch"]))
 
 

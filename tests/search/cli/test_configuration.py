@@ -49,3 +49,13 @@ def test_options_of_the_task_must_be_a_mapping():
     arguments = ["--budget", "0.1", "--weights", "w.npz", "-o", "task_options=[1]"]
     with pytest.raises(ConfigError, match="give a mapping"):
         settings_from(build_parser().parse_args(arguments))
+
+
+def test_an_engine_that_never_has_a_precision_says_so_before_anything_starts(capsys):
+    arguments = ("-o", "engine=gpu", "-o", "choices=[float, int8_ptq]")
+    assert run.main(["--budget", "0.1", *arguments]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "error: int8_ptq: engine gpu does not run int8, only float; give another choice or engine"
+    )
+    assert apply.main(["quantize", "-o", "engine=gpu"]) == 2
+    assert "int8_ptq: engine gpu does not run int8" in capsys.readouterr().err

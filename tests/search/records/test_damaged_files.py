@@ -16,7 +16,7 @@ from search.cli.parser import run_command
 from search.records.ledger import Ledger
 from search.records.manifest import digests
 from search.records.opening import resume_run
-from search.records.run_folder import JOURNAL, MODEL_FILES
+from search.records.run_folder import JOURNAL
 from search.records.search_space import build_space
 from search.records.tables import Store
 from search.report import build_parser
@@ -26,6 +26,7 @@ from search.tune.searcher import Limits, PlanSearcher
 from spaces.errors import LINE, RunFolderError
 from tests.search.commands import COMMANDS, RayStartsError, ray_starts
 from tests.search.made_run import MANIFEST, make_run, plan_of
+from trainables.deployment.exported import PADDLE_FILES
 
 CASES = 500
 SEED = 24
@@ -60,10 +61,10 @@ def make_finished(path):
     run = make_run(path, TRIALS)
     for part in ("model", "baseline"):
         (run / part).mkdir()
-        for name in MODEL_FILES:
+        for name in PADDLE_FILES:
             (run / part / name).write_bytes(f"{part} {name}".encode() * 99)
     (run / "plan.json").write_text(json.dumps(plan_of(1).to_json()))
-    files = [run / part / name for part in ("model", "baseline") for name in MODEL_FILES]
+    files = [run / part / name for part in ("model", "baseline") for name in PADDLE_FILES]
     sums = digests(run, [*files, run / "plan.json"])
     (run / "manifest.json").write_text(json.dumps({**MANIFEST, "sha256": sums}))
     return run

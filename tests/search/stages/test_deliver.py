@@ -4,15 +4,16 @@ import pytest
 
 from search.records.ledger import Ledger
 from search.records.tables import Store
-from search.stages.deliver import MODEL_FILES, copy_model, multiply_adds_figures
+from search.stages.deliver import copy_model, multiply_adds_figures
 from spaces.errors import RunFolderError
 from spaces.plan import Plan, QuantizationChoice
 from tests.search.made_run import GROUPS, baseline
+from trainables.deployment.exported import PADDLE_FILES
 
 
 def model(folder, content):
     folder.mkdir()
-    for name in MODEL_FILES:
+    for name in PADDLE_FILES:
         (folder / name).write_text(content)
     return folder
 
@@ -21,10 +22,10 @@ def test_what_a_crash_left_whole_is_kept(tmp_path):
     winner = model(tmp_path / "winner", "the winner's")
     for _ in range(2):
         copy_model(winner, tmp_path / "model")
-    assert {(tmp_path / "model" / name).read_text() for name in MODEL_FILES} == {"the winner's"}
+    assert {(tmp_path / "model" / name).read_text() for name in PADDLE_FILES} == {"the winner's"}
 
 
-@pytest.mark.parametrize("missing", [None, *MODEL_FILES])
+@pytest.mark.parametrize("missing", [None, *PADDLE_FILES])
 def test_another_model_is_never_delivered_in_its_place(tmp_path, missing):
     winner = model(tmp_path / "winner", "the winner's")
     other = model(tmp_path / "model", "the winner's" if missing else "another's")

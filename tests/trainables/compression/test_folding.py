@@ -4,8 +4,9 @@ import pytest
 from paddle import nn
 
 from trainables.compression.folding import fold_constants
-from trainables.deployment.engine import Engine, size_bytes
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import export_float
+from trainables.deployment.exported import size_bytes
 from trainables.task import ModelInput
 
 INPUTS = (ModelInput("signal", (3, 16)),)
@@ -56,6 +57,6 @@ def test_what_depends_on_weights_alone_is_stored_and_outputs_stay(network, tmp_p
     fold_constants(tmp_path)
     assert size_bytes(tmp_path) < size
     assert "elementwise_mul" not in operators(tmp_path)
-    (found,) = Engine(tmp_path, "float", 1).run((x,))
+    (found,) = PaddleEngine(tmp_path, "float", 1).run((x,))
     assert found == pytest.approx(model(paddle.to_tensor(x)).numpy(), abs=1e-5)
     assert paddle.in_dynamic_mode()

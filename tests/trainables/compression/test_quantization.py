@@ -19,7 +19,8 @@ from trainables.compression.quantization import (
     export_candidate,
     prepare_quantization,
 )
-from trainables.deployment.engine import Engine, size_bytes, supports_bfloat16
+from trainables.deployment.engines.paddle_inference import PaddleEngine, supports_bfloat16
+from trainables.deployment.exported import size_bytes
 from trainables.settings import TrialSettings
 from trainables.training import Trainer
 
@@ -46,7 +47,7 @@ def test_pruned_model_is_exported_and_the_engine_agrees_with_it(
     outputs = engine.run(next(task.eval_batches("val", 50)).inputs)
     # Loading a model prints nothing of Paddle's.
     capfd.readouterr()
-    Engine(tmp_path / choice.value, choice.precision, 1)
+    PaddleEngine(tmp_path / choice.value, choice.precision, 1)
     assert capfd.readouterr() == ("", "")
     assert outputs[0].shape == (50, 10)
     assert np.isfinite(outputs[0]).all()
@@ -102,8 +103,8 @@ def test_the_engine_computes_in_the_precision_asked_for(
     exported(Mine(tiny_weights), choice, tmp_path)
     script = (
         "import trainables, numpy as np; from pathlib import Path;"
-        "from trainables.deployment.engine import Engine;"
-        f"e = Engine(Path({str(tmp_path / choice.value)!r}), {precision!r}, 1);"
+        "from trainables.deployment.engines.paddle_inference import PaddleEngine;"
+        f"e = PaddleEngine(Path({str(tmp_path / choice.value)!r}), {precision!r}, 1);"
         "e.run([np.zeros((4, 1, 14, 14), 'float32')])"
     )
     said = subprocess.run(
@@ -125,7 +126,7 @@ def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path
     # Unpruned: the scores of an untrained pruned model differ by less than rounding.
     engine, _ = exported(task, QuantizationChoice.INT8_PTQ, tmp_path, Plan())
     inputs = next(task.eval_batches("val", 400)).inputs
-    plain = Engine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
+    plain = PaddleEngine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
     agreement = np.mean(plain.argmax(1) == engine.run(inputs)[0].argmax(1))
     assert agreement > 0.9
 

@@ -5,7 +5,7 @@ import pytest
 
 from spaces.errors import TrialError
 from tests.helpers.tiny.mine import Mine
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import (
     check_outputs,
     export_float,
@@ -20,7 +20,7 @@ def test_export_computes_what_the_model_computes_at_any_batch_size(tiny_weights,
     task = Mine(tiny_weights)
     model = task.build_model()
     export_float(model, task.inputs, tmp_path)
-    engine = Engine(tmp_path, "float", 1)
+    engine = PaddleEngine(tmp_path, "float", 1)
     for size in (1, 7, 64):
         inputs = next(task.eval_batches("val", size)).inputs
         assert output_difference(engine.run(inputs), eager(model)(inputs)) < 1e-4
@@ -30,7 +30,7 @@ def test_export_of_other_weights_is_caught(tiny_weights, tmp_path):
     task, untrained = Mine(tiny_weights), Mine()
     export_float(untrained.build_model(), task.inputs, tmp_path)
     inputs = next(task.eval_batches("val", 64)).inputs
-    outputs = Engine(tmp_path, "float", 1).run(inputs)
+    outputs = PaddleEngine(tmp_path, "float", 1).run(inputs)
     with pytest.raises(TrialError, match="differ"):
         check_outputs(outputs, eager(task.build_model())(inputs), "int8")
 
@@ -42,16 +42,16 @@ def test_an_export_is_written_with_other_weights_and_with_its_own_again(tiny_wei
     whole = eager(model)([inputs])
     with rewritable_export(model, task.inputs, tmp_path) as write:
         write({"head.bias": np.full(10, 3.0, "float32")})
-        shifted = Engine(tmp_path, "float", 1).run([inputs])
+        shifted = PaddleEngine(tmp_path, "float", 1).run([inputs])
         model.head.bias.set_value(np.full(10, 3.0, "float32"))
         assert output_difference(shifted, eager(model)([inputs])) < 1e-4
         # Earlier replacements no longer apply.
         write({"head.weight": np.zeros((32, 10), "float32")})
-        (biases,) = Engine(tmp_path, "float", 1).run([inputs])
+        (biases,) = PaddleEngine(tmp_path, "float", 1).run([inputs])
         assert np.ptp(biases, axis=0).max() < 1e-6
         assert np.ptp(biases) > 0
         write({})
-        assert output_difference(Engine(tmp_path, "float", 1).run([inputs]), whole) < 1e-4
+        assert output_difference(PaddleEngine(tmp_path, "float", 1).run([inputs]), whole) < 1e-4
     assert paddle.in_dynamic_mode()
 
 

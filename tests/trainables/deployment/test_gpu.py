@@ -6,7 +6,8 @@ import pytest
 from spaces.errors import ConfigError
 from spaces.plan import QuantizationChoice
 from trainables.deployment import gpu
-from trainables.deployment.engine import describe, switches
+from trainables.deployment.engines.paddle_inference import switches
+from trainables.deployment.engines.registry import offered_choices, runtime
 
 pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
 
@@ -25,11 +26,11 @@ def test_an_engine_that_has_no_gpu_says_so_in_one_line(kind):
 
 
 def test_bfloat16_is_the_cpus_alone():
-    assert gpu.offered_choices("gpu") == (QuantizationChoice.FLOAT,)
-    assert QuantizationChoice.BFLOAT16 not in gpu.offered_choices("tensorrt")
-    assert QuantizationChoice.INT8_PTQ in gpu.offered_choices("tensorrt")
+    assert offered_choices("gpu") == (QuantizationChoice.FLOAT,)
+    assert QuantizationChoice.BFLOAT16 not in offered_choices("tensorrt")
+    assert QuantizationChoice.INT8_PTQ in offered_choices("tensorrt")
 
 
 def test_engines_have_fingerprints_of_their_own():
-    assert len({describe("float", kind) for kind in ("onednn", "gpu", "tensorrt")}) == 3
+    assert len({runtime(kind).describe("float") for kind in ("onednn", "gpu", "tensorrt")}) == 3
     assert switches("int8", "tensorrt") == {"enable_use_gpu": True, "enable_tensorrt_engine": True}

@@ -12,19 +12,14 @@ from spaces.plan import QuantizationChoice
 from trainables.compression.graph.modes import quietly
 from trainables.compression.quantization import prepare_quantization
 from trainables.compression.slim import quantize_post_training
-from trainables.deployment.engine import (
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    Engine,
-    size_bytes,
-    supports_bfloat16,
-)
+from trainables.deployment.engines.paddle_inference import PaddleEngine, supports_bfloat16
 from trainables.deployment.export import (
     export_float,
     input_spec,
     output_difference,
     parameter_names,
 )
+from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE, size_bytes
 from trainables.deployment.onnx_export import export_onnx
 from trainables.deployment.program import path_prefix, read_program
 from trainables.deployment.simplify import simplify
@@ -121,12 +116,12 @@ def save(model, folder):
 def assert_equal(folder, other, precisions=("float", "bfloat16")):
     """Both compute the same at any batch size; without optimization, every bit."""
     for count in (1, 3, 8):
-        expected, found = (Engine(f, None, 1).run([samples(count)]) for f in (other, folder))
+        expected, found = (PaddleEngine(f, None, 1).run([samples(count)]) for f in (other, folder))
         assert [o.tobytes() for o in found] == [o.tobytes() for o in expected]
         for precision in precisions:
             if precision == "bfloat16" and not supports_bfloat16():
                 continue
-            outputs = Engine(folder, precision, 1).run([samples(count)])
+            outputs = PaddleEngine(folder, precision, 1).run([samples(count)])
             assert output_difference(outputs, expected) < (0.05 if count > 1 else 0.2)
 
 
@@ -316,7 +311,9 @@ def test_int8_runs_the_operators_of_a_network_that_never_had_the_branch(middle, 
             model(paddle.to_tensor(samples()))
         quantization.export(IMAGE, tmp_path / name / "qat")
         for choice in ("float", "ptq", "qat"):
-            engine = Engine(tmp_path / name / choice, "float" if choice == "float" else "int8", 1)
+            engine = PaddleEngine(
+                tmp_path / name / choice, "float" if choice == "float" else "int8", 1
+            )
             outputs[name, choice] = engine.run([samples()])
             found[name, choice] = engine.operators()
     for choice in ("float", "ptq", "qat"):

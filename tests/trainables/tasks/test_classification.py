@@ -8,7 +8,7 @@ from PIL import Image
 
 from spaces.errors import DataError, TaskError
 from trainables.checking import check_task
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import export_float
 from trainables.remarks import collected
 from trainables.tasks.classification import build_network, make_task
@@ -133,5 +133,5 @@ def test_auxiliary_outputs_are_trained_and_not_delivered(data, tmp_path):
     assert float(task.loss(outputs, targets)) == pytest.approx(one + 0.3 * (two + three), rel=1e-5)
     assert set(model.state_dict()) == set(build_network("googlenet", 2).state_dict())
     export_float(model, task.inputs, tmp_path / "export")
-    (scores,) = Engine(tmp_path / "export", "float", 1).run((images.numpy(),))
+    (scores,) = PaddleEngine(tmp_path / "export", "float", 1).run((images.numpy(),))
     assert np.allclose(scores, model(images).numpy(), atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from spaces.errors import WeightsError
 from trainables.checking import check_task
 from trainables.compression.graph.groups import survey_groups
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import export_float
 from trainables.evaluation import evaluate
 from trainables.tasks.fashion_mnist.task import DATA, FashionMnist
@@ -27,7 +27,7 @@ def test_the_subset_is_balanced_and_complete():
 def test_baseline_is_accurate_on_test(tmp_path):
     task = FashionMnist()
     export_float(task.build_model(), task.inputs, tmp_path)
-    engine = Engine(tmp_path, "float", 1)
+    engine = PaddleEngine(tmp_path, "float", 1)
     assert task.metric.aggregate(evaluate(engine.run, task, "test", 250)) >= 0.88
 
 

@@ -14,7 +14,7 @@ from trainables.checking import check_task
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.pruning import pruned_model
 from trainables.data.detection import Box
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import export_float, output_difference
 from trainables.evaluation import eager
 from trainables.tasks.paddledetection.rcnn import POLYGONS, SIZES, concat_of_scalars
@@ -170,7 +170,7 @@ def test_a_pruned_trunk_is_exported_and_its_maps_make_boxes(options, tmp_path):
     trunk = pruned_model(task, plan)
     trunk.eval()
     export_float(trunk, task.inputs, tmp_path / "exported")
-    engine = Engine(tmp_path / "exported", "float", 1)
+    engine = PaddleEngine(tmp_path / "exported", "float", 1)
     (images,) = next(task.eval_batches("val", 4)).inputs
     maps = engine.run([images])
     assert output_difference(maps, eager(trunk)([images])) < 1e-3

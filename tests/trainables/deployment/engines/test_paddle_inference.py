@@ -7,11 +7,11 @@ from paddle import nn
 from spaces.plan import QuantizationChoice
 from trainables.compression.quantization import prepare_quantization
 from trainables.compression.slim import quantize_post_training
-from trainables.deployment.engine import (
+from trainables.deployment.engines.paddle_inference import (
     WITHOUT_CONCATENATION,
     WITHOUT_MATRIX_PRODUCTS,
     WITHOUT_POOLING,
-    Engine,
+    PaddleEngine,
 )
 from trainables.deployment.export import export_float, output_difference
 from trainables.task import ModelInput
@@ -98,7 +98,7 @@ def test_self_attention_is_computed_as_the_model_does(heads, tmp_path):
     model = Attention(heads)
     samples = np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype("float32")
     export_float(model, IMAGE, tmp_path)
-    outputs = Engine(tmp_path, "float", 1).run([samples])
+    outputs = PaddleEngine(tmp_path, "float", 1).run([samples])
     assert output_difference(outputs, [model(paddle.to_tensor(samples)).numpy()]) < 1e-5
 
 
@@ -115,10 +115,10 @@ def quantized(network, folder):
 @pytest.mark.parametrize("network, operators", [(UnevenBins, WITHOUT_POOLING), (Plain, None)])
 def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tmp_path):
     folder, samples = quantized(network, tmp_path)
-    engine = Engine(folder, "int8", 1)
+    engine = PaddleEngine(folder, "int8", 1)
     outputs = engine.run([samples])
     assert engine.int8_operators == operators
-    assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
+    assert output_difference(outputs, PaddleEngine(folder, None, 1).run([samples])) < 0.1
     # A second run with another batch size.
     assert engine.run([samples[:3]])[0].shape == (3, 4)
 
@@ -133,7 +133,7 @@ def test_concatenations_are_left_in_float_where_they_have_to_be(tmp_path):
     model.eval()
     expected = model(paddle.to_tensor(samples)).numpy()
     quantization.export(IMAGE, tmp_path)
-    engine = Engine(tmp_path, "int8", 1)
+    engine = PaddleEngine(tmp_path, "int8", 1)
     assert output_difference(engine.run([samples]), [expected]) < 0.3
     assert engine.int8_operators == WITHOUT_CONCATENATION
 
@@ -141,30 +141,30 @@ def test_concatenations_are_left_in_float_where_they_have_to_be(tmp_path):
 def test_products_of_a_matrix_with_a_sign_and_one_without_stay_in_float(tmp_path):
     """Loading such a model in INT8 fails, not its first run."""
     folder, samples = quantized(lambda: Attention(None, positive=True), tmp_path)
-    engine = Engine(folder, "int8", 1)
+    engine = PaddleEngine(folder, "int8", 1)
     outputs = engine.run([samples])
     assert engine.int8_operators == WITHOUT_MATRIX_PRODUCTS
     assert engine.quantizations() > 0
-    assert output_difference(outputs, Engine(folder, None, 1).run([samples])) < 0.1
+    assert output_difference(outputs, PaddleEngine(folder, None, 1).run([samples])) < 0.1
 
 
 def test_transposed_convolutions_stay_in_float(tmp_path):
     folder, samples = quantized(Upsampling, tmp_path)
-    (outputs,) = Engine(folder, "int8", 1).run([samples])
+    (outputs,) = PaddleEngine(folder, "int8", 1).run([samples])
     assert outputs.shape == (8, 4)
 
 
 def test_a_model_that_cannot_run_at_all_raises(tmp_path):
     folder, samples = quantized(Plain, tmp_path)
-    engine = Engine(folder, "int8", 1)
+    engine = PaddleEngine(folder, "int8", 1)
     with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
         engine.run([samples[:, :2]])
     with pytest.raises(Exception, match=r"(?i)error|shape|channel"):
-        Engine(folder, "float", 1).run([samples[:, :2]])
+        PaddleEngine(folder, "float", 1).run([samples[:, :2]])
 
 
 def test_quantizations_are_counted_in_the_program_that_runs(tmp_path):
     """Without scales in the file the engine computes in floats, despite its INT8 switch."""
     folder, _ = quantized(Plain, tmp_path)
-    assert Engine(folder, "int8", 1).quantizations() > 0
-    assert Engine(tmp_path / "float", "int8", 1).quantizations() == 0
+    assert PaddleEngine(folder, "int8", 1).quantizations() > 0
+    assert PaddleEngine(tmp_path / "float", "int8", 1).quantizations() == 0

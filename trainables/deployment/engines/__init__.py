@@ -1,0 +1,1 @@
+"""Engines: what runs exported models, a file each behind one protocol."""

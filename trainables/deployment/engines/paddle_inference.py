@@ -1,0 +1,252 @@
+"""Paddle Inference: on the CPU with oneDNN; what is of GPUs is in gpu.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import paddle
+import paddle.inference
+
+from spaces.plan import Precision
+from trainables.deployment import gpu
+from trainables.deployment.engines.protocol import Configuration
+from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES, WEIGHTS_FILE
+from trainables.deployment.gpu import PaddleDevice
+
+# Paddle Inference's name for the program that it runs, when asked to save it.
+OPTIMIZED_FILE = "_optimized.pdmodel"
+# All operators that oneDNN quantizes, except pooling. It has no INT8 kernel for pooling into bins
+# that do not divide the map, as in pyramid pooling, nor behind some sums of convolutions; the first
+# run then fails.
+WITHOUT_POOLING = (
+    *("concat", "conv2d", "depthwise_conv2d", "elementwise_add", "elementwise_mul"),
+    *("elementwise_sub", "fc", "fused_conv2d", "fused_elementwise_add", "fused_elementwise_mul"),
+    *("fused_elementwise_sub", "fused_matmul", "fused_transpose", "matmul", "nearest_interp"),
+    *("nearest_interp_v2", "prior_box", "reshape2", "slice", "split", "transpose2"),
+)
+# Nor can it concatenate an INT8 map and a float map, as the passes produce from UNet.
+WITHOUT_CONCATENATION = tuple(name for name in WITHOUT_POOLING if name != "concat")
+# Nor can it multiply two INT8 matrices if only one of them has a sign, as after a softmax.
+MATRIX_PRODUCTS = ("matmul", "fused_matmul")
+WITHOUT_MATRIX_PRODUCTS = tuple(n for n in WITHOUT_CONCATENATION if n not in MATRIX_PRODUCTS)
+# Tried in this order until the model can be loaded and its first run succeeds; None is all.
+INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION, WITHOUT_MATRIX_PRODUCTS)
+
+
+# Passes of Paddle 3.1.1 that compute wrongly. This one fuses a reshape, a transposition and a
+# matrix product, and reads a 0 or a -1 in the reshape's shape as a size (PaddlePaddle/Paddle pull
+# 40025; LOG: self-attention that the engine computes wrongly).
+DELETED_PASSES: Mapping[PaddleDevice, tuple[str, ...]] = {
+    "onednn": ("reshape_transpose_matmul_onednn_fuse_pass",)
+}
+
+
+def deleted_passes(kind: PaddleDevice = "onednn") -> tuple[str, ...]:
+    """Return the passes to delete from `paddle.inference.Config`, with `delete_pass`."""
+    return DELETED_PASSES.get(kind, ())
+
+
+def engine_name(kind: PaddleDevice) -> str:
+    """Return an engine's name in a manifest."""
+    return f"paddle_inference_{kind}"
+
+
+def switches(precision: Precision, kind: PaddleDevice = "onednn") -> dict[str, bool]:
+    """Return methods of `paddle.inference.Config`, and whether to call each for a precision.
+
+    On GPUs they take arguments (trainables/deployment/gpu.py).
+    """
+    if kind != "onednn":
+        return {"enable_use_gpu": True, "enable_tensorrt_engine": kind == "tensorrt"}
+    return {
+        "enable_mkldnn": True,
+        "enable_mkldnn_bfloat16": precision == "bfloat16",
+        "enable_mkldnn_int8": precision == "int8",
+    }
+
+
+def supports_bfloat16() -> bool:
+    """Return whether oneDNN can use bfloat16 arithmetic of this processor."""
+    return bool(paddle.base.core.supports_bfloat16())
+
+
+@contextmanager
+def without_native_output() -> Iterator[None]:
+    """Discard output to file descriptor 2.
+
+    Paddle's INT8 passes print thirty lines per loaded model, at every log level. Errors are raised.
+    """
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+class PaddleEngine:
+    """A loaded exported model. With `precision` None it runs on the CPU without optimization.
+
+    A quantized model then computes the same values on fake-quantized floats, many times slower:
+    that is the reference for the INT8 engine.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        precision: Precision | None,
+        threads: int,
+        kind: PaddleDevice = "onednn",
+    ) -> None:
+        self._folder = folder
+        self._kind: PaddleDevice = kind if precision is not None else "onednn"
+        self._precision = precision
+        self._threads = threads
+        self._has_run = False
+        self.int8_operators: tuple[str, ...] | None = None
+        """The operators to quantize; None: all."""
+        quantized = precision == "int8" and kind == "onednn"
+        self._untried = list(INT8_OPERATORS) if quantized else [None]
+        self._create_next()
+
+    @property
+    def configuration(self) -> Configuration:
+        """What the manifest says; final only after the first run, which may need fewer INT8
+        operators."""
+        return Configuration(
+            engine_name(self._kind),
+            switches(self._precision, self._kind) if self._precision is not None else {},
+            PADDLE_FILES,
+            int8_operators=self.int8_operators,
+            deleted_passes=deleted_passes(self._kind),
+        )
+
+    def _config(self) -> paddle.inference.Config:
+        files = (str(self._folder / MODEL_FILE), str(self._folder / WEIGHTS_FILE))
+        config = paddle.inference.Config(*files)
+        config.disable_glog_info()
+        config.set_cpu_math_library_num_threads(self._threads)
+        config.enable_memory_optim()
+        config.switch_ir_optim(self._precision is not None)
+        if self._kind != "onednn":
+            assert self._precision is not None
+            gpu.configure(config, self._kind, self._precision)
+        else:
+            config.disable_gpu()
+            if self._precision is not None:
+                for name, on in switches(self._precision).items():
+                    if on:
+                        getattr(config, name)()
+                for name in deleted_passes(self._kind):
+                    config.delete_pass(name)
+        if self.int8_operators is not None:
+            config.enable_mkldnn_int8(set(self.int8_operators))
+        return config
+
+    def _create_next(self) -> None:
+        """Load the model with the next of INT8_OPERATORS that the engine can quantize."""
+        while True:
+            self.int8_operators = self._untried.pop(0)
+            try:
+                self._create()
+                return
+            except Exception:  # Each pass of the engine raises its own type.
+                if not self._untried:
+                    raise
+
+    def _create(self) -> None:
+        config = self._config()
+        with without_native_output():
+            self._predictor = paddle.inference.create_predictor(config)
+        self._inputs = [
+            self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
+        ]
+
+    def operators(self) -> list[str]:
+        """Return the types of the operators that the engine runs, fused and with its own."""
+        config = self._config()
+        with tempfile.TemporaryDirectory() as folder:
+            config.enable_save_optim_model(True)
+            config.set_optim_cache_dir(folder)
+            with without_native_output():
+                paddle.inference.create_predictor(config)
+            program = paddle.base.core.ProgramDesc((Path(folder) / OPTIMIZED_FILE).read_bytes())
+        block = program.block(0)
+        return [block.op(index).type() for index in range(block.op_size())]
+
+    def quantizations(self) -> int | None:
+        """Return the number of quantize operators that the engine runs; None on a GPU.
+
+        0 means that the engine computes in floats only, despite its switches: the inputs of INT8
+        operators must be quantized first.
+        """
+        return self.operators().count("quantize") if self._kind == "onednn" else None
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for one batch; `inputs` in the order of the task's inputs.
+
+        If the first run of a quantized model fails, the model is loaded again with the next of
+        INT8_OPERATORS.
+        """
+        while not self._has_run:
+            try:
+                outputs = self._run(inputs)
+            except Exception:  # Each operator of the engine raises its own type.
+                if not self._untried:
+                    raise
+                self._create_next()
+            else:
+                self._has_run = True
+                return outputs
+        return self._run(inputs)
+
+    def _run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        for handle, array in zip(self._inputs, inputs, strict=True):
+            handle.copy_from_cpu(np.ascontiguousarray(array))
+        self._predictor.run()
+        if self._kind != "onednn":
+            gpu.synchronize()
+        names = self._predictor.get_output_names()
+        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+
+class PaddleInference:
+    """The runtime of one device of Paddle Inference."""
+
+    def __init__(self, kind: PaddleDevice) -> None:
+        self._kind: PaddleDevice = kind
+
+    def precisions(self) -> tuple[Precision, ...]:
+        if self._kind != "onednn":
+            return gpu.PRECISIONS[self._kind]
+        return ("float", "bfloat16", "int8") if supports_bfloat16() else ("float", "int8")
+
+    def describe(self, precision: Precision) -> str:
+        named = {
+            "engine": engine_name(self._kind),
+            "paddle": paddle.__version__,
+            "deleted_passes": deleted_passes(self._kind),
+        }
+        return json.dumps({**named, **switches(precision, self._kind)})
+
+    def prepare(self, folder: Path, precision: Precision) -> None:
+        """Change nothing: the export is made for Paddle Inference."""
+
+    def files(self, precision: Precision) -> tuple[str, ...]:
+        return PADDLE_FILES
+
+    def load(self, folder: Path, precision: Precision, threads: int) -> PaddleEngine:
+        return PaddleEngine(folder, precision, threads, self._kind)
+
+
+ONEDNN, GPU, TENSORRT = (PaddleInference(kind) for kind in ("onednn", "gpu", "tensorrt"))
