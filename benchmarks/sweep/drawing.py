@@ -31,11 +31,15 @@ VOC_CLASSES = 20
 SPLITS = {"train": 0, "val": 1}
 
 
+class OutsideError(ValueError):
+    """A configuration names data outside of the folder that data is drawn in."""
+
+
 def _inside(path: str | Path) -> Path:
-    """Return a path of the configuration. Raises ValueError if it is outside the current folder."""
+    """Return a path of the configuration; OutsideError if it is not in the current folder."""
     given = Path(path)
     if not given.absolute().resolve().is_relative_to(Path.cwd().resolve()):
-        raise ValueError(f"{path} leads out of the folder that data is drawn in")
+        raise OutsideError(f"{path} leads out of the folder that data is drawn in")
     return given
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,8 @@ def run_file(
     try:
         config = read(file)
         note(network=network_name(config, kind.network))
-        kind.draw(config)
+        with suppress(drawing.OutsideError):  # Nothing is drawn there: its data is missing.
+            kind.draw(config)
         from trainables.loading import load_task
         from trainables.settings import TrialSettings
 

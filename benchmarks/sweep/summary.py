@@ -59,10 +59,11 @@ def counts(name: str, rows: list[dict[str, Any]]) -> str:
     refused = sum(1 for row in rows if row["refused"] and not row["reached"])
     failed = sum(1 for row in rows if row["failed"] and not row["reached"])
     int8 = sum(1 for row in trials if row["int8"] == "")
-    cells: list[object] = [len(rows), len(loaded), refused, failed, len(built), len(grouped)]
-    cells += [len(trials), tried, int8]
+    surveyed = sum(1 for row in built if row["groups"] is not None)
+    cells: list[object] = [len(rows), len(loaded), refused, failed, len(built)]
+    cells += [f"{len(grouped)} of {surveyed}", len(trials), tried, int8]
     # A sweep that ended before a stage has no counts of it.
-    if all(row["groups"] is None for row in built):
+    if not surveyed:
         cells[5:] = ["-"] * 4
     elif not tried:
         cells[6:] = ["-"] * 3

@@ -13,7 +13,7 @@ from benchmarks.sweep import drawing, painting
 from benchmarks.sweep.__main__ import files_of, known, row_file, row_like, write_row
 from benchmarks.sweep.isolated import try_file
 from benchmarks.sweep.reading import read
-from benchmarks.sweep.stages import Row
+from benchmarks.sweep.stages import Row, run_file
 from benchmarks.sweep.summary import counts, page, plain
 
 CLASSIFIER = """
@@ -96,9 +96,21 @@ def test_bases_and_tags_are_read(tmp_path):
     }
 
 
-def test_data_outside_the_current_folder_are_refused(tmp_path, monkeypatch):
+def test_of_data_outside_the_current_folder_the_program_says_that_it_is_missing(
+    checkout, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="leads out"):
+    file = checkout / "PaddleClas/ppcls/configs/ImageNet/good.yaml"
+    file.write_text(file.read_text().replace("./dataset/", "/elsewhere/"))
+    rows = []
+    run_file("PaddleClas", file, "good.yaml", "load", rows.append)
+    assert "/elsewhere/" in rows[-1].refused and "cannot be read" in rows[-1].refused
+    assert rows[-1].failed is None
+
+
+def test_nothing_is_drawn_outside_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(drawing.OutsideError, match="leads out"):
         drawing.segmentation({"train_dataset": {"type": "Dataset", "dataset_root": "/elsewhere"}})
     drawing.segmentation({"train_dataset": {"type": "Cityscapes", "dataset_root": "data/c"}})
     labels = sorted((tmp_path / "data/c/gtFine/train/drawn").glob("*_labelTrainIds.png"))
@@ -115,10 +127,10 @@ def test_the_tables_count_what_they_say():
         Row("PaddleSeg", "e.yml", refused="config_file a/b.yml: no | such").to_json(),
         Row("PaddleSeg", "f.yml", failed="KeyError: y").to_json(),
     ]
-    assert counts("PaddleSeg", rows) == "| PaddleSeg | 6 | 4 | 1 | 1 | 4 | 3 | 2 | 3 | 1 |"
+    assert counts("PaddleSeg", rows) == "| PaddleSeg | 6 | 4 | 1 | 1 | 4 | 3 of 4 | 2 | 3 | 1 |"
     built = [Row("PaddleSeg", "a.yml", reached="build").to_json()]
     assert counts("PaddleSeg", built) == "| PaddleSeg | 1 | 1 | 0 | 0 | 1 | - | - | - | - |"
-    assert counts("PaddleSeg", rows[2:3]).endswith("| 1 | 0 | - | - | - |")
+    assert counts("PaddleSeg", rows[2:3]).endswith("| 1 | 0 of 1 | - | - | - |")
     text = page(rows)
     assert "| PaddleSeg | 1 | no \\| such |" in text
     assert "| d.yml | groups | ValueError: x |" in text
