@@ -51,7 +51,7 @@ $(READY): pyproject.toml constraints.txt toolkits.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	@$(PYTHON) -m venv $(VENV)
 	@# Python compiles what it imports; to compile all 23,000 files takes a minute.
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[cpu,dev,bench,onnx,mlflow,wandb,tensorboard]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[cpu,dev,bench,onnx,openvino,mlflow,wandb,tensorboard]"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r toolkits.txt
 	@touch $(READY)
 

@@ -1,4 +1,4 @@
-"""Load and run a delivered model. Needs numpy, OpenCV, Pillow and paddle.inference only.
+"""Load and run a delivered model. Needs numpy, OpenCV, Pillow and the model's engine only.
 
 The manifest has the steps from an image file to the model's input (`input.image`;
 trainables/data/image_input.py documents each), so this file works for every model.
@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import paddle.inference
 from PIL import Image, ImageOps
 
 Placement = tuple[float, float, float, float]
 """(a, b, c, d): pixel (x, y) of an image is at (a * x + c, b * y + d) of the model's input."""
+Run = Callable[[np.ndarray], list[np.ndarray]]
+"""Returns a model's outputs for its input tensor."""
 # For a manifest without `input.image`: the whole image, resized to the input's size.
 WHOLE: dict[str, Any] = {"decoder": "pillow", "turned": True, "steps": None}
 
@@ -38,6 +39,51 @@ def without_native_output() -> Iterator[None]:
         os.close(nowhere)
 
 
+def load_paddle(folder: Path, manifest: dict[str, Any], threads: int) -> Run:
+    """Load a model in Paddle Inference."""
+    import paddle.inference
+
+    files = (str(folder / name) for name in ("inference.pdmodel", "inference.pdiparams"))
+    config = paddle.inference.Config(*files)
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(threads)
+    for switch, on in manifest["engine_config"].items():
+        if on:
+            getattr(config, switch)()
+    for name in manifest.get("deleted_passes", []):
+        config.delete_pass(name)
+    if manifest.get("int8_operators"):
+        config.enable_mkldnn_int8(set(manifest["int8_operators"]))
+    with without_native_output():
+        predictor = paddle.inference.create_predictor(config)
+    given = predictor.get_input_handle(manifest["input"]["name"])
+
+    def run(tensor: np.ndarray) -> list[np.ndarray]:
+        given.copy_from_cpu(tensor)
+        predictor.run()
+        names = predictor.get_output_names()
+        return [predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+    return run
+
+
+def load_openvino(folder: Path, manifest: dict[str, Any], threads: int) -> Run:
+    """Load a model in OpenVINO, which reads Paddle's files."""
+    import openvino
+
+    options = {**manifest["engine_config"], "INFERENCE_NUM_THREADS": threads}
+    model = openvino.compile_model(folder / manifest["engine_files"][0], "CPU", options)
+
+    def run(tensor: np.ndarray) -> list[np.ndarray]:
+        found = model(tensor)
+        return [found[output].copy() for output in model.outputs]
+
+    return run
+
+
+LOADERS = {"openvino": load_openvino}
+
+
 class Deployed:
     """The model of a finished run."""
 
@@ -45,21 +91,9 @@ class Deployed:
         self.manifest = json.loads((run / "manifest.json").read_text())
         self.spec = self.manifest["input"]
         self.image = self.spec.get("image") or WHOLE
-        config = paddle.inference.Config(
-            str(run / "model" / "inference.pdmodel"), str(run / "model" / "inference.pdiparams")
-        )
-        config.disable_glog_info()
-        config.set_cpu_math_library_num_threads(threads)
-        for switch, on in self.manifest["engine_config"].items():
-            if on:
-                getattr(config, switch)()
-        for name in self.manifest.get("deleted_passes", []):
-            config.delete_pass(name)
-        if self.manifest.get("int8_operators"):
-            config.enable_mkldnn_int8(set(self.manifest["int8_operators"]))
-        with without_native_output():
-            self._predictor = paddle.inference.create_predictor(config)
-        self._input = self._predictor.get_input_handle(self.spec["name"])
+        engine = self.manifest.get("latency_ms", {}).get("engine")
+        load = LOADERS.get(engine, load_paddle)
+        self._run = load(run / "model", self.manifest, threads)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,10 +144,7 @@ class Deployed:
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
         """Return the model's outputs for one image, given as `read` gives it."""
-        self._input.copy_from_cpu(self.preprocess(pixels))
-        self._predictor.run()
-        names = self._predictor.get_output_names()
-        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+        return self._run(self.preprocess(pixels))
 
 
 def factor(step: dict[str, Any], height: int, width: int) -> float:

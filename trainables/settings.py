@@ -100,7 +100,8 @@ class WorkerSettings(BaseModel):
     threads: int = Field(default=1, ge=1)
     """Threads of a trial, and of its engine."""
     engine: EngineKind = "onednn"
-    """What Paddle Inference runs on: oneDNN on the CPU, a GPU, or TensorRT on a GPU."""
+    """What runs the exported model. Paddle Inference: `onednn` on the CPU, `gpu`, or `tensorrt`.
+    `openvino` on the CPU, with the extra of that name."""
 
 
 class TrialSettings(WorkerSettings):

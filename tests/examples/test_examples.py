@@ -12,22 +12,27 @@ from PIL import Image
 from examples.deploy import Deployed
 from tests.helpers.printed import commands_of, filled
 from tests.search.readme import Home
-from trainables.deployment.engines.paddle_inference import deleted_passes, switches
+from trainables.deployment.engines.registry import LISTINGS, load_engine
 from trainables.deployment.export import export_float
 from trainables.task import ModelInput
 
 SIDE = 32
+# Those that run on any machine that has all extras.
+ENGINES = [kind for kind, listing in LISTINGS.items() if not listing.on_gpu]
 
 
-def deliver(model, folder, channels=3, side=SIDE, **spec):
+def deliver(model, folder, channels=3, side=SIDE, engine="onednn", **spec):
     """Write a model and the fields of a manifest that examples read."""
     given = ModelInput("image", (channels, side, side), **spec)
     export_float(model, [given], folder / "model")
+    set_up = load_engine(folder / "model", "float", 1, engine).configuration
     described = {**asdict(given), "shape": [None, channels, side, side]}
     manifest = {
         "input": described,
-        "engine_config": switches("float"),
-        "deleted_passes": deleted_passes(),
+        "engine_config": dict(set_up.options),
+        "engine_files": set_up.files,
+        "deleted_passes": set_up.deleted_passes,
+        "latency_ms": {"engine": set_up.name},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
@@ -61,10 +66,11 @@ class Attention(nn.Layer):
         return nn.functional.softmax(query @ self.key(x).reshape([0, 8, -1])).max(1)
 
 
-def test_a_model_with_self_attention_gives_what_it_gave_in_the_framework(tmp_path):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_with_self_attention_gives_what_it_gave_in_the_framework(engine, tmp_path):
     paddle.seed(0)
     model = Attention()
-    deployed = Deployed(deliver(model, tmp_path))
+    deployed = Deployed(deliver(model, tmp_path, engine=engine))
     pixels = np.random.default_rng(0).integers(0, 3, (SIDE, SIDE, 3), dtype=np.uint8)
     expected = model(paddle.to_tensor(deployed.preprocess(pixels))).numpy()
     (found,) = deployed(pixels)

@@ -16,6 +16,7 @@ from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
 # Operators at a program's inputs and outputs.
 ENDS = ("feed", "fetch")
+QUANTIZERS = ("quantize_linear", "dequantize_linear")
 
 
 def path_prefix(folder: Path) -> str:
@@ -56,6 +57,21 @@ def read_program(folder: Path) -> paddle.static.Program:
     return paddle.static.Program.parse_from_string((folder / MODEL_FILE).read_bytes())
 
 
+def read_ends(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of an exported program's inputs and outputs, in the model's order."""
+    program = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
+    found = []
+    for kind in ENDS:
+        named = {}
+        for op in program.blocks[0].ops:
+            if op.type == kind:
+                column = next(a.i for a in op.attrs if a.name == "col")
+                slots = op.outputs if kind == "feed" else op.inputs
+                named[column] = slots[0].arguments[0]
+        found.append([named[column] for column in sorted(named)])
+    return found[0], found[1]
+
+
 @dataclass(frozen=True)
 class StoredProgram:
     """An exported program and its weights, loaded into a scope of their own."""
@@ -94,6 +110,25 @@ def stored_program(folder: Path) -> Iterator[StoredProgram]:
         paddle.static.load_inference_model(path_prefix(folder), executor)
         message = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
         yield StoredProgram(folder, read_program(folder), message, executor, scope)
+
+
+def flatten_scales(folder: Path) -> None:
+    """Write an INT8 model's scales without axes again with one axis."""
+    with stored_program(folder) as stored:
+        names = {
+            name
+            for op in stored.message.blocks[0].ops
+            if op.type in QUANTIZERS
+            for slot in op.inputs
+            if slot.parameter in ("Scale", "ZeroPoint")
+            for name in slot.arguments
+        }
+        arrays = {name: np.asarray(stored.scope.find_var(name).get_tensor()) for name in names}
+        scalars = {name: array for name, array in arrays.items() if array.ndim == 0}
+        for name, array in scalars.items():
+            stored.store(name, array.reshape(1))
+        if scalars:
+            stored.write()
 
 
 def _names(slots: Iterable[framework_pb2.OpDesc.Var]) -> set[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trainables.deployment.engines.protocol import Engine, Runtime
 
-EngineKind = Literal["onednn", "gpu", "tensorrt"]
+EngineKind = Literal["onednn", "gpu", "tensorrt", "openvino"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ LISTINGS: Mapping[EngineKind, Listing] = {
     "onednn": Listing("paddle_inference:ONEDNN", ("float", "bfloat16", "int8")),
     "gpu": Listing("paddle_inference:GPU", ("float",), on_gpu=True),
     "tensorrt": Listing("paddle_inference:TENSORRT", ("float", "int8"), on_gpu=True),
+    "openvino": Listing("openvino:RUNTIME", ("float", "bfloat16", "int8"), "openvino"),
 }
 
 

@@ -1,0 +1,53 @@
+"""Whole searches on engines other than the default."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from examples.deploy import Deployed
+from search.records.manifest import Manifest
+from trainables.deployment.engines.registry import LISTINGS, runtime
+from trainables.deployment.exported import size_bytes
+
+pytestmark = pytest.mark.slow
+
+OTHERS = [kind for kind, listing in LISTINGS.items() if listing.package is not None]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
+    pytest.importorskip(kind)
+    run = workplace.folder / f"on-{kind}"
+    ended = workplace.run(
+        *("--budget", "0.15", *workplace.task(), "--trials", "2", "--out", str(run)), engine=kind
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    manifest = Manifest.model_validate_json((run / "manifest.json").read_text())
+    assert manifest.latency_ms.engine == kind
+    assert manifest.metric.loss_val <= 0.15
+    assert manifest.versions[kind].count(".") == 2
+    assert {f"model/{name}" for name in manifest.engine_files} <= {*manifest.sha256}
+    assert manifest.size_bytes.winner == size_bytes(run / "model", manifest.engine_files)
+    # Someone with the manifest alone gets what was evaluated.
+    plan = json.loads((run / "plan.json").read_text())
+    precision = {"float": "float", "bfloat16": "bfloat16"}.get(plan["quantization"], "int8")
+    pixels = np.random.default_rng(0).integers(0, 255, (14, 14, 1), dtype=np.uint8)
+    deployed = Deployed(run)
+    (expected,) = runtime(kind).load(run / "model", precision, 1).run([deployed.preprocess(pixels)])
+    np.testing.assert_array_equal(deployed(pixels)[0], expected)
+    for module, *arguments in (
+        ("search.timing", str(run), "--runs", "3"),
+        ("search.reexport", str(run), "0"),
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=workplace.folder,
+            env=workplace.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, (module, ended.stderr)
