@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.sweep.alike import copied, network_of
-from benchmarks.sweep.isolated import LIMIT_GB, LIMIT_S, try_file
+from benchmarks.sweep.isolated import LIMIT_GB, LIMIT_S, preload, try_file
 from benchmarks.sweep.stages import STAGES, TOOLKITS, Row
 from benchmarks.sweep.summary import write_summary
 
@@ -91,6 +91,7 @@ def main() -> None:
     if missing:
         sys.exit(f"{given.checkouts} has no {', '.join(missing)}; check out the wheel's release")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    preload(given.toolkit)
     for toolkit in given.toolkit:
         for index, (file, name) in enumerate(files_of(given.checkouts, toolkit)):
             target = row_file(given.work, toolkit, name)

@@ -7,16 +7,36 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from benchmarks.sweep.stages import Row, run_file
 
 # Limits of one process: the groups of the largest networks take two minutes and 6 GB. Guesses.
 LIMIT_S, LIMIT_GB = 400.0, 10.0
-# Imported once by the fork server, not by every process.
+# Imported once by the fork server, not by every process; a toolkit's own by `preload`.
 PRELOADED = ["trainables.compression.pruning", "trainables.loading", "cv2"]
+MODULES = {
+    "PaddleDetection": ["ppdet.data", "ppdet.modeling"],
+    "PaddleSeg": ["paddleseg.cvlibs", "paddleseg.core.train"],
+}
+
+
+def preload(toolkits: Iterable[str]) -> None:
+    """Have the fork server import these toolkits; call it before the first `try_file`."""
+    modules = [module for toolkit in toolkits for module in MODULES.get(toolkit, [])]
+    _context().set_forkserver_preload([*PRELOADED, *modules])
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def _enter(
@@ -36,12 +56,10 @@ def _enter(
 
 def try_file(toolkit: str, file: Path, name: str, until: str, limit_s: float, gb: float) -> Row:
     """Return the row of one file. A hang or a crash of its process becomes its reason."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    ours, theirs = context.Pipe(duplex=False)
+    ours, theirs = _context().Pipe(duplex=False)
     row, end = Row(toolkit, name), time.monotonic() + limit_s
     with tempfile.TemporaryDirectory() as folder:
-        process = context.Process(
+        process = _context().Process(
             target=_enter, args=(toolkit, file, name, until, folder, gb, theirs), daemon=True
         )
         process.start()

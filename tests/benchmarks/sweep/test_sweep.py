@@ -4,12 +4,13 @@ import json
 import os
 import signal
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.sweep import drawing, painting
+from benchmarks.sweep import drawing, isolated, painting
 from benchmarks.sweep.__main__ import files_of, known, row_file, row_like, write_row
 from benchmarks.sweep.isolated import try_file
 from benchmarks.sweep.reading import read
@@ -54,6 +55,13 @@ def test_a_file_passes_its_stages_or_is_refused_with_a_reason(checkout):
     )
     refused = attempt(checkout, "ppcls/configs/ImageNet/unknown.yaml")
     assert refused.reached is None and "Odd" in refused.refused and refused.failed is None
+
+
+@pytest.mark.parametrize("toolkit", isolated.MODULES)
+def test_the_fork_server_finds_what_it_is_to_import(toolkit):
+    """It passes over what it does not find, and each file then imports the toolkit."""
+    pytest.importorskip(isolated.MODULES[toolkit][0].partition(".")[0])
+    assert all(find_spec(module) for module in isolated.MODULES[toolkit])
 
 
 def _dies(*arguments):
