@@ -80,7 +80,7 @@ def reshape_labels(
     two halves of a channel shuffle.
     """
     result: list[Labels | None] = []
-    for old, new in _matching_axes(before, after):
+    for old, new in matching_axes(before, after):
         labelled = [axis for axis in old if axes[axis] is not None]
         sizes = [after[axis] for axis in new]
         if len(old) == 1 and len(new) == 1:
@@ -120,9 +120,7 @@ def _split_axis(book: LabelBook, whole: Labels, count: int) -> list[Labels | Non
     return labels
 
 
-def _matching_axes(
-    before: Sequence[int], after: Sequence[int]
-) -> list[tuple[list[int], list[int]]]:
+def matching_axes(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """Return which axes of two shapes of equal size cover the same indices, from the left."""
     found = []
     i = j = 0

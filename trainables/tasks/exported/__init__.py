@@ -1,0 +1,8 @@
+"""Any exported model, without its code and without labels: `--task exported`.
+
+program.py         the exported model as data; stored_weights.py reads its weights
+network.py         the model rebuilt from ordinary layers; building.py: how an operator becomes one
+weighted.py        operators with weights; shapes.py: reshapes that follow their input
+elementwise.py     layout.py maps.py: the other operators
+rewriting.py       biases in their layers, nothing unread
+"""
