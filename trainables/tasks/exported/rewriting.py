@@ -48,15 +48,17 @@ def with_whole_filters(program: ExportedProgram) -> ExportedProgram:
     """
     readers = Counter(name for op in program.operations for name in set(op.reads))
     readers.update(program.outputs)
-    filters = {name for op in program.operations for name in op.inputs.get("Filter", ())}
+    makers = {op.output(): op for op in program.operations if op.type in ("assign", "unsqueeze2")}
     weights, renamed = dict(program.weights), {}
-    for op in program.operations:
-        source, axes = op.input("X"), op.get("axes")
-        if op.type != "unsqueeze2" or source not in weights or op.output() not in filters:
-            continue
-        if readers[str(source)] == readers[op.output()] == 1 and len(axes) == 1:
-            weights[str(source)] = np.expand_dims(weights[str(source)], axes[0])
-            renamed[op.output()] = str(source)
+    for name in {name for op in program.operations for name in op.inputs.get("Filter", ())}:
+        source, chain = name, []
+        while source in makers and readers[source] == 1:
+            chain.append(makers[source])
+            source = makers[source].inputs["X"][0]
+        if chain and source in weights and readers[source] == 1:
+            for op in reversed(chain):
+                weights[source] = np.expand_dims(weights[source], tuple(op.get("axes") or ()))
+            renamed[name] = source
     operations = tuple(
         replace(op, inputs={s: tuple(renamed.get(n, n) for n in ns) for s, ns in op.inputs.items()})
         for op in program.operations
