@@ -81,7 +81,24 @@ def load_openvino(folder: Path, manifest: dict[str, Any], threads: int) -> Run:
     return run
 
 
-LOADERS = {"openvino": load_openvino}
+def load_onnxruntime(folder: Path, manifest: dict[str, Any], threads: int) -> Run:
+    """Load a model in ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    for name, value in manifest["engine_config"].items():
+        if hasattr(options, name):
+            setattr(options, name, value)
+        else:
+            options.add_session_config_entry(name, value)
+    options.intra_op_num_threads = threads
+    file = str(folder / manifest["engine_files"][0])
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    name = manifest["input"]["name"]
+    return lambda tensor: session.run(None, {name: tensor})
+
+
+LOADERS = {"openvino": load_openvino, "onnxruntime": load_onnxruntime}
 
 
 class Deployed:

@@ -101,7 +101,7 @@ class WorkerSettings(BaseModel):
     """Threads of a trial, and of its engine."""
     engine: EngineKind = "onednn"
     """What runs the exported model. Paddle Inference: `onednn` on the CPU, `gpu`, or `tensorrt`.
-    `openvino` on the CPU, with the extra of that name."""
+    `openvino` and `onnxruntime` on the CPU, each with the extra of that name."""
 
 
 class TrialSettings(WorkerSettings):

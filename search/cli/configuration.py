@@ -87,11 +87,11 @@ def _is_here(config: RunConfig) -> bool:
 def check_engine(config: RunConfig, choices: Iterable[QuantizationChoice]) -> None:
     """Raise ConfigError if the engine is not installed on this machine and all workers are here,
     or if it never has the precision of one of the choices."""
-    from trainables.deployment.engines.registry import LISTINGS
+    from trainables.deployment.engines.registry import LISTINGS, check_installed
 
     listing = LISTINGS[config.engine]
     if _is_here(config):
-        listing.check_installed()
+        check_installed(config.engine)
     for choice in choices:
         if choice.precision not in listing.precisions:
             raise ConfigError(

@@ -12,7 +12,7 @@ from PIL import Image
 from examples.deploy import Deployed
 from tests.helpers.printed import commands_of, filled
 from tests.search.readme import Home
-from trainables.deployment.engines.registry import LISTINGS, load_engine
+from trainables.deployment.engines.registry import LISTINGS, runtime
 from trainables.deployment.export import export_float
 from trainables.task import ModelInput
 
@@ -25,7 +25,9 @@ def deliver(model, folder, channels=3, side=SIDE, engine="onednn", **spec):
     """Write a model and the fields of a manifest that examples read."""
     given = ModelInput("image", (channels, side, side), **spec)
     export_float(model, [given], folder / "model")
-    set_up = load_engine(folder / "model", "float", 1, engine).configuration
+    chosen = runtime(engine)
+    chosen.prepare(folder / "model", "float")
+    set_up = chosen.load(folder / "model", "float", 1).configuration
     described = {**asdict(given), "shape": [None, channels, side, side]}
     manifest = {
         "input": described,

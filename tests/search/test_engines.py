@@ -14,7 +14,7 @@ from trainables.deployment.exported import size_bytes
 
 pytestmark = pytest.mark.slow
 
-OTHERS = [kind for kind, listing in LISTINGS.items() if listing.package is not None]
+OTHERS = [kind for kind, listing in LISTINGS.items() if listing.packages]
 
 
 @pytest.mark.parametrize("kind", OTHERS)

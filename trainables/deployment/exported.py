@@ -9,7 +9,8 @@ MODEL_FILE = "inference.pdmodel"
 WEIGHTS_FILE = "inference.pdiparams"
 PADDLE_FILES = (MODEL_FILE, WEIGHTS_FILE)
 """In every export, whichever engine it is for."""
-ENGINE_FILES: tuple[str, ...] = ()
+ONNX_FILE = "inference.onnx"
+ENGINE_FILES = (ONNX_FILE,)
 """In an export for an engine that does not load Paddle's files."""
 
 

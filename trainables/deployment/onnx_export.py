@@ -18,16 +18,55 @@ from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
 # The first with quantization by channel, which INT8 weights need.
 OPSET = 13
-PACKAGES = ("paddle2onnx", "onnxruntime")
+PACKAGES = ("paddle2onnx", "onnx", "onnxruntime")
 
-# Run in its own process, since the converter aborts on an unknown operator.
+# Run in its own process, since the converter aborts on an unknown operator. Its extension is loaded
+# alone: the package imports paddle, for two seconds, and needs nothing of it.
 CONVERT = """
-import sys
-import trainables
-import paddle2onnx
-paddle2onnx.export(sys.argv[1], sys.argv[2], save_file=sys.argv[3], opset_version=int(sys.argv[4]),
-                   deploy_backend="onnxruntime")
+import glob, importlib.util, os, sys
+from pathlib import Path
+folder = os.path.dirname(importlib.util.find_spec("paddle2onnx").origin)
+(file,) = glob.glob(os.path.join(folder, "paddle2onnx_cpp2py_export*"))
+spec = importlib.util.spec_from_file_location("paddle2onnx_cpp2py_export", file)
+converter = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(converter)
+model, weights, target, opset = sys.argv[1:]
+upgrade, verbose, check, experimental, optimize, halve = True, False, True, True, True, False
+written = converter.export(model, weights, int(opset), upgrade, verbose, check, experimental,
+                           optimize, {}, "onnxruntime", "", "", halve)
+Path(target).write_bytes(written)
 """
+
+
+def check_packages() -> None:
+    """Raise ConfigError if a package is missing."""
+    for package in PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f'ONNX needs {package}, which is not installed; pip install "slimsearch[onnx]"'
+            )
+
+
+def convert(folder: Path, target: Path, precision: Precision) -> None:
+    """Write the exported model in `folder` as an ONNX file, with the types that ONNX Runtime has
+    kernels for. Raises ExportError if it cannot be converted."""
+    arguments = (folder / MODEL_FILE, folder / WEIGHTS_FILE, target, OPSET)
+    ended = subprocess.run(
+        [sys.executable, "-c", CONVERT, *(str(argument) for argument in arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0 or not target.is_file() or not target.stat().st_size:
+        lines = (ended.stdout + ended.stderr).strip().splitlines()
+        errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
+        said = errors[0].strip() if errors else f"exit status {ended.returncode}"
+        raise ExportError(f"model {folder}: paddle2onnx cannot convert it ({said})")
+    if precision == "int8":
+        # Imported here: a second, for INT8 alone.
+        from trainables.deployment.onnx_types import rewrite_types
+
+        rewrite_types(target)
 
 
 def export_onnx(
@@ -40,24 +79,9 @@ def export_onnx(
     package is missing, ExportError if the model cannot be converted, TrialError if the outputs
     differ too much.
     """
-    for package in PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise ConfigError(
-                f'ONNX needs {package}, which is not installed; pip install "slimsearch[onnx]"'
-            )
+    check_packages()
     temporary = target.with_name(f".{target.name}.tmp")
-    arguments = (folder / MODEL_FILE, folder / WEIGHTS_FILE, temporary, OPSET)
-    ended = subprocess.run(
-        [sys.executable, "-c", CONVERT, *(str(argument) for argument in arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode != 0 or not temporary.is_file():
-        lines = (ended.stdout + ended.stderr).strip().splitlines()
-        errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
-        said = errors[0].strip() if errors else f"exit status {ended.returncode}"
-        raise ExportError(f"model {folder}: paddle2onnx cannot convert it ({said})")
+    convert(folder, temporary, precision)
     import onnxruntime
 
     try:

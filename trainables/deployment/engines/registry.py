@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trainables.deployment.engines.protocol import Engine, Runtime
 
-EngineKind = Literal["onednn", "gpu", "tensorrt", "openvino"]
+EngineKind = Literal["onednn", "gpu", "tensorrt", "openvino", "onnxruntime"]
 
 
 @dataclass(frozen=True)
@@ -27,32 +27,36 @@ class Listing:
     """Module of this package, and the runtime's name there."""
     precisions: tuple[Precision, ...]
     """Those that it has on some processor."""
-    package: str | None = None
-    """Package that it is in, and name of the extra that installs it; None: Paddle's own."""
+    packages: tuple[str, ...] = ()
+    """What it needs beside Paddle, all in the extra of the engine's name."""
     on_gpu: bool = False
-
-    def check_installed(self) -> None:
-        """Raise ConfigError if the package is not installed on this machine."""
-        if self.package is not None and importlib.util.find_spec(self.package) is None:
-            raise ConfigError(
-                f"engine {self.package} is not installed; pip install "
-                f'"slimsearch[{self.package}]", or omit engine'
-            )
 
 
 LISTINGS: Mapping[EngineKind, Listing] = {
     "onednn": Listing("paddle_inference:ONEDNN", ("float", "bfloat16", "int8")),
     "gpu": Listing("paddle_inference:GPU", ("float",), on_gpu=True),
     "tensorrt": Listing("paddle_inference:TENSORRT", ("float", "int8"), on_gpu=True),
-    "openvino": Listing("openvino:RUNTIME", ("float", "bfloat16", "int8"), "openvino"),
+    "openvino": Listing("openvino:RUNTIME", ("float", "bfloat16", "int8"), ("openvino",)),
+    "onnxruntime": Listing(
+        "onnxruntime:RUNTIME", ("float", "int8"), ("onnxruntime", "onnx", "paddle2onnx")
+    ),
 }
+
+
+def check_installed(kind: EngineKind) -> None:
+    """Raise ConfigError if a package of an engine is not installed on this machine."""
+    for package in LISTINGS[kind].packages:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"engine {kind} needs {package}, which is not installed; pip install "
+                f'"slimsearch[{kind}]", or omit engine'
+            )
 
 
 def runtime(kind: EngineKind) -> Runtime:
     """Return the runtime of an engine. Raises ConfigError if it is not installed."""
-    listing = LISTINGS[kind]
-    listing.check_installed()
-    module, _, name = listing.where.partition(":")
+    check_installed(kind)
+    module, _, name = LISTINGS[kind].where.partition(":")
     found = getattr(importlib.import_module(f"{__package__}.{module}"), name)
     return cast("Runtime", found)
 

@@ -43,7 +43,12 @@ def test_fingerprints_differ_by_precision_where_the_engine_does(kind):
         assert len({*described}) == len(described)
 
 
-def test_an_engine_that_is_not_installed_is_named():
-    listing = replace(LISTINGS["onednn"], package="no_such_engine")
-    with pytest.raises(ConfigError, match=r'pip install "slimsearch\[no_such_engine\]"'):
-        listing.check_installed()
+def test_an_engine_that_is_not_installed_is_named(monkeypatch):
+    wanting = replace(LISTINGS["openvino"], packages=("openvino", "no_such_engine"))
+    monkeypatch.setitem(LISTINGS, "openvino", wanting)
+    with pytest.raises(ConfigError) as found:
+        runtime("openvino")
+    assert str(found.value) == (
+        "engine openvino needs no_such_engine, which is not installed; "
+        'pip install "slimsearch[openvino]", or omit engine'
+    )
