@@ -54,6 +54,15 @@ def _level(number: int, table: Tabulated) -> int:
     )
 
 
+def _ledger(folder: Path, table: Tabulated) -> Ledger:
+    groups, fidelities = table.space.groups, table.fidelities
+    return Ledger(
+        *(InMemory(folder), table.budget, groups),
+        fidelities=fidelities,
+        confidence_z=CONFIDENCE_Z,
+    )
+
+
 def _grown(
     folder: Path, table: Tabulated, ledger: Ledger, planner: Planner, finished: int
 ) -> PlanSearcher:
@@ -97,13 +106,7 @@ def measure(
     setup = table.setup(0)
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger(
-            InMemory(Path(folder)),
-            table.budget,
-            table.space.groups,
-            fidelities=table.fidelities,
-            confidence_z=CONFIDENCE_Z,
-        )
+        ledger = _ledger(Path(folder), table)
         planner = planner_of(setup, fidelity=ledger.fidelity, confidence_z=CONFIDENCE_Z)
         searcher = _grown(Path(folder), table, ledger, planner, finished)
         suggestions_s: list[float] = []

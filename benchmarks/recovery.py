@@ -31,34 +31,15 @@ if TYPE_CHECKING:
 WORK = Path(__file__).parents[1] / "bench" / "work" / "recovery"
 # Ratios by plan: the winner of a search with budget 0.1 by losses after short training, a narrower
 # one, and three quarters of every group.
+BLOCKS = ("0.conv1", "1.conv1", "2.conv1", "2.conv2", "3.conv1", "4.conv1", "4.conv2", "5.conv1")
+GROUPS = ("stem.0.weight", *(f"blocks.{block}.weight" for block in BLOCKS))
 PLANS = {
-    "medium": {
-        "blocks.0.conv1.weight": 0.5,
-        "blocks.1.conv1.weight": 0.75,
-        "blocks.2.conv1.weight": 0.5,
-        "blocks.2.conv2.weight": 0.5,
-        "blocks.3.conv1.weight": 0.875,
-        "blocks.4.conv1.weight": 0.5,
-        "blocks.4.conv2.weight": 0.4375,
-        "blocks.5.conv1.weight": 0.875,
-    },
-    "narrow": {
-        "stem.0.weight": 0.25,
-        "blocks.0.conv1.weight": 0.75,
-        "blocks.1.conv1.weight": 0.875,
-        "blocks.2.conv1.weight": 0.75,
-        "blocks.2.conv2.weight": 0.625,
-        "blocks.3.conv1.weight": 0.9375,
-        "blocks.4.conv1.weight": 0.75,
-        "blocks.4.conv2.weight": 0.6875,
-        "blocks.5.conv1.weight": 0.9375,
-    },
-    "uniform": {
-        "stem.0.weight": 0.75,
-        **{f"blocks.{index}.conv1.weight": 0.75 for index in range(6)},
-        "blocks.2.conv2.weight": 0.75,
-        "blocks.4.conv2.weight": 0.75,
-    },
+    name: {group: r for group, r in zip(GROUPS, ratios, strict=True) if r}
+    for name, ratios in {
+        "medium": (0.0, 0.5, 0.75, 0.5, 0.5, 0.875, 0.5, 0.4375, 0.875),
+        "narrow": (0.25, 0.75, 0.875, 0.75, 0.625, 0.9375, 0.75, 0.6875, 0.9375),
+        "uniform": (0.75,) * len(GROUPS),
+    }.items()
 }
 # Cost of a training sample that does not depend on the plan, and of the teacher's run, as shares of
 # a training sample of the unpruned model. The first is more than was measured later

@@ -16,8 +16,10 @@ from search.console import Display
 from search.needs import check_needs, check_storage
 from search.records.clock import StageClock
 from search.records.run_folder import RunFolder, is_run_folder, run_once
+from search.records.search_space import build_space
 from search.records.tables import Store
 from search.workers import Placement
+from spaces.space import Space
 from trainables.deployment.engines.registry import LISTINGS
 from trainables.files.node import Node
 from trainables.results import Baseline
@@ -116,6 +118,10 @@ class StudyContext:
         settings = trial_settings(config, run).having(shipped=shipped(config, run))
         store = Store(run.folder)
         return cls(config, run, settings, store, cluster, node, display, clock or StageClock())
+
+    def space(self, baseline: Baseline) -> Space:
+        """Return the search space. Raises ConfigError if the engine offers none of the choices."""
+        return build_space(self.config, baseline)
 
     def configured(self, config: RunConfig) -> StudyContext:
         """Return this study with another configuration."""

@@ -65,12 +65,18 @@ def test_the_top_of_the_driver_is_small():
     assert len(list((ROOT / "search").glob("*.py"))) <= FILES_AT_THE_TOP
 
 
+def is_module(name):
+    return (ROOT / f"{name.replace('.', '/')}.py").is_file()
+
+
 def imported(name):
     """Return the modules of ours that a file imports."""
     modules = set()
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.ImportFrom):
-            modules.add(node.module)
+            # Of a package, the modules that are named.
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {name for name in named if is_module(name)} or {node.module}
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
     return {module for module in modules if module and module.split(".")[0] in PACKAGES}

@@ -114,32 +114,18 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
         return loss_on_test(task.metric, *values), error
 
     size = size_bytes(folder)
-    found = []
-    for row in rows:
-        ratio, relative, losses = 1.0, 1.0, ((0.0, 0.0), (0.0, 0.0))
+
+    def judged(row: Row) -> Judged:
+        ratio, relative, losses = 1.0, 1.0, [(0.0, 0.0), (0.0, 0.0)]
         if row.folder is not None:
             index = models.index(row)
             ratio = float(ratios[index])
             relative = size_bytes(Path(row.folder)) / size
-            losses = tuple(loss(s, statistics(engines[index], s)) for s in ("val", "test"))
-        (loss_val, error_val), (loss_test, error_test) = losses
-        found.append(
-            Judged(
-                row.problem,
-                row.method,
-                row.seed,
-                row.budget,
-                row.folder is not None,
-                ratio,
-                relative,
-                loss_val,
-                error_val,
-                loss_test,
-                error_test,
-                row.processor_s,
-            )
-        )
-    return found
+            losses = [loss(s, statistics(engines[index], s)) for s in ("val", "test")]
+        given = (row.problem, row.method, row.seed, row.budget, row.folder is not None)
+        return Judged(*given, ratio, relative, *losses[0], *losses[1], row.processor_s)
+
+    return [judged(row) for row in rows]
 
 
 def main() -> None:

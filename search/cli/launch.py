@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from search.cli import interrupts
@@ -13,10 +14,14 @@ from search.cli.check_task import report_check
 from search.cli.settings_file import say_settings_file
 from search.config import RunConfig, changed
 from search.console import Display
+from search.context import StudyContext, cluster_of
+from search.narration import say_next
+from search.records.clock import StageClock
 from search.records.opening import create_run, local_copy, resume_run
-from search.records.run_folder import RunFolder, read_config
-from search.study import run_study
-from spaces.errors import RunFolderError, StorageError, UserError, one_line
+from search.records.run_folder import GAVE_UP, RAY, RunFolder, read_config
+from search.reporting.files import report_run
+from search.study import run_stages
+from spaces.errors import RunFolderError, StorageError, StudyError, UserError, one_line
 
 
 def check_only(config: RunConfig | None, resume: str | None, moved: Mapping[str, Any]) -> int:
@@ -46,6 +51,43 @@ def launch(
         model = run_study(config, folder, display, dry=dry, began=began)
     if not dry:
         display.say(f"model: {model}")
+
+
+def run_study(
+    config: RunConfig,
+    run: RunFolder,
+    display: Display,
+    *,
+    dry: bool = False,
+    began: float | None = None,
+) -> str:
+    """Return the folder or URI of the delivered model.
+
+    `began` is when the command was given, of `time.monotonic`; by default now. With `dry` the
+    study ends before the first trial, and the run's address is returned. Raises SearchError if no
+    model can be delivered.
+    """
+    with cluster_of(config, display) as cluster:
+        display.say(f"{'ray':<12} {cluster.in_words}")
+        display.say(f"{'run':<12} {run.address}")
+        clock = StageClock(run.stage("seconds"), partial(run.finish_stage, "seconds"), began)
+        study = StudyContext.of(config, run, cluster, display, clock)
+        study.begin()
+        run.forget_stage(GAVE_UP)
+        try:
+            delivered = run_stages(study, dry)
+        except StudyError as error:
+            # The report says why there is no model.
+            run.finish_stage(GAVE_UP, str(error))
+            report_run(run, display)
+            raise
+    if delivered:
+        run.delete_folder(RAY)
+        report_run(run, display)
+    else:
+        display.say("nothing was searched yet")
+    say_next(display, run, finished=delivered)
+    return run.model_address if delivered else run.address
 
 
 @contextmanager
