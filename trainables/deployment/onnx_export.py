@@ -15,6 +15,7 @@ from spaces.plan import Precision
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import check_outputs
 from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
+from trainables.deployment.program import integer_products
 
 # The first with quantization by channel, which INT8 weights need.
 OPSET = 13
@@ -66,7 +67,7 @@ def convert(folder: Path, target: Path, precision: Precision) -> None:
         # Imported here: a second, for INT8 alone.
         from trainables.deployment.onnx_types import rewrite_types
 
-        rewrite_types(target)
+        rewrite_types(target, integer_products(folder))
 
 
 def export_onnx(

@@ -8,11 +8,14 @@ convolution itself: of the built-in network's 15 it ran 8 in float.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+from trainables.deployment.program import IntegerProduct
 
 # Zero points of values without a sign, and of those that had one: 128 higher, as their integers.
 UNSIGNED, MIDDLE = "uint8_zero", "uint8_middle"
@@ -54,6 +57,14 @@ class _Graph:
     def readers(self, name: str) -> list[onnx.NodeProto]:
         return [node for node in self._readers[name] if id(node) not in self._removed]
 
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: int) -> None:
+        """Add a node that writes one value."""
+        node = onnx.helper.make_node(kind, inputs, [output], **attributes)
+        self.nodes.append(node)
+        self.writer[output] = node
+        for name in inputs:
+            self._readers[name].append(node)
+
     def read_instead(self, node: onnx.NodeProto, place: int, name: str) -> None:
         """Make a node read another value at one of its inputs."""
         self._readers[node.input[place]].remove(node)
@@ -63,11 +74,26 @@ class _Graph:
     def finish(self) -> None:
         nodes = [node for node in self.nodes if id(node) not in self._removed]
         read = {name for node in nodes for name in node.input} | self.outputs
-        nodes = [node for node in nodes if read & {*node.output}]
+        nodes = _in_order([node for node in nodes if read & {*node.output}])
         stored = [item for item in self.graph.initializer if item.name in read]
         del self.graph.node[:], self.graph.initializer[:]
         self.graph.node.extend(nodes)
         self.graph.initializer.extend(stored)
+
+
+def _in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return the nodes so that each is behind those that it reads from."""
+    waiting, ordered = {name for node in nodes for name in node.output}, []
+    while nodes:
+        left = []
+        for node in nodes:
+            if waiting & {*node.input}:
+                left.append(node)
+            else:
+                ordered.append(node)
+                waiting -= {*node.output}
+        nodes = left
+    return ordered
 
 
 def _store_weights(graph: _Graph) -> None:
@@ -183,14 +209,35 @@ def _is_back(node: onnx.NodeProto) -> bool:
     return bool(node.op_type == "DequantizeLinear")
 
 
-def rewrite_types(file: Path) -> None:
-    """Rewrite an INT8 file of paddle2onnx in place.
+def _quantize_products(graph: _Graph, products: Mapping[str, IntegerProduct]) -> None:
+    """Quantize matrix products again, whose steps paddle2onnx leaves out."""
+    for node in graph.left("MatMul"):
+        name, product = node.input[1], products.get(node.input[1])
+        known = graph.values.get(name)
+        if product is None or known is None or known.shape != product.weight.shape:
+            continue
+        scale = graph.store(f"{name}.input_scale", np.array(product.input_scale, "float32"))
+        signed = graph.store(f"{name}.input_zero", np.array(0, "int8"))
+        source, integers, again = node.input[0], f"{name}.input", f"{name}.input.floats"
+        graph.add("QuantizeLinear", [source, scale, signed], integers)
+        graph.add("DequantizeLinear", [integers, scale, signed], again)
+        by = graph.store(f"{name}.scale", product.weight_scale.astype("float32"))
+        zeros = graph.store(f"{name}.zeros", np.zeros(product.weight_scale.shape, "int8"))
+        stored = graph.store(f"{name}.integers", product.weight.astype("int8"))
+        graph.add("DequantizeLinear", [stored, by, zeros], f"{name}.floats", axis=1)
+        graph.read_instead(node, 0, again)
+        graph.read_instead(node, 1, f"{name}.floats")
+
+
+def rewrite_types(file: Path, products: Mapping[str, IntegerProduct]) -> None:
+    """Rewrite an INT8 file of paddle2onnx in place; `products` are those of the Paddle model.
 
     All scales stay, but for values behind a clip: they get a finer one.
     """
     model = onnx.load(str(file))
     graph = _Graph(model.graph)
     _store_weights(graph)
+    _quantize_products(graph, products)
     _drop_signs(graph, _absorb_rectifiers(graph))
     graph.finish()
     onnx.checker.check_model(model)

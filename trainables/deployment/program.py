@@ -17,6 +17,8 @@ from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 # Operators at a program's inputs and outputs.
 ENDS = ("feed", "fetch")
 QUANTIZERS = ("quantize_linear", "dequantize_linear")
+# Largest integer of a quantized value, which its Scale stands for.
+INT8_MAX = 127
 
 
 def path_prefix(folder: Path) -> str:
@@ -129,6 +131,44 @@ def flatten_scales(folder: Path) -> None:
             stored.store(name, array.reshape(1))
         if scalars:
             stored.write()
+
+
+@dataclass(frozen=True)
+class IntegerProduct:
+    """A matrix product of an INT8 model."""
+
+    weight: np.ndarray
+    """Integers, shape (inputs, outputs)."""
+    weight_scale: np.ndarray
+    """What an integer stands for, by output."""
+    input_scale: float
+    """What an integer of the input stands for."""
+
+
+def integer_products(folder: Path) -> dict[str, IntegerProduct]:
+    """Return the products with a quantized weight in an INT8 model, by the weight's name."""
+    found = {}
+    with stored_program(folder) as stored:
+        ops = stored.message.blocks[0].ops
+        writer = {name: op for op in ops for name in _names(op.outputs)}
+
+        def array(op: framework_pb2.OpDesc, slot: str) -> np.ndarray:
+            (name,) = next(s.arguments for s in op.inputs if s.parameter == slot)
+            return np.array(stored.scope.find_var(name).get_tensor())
+
+        for op in ops:
+            if op.type != "matmul_v2" or any(a.b for a in op.attrs if a.name == "trans_y"):
+                continue
+            left, right = (writer.get(s.arguments[0]) for s in op.inputs)
+            if left is None or right is None or {left.type, right.type} != {QUANTIZERS[1]}:
+                continue
+            (name,) = next(s.arguments for s in right.inputs if s.parameter == "X")
+            if stored.scope.find_var(name) is not None:
+                scales = (array(right, "Scale").reshape(-1), array(left, "Scale").item())
+                found[name] = IntegerProduct(
+                    array(right, "X"), scales[0] / INT8_MAX, scales[1] / INT8_MAX
+                )
+    return found
 
 
 def _names(slots: Iterable[framework_pb2.OpDesc.Var]) -> set[str]:
