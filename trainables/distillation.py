@@ -101,7 +101,7 @@ def remark_if_off(
     model: paddle.nn.Layer, run: Predict, task: Task, settings: WorkerSettings
 ) -> None:
     """Remark why models of the task cannot learn from the teacher `run` as the settings ask."""
-    if not settings.distillation:
+    if not settings.distillation or matching(task) == "loss":
         return
     for batch in task.train_batches(settings.batch_size or task.recipe.batch_size, 0):
         model.train()
@@ -190,7 +190,7 @@ class Distillation:
         self, outputs: Any, inputs: Sequence[np.ndarray]
     ) -> list[tuple[paddle.Tensor, paddle.Tensor]]:
         """Return each output that the teacher has too, by position and shape, and the teacher's."""
-        if self._matching == "off" or not self._fits(inputs):
+        if self._matching in ("off", "loss") or not self._fits(inputs):
             return []
         found = []
         for output, taught in zip(

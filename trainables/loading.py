@@ -17,6 +17,7 @@ from trainables.task import Task
 
 BUILT_IN = {
     "classification": "trainables.tasks.classification:make_task",
+    "exported": "trainables.tasks.exported.task:make_task",
     "fashion_mnist": "trainables.tasks.fashion_mnist.task:make_task",
     "paddleclas": "trainables.tasks.paddleclas.task:make_task",
     "paddledetection": "trainables.tasks.paddledetection.task:make_task",

@@ -22,9 +22,9 @@ __all__ = ["SPLITS", "Batch", "Metric", "ModelInput", "Split", "Task", "Training
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Matching = Literal["class_scores", "values", "off"]
+Matching = Literal["class_scores", "values", "off", "loss"]
 """How a pruned model's outputs are held to the unpruned model's in distillation: as scores of
-classes along axis 1, as plain numbers, or not at all."""
+classes along axis 1, as plain numbers, not at all, or by the task's own loss."""
 
 
 class Batch(NamedTuple):

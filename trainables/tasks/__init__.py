@@ -2,6 +2,7 @@
 
 fashion_mnist/       the built-in problem, which runs when no task is named
 classification.py    a user's images, and a network of paddle.vision or PaddleClas
+exported/            any exported model, without its code and without labels
 paddleclas/          PaddleClas's configuration files: classification
 paddleseg/           PaddleSeg's: segmentation
 paddledetection/     PaddleDetection's: YOLOv3, PP-YOLO, Faster and Mask R-CNN

@@ -82,6 +82,8 @@ class ExportedProgram:
     outputs: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
     """Of every tensor, as the export has it: -1 for a size that is free."""
+    dtypes: Mapping[str, str]
+    """numpy's name of every tensor's type."""
     weights: Mapping[str, np.ndarray]
 
 
@@ -177,5 +179,6 @@ def read_program(model: Path) -> ExportedProgram:
         inputs=inputs,
         outputs=tuple(name for op in fetches for name in op.inputs["X"]),
         shapes=shapes,
+        dtypes={name: DTYPES.get(t.data_type, "float32") for name, t in tensors.items()},
         weights=read_weights(weight_file, stored),
     )

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 
 from trainables.compression.graph.modes import quietly
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import input_spec
 from trainables.deployment.program import path_prefix
 from trainables.task import ModelInput
@@ -50,7 +50,7 @@ def difference(folder, network, arrays):
     """Return the largest difference from what the export gives, relative to its spread."""
     with paddle.no_grad():
         outputs = paddle.utils.flatten(network(*map(paddle.to_tensor, arrays)))
-    wanted = Engine(folder, None, 1).run(arrays)
+    wanted = PaddleEngine(folder, None, 1).run(arrays)
     assert [o.shape for o in outputs] == [list(w.shape) for w in wanted]
     return max(
         np.abs(o.numpy() - w).max() / max(np.std(w), 1e-12)

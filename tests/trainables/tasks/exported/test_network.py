@@ -34,7 +34,7 @@ from tests.trainables.compression.networks import (
 from tests.trainables.tasks.exported.exports import difference, export, rebuilt, samples
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.pruner import ChannelPruner
-from trainables.deployment.engine import Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import export_float
 from trainables.task import ModelInput
 from trainables.tasks.exported.network import build_network, settle
@@ -119,7 +119,7 @@ def test_a_pruned_export_gives_what_the_masked_one_gives(exports, name, tmp_path
         wanted = network(*map(paddle.to_tensor, arrays)).numpy()
     pruner.prune(ratios)
     export_float(network, inputs, tmp_path)
-    (found,) = Engine(tmp_path, "float", 1).run(arrays)
+    (found,) = PaddleEngine(tmp_path, "float", 1).run(arrays)
     assert np.abs(found - wanted).max() <= 1e-4 * wanted.std()
 
 

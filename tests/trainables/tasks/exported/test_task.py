@@ -1,0 +1,150 @@
+"""An exported model and unlabelled samples, as a task."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from spaces.errors import TaskError
+from tests.helpers.tiny.mine import Mine
+from tests.trainables.compression.networks import IMAGE, Between, Residual
+from tests.trainables.tasks.exported.exports import export
+from trainables.checking import check_task
+from trainables.compression.graph.groups import survey_groups
+from trainables.compression.graph.verification import task_samples
+from trainables.compression.pruner import ChannelPruner
+from trainables.deployment.export import input_spec
+from trainables.evaluation import eager, evaluate
+from trainables.models import new_model
+from trainables.remarks import collected
+from trainables.tasks.exported.task import make_task
+from trainables.training import Trainer
+
+
+@pytest.fixture(scope="session")
+def tiny_export(shared_folder, tiny_weights):
+    """The tiny network's export, with its images as tensors; not shaken, as it is trained."""
+    folder = shared_folder / "tiny_export"
+    task = Mine(tiny_weights)
+    model = task.build_model()
+    model.eval()
+    paddle.jit.save(model, str(folder / "inference"), input_spec=input_spec(task.inputs))
+    images = [images for images, _ in task.splits.values()]
+    np.save(folder / "images.npy", np.concatenate(images))
+    return {"model": str(folder), "data": str(folder / "images.npy")}
+
+
+class Chooses(Residual):
+    """The class of each place."""
+
+    def forward(self, x):
+        return self.body(x).argmax(1)
+
+
+def value(task, model, split="val"):
+    return task.metric.aggregate(evaluate(eager(model), task, split, 64))
+
+
+def test_every_demand_of_the_contract_is_met(tiny_export):
+    demands = {demand.name: demand for demand in check_task("exported", tiny_export)}
+    assert all(demand.met for demand in demands.values()), demands
+    assert "top1_agreement 1.0000" in demands["metric"].said
+    assert "the budget bounds the loss of top1_agreement" in demands["loading"].said
+    assert "1440 train, 480 val, 480 test" in demands["loading"].said
+    assert "2 groups can be pruned" in demands["pruning groups"].said
+    assert "int8_ptq runs; int8_qat quantizes 3 of 3" in demands["quantization"].said
+
+
+def test_a_pruned_model_learns_what_the_original_gives_without_labels(tiny_export):
+    task = make_task(**tiny_export)
+    model = new_model(task)
+    pruner = ChannelPruner(model, task.inputs)
+    pruner.prune(dict.fromkeys(pruner.groups, 0.5))
+    before = value(task, model)
+    trainer = Trainer(model, task, steps=60, learning_rate=0.05, batch_size=32, seed=0)
+    trainer.run(60)
+    assert before < 0.5 and value(task, model) > before + 0.25
+
+
+def test_images_with_options(tmp_path):
+    paddle.seed(0)
+    folder = export(Residual(), IMAGE, tmp_path / "model")
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    options = {"model": str(folder), "data": str(tmp_path), "mean": [0.5], "std": [0.25]}
+    task = make_task(**options, batch_size=4, channel_order="BGR")
+    (spec,) = task.inputs
+    assert (spec.name, spec.shape, spec.channel_order) == ("image", (3, 16, 16), "BGR")
+    batch = next(task.eval_batches("val", 8))
+    assert batch.inputs[0].min() >= -2 and batch.inputs[0].max() <= 2
+    assert batch.targets[0].shape == (3, 4)
+    assert value(task, new_model(task)) == 1
+    with pytest.raises(TaskError, match=r"mean has 2 values, and input image 3 channels"):
+        make_task(**{**options, "mean": [1, 2]})
+
+
+def test_a_model_with_an_arg_max_at_its_end_keeps_it_and_is_trained_before_it(tmp_path):
+    paddle.seed(0)
+    folder = export(Chooses(), IMAGE, tmp_path)
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).normal(size=(20, 3, 16, 16)).astype("f4"))
+    task = make_task(str(folder), str(tmp_path / "d.npy"), batch_size=4)
+    model = new_model(task)
+    assert task.metric.name == "mean_iou_with_original" and value(task, model) == 1
+    model.train()
+    batch = next(task.train_batches(4, 0))
+    outputs = model(paddle.to_tensor(batch.inputs[0]))
+    assert outputs.shape == [4, 8, 16, 16]
+    task.loss(outputs, batch.targets).backward()
+    assert all(p.grad is not None for p in model.parameters() if not p.stop_gradient)
+    model.eval()
+    survey = survey_groups(lambda: new_model(task), task.inputs, (), task_samples(task))
+    assert survey.groups
+
+
+def test_a_model_whose_reshapes_were_written_for_one_image(tmp_path):
+    paddle.seed(0)
+    model = Between(lambda x: x.reshape([1, 8 * 16 * 16]).reshape([1, 8, 16, 16]))
+    model.eval()
+    one = [paddle.static.InputSpec([1, 3, 16, 16], "float32", "image")]
+    paddle.jit.save(model, str(tmp_path / "inference"), input_spec=one)
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).normal(size=(20, 3, 16, 16)).astype("f4"))
+    task = make_task(str(tmp_path), str(tmp_path / "d.npy"))
+    assert next(task.eval_batches("val", 3)).targets[0].shape == (3, 4)
+    assert value(task, new_model(task)) == 1
+
+
+def test_what_is_said_of_the_metric_and_of_the_split(tiny_export):
+    with collected() as said:
+        make_task(**tiny_export, kind="values")
+    assert "one_minus_relative_error" in said[0] and "split by their content" in said[1]
+
+
+def test_refusals(tiny_export, tmp_path):
+    with pytest.raises(TaskError, match="is missing; name a folder of images"):
+        make_task(tiny_export["model"], str(tmp_path / "none"))
+    with pytest.raises(TaskError, match="is no tensor of"):
+        make_task(**tiny_export, outputs=["other"])
+    model = Between(lambda x: paddle.linalg.qr(x)[0] + x)
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).normal(size=(9, 3, 16, 16)).astype("f4"))
+    folder = str(export(model, IMAGE, tmp_path / "m"))
+    with pytest.raises(TaskError, match="operator qr is not supported"):
+        make_task(folder, str(tmp_path / "d.npy"))
+
+
+@pytest.mark.slow
+def test_a_whole_search(local_workplace, tiny_export):
+    """From the export alone to a smaller model that agrees with it, in a run and one plan."""
+    options = json.dumps(tiny_export)
+    task = ("--task", "exported", "-o", f"task_options={options}")
+    run = local_workplace.folder / "exported"
+    ended = local_workplace.run("--budget", "0.1", *task, "--trials", "6", "--out", str(run))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "top1_agreement" in ended.stdout + ended.stderr
+    manifest = json.loads(Path(run, "delivered/manifest.json").read_text())
+    assert manifest
+    listed = local_workplace.run("groups", *task, module="search.apply")
+    assert listed.returncode == 0 and "conv2d_0.weight" in listed.stdout, listed.stderr

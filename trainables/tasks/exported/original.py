@@ -1,0 +1,123 @@
+"""The original on its engine: what it gives is what a model that imitates it learns, and is judged
+by."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from spaces.errors import TaskError, one_line
+from trainables.compression.graph.modes import quietly
+from trainables.compression.graph.verification import random_samples
+from trainables.deployment.engines.paddle_inference import PaddleEngine
+from trainables.deployment.export import export_float, output_difference
+from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
+from trainables.distillation import Teacher
+from trainables.evaluation import predict
+from trainables.task import ModelInput
+from trainables.tasks.exported.network import ExportedNetwork, build_network, settle
+from trainables.tasks.exported.program import ExportedProgram, find_files
+
+# Largest difference of the rebuilt network's outputs from the export's, relative to their spread.
+# They are the same kernels in the same order: most networks' are equal to the bit.
+REBUILT = 1e-3
+
+
+class Original:
+    """An exported model with its two ends: what is delivered, and what training matches."""
+
+    def __init__(
+        self,
+        program: ExportedProgram,
+        inputs: Sequence[ModelInput],
+        outputs: Sequence[str],
+        matched: Sequence[str],
+    ) -> None:
+        """Run the model once. Raises TaskError, in one line, if it cannot run at these sizes."""
+        self._program, self._inputs = program, tuple(inputs)
+        self._outputs, self._matched = tuple(outputs), tuple(matched)
+        ends = tuple(dict.fromkeys((*self._outputs, *self._matched)))
+        arrays = random_samples(inputs)
+        network = self._settled(arrays, ends)
+        self._check(network, arrays)
+        with tempfile.TemporaryDirectory() as folder:
+            export_float(network, inputs, Path(folder))
+            engine = PaddleEngine(Path(folder), "float", 1)
+        self._ends = ends
+        # What is evaluated is asked for again and again; what is trained on may be new every time.
+        self._evaluated, self._trained = Teacher(engine.run), Teacher(engine.run)
+
+    def _settled(self, arrays: Sequence[np.ndarray], ends: Sequence[str]) -> ExportedNetwork:
+        """Return the network with the given ends, after its first run."""
+        error: Exception | None = None
+        # A model that was exported for one image has that number written into its reshapes.
+        for samples in (arrays, [array[:1] for array in arrays]):
+            try:
+                with quietly():
+                    self._plans = settle(self._program, samples, outputs=ends)
+                    network = self._network(ends, ends)
+                    with paddle.no_grad():
+                        found = predict(network, [paddle.to_tensor(array) for array in arrays])
+            except TaskError:
+                raise
+            except Exception as failure:  # Each operator raises its own type.
+                error = error or failure
+                continue
+            self.shapes = dict(zip(ends, (output.shape for output in found), strict=True))
+            if all(output.ndim and len(output) == len(arrays[0]) for output in found):
+                return network
+            raise TaskError(
+                f"{self._program.file}: an output has no axis of samples; name others with "
+                "task_options.outputs"
+            )
+        sizes = ", ".join(f"{i.name} {i.shape}" for i in self._inputs)
+        assert error is not None
+        raise TaskError(
+            f"{self._program.file} cannot run on {sizes}; give other sizes with "
+            f"task_options.size ({one_line(error, 120)})"
+        ) from error
+
+    def _network(self, outputs: Sequence[str], matched: Sequence[str]) -> ExportedNetwork:
+        network = build_network(self._program, self._plans, outputs, matched)
+        network.eval()
+        return network
+
+    def _check(self, network: ExportedNetwork, arrays: Sequence[np.ndarray]) -> None:
+        """Compare the rebuilt network with the export. Raises TaskError if they differ."""
+        if self._outputs != self._program.outputs:
+            return
+        arrays = [array[:1] for array in arrays]
+        with tempfile.TemporaryDirectory() as folder:
+            files = find_files(self._program.file)
+            for file, name in zip(files, (MODEL_FILE, WEIGHTS_FILE), strict=True):
+                if file.exists():
+                    shutil.copy(file, Path(folder) / name)
+            wanted = PaddleEngine(Path(folder), None, 1).run(arrays)
+        with paddle.no_grad():
+            found = predict(network, [paddle.to_tensor(array) for array in arrays])
+        if not output_difference(found[: len(wanted)], wanted) <= REBUILT:
+            raise TaskError(
+                f"{self._program.file}: the network rebuilt from it gives other outputs; "
+                "search the model in Python"
+            )
+
+    def build(self) -> ExportedNetwork:
+        """Return a new network with the original's weights."""
+        return self._network(self._outputs, self._matched)
+
+    def outputs(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Return what the original gives for samples that are evaluated."""
+        return self._chosen(self._evaluated.outputs(inputs), self._outputs)
+
+    def matched(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Return what a model in training has to match."""
+        return self._chosen(self._trained.outputs(inputs), self._matched)
+
+    def _chosen(self, found: Sequence[np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, ...]:
+        by_name = dict(zip(self._ends, found, strict=True))
+        return tuple(by_name[name] for name in names)

@@ -1,0 +1,192 @@
+"""Samples without labels, from images or ready tensors, split by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from spaces.errors import DataError
+from trainables.data.classification import SUFFIXES
+from trainables.data.image_batches import Preprocessing
+from trainables.data.images import READERS, check_images
+from trainables.data.lines import numbered_lines
+from trainables.data.preparing import prepare, read_pixels
+from trainables.data.problems import Problems
+from trainables.task import SPLITS, ModelInput, Split
+
+Inputs = tuple[np.ndarray, ...]
+
+# Shares of the samples in train, val and test. Without labels, more serve to judge than elsewhere:
+# training draws new crops from the same images. A guess.
+SHARES = (0.6, 0.2, 0.2)
+# Smallest area of a training crop, relative to the image's: an export does not say how it was
+# trained, so its images are changed little. A guess.
+LEAST_AREA = 0.5
+
+
+class Samples(Protocol):
+    """Samples of a task, by their number."""
+
+    @property
+    def splits(self) -> dict[Split, list[int]]: ...
+
+    def read(self, indices: Sequence[int]) -> Inputs:
+        """Return samples as they are evaluated, along axis 0."""
+        ...
+
+    def augmented(self, indices: Sequence[int], rng: np.random.Generator) -> Inputs:
+        """Return samples as they are trained on, along axis 0."""
+        ...
+
+
+def split_by_content(digests: Sequence[str], where: Path) -> dict[Split, list[int]]:
+    """Return the numbers of each split's samples: the same for the same contents in any order.
+
+    Equal samples are in one split. Raises DataError if one would be empty.
+    """
+    different = sorted(set(digests))
+    ends = np.round(np.cumsum(SHARES) * len(different)).astype(int)
+    if len(different) < len(SPLITS) or ends[0] == 0 or len(set(ends)) < len(SPLITS):
+        raise DataError(
+            f"data {where} has {len(different)} different samples; training, validation and test "
+            "need 3 at least, and hundreds for a trusted result"
+        )
+    of = {
+        digest: SPLITS[int(np.searchsorted(ends, n, "right"))] for n, digest in enumerate(different)
+    }
+    return {
+        split: [index for index, digest in enumerate(digests) if of[digest] == split]
+        for split in SPLITS
+    }
+
+
+class ImageSamples:
+    """Image files for a model's only input."""
+
+    def __init__(self, data: Path, spec: ModelInput, *, augment: bool) -> None:
+        """Raises DataError, in one line, for images that are missing or damaged."""
+        self._files = _listed(data)
+        problems = Problems()
+        check_images(((file, str(data)) for file in self._files), problems)
+        problems.raise_if_any()
+        digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self._files]
+        self.splits = split_by_content(digests, data)
+        areas = (LEAST_AREA, 1.0) if augment else None
+        self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment)
+
+    def read(self, indices: Sequence[int]) -> Inputs:
+        return self._stacked(indices, [None] * len(indices))
+
+    def augmented(self, indices: Sequence[int], rng: np.random.Generator) -> Inputs:
+        seeds = rng.integers(2**63, size=len(indices))
+        return self._stacked(indices, [np.random.default_rng(seed) for seed in seeds])
+
+    def _stacked(
+        self, indices: Sequence[int], rngs: Sequence[np.random.Generator | None]
+    ) -> Inputs:
+        with ThreadPoolExecutor(READERS) as pool:
+            images = list(pool.map(self._image, [self._files[i] for i in indices], rngs))
+        return (np.stack(images),)
+
+    def _image(self, file: Path, rng: np.random.Generator | None) -> np.ndarray:
+        how = self._how
+        pixels = read_pixels(file, how.decoding, how.input.shape[0])
+        return prepare(pixels, how.input) if rng is None else how.augmented(pixels, rng)
+
+
+class TensorSamples:
+    """Ready tensors from an .npy or .npz file, one array for each input of the model."""
+
+    def __init__(self, data: Path, inputs: Sequence[ModelInput]) -> None:
+        """Raises DataError, in one line, for arrays that do not fit the inputs."""
+        self._arrays = _arrays(data, [spec.name for spec in inputs])
+        counts = {len(array) for array in self._arrays}
+        for array, spec in zip(self._arrays, inputs, strict=True):
+            if array.shape[1:] != spec.shape or len(counts) > 1:
+                raise DataError(
+                    f"data {data}: {spec.name} has shape {array.shape}; the model takes "
+                    f"(samples, {', '.join(map(str, spec.shape))}), as many of each input"
+                )
+            if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+                raise DataError(
+                    f"data {data}: {spec.name} is {array.dtype}, the model takes {spec.dtype}"
+                )
+            if not np.isfinite(array).all():
+                raise DataError(f"data {data}: {spec.name} has values that are not finite")
+        kinds = [spec.dtype for spec in inputs]
+        self._arrays = [a.astype(k, copy=False) for a, k in zip(self._arrays, kinds, strict=True)]
+        rows = range(counts.pop() if counts else 0)
+        self.splits = split_by_content([self._digest(row) for row in rows], data)
+
+    def _digest(self, row: int) -> str:
+        digest = hashlib.sha256()
+        for array in self._arrays:
+            digest.update(np.ascontiguousarray(array[row]).tobytes())
+        return digest.hexdigest()
+
+    def read(self, indices: Sequence[int]) -> Inputs:
+        return tuple(array[list(indices)] for array in self._arrays)
+
+    def augmented(self, indices: Sequence[int], rng: np.random.Generator) -> Inputs:
+        return self.read(indices)
+
+
+def _listed(data: Path) -> list[Path]:
+    """Return the images of a folder and its subfolders, or those of a list, a path in each line."""
+    if data.is_dir():
+        found = sorted(f for f in data.rglob("*") if f.suffix.lower() in SUFFIXES)
+        if not found:
+            raise DataError(f"data {data} has no images ({', '.join(sorted(SUFFIXES))}); add some")
+        return found
+    if data.is_file() and data.suffix.lower() in SUFFIXES:
+        raise DataError(f"data {data} is one image; name a folder of images, or a list of them")
+    # What follows a tab, as a label does, is not read.
+    return [data.parent / line.split("\t")[0].strip() for _, line in numbered_lines(data)]
+
+
+def _arrays(data: Path, names: Sequence[str]) -> list[np.ndarray]:
+    try:
+        loaded = np.load(data, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            loaded = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"data {data} holds no arrays of numbers; save them with numpy") from error
+    if isinstance(loaded, np.ndarray):
+        loaded = {names[0]: loaded} if len(names) == 1 else {"one array": loaded}
+    missing = [name for name in names if name not in loaded]
+    if missing and not (len(names) == len(loaded) == 1):
+        raise DataError(
+            f"data {data} has no array {missing[0]!r}, an input of the model; it has "
+            f"{', '.join(loaded) or 'none'}"
+        )
+    return [loaded[name] for name in (loaded if missing else names)]
+
+
+def read_samples(data: Path, inputs: Sequence[ModelInput], *, augment: bool) -> Samples:
+    """Return the samples of a folder of images, a list of them, or a file of tensors."""
+    if data.suffix in (".npy", ".npz"):
+        return TensorSamples(data, inputs)
+    if len(inputs) != 1 or len(inputs[0].shape) != 3 or inputs[0].shape[0] not in (1, 3):
+        raise DataError(
+            f"data {data}: the model does not take one image, but "
+            f"{', '.join(f'{i.name} {i.shape}' for i in inputs)}; save its inputs as an .npz"
+        )
+    return ImageSamples(data, inputs[0], augment=augment)
+
+
+def epoch(samples: Samples, batch_size: int, seed: int) -> Iterator[Inputs]:
+    """Yield the training split once in full batches, shuffled; one batch at least, of samples that
+    are repeated if they are fewer."""
+    rng = np.random.default_rng(seed)
+    train = np.array(samples.splits["train"])
+    order = rng.permutation(train)
+    while len(order) < batch_size:
+        order = np.concatenate([order, rng.permutation(train)])
+    for start in range(0, len(order) - batch_size + 1, batch_size):
+        yield samples.augmented(order[start : start + batch_size].tolist(), rng)

@@ -1,0 +1,186 @@
+"""An exported model alone: no code of its own, no labels.
+
+    --task exported -o "task_options={model: exported, data: photos, size: [480, 480]}"
+
+`model` is a folder with inference.pdmodel and inference.pdiparams. It is rebuilt operator by
+operator (network.py), and trained to give what the original gives on `data` (imitation.py). The
+metric is its fidelity to the original (fidelity.py), so the unpruned model's is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import TaskError
+from trainables.remarks import remark
+from trainables.task import Batch, Matching, ModelInput, Split, TrainingRecipe
+from trainables.tasks.exported.fidelity import THRESHOLD, Fidelity, part_of
+from trainables.tasks.exported.outputs import matched_tensors, output_kinds
+from trainables.tasks.exported.preprocessing import (
+    Prepared,
+    image_preparation,
+    input_shape,
+    preprocessing,
+)
+from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, read_program
+from trainables.tasks.exported.samples import epoch, read_samples
+
+if TYPE_CHECKING:
+    import paddle
+
+    from trainables.tasks.exported.original import Original
+
+Numbers = Sequence[float] | float
+
+
+class Exported:
+    """An exported model and samples without labels."""
+
+    name = "exported"
+    protected_layers: tuple[str, ...] = ()
+    # The loss itself is learnt from the unpruned model.
+    distillation: Matching = "loss"
+
+    def __init__(
+        self,
+        program: ExportedProgram,
+        inputs: Sequence[ModelInput],
+        data: Path,
+        *,
+        outputs: Sequence[str] = (),
+        matched: Sequence[str] = (),
+        kind: str | Sequence[str] | None = None,
+        threshold: float = THRESHOLD,
+        batch_size: int = 32,
+        augment: bool = True,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.recipe = TrainingRecipe(batch_size=batch_size)
+        self._program = program
+        self._outputs = tuple(outputs) or program.outputs
+        self._matched = matched_tensors(program, self._outputs, matched)
+        self._kinds = output_kinds(program, self._outputs, kind)
+        self._threshold = threshold
+        self._samples = read_samples(data, self.inputs, augment=augment)
+        said = ", ".join(f"{n} ({k})" for n, k in zip(self._outputs, self._kinds, strict=True))
+        remark(
+            f"without labels the budget bounds the loss of {self.metric.name}: how much a model "
+            f"gives what the original gives for {said}"
+        )
+        counts = ", ".join(f"{len(v)} {k}" for k, v in self._samples.splits.items())
+        remark(f"the samples of {data} are split by their content: {counts}")
+
+    @cached_property
+    def _original(self) -> Original:
+        from trainables.tasks.exported.original import Original
+
+        names = [matched.tensor for matched in self._matched]
+        return Original(self._program, self.inputs, self._outputs, names)
+
+    @cached_property
+    def metric(self) -> Fidelity:
+        parts = []
+        for name, kind in zip(self._outputs, self._kinds, strict=True):
+            shape = self._original.shapes[name]
+            classes = max(self._original.shapes[m.tensor][m.axis] for m in self._matched)
+            parts.append(part_of(kind, shape, self._threshold, classes))
+        return Fidelity(parts)
+
+    def build_model(self) -> paddle.nn.Layer:
+        return self._original.build()
+
+    def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Yield an epoch of samples with what the original gives for them."""
+        for inputs in epoch(self._samples, batch_size, seed):
+            yield Batch(inputs, self._original.matched(inputs))
+
+    def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        """Yield a split with the original's outputs as targets."""
+        indices = self._samples.splits[split]
+        for start in range(0, len(indices), batch_size):
+            inputs = self._samples.read(indices[start : start + batch_size])
+            yield Batch(inputs, self._original.outputs(inputs))
+
+    def loss(self, outputs: Any, targets: Sequence[Any]) -> paddle.Tensor:
+        from trainables.tasks.exported.imitation import imitation_loss
+
+        return imitation_loss(outputs, targets, self._matched)
+
+
+def _inputs(
+    program: ExportedProgram, prepared: Prepared | None, size: int | Sequence[int] | None
+) -> list[ModelInput]:
+    """Return the model's inputs; `prepared` is for images, None for ready tensors."""
+    found = []
+    for fed in program.inputs:
+        shape = input_shape(fed, prepared or Prepared(), size)
+        spec = ModelInput(fed.name, shape, fed.dtype)
+        if prepared is not None and len(shape) == 3:
+            spec = _image_input(fed, prepared, shape)
+        found.append(spec)
+    return found
+
+
+def _image_input(fed: Fed, prepared: Prepared, shape: tuple[int, ...]) -> ModelInput:
+    for option, values in (("mean", prepared.mean), ("std", prepared.std)):
+        if len(values) not in (1, shape[0]):
+            raise TaskError(
+                f"{option} has {len(values)} values, and input {fed.name} {shape[0]} channels; "
+                "give one value, or one for each channel"
+            )
+    return ModelInput(
+        fed.name,
+        shape,
+        fed.dtype,
+        channel_order=prepared.channel_order,
+        scale=prepared.scale,
+        mean=prepared.mean,
+        std=prepared.std,
+        image=image_preparation(prepared, shape),
+    )
+
+
+def make_task(
+    model: str,
+    data: str,
+    size: int | Sequence[int] | None = None,
+    mean: Numbers | None = None,
+    std: Numbers | None = None,
+    scale: float | str | None = None,
+    channel_order: str | None = None,
+    outputs: Sequence[str] = (),
+    matched: Sequence[str] = (),
+    kind: str | Sequence[str] | None = None,
+    threshold: float = THRESHOLD,
+    batch_size: int = 32,
+    augment: bool = True,
+) -> Exported:
+    """Return the task; `model` is the folder of an exported model, `data` a folder of images, a
+    list of them, or an .npy or .npz file of ready tensors, `size` the engine's height and width
+    where the model leaves them free. A pixel becomes (pixel * scale - mean) / std, in
+    `channel_order` RGB or BGR; without these the toolkit's file beside the model says so. `outputs`
+    names tensors to end the model at, `matched` those that training matches, `kind` what the
+    outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
+    of a map counts, `augment` whether training crops and mirrors images."""
+    folder, path = Path(model), Path(data)
+    if not path.exists():
+        raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")
+    program = read_program(folder)
+    prepared = None
+    if path.suffix not in (".npy", ".npz"):
+        beside = find_files(folder)[0].parent
+        prepared = preprocessing(beside, mean, std, scale, channel_order)
+    return Exported(
+        program,
+        _inputs(program, prepared, size),
+        path,
+        outputs=outputs,
+        matched=matched,
+        kind=kind,
+        threshold=threshold,
+        batch_size=batch_size,
+        augment=augment,
+    )
