@@ -66,7 +66,8 @@ class RunConfig(WorkerSettings):
     branches: bool = True
     """Whether plans may take out whole branches: of a residual block, for example."""
     sensitivity_points: int = Field(default=6, ge=2)
-    """Number of ratios at which each group's sensitivity is measured, evenly spread."""
+    """Number of ratios at which each group's sensitivity is measured, evenly spread.
+    A run with a deadline may measure fewer, and on a smaller sensitivity_share."""
     latency_points: int = Field(default=12, ge=4)
     """Number of untrained plans timed before the search, to predict the latency of all others."""
 

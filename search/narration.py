@@ -32,7 +32,7 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Print a first estimate of the whole duration, from the unpruned model's speed."""
     config, cluster = study.config, study.cluster.now()
     at_once = trials_at_once(config, cluster)
-    surveys = survey_seconds(config, baseline, len(searched_items(config, baseline)), at_once)
+    surveys = survey_seconds(config, baseline, searched_items(config, baseline), at_once)
     if config.within is not None:
         study.display.say(
             f"{'ahead':<12} about {minutes(surveys)} before the search; the run ends within "

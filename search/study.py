@@ -16,9 +16,10 @@ from search.tune.plan_source import is_planned, plan_sources
 
 def run_stages(study: StudyContext, dry: bool) -> bool:
     """Return whether a model was delivered; not if `dry`. Raises StudyError if none can be."""
-    config = study.config
     baseline = unpruned.measure_baseline(study)
     unpruned.say_baseline(study, baseline)
+    study = within.fit_survey(study, baseline)
+    config = study.config
     if study.run.stage("latency") is None:
         say_first_guess(study, baseline)
     space = study.space(baseline)

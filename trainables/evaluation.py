@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import islice
 
 import numpy as np
 import paddle
@@ -45,15 +46,18 @@ def evaluate(
     batch_size: int,
     guard: StepGuard = nullcontext,
     observe: Callable[[Batch, Sequence[np.ndarray]], None] = lambda batch, outputs: None,
+    every: int = 1,
 ) -> np.ndarray:
     """Return the metric's statistics, samples of the split along axis 0.
+
+    Of the split's batches the first and every `every`-th after it.
 
     Each batch runs inside `guard`, so a latency probe waits for one batch at most. `observe` is
     called with each batch and its outputs. Raises TrialError if outputs are not finite (NaN has no
     highest score) or the split is empty.
     """
     statistics = []
-    for batch in task.eval_batches(split, batch_size):
+    for batch in islice(task.eval_batches(split, batch_size), 0, None, every):
         with guard():
             outputs = run(batch.inputs)
         if not all(np.isfinite(output).all() for output in outputs):

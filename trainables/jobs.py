@@ -68,9 +68,13 @@ def sensitivity_job(
     from trainables.files.cache import JsonCache
     from trainables.loading import study_task
 
+    every = max(1, round(1 / settings.sensitivity_share))
+
     def probe() -> SensitivityProbe:
         task = study_task(settings, node.files)
-        return SensitivityProbe(task, settings.eval_batch, settings.threads, settings.criterion)
+        return SensitivityProbe(
+            task, settings.eval_batch, settings.threads, settings.criterion, every
+        )
 
     return cached_sensitivities(
         JsonCache(settings.cache / "sensitivity"),
@@ -79,6 +83,7 @@ def sensitivity_job(
         curves,
         baseline.metric,
         settings.criterion,
+        every,
     )
 
 

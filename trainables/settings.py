@@ -65,6 +65,9 @@ class WorkerSettings(BaseModel):
     criterion: ImportanceCriterion = "l1_norm"
     """Importance of a channel; the least important channels of a group are removed first."""
 
+    sensitivity_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the validation batches that sensitivities are measured on, evenly spread.
+    Losses of plans are always measured on all."""
     finetune_samples: int = Field(default=800, ge=1)
     """Training of a plan in float before it is measured, in samples of the unpruned model.
     A plan that needs fewer multiply-adds sees more samples for the same compute."""

@@ -72,6 +72,16 @@ class Winner(Retrained):
 
 @with_config(FILE)
 @dataclass(frozen=True)
+class Survey:
+    """What is measured before the search of a run with a deadline: the settings of these names."""
+
+    sensitivity_points: Count
+    sensitivity_share: Positive
+    latency_points: Count
+
+
+@with_config(FILE)
+@dataclass(frozen=True)
 class Fitted:
     """The search that fits into the time of a run with a deadline. Its settings are the run's own
     from then on, so that levels stay the same in a resumed run."""
@@ -93,6 +103,7 @@ STAGES: dict[str, Any] = {
     "gave_up": str,
     "inputs": dict[str, str],
     "baseline": Baseline,
+    "survey": Survey,
     "sensitivity": Curves,
     "references": References,
     "latency": Timings,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.config import RunConfig
 from search.schedule.durations import about
 from search.schedule.forecast import Course, Standing
+from spaces.plan import PruningGroup
 from trainables.levels import training_levels
 from trainables.results import Baseline
 from trainables.settings import WorkerSettings
@@ -169,10 +171,16 @@ def estimate(
     )
 
 
-def survey_seconds(config: RunConfig, baseline: Baseline, groups: int, at_once: int) -> float:
-    """Return the seconds of the measurements between baseline and search, if none is cached."""
-    evaluations = groups * config.sensitivity_points
-    evaluate_s = SPEEDS.evaluation * baseline.evaluate_s + SPEEDS.engine_s
+def survey_seconds(
+    config: RunConfig, baseline: Baseline, items: Sequence[PruningGroup], at_once: int
+) -> float:
+    """Return the seconds of the measurements between baseline and search, if none is cached.
+
+    `items` are the groups and branches of the search.
+    """
+    evaluations = sum(1 if item.is_branch else config.sensitivity_points for item in items)
+    evaluate_s = SPEEDS.evaluation * baseline.evaluate_s * config.sensitivity_share
+    evaluate_s += SPEEDS.engine_s
     runs_s = SPEEDS.reference_runs * baseline.latency_ms / 1000
     timing_s = config.latency_effort * min(SPEEDS.final_s, max(SPEEDS.least_final_s, runs_s))
     # One after the other: they are timed on one device.

@@ -1,4 +1,4 @@
-"""The number of plans and the length of their training that fit into the time left for a search.
+"""What fits into the time of a run: the measurements before its search, its plans, their training.
 
 One number decides, the size: at 2, twice as many plans are tried as by default, and each is trained
 twice as long as the settings ask for.
@@ -6,11 +6,12 @@ twice as long as the settings ask for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from search.config import PLANS, RunConfig, build_config
-from search.records.stage_files import Fitted
-from search.schedule.estimates import estimate, level_seconds
+from search.config import PLANS, RunConfig, build_config, changed
+from search.records.stage_files import Fitted, Survey
+from search.schedule.estimates import estimate, level_seconds, survey_seconds
+from spaces.plan import PruningGroup
 from trainables.levels import training_levels
 from trainables.results import Baseline
 
@@ -27,8 +28,40 @@ FEWEST_PLANS = 2
 # A training in full has to fit although it takes this many times what is guessed: it must not be
 # left out because the machine is busier than at the baseline's measurement. A guess.
 SLOWER = 1.5
+# Share of the time left after the baseline that the measurements before the search may take. A
+# guess.
+SURVEY_SHARE = 0.3
+# Ratios per group and shares of the validation batches, from the settings' own down: with fewer
+# than 3 ratios a curve has no bend, and noise counts less than that. A guess.
+LEAST_POINTS, SHARES, FEWEST_POINTS = 3, (1.0, 0.5, 0.25), 2
+# Fewest untrained plans that are timed: half of the default. A guess.
+LEAST_SHAPES = 6
 # Halvings of the interval of sizes, which is then 0.1 % wide.
 HALVINGS = 16
+
+
+def fitted_survey(
+    config: RunConfig,
+    baseline: Baseline,
+    items: Sequence[PruningGroup],
+    left_s: float,
+    at_once: int,
+) -> Survey:
+    """Return the most thorough measurements before the search that are expected to take at most
+    SURVEY_SHARE of `left_s` seconds; the least thorough ones if none are."""
+    usual, given = config.sensitivity_points, config.sensitivity_share
+    steps = [(points, 1.0) for points in range(usual, LEAST_POINTS - 1, -1)]
+    steps += [(min(usual, LEAST_POINTS), share) for share in SHARES[1:]]
+    steps.append((min(usual, FEWEST_POINTS), SHARES[-1]))
+    for points, share in steps:
+        shapes = max(LEAST_SHAPES, config.latency_points * points // usual)
+        shapes = min(config.latency_points, shapes)
+        found = Survey(points, share * given, shapes)
+        if survey_seconds(changed(config, vars(found)), baseline, items, at_once) <= (
+            SURVEY_SHARE * left_s
+        ):
+            break
+    return found
 
 
 def fitted(config: RunConfig, baseline: Baseline, left_s: float, at_once: int) -> Fitted | None:

@@ -1,21 +1,51 @@
-"""The search that fits into the time of a run with a deadline: its plans, and their levels."""
+"""What fits into the time of a run with a deadline: the measurements before its search, its plans
+and their levels."""
 
 from __future__ import annotations
 
 import yaml
 
+from search.config import changed
 from search.context import StudyContext
 from search.needs import trials_at_once
 from search.records.run_folder import CONFIG, read_config, run_once
-from search.records.stage_files import Fitted
+from search.records.search_space import searched_items
+from search.records.stage_files import Fitted, Survey
 from search.schedule.durations import duration_text, minutes
-from search.schedule.fitting import fitted, with_levels
+from search.schedule.fitting import fitted, fitted_survey, with_levels
 from spaces.errors import StudyError
 from trainables.results import Baseline
 
-STAGE = "within"
+SURVEY, STAGE = "survey", "within"
 # Share of the training in full that the settings ask for below which it is said. A guess.
 SHORT = 0.5
+
+
+def fit_survey(study: StudyContext, baseline: Baseline) -> StudyContext:
+    """Return the study with the measurements before its search that fit into the time.
+
+    A resumed run keeps those that it began with; a run without a deadline is returned as it is.
+    """
+    config, run = study.config, study.run
+    known = run.stage(SURVEY)
+    if config.within is None and known is None:
+        return study
+
+    def compute() -> Survey:
+        assert config.within is not None
+        left_s = config.within - study.clock.elapsed_s()
+        at_once = trials_at_once(config, study.cluster.now())
+        return fitted_survey(config, baseline, searched_items(config, baseline), left_s, at_once)
+
+    found: Survey = run_once(run, SURVEY, compute)
+    fitted_to = changed(config, vars(found))
+    if fitted_to != config:
+        study.display.say(
+            f"{STAGE:<12} sensitivities at {found.sensitivity_points} ratios a group, on "
+            f"{found.sensitivity_share:.0%} of the validation split: the run has no time "
+            "for more"
+        )
+    return study.configured(fitted_to)
 
 
 def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> StudyContext:

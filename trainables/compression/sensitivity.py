@@ -24,10 +24,15 @@ ALGORITHM = "summed-masked-val-5"
 
 
 def cache_key(
-    fingerprint: str, group: str, ratios: Sequence[float], criterion: ImportanceCriterion
+    fingerprint: str,
+    group: str,
+    ratios: Sequence[float],
+    criterion: ImportanceCriterion,
+    every: int = 1,
 ) -> str:
     """Return the cache key of a group's curve; `fingerprint` identifies weights and data."""
-    return fingerprint_of(ALGORITHM, criterion, fingerprint, group, list(ratios))
+    part = [every] if every > 1 else []
+    return fingerprint_of(ALGORITHM, criterion, fingerprint, group, list(ratios), *part)
 
 
 class SensitivityProbe:
@@ -40,10 +45,18 @@ class SensitivityProbe:
     """
 
     def __init__(
-        self, task: Task, eval_batch: int, threads: int, criterion: ImportanceCriterion = "l1_norm"
+        self,
+        task: Task,
+        eval_batch: int,
+        threads: int,
+        criterion: ImportanceCriterion = "l1_norm",
+        every: int = 1,
     ) -> None:
+        """`every` above 1: losses are of every so many validation batches, against the unpruned
+        model's metric on the same."""
         self._task, self._eval_batch, self._threads = task, eval_batch, threads
-        self._criterion = criterion
+        self._criterion, self._every = criterion, every
+        self._unpruned: float | None = None
         self._precision: Precision = "bfloat16" if supports_bfloat16() else "float"
         self._open = ExitStack()
 
@@ -55,6 +68,8 @@ class SensitivityProbe:
             self._write = opened.enter_context(
                 rewritable_export(self._pruner.model, task.inputs, self._folder)
             )
+            if self._every > 1:
+                self._unpruned = self._metric(self._folder)
             self._open = opened.pop_all()
         return self
 
@@ -65,6 +80,8 @@ class SensitivityProbe:
         self, group: str, ratios: Sequence[float], baseline_metric: float
     ) -> list[Sensitivity]:
         """Return the sensitivity of a group or branch at every ratio, on the validation split."""
+        if self._unpruned is not None:
+            baseline_metric = self._unpruned
         rows = []
         for ratio in ratios:
             try:
@@ -99,7 +116,7 @@ class SensitivityProbe:
         # One engine at a time: one that is alive while another is loaded leaks a copy of its
         # weights, in Paddle (LOG: memory of workers, and the search of YOLOv3).
         engine = PaddleEngine(folder, self._precision, self._threads)
-        found = evaluate(engine.run, self._task, "val", self._eval_batch)
+        found = evaluate(engine.run, self._task, "val", self._eval_batch, every=self._every)
         return metric_value(self._task.metric, found)
 
 
@@ -110,6 +127,7 @@ def cached_sensitivities(
     curves: Mapping[str, Sequence[float]],
     baseline_metric: float,
     criterion: ImportanceCriterion = "l1_norm",
+    every: int = 1,
 ) -> dict[str, tuple[list[Sensitivity], bool]]:
     """Return each group's sensitivities, and whether they were in the cache.
 
@@ -119,7 +137,7 @@ def cached_sensitivities(
     with ExitStack() as opened:
         made: SensitivityProbe | None = None
         for group, ratios in curves.items():
-            key = cache_key(fingerprint, group, ratios, criterion)
+            key = cache_key(fingerprint, group, ratios, criterion, every)
             known = cache.get(key, list[Sensitivity])
             if known is not None:
                 found[group] = known, True

@@ -12,6 +12,7 @@ from search.schedule.estimates import (
     survey_seconds,
 )
 from search.schedule.forecast import Standing
+from spaces.plan import PruningGroup
 from tests.search.made_run import baseline
 
 
@@ -34,9 +35,17 @@ def test_one_level_has_no_promotions():
 
 def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_places():
     config = RunConfig(budget=0.1)
-    few = survey_seconds(config, baseline(), 3, 2)
-    assert survey_seconds(config, baseline(), 30, 2) > 1.5 * few
-    assert survey_seconds(config, baseline(), 3, 1) > few
+    items = [PruningGroup(str(index), 16) for index in range(30)]
+    few = survey_seconds(config, baseline(), items[:3], 2)
+    assert survey_seconds(config, baseline(), items, 2) > 1.5 * few
+    assert survey_seconds(config, baseline(), items[:3], 1) > few
+    # A branch is measured once, and a part of the validation split takes less.
+    branches = [PruningGroup(item.name, 1, is_branch=True) for item in items]
+    assert survey_seconds(config, baseline(), branches, 2) < survey_seconds(
+        config, baseline(), items, 2
+    )
+    part = RunConfig(budget=0.1, sensitivity_share=0.25)
+    assert survey_seconds(part, baseline(), items, 2) < survey_seconds(config, baseline(), items, 2)
 
 
 def test_steps_count_samples_by_the_batch():

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from search.config import RunConfig
-from search.schedule.estimates import estimate, final_seconds, level_seconds
+from search.config import RunConfig, changed
+from search.records.stage_files import Survey
+from search.schedule.estimates import estimate, final_seconds, level_seconds, survey_seconds
 from search.schedule.fitting import (
     LEAST_PLANS,
     LEAST_TRAINING,
@@ -13,8 +14,10 @@ from search.schedule.fitting import (
     SHORTEST_TRAINING,
     SLOWER,
     fitted,
+    fitted_survey,
     with_levels,
 )
+from spaces.plan import PruningGroup
 from tests.search.made_run import baseline
 from trainables.levels import training_levels
 
@@ -97,3 +100,28 @@ def test_levels_keep_their_shares_and_steps_become_samples():
     assert after == pytest.approx(before, rel=0.01)
     again = replace(found, plans=1)
     assert with_levels(with_levels(asked, found), again) == with_levels(asked, found)
+
+
+def test_what_comes_before_the_search_fits_into_its_share():
+    slow = baseline(train_s=0.02, evaluate_s=4.0)
+    items = [PruningGroup(str(index), 16) for index in range(36)]
+
+    def found(within_s):
+        survey = fitted_survey(config(), slow, items, within_s, CORES)
+        return survey, survey_seconds(changed(config(), vars(survey)), slow, items, CORES)
+
+    (whole, _), (some, some_s), (least, _) = (found(s) for s in (7200, 500, 10))
+    usual = RunConfig(budget=0.1)
+    assert whole == Survey(usual.sensitivity_points, 1.0, usual.latency_points)
+    assert some.sensitivity_points < usual.sensitivity_points and some_s <= 0.3 * 500
+    assert (least.sensitivity_points, least.sensitivity_share) == (2, 0.25)
+    assert least.latency_points == 6
+
+
+def test_a_survey_is_never_more_thorough_than_the_settings():
+    items = [PruningGroup("a", 16)]
+    few = config(sensitivity_points=2, latency_points=4, sensitivity_share=0.5)
+    for within_s in (7200, 1):
+        found = fitted_survey(few, baseline(**PACE), items, within_s, CORES)
+        assert (found.sensitivity_points, found.latency_points) == (2, 4)
+        assert found.sensitivity_share <= 0.5

@@ -13,7 +13,7 @@ from search.context import StudyContext, trial_settings
 from search.records.clock import StageClock
 from search.records.opening import create_run
 from search.records.run_folder import read_config
-from search.stages.within import fit_search
+from search.stages.within import fit_search, fit_survey
 from spaces.errors import StudyError
 from tests.search.made_run import baseline
 from trainables.levels import training_levels
@@ -90,3 +90,23 @@ def test_without_time_for_a_plan_nothing_is_persisted_and_a_longer_one_helps(stu
         fit_search(study("90s", 60.0), baseline(**SLOW), begun=False)
     longer = fit_search(study("10m", 60.0), baseline(**SLOW), begun=False)
     assert levels(longer.config)
+
+
+def test_the_measurements_before_the_search_are_fitted_once(study):
+    printed = io.StringIO()
+    slow = baseline(train_s=0.02, evaluate_s=40.0)
+    first = fit_survey(study("6m", 60.0, printed), slow)
+    assert first.config.sensitivity_points < RunConfig(budget=0.1).sensitivity_points
+    assert first.settings.sensitivity_share == first.config.sensitivity_share < 1
+    assert "sensitivities at 3 ratios a group, on 50% of the validation split" in printed.getvalue()
+    # Resumed with more time it keeps them: what is measured stays of use.
+    again = fit_survey(study("60m"), slow)
+    assert again.config.sensitivity_points == first.config.sensitivity_points
+    plain = replace(study("6m"), config=RunConfig(budget=0.1))
+    assert fit_survey(plain, slow).config.sensitivity_points == first.config.sensitivity_points
+
+
+def test_with_enough_time_all_is_measured_and_nothing_said(study):
+    printed = io.StringIO()
+    found = fit_survey(study("60m", printed=printed), baseline(**SLOW))
+    assert found.config == study("60m").config and not printed.getvalue()
