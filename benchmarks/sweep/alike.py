@@ -56,6 +56,7 @@ def copied(row: Row, other: Row) -> Row | None:
         row,
         reached=other.reached,
         groups=other.groups,
+        branches=other.branches,
         excluded=other.excluded,
         export_difference=other.export_difference,
         int8=other.int8,

@@ -83,6 +83,8 @@ class Row:
     failed: str | None = None
     """The exception, if it is no refusal but a fault of the program."""
     groups: int | None = None
+    branches: int | None = None
+    """Branches that can be taken out; None in a row that is older than their removal."""
     excluded: dict[str, int] = field(default_factory=dict)
     """Numbers of excluded groups by reason."""
     export_difference: float | None = None
@@ -178,7 +180,8 @@ def run_file(
         if "groups" in wanted:
             found = survey(task)
             reasons = Counter(item.reason[:120] for item in found.excluded)
-            note(reached="groups", groups=len(found.groups), excluded=dict(reasons))
+            counts = {"groups": len(found.groups), "branches": len(found.branches)}
+            note(reached="groups", **counts, excluded=dict(reasons))
         if "trial" in wanted and found.groups:
             settings = TrialSettings(
                 task=kind.task,

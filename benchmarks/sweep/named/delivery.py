@@ -136,9 +136,14 @@ def of_apply(folder: Path) -> dict[str, Any]:
 
 
 def of_baseline(run: Path) -> dict[str, Any]:
-    """Return the group counts of a run's baseline; the run may be unfinished."""
+    """Return what a run's baseline can lose; the run may be unfinished."""
     found = json.loads((run / BASELINE).read_text())
-    return {"groups": len(found["groups"]), "excluded": len(found["left_out"])}
+    return {
+        "groups": len(found["groups"]),
+        "excluded": len(found["left_out"]),
+        # A run of an older version has none.
+        "branches": len(found["branches"]) if "branches" in found else None,
+    }
 
 
 def digests_hold(run: Path) -> bool:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 TARGET = Path("bench/named_configs.json")
 COLUMNS = (
-    *("file", "groups (excluded)", "baseline (chance)", "by", "delivered, val", "test", "loss"),
-    *("faster", "smaller", "seconds"),
+    *("file", "groups (excluded)", "branches", "baseline (chance)", "by", "delivered, val", "test"),
+    *("loss", "faster", "smaller", "seconds"),
 )
 HEAD = f"""
 ## From training to a delivered model
@@ -20,8 +20,8 @@ HEAD = f"""
 names, trains its network from random weights until it is clearly better than chance, checks the
 contract, searches with a budget of 0.1 in a few short trials, and compares the delivered model's
 metric on its engine with its manifest. Where a search takes too long, `search.apply uniform`
-replaces it. Inputs are as small as the network allows, so compare latencies within a row only. Rows
-are in bench/named_configs.json.
+replaces it. Inputs are as small as the network allows, so compare latencies within a row only. A
+row without a number of branches is older than their removal. Rows are in bench/named_configs.json.
 
 | {" | ".join(COLUMNS)} |
 |{" --- |" * len(COLUMNS)}
@@ -47,6 +47,8 @@ class NamedRow:
     """Unmet demands of --check-task."""
     groups: int | None = None
     excluded: int | None = None
+    branches: int | None = None
+    """Branches that can be taken out; None in a row that is older than their removal."""
     how: Literal["search", "apply"] | None = None
     trials: int | None = None
     baseline_val: float | None = None
@@ -98,6 +100,7 @@ def line(row: NamedRow) -> str:
     cells = (
         f"{row.toolkit}: {Path(row.file).name}",
         "-" if row.groups is None else f"{row.groups} ({row.excluded})",
+        "-" if row.branches is None else str(row.branches),
         f"{row.metric_name or ''} {_number(row.baseline_val)} ({_number(row.chance)})",
         by,
         *(_number(row.delivered_val), _number(row.delivered_test), loss),

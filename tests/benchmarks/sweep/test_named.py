@@ -124,12 +124,21 @@ def test_a_rows_figures_are_those_of_the_manifest_or_of_the_outcome(finished):
     assert (applied.baseline_val, applied.delivered_test, applied.size_ratio) == (0.9, 0.7, 0.25)
     text = page([]) + table([found, replace(applied, failed=("search.run took too long",))])
     assert (
-        "| PaddleClas: own.yaml | 3 (1) | top1_accuracy 0.900 (0.250) | search, 3 trials "
+        "| PaddleClas: own.yaml | 3 (1) | 0 | top1_accuracy 0.900 (0.250) | search, 3 trials "
         "| 0.850 | 0.790 | +5.6% | 5.0x | 5.0x | 3 |" in text
     )
     assert "| apply | 0.800 | 0.700 | +10.0% | 2.0x | 4.0x | 3 |" in text
     assert f"- {FILE}: search.run took too long" in text
     assert table([]) == ""
+
+
+def test_a_run_that_is_older_than_branches_has_no_number_of_them(finished):
+    file = finished / delivery.RUN / delivery.BASELINE
+    known = json.loads(file.read_text())
+    del known["branches"]
+    file.write_text(json.dumps(known))
+    old = replace(NamedRow("PaddleClas", FILE), **delivery.of_search(finished))
+    assert old.branches is None and "| 3 (1) | - | top1_accuracy" in table([old])
 
 
 def test_a_changed_file_is_not_the_manifests(finished):

@@ -157,7 +157,7 @@ def test_files_with_the_same_network_share_a_trial(tmp_path):
         named = dict(zip(("classes", "deconv", "iters"), values, strict=True))
         (checkout / name).write_text(text.format(**named))
         write_row(row_file(work, "PaddleSeg", name), Row("PaddleSeg", name, reached="build"))
-    tried = Row("PaddleSeg", "a.yml", reached="trial", groups=3, excluded={"why": 1}, int8="")
+    tried = Row("PaddleSeg", "a.yml", reached="trial", groups=3, branches=2, int8="")
     write_row(row_file(work, "PaddleSeg", "a.yml"), tried)
 
     def like(name):
