@@ -108,7 +108,8 @@ class Deployed:
         self.manifest = json.loads((run / "manifest.json").read_text())
         self.spec = self.manifest["input"]
         self.image = self.spec.get("image") or WHOLE
-        engine = self.manifest.get("latency_ms", {}).get("engine")
+        timed_on = self.manifest.get("latency_ms", {}).get("engine")
+        engine = self.manifest.get("evaluated_on") or timed_on
         load = LOADERS.get(engine, load_paddle)
         self._run = load(run / "model", self.manifest, threads)
 

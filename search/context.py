@@ -20,7 +20,7 @@ from search.records.search_space import build_space
 from search.records.tables import Store
 from search.workers import Placement
 from spaces.space import Space
-from trainables.deployment.engines.registry import LISTINGS
+from trainables.deployment.engines.registry import listing_of
 from trainables.files.node import Node
 from trainables.results import Baseline
 from trainables.settings import INPUTS, TrialSettings, WorkerSettings
@@ -114,7 +114,7 @@ class StudyContext:
         several nodes has no storage."""
         check_storage(config, cluster)
         check_needs(config, cluster, display)
-        node = Node(device_lease(per_gpu=LISTINGS[config.engine].on_gpu), run.files)
+        node = Node(device_lease(per_gpu=listing_of(config).on_gpu), run.files)
         settings = trial_settings(config, run).having(shipped=shipped(config, run))
         store = Store(run.folder)
         return cls(config, run, settings, store, cluster, node, display, clock or StageClock())

@@ -17,13 +17,13 @@ from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import load_engine, offered_choices, runtime
+from trainables.deployment.engines.registry import chosen_runtime, load_engine, offered_choices
 from trainables.deployment.exported import size_bytes
 from trainables.distillation import remark_if_off
 from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
 from trainables.models import new_model
-from trainables.probe import FULL, NoLease, time_in_turn
+from trainables.probe import FULL, NoLease, check_timed, time_in_turn
 from trainables.results import Baseline
 from trainables.sanity import FirstPass, check_order, compare_with_chance
 from trainables.settings import TrialSettings
@@ -62,7 +62,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     Raises TaskError if the unpruned model cannot be exported or its metric is 0 or not finite, or
     if the data are missing or not the same every time.
     """
-    choices = offered_choices(settings.engine)
+    choices = offered_choices(settings)
     # Checked first, since the test split is read only when the search is paid for.
     first_batch, _ = (check_order(task, split, settings.eval_batch) for split in ("val", "test"))
     folder, first_pass = settings.baseline_folder, FirstPass()
@@ -70,6 +70,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     weights = fingerprint(model_weights(model))
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
+        inputs = first_samples(task, settings.latency_batch)
+        check_timed(engine, inputs)
         start = time.monotonic()
         statistics = evaluate(engine.run, task, "val", settings.eval_batch, observe=first_pass)
         evaluate_s = time.monotonic() - start
@@ -91,7 +93,6 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     constant = first_pass.constant_statistics(task, "val", settings.eval_batch)
     chance = None if constant is None else compare_with_chance(task, statistics, constant)
     np.save(folder / STATISTICS_FILE, statistics)
-    inputs = first_samples(task, settings.latency_batch)
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
@@ -101,7 +102,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         maximize=bool(task.metric.maximize),
         metric=metric,
         latency_ms=float(np.median(runs_ms)),
-        size_bytes=size_bytes(folder, runtime(settings.engine).files("float")),
+        size_bytes=size_bytes(folder, chosen_runtime(settings).files("float")),
         fingerprint=_identity(task, settings, weights, metric),
         groups=survey.groups,
         excluded=survey.excluded,
@@ -145,4 +146,4 @@ def load_statistics(folder: Path) -> np.ndarray:
 
 def load_baseline(settings: TrialSettings) -> Engine:
     """Return the engine of the baseline's export."""
-    return load_engine(settings.baseline_folder, "float", settings.threads, settings.engine)
+    return load_engine(settings.baseline_folder, "float", settings)

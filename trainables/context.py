@@ -14,7 +14,7 @@ from spaces.plan import Plan, QuantizationChoice
 from trainables.baseline import load_baseline, load_statistics
 from trainables.deployment import gpu
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import load_engine, runtime
+from trainables.deployment.engines.registry import chosen_runtime, load_engine
 from trainables.distillation import Distillation, Teacher, load_teacher
 from trainables.evaluation import Predict, evaluate, first_samples
 from trainables.files.cache import JsonCache, fingerprint_of, processor
@@ -152,9 +152,7 @@ class TrialContext:
                 if reference.plan.quantization.timed_as is choice:
                     self.files.fetch(self.settings.folder, reference_name(reference.plan))
                     folder = self.settings.reference_folder(reference.plan)
-                    engine = load_engine(
-                        folder, choice.precision, self.settings.threads, self.settings.engine
-                    )
+                    engine = load_engine(folder, choice.precision, self.settings)
                     found.append((engine, reference.latency_ratio))
             if choice is QuantizationChoice.FLOAT or not found:
                 found.append((self.baseline_engine, 1.0))
@@ -198,7 +196,7 @@ class TrialContext:
             self.settings.latency_batch,
             self.settings.latency_effort,
             self.settings.threads,
-            runtime(self.settings.engine).describe(plan.quantization.precision),
+            chosen_runtime(self.settings).describe(plan.quantization.precision),
             self._processor,
         )
         known = self._readings.get(key, LatencyReading)

@@ -16,7 +16,7 @@ import paddle.nn.functional as F
 
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import LISTINGS
+from trainables.deployment.engines.registry import listing_of
 from trainables.deployment.export import output_difference
 from trainables.evaluation import Predict
 from trainables.remarks import remark
@@ -122,13 +122,13 @@ def load_teacher(
     `baseline` is the baseline's float engine. On the CPU the teacher runs on oneDNN, whichever
     engine is timed: it gives a sample the same outputs in every batch.
     """
-    if LISTINGS[settings.engine].on_gpu:
+    if listing_of(settings).on_gpu:
         return Teacher(baseline.run)
     if paddle.base.core.supports_bfloat16_fast_performance():
         short = PaddleEngine(settings.baseline_folder, "bfloat16", settings.threads)
         if output_difference(short.run(inputs), baseline.run(inputs)) <= FAITHFUL:
             return Teacher(short.run)
-    if settings.engine == "onednn":
+    if settings.evaluated_by == "onednn":
         return Teacher(baseline.run)
     return Teacher(PaddleEngine(settings.baseline_folder, "float", settings.threads).run)
 

@@ -39,7 +39,7 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
         node.files.fetch(settings.folder, needed)
     task = study_task(settings, node.files)
     folder = settings.folder / name
-    winner = load_engine(folder, plan.quantization.precision, settings.threads, settings.engine)
+    winner = load_engine(folder, plan.quantization.precision, settings)
     baseline = load_baseline(settings)
     # Without other references: the ratio is the speed-up as measured.
     runs_ms = time_in_turn(
@@ -72,6 +72,7 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
         engine=configuration.name,
         engine_config=dict(configuration.options),
         engine_files=configuration.files,
+        evaluated_on=configuration.evaluated_on,
         engine_versions=dict(configuration.versions),
         int8_operators=configuration.int8_operators,
         deleted_passes=configuration.deleted_passes,

@@ -175,7 +175,7 @@ def timing_job(
     precisions: tuple[Precision, Precision] = ("float", plan.quantization.precision)
     return [
         mean_of_runs(
-            load_engine(Path(folder), precision, settings.threads, settings.engine),
+            load_engine(Path(folder), precision, settings),
             *(inputs, warmup, runs),
         )
         for folder, precision in zip(folders, precisions, strict=True)

@@ -10,18 +10,17 @@ much as the candidate (LOG: a probe for processors that are shared).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.deployment.engines.protocol import Engine, SelfTimed
 from trainables.results import LatencyReading, RunTimes
-
-if TYPE_CHECKING:
-    from trainables.deployment.engines.protocol import Engine
 
 Array = NDArray[np.float64]
 
@@ -94,6 +93,7 @@ def time_in_turn(
     probe waited. Only leased time counts: if others hold the device for seconds, for a training
     step of a large model, the probe takes longer and is as exact.
     """
+    timers = [_timer(engine, inputs) for engine in engines]
     for engine in engines:
         for _ in range(PACING.warmup_runs):
             engine.run(inputs)
@@ -108,15 +108,32 @@ def time_in_turn(
             while now - started < lease_s and not _is_enough(len(rounds), spent, effort):
                 row = [0.0] * len(engines)
                 for index in order:
-                    begun = time.perf_counter()
-                    engines[index].run(inputs)
-                    row[index] = (time.perf_counter() - begun) * 1e3
+                    row[index] = timers[index]()
                 rounds.append(row)
                 order.reverse()
                 spent += time.perf_counter() - now
                 now = time.perf_counter()
         if _is_enough(len(rounds), spent, effort):
             return np.array(rounds)
+
+
+def check_timed(engine: Engine, inputs: Sequence[np.ndarray]) -> None:
+    """Raise TrialError if an engine that times itself cannot: known before what takes minutes."""
+    if isinstance(engine, SelfTimed):
+        engine.run_ms(inputs)
+
+
+def _timer(engine: Engine, inputs: Sequence[np.ndarray]) -> Callable[[], float]:
+    """Return a function that runs an engine once and returns the milliseconds."""
+    if isinstance(engine, SelfTimed):
+        return partial(engine.run_ms, inputs)
+
+    def run() -> float:
+        begun = time.perf_counter()
+        engine.run(inputs)
+        return (time.perf_counter() - begun) * 1e3
+
+    return run
 
 
 def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
@@ -134,11 +151,8 @@ def mean_of_runs(
     """
     for _ in range(warmup):
         engine.run(inputs)
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        engine.run(inputs)
-        times.append((time.perf_counter() - started) * 1e3)
+    timer = _timer(engine, inputs)
+    times = [timer() for _ in range(runs)]
     return RunTimes(float(np.mean(times)), float(np.std(times)))
 
 

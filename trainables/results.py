@@ -317,6 +317,8 @@ class FinalFigures:
     """Passes of Paddle Inference that compute wrongly; give each to `delete_pass`."""
     engine_files: tuple[str, ...] = PADDLE_FILES
     """Files that the engine loads, of the model's folder."""
+    evaluated_on: str | None = None
+    """Engine that evaluated the models, if a command timed them."""
     engine_versions: dict[str, str] = field(default_factory=dict)
     """Versions of the engine's packages, but for Paddle."""
 

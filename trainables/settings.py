@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from spaces.plan import CalibrationAlgorithm, ImportanceCriterion, Plan
-from trainables.deployment.engines.registry import EngineKind
+from trainables.deployment.engines.registry import EngineKind, LocalKind
 
 # Names in a run's folder.
 BASELINE = "baseline"
@@ -104,7 +104,20 @@ class WorkerSettings(BaseModel):
     """Threads of a trial, and of its engine."""
     engine: EngineKind = "onednn"
     """What runs the exported model. Paddle Inference: `onednn` on the CPU, `gpu`, or `tensorrt`.
-    `openvino` and `onnxruntime` on the CPU, each with the extra of that name."""
+    `openvino` and `onnxruntime` on the CPU, each with the extra of that name.
+    `command`: one of yours that times models on another device, `probe_command`."""
+    probe_command: str | None = None
+    """With engine=command: what times a model, for example "ssh board bench {model} {batch}".
+    {model} is the folder of its files; the last line that is printed is milliseconds."""
+    probe_engine: LocalKind = "onednn"
+    """With engine=command: the engine on this node that evaluates the models."""
+    probe_timeout_s: float = Field(default=300.0, gt=0)
+    """With engine=command: seconds after which a call has failed. Each is tried twice."""
+
+    @property
+    def evaluated_by(self) -> LocalKind:
+        """The engine that computes outputs."""
+        return self.probe_engine if self.engine == "command" else self.engine
 
 
 class TrialSettings(WorkerSettings):

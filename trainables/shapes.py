@@ -15,7 +15,7 @@ from trainables.compression.pruning import pruned_model
 from trainables.compression.quantization import export_candidate, prepare_quantization
 from trainables.context import TrialContext
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import runtime
+from trainables.deployment.engines.registry import chosen_runtime
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.probe import FINAL, FULL, time_in_turn
 from trainables.results import LatencyReading, Reference, TimedShape, Untimed
@@ -100,7 +100,7 @@ def _reference_ratios(engines: Mapping[Plan, Engine], context: TrialContext) -> 
         settings.latency_batch,
         settings.latency_effort,
         settings.threads,
-        [runtime(settings.engine).describe(plan.quantization.precision) for plan in engines],
+        [chosen_runtime(settings).describe(plan.quantization.precision) for plan in engines],
         processor(),
     )
     ratios = cache.get(key, list[float])

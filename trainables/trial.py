@@ -208,7 +208,7 @@ def reexport(
         target.mkdir(parents=True, exist_ok=True)
         for name in model_files(source):
             shutil.copy2(source / name, target / name)
-        engine = load_engine(target, plan.quantization.precision, settings.threads, settings.engine)
+        engine = load_engine(target, plan.quantization.precision, settings)
     else:
         model = pruned_model(context.task, plan, settings.criterion)
         load_weights(model, source / WEIGHTS)

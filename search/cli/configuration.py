@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,17 +88,35 @@ def _is_here(config: RunConfig) -> bool:
 def check_engine(config: RunConfig, choices: Iterable[QuantizationChoice]) -> None:
     """Raise ConfigError if the engine is not installed on this machine and all workers are here,
     or if it never has the precision of one of the choices."""
-    from trainables.deployment.engines.registry import LISTINGS, check_installed
+    from trainables.deployment.engines.registry import check_installed, listing_of
 
-    listing = LISTINGS[config.engine]
+    listing = listing_of(config)
     if _is_here(config):
-        check_installed(config.engine)
+        check_installed(config.evaluated_by)
+    if config.engine == "command":
+        _check_command(config)
     for choice in choices:
         if choice.precision not in listing.precisions:
             raise ConfigError(
-                f"{choice.value}: engine {config.engine} does not run {choice.precision}, only "
-                f"{', '.join(listing.precisions)}; give another choice or engine"
+                f"{choice.value}: engine {config.evaluated_by} does not run {choice.precision}, "
+                f"only {', '.join(listing.precisions)}; give another choice or engine"
             )
+
+
+def _check_command(config: RunConfig) -> None:
+    """Raise ConfigError if there is no command, or one that cannot be called from this machine."""
+    from trainables.deployment.engines.command import PLACES, arguments_of
+
+    if config.probe_command is None:
+        raise ConfigError(
+            "engine=command needs the command that times a model; give it, for example "
+            "-o probe_command='ssh board bench {model} {batch}'"
+        )
+    program = arguments_of(config.probe_command, dict.fromkeys(PLACES, ""))[0]
+    if _is_here(config) and shutil.which(program) is None:
+        raise ConfigError(
+            f"probe_command: there is no program {shown(program)}; give its path, or install it"
+        )
 
 
 def check_task(arguments: argparse.Namespace, config: RunConfig) -> None:

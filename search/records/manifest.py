@@ -218,6 +218,8 @@ class Manifest(_Part):
     engines: what they are to be given."""
     engine_files: tuple[str, ...] = PADDLE_FILES
     """Files of the model's folder that the engine loads."""
+    evaluated_on: str | None = None
+    """Engine that evaluated the models and that engine_config is of, if a command timed them."""
     int8_operators: tuple[str, ...] | None = None
     """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
     deleted_passes: tuple[str, ...] = ()

@@ -144,6 +144,7 @@ def _manifest_of(
         more_inputs=more,
         engine_config=final.engine_config,
         engine_files=final.engine_files,
+        evaluated_on=final.evaluated_on,
         int8_operators=final.int8_operators,
         deleted_passes=final.deleted_passes,
         stages_s=study.clock.seconds(),

@@ -9,6 +9,7 @@ import pytest
 
 from examples.deploy import Deployed
 from search.records.manifest import Manifest
+from tests.helpers.support import TINY
 from trainables.deployment.engines.registry import LISTINGS, runtime
 from trainables.deployment.exported import size_bytes
 
@@ -51,3 +52,37 @@ def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
             check=False,
         )
         assert ended.returncode == 0, (module, ended.stderr)
+
+
+def test_a_command_times_what_a_local_engine_evaluates(workplace):
+    pytest.importorskip("openvino")
+    run, device = workplace.folder / "on-command", TINY / "device.py"
+    arguments = ("--budget", "0.15", *workplace.task(), "--trials", "2", "--out", str(run))
+    settings = {
+        "engine": "command",
+        "probe_command": f"{sys.executable} {device} {{model}} {{batch}}",
+        "choices": "[float]",
+    }
+    ended = workplace.run(*arguments, **settings)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    manifest = Manifest.model_validate_json((run / "manifest.json").read_text())
+    assert manifest.latency_ms.engine == "command"
+    assert manifest.evaluated_on == "paddle_inference_onednn"
+    assert manifest.latency_ms.winner > 0
+    pixels = np.random.default_rng(0).integers(0, 255, (14, 14, 1), dtype=np.uint8)
+    deployed = Deployed(run)
+    (expected,) = (
+        runtime("onednn").load(run / "model", "float", 1).run([deployed.preprocess(pixels)])
+    )
+    np.testing.assert_array_equal(deployed(pixels)[0], expected)
+
+
+def test_a_command_that_fails_ends_the_run_in_its_first_stage(workplace):
+    run, failing = workplace.folder / "on-nothing", workplace.folder / "failing.py"
+    failing.write_text("raise SystemExit('no board')")
+    arguments = ("--budget", "0.15", *workplace.task(), "--trials", "2", "--out", str(run))
+    command = f"{sys.executable} {failing} {{model}}"
+    ended = workplace.run(*arguments, engine="command", probe_command=command)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert ended.stderr.strip().splitlines()[-1].endswith("exit status 1, no board")
+    assert not any(run.iterdir())

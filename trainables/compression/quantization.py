@@ -15,7 +15,7 @@ from spaces.plan import QuantizationChoice
 from trainables.compression.folding import fold_constants
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import runtime
+from trainables.deployment.engines.registry import chosen_runtime
 from trainables.deployment.export import check_outputs, export_float
 from trainables.evaluation import eager, first_samples
 from trainables.settings import TrialSettings
@@ -116,7 +116,7 @@ def export_candidate(
         reference = PaddleEngine(folder, None, settings.threads).run(inputs)
     else:
         export_float(model, task.inputs, folder)
-    chosen = runtime(settings.engine)
+    chosen = chosen_runtime(settings)
     chosen.prepare(folder, choice.precision)
     engine = chosen.load(folder, choice.precision, settings.threads)
     try:

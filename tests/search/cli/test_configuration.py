@@ -59,3 +59,19 @@ def test_an_engine_that_never_has_a_precision_says_so_before_anything_starts(cap
     )
     assert apply.main(["quantize", "-o", "engine=gpu"]) == 2
     assert "int8_ptq: engine gpu does not run int8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (None, "engine=command needs the command"),
+        ("no-such-program {model}", "there is no program 'no-such-program'"),
+        ("ls", "does not say which model"),
+        ("ls {model} {size}", "cannot be read"),
+    ],
+)
+def test_a_command_that_cannot_be_called_says_so_before_anything_starts(command, said, capsys):
+    given = ("-o", f"probe_command={command}") if command else ()
+    assert run.main(["--budget", "0.1", "-o", "engine=command", *given]) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.count("\n") == 1

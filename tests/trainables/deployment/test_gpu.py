@@ -8,6 +8,12 @@ from spaces.plan import QuantizationChoice
 from trainables.deployment import gpu
 from trainables.deployment.engines.paddle_inference import switches
 from trainables.deployment.engines.registry import offered_choices, runtime
+from trainables.settings import TrialSettings
+
+
+def settings_of(kind):
+    return TrialSettings(run_folder="run", cache_folder=None, engine=kind)
+
 
 pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
 
@@ -26,9 +32,9 @@ def test_an_engine_that_has_no_gpu_says_so_in_one_line(kind):
 
 
 def test_bfloat16_is_the_cpus_alone():
-    assert offered_choices("gpu") == (QuantizationChoice.FLOAT,)
-    assert QuantizationChoice.BFLOAT16 not in offered_choices("tensorrt")
-    assert QuantizationChoice.INT8_PTQ in offered_choices("tensorrt")
+    assert offered_choices(settings_of("gpu")) == (QuantizationChoice.FLOAT,)
+    assert QuantizationChoice.BFLOAT16 not in offered_choices(settings_of("tensorrt"))
+    assert QuantizationChoice.INT8_PTQ in offered_choices(settings_of("tensorrt"))
 
 
 def test_engines_have_fingerprints_of_their_own():

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Configuration:
     """Of Paddle Inference: the operators to quantize, None for all."""
     deleted_passes: tuple[str, ...] = ()
     """Of Paddle Inference: passes that compute wrongly."""
+    evaluated_on: str | None = None
+    """Name of the engine that computes the outputs, if a command times the models."""
 
 
 class Engine(Protocol):
@@ -54,6 +56,15 @@ class Engine(Protocol):
 
         0 means that the engine computes in floats only, whatever it was asked for.
         """
+        ...
+
+
+@runtime_checkable
+class SelfTimed(Protocol):
+    """An engine that is not timed by a clock around its run."""
+
+    def run_ms(self, inputs: Sequence[np.ndarray]) -> float:
+        """Return the milliseconds of a run. Raises TrialError."""
         ...
 
 

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from spaces.errors import ConfigError
 from spaces.plan import Precision, QuantizationChoice
@@ -16,7 +16,28 @@ if TYPE_CHECKING:
 
     from trainables.deployment.engines.protocol import Engine, Runtime
 
-EngineKind = Literal["onednn", "gpu", "tensorrt", "openvino", "onnxruntime"]
+LocalKind = Literal["onednn", "gpu", "tensorrt", "openvino", "onnxruntime"]
+"""Engines that run models in this process."""
+EngineKind = Literal[LocalKind, "command"]
+
+
+class EngineSettings(Protocol):
+    """What the settings of a study say of its engine (trainables/settings.py)."""
+
+    @property
+    def engine(self) -> EngineKind: ...
+
+    @property
+    def evaluated_by(self) -> LocalKind: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def probe_command(self) -> str | None: ...
+
+    @property
+    def probe_timeout_s(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +53,7 @@ class Listing:
     on_gpu: bool = False
 
 
-LISTINGS: Mapping[EngineKind, Listing] = {
+LISTINGS: Mapping[LocalKind, Listing] = {
     "onednn": Listing("paddle_inference:ONEDNN", ("float", "bfloat16", "int8")),
     "gpu": Listing("paddle_inference:GPU", ("float",), on_gpu=True),
     "tensorrt": Listing("paddle_inference:TENSORRT", ("float", "int8"), on_gpu=True),
@@ -43,7 +64,7 @@ LISTINGS: Mapping[EngineKind, Listing] = {
 }
 
 
-def check_installed(kind: EngineKind) -> None:
+def check_installed(kind: LocalKind) -> None:
     """Raise ConfigError if a package of an engine is not installed on this machine."""
     for package in LISTINGS[kind].packages:
         if importlib.util.find_spec(package) is None:
@@ -53,7 +74,12 @@ def check_installed(kind: EngineKind) -> None:
             )
 
 
-def runtime(kind: EngineKind) -> Runtime:
+def listing_of(settings: EngineSettings) -> Listing:
+    """Return the listing of the engine that a study's models are run by, or evaluated by."""
+    return LISTINGS[settings.evaluated_by]
+
+
+def runtime(kind: LocalKind) -> Runtime:
     """Return the runtime of an engine. Raises ConfigError if it is not installed."""
     check_installed(kind)
     module, _, name = LISTINGS[kind].where.partition(":")
@@ -61,12 +87,22 @@ def runtime(kind: EngineKind) -> Runtime:
     return cast("Runtime", found)
 
 
-def load_engine(folder: Path, precision: Precision, threads: int, kind: EngineKind) -> Engine:
-    """Return an exported model loaded by an engine's runtime."""
-    return runtime(kind).load(folder, precision, threads)
+def chosen_runtime(settings: EngineSettings) -> Runtime:
+    """Return the runtime that a study's settings choose."""
+    local = runtime(settings.evaluated_by)
+    if settings.engine != "command":
+        return local
+    from trainables.deployment.engines.command import Command
+
+    return Command(settings.probe_command or "", settings.probe_timeout_s, local)
 
 
-def offered_choices(kind: EngineKind) -> tuple[QuantizationChoice, ...]:
-    """Return the quantization choices that an engine offers on this machine."""
-    precisions = runtime(kind).precisions()
+def load_engine(folder: Path, precision: Precision, settings: EngineSettings) -> Engine:
+    """Return an exported model loaded by the chosen runtime."""
+    return chosen_runtime(settings).load(folder, precision, settings.threads)
+
+
+def offered_choices(settings: EngineSettings) -> tuple[QuantizationChoice, ...]:
+    """Return the quantization choices that the chosen engine offers on this machine."""
+    precisions = chosen_runtime(settings).precisions()
     return tuple(choice for choice in QuantizationChoice if choice.precision in precisions)

@@ -11,16 +11,22 @@ from spaces.errors import ConfigError
 from spaces.plan import QuantizationChoice
 from trainables.deployment.engines.registry import (
     LISTINGS,
-    EngineKind,
+    LocalKind,
     offered_choices,
     runtime,
 )
+from trainables.settings import TrialSettings
+
+
+def settings_of(kind):
+    return TrialSettings(run_folder="run", cache_folder=None, engine=kind)
+
 
 INSTALLED = [kind for kind, listing in LISTINGS.items() if not listing.on_gpu]
 
 
 def test_every_name_of_the_setting_has_a_listing():
-    assert set(get_args(EngineKind)) == set(LISTINGS)
+    assert set(get_args(LocalKind)) == set(LISTINGS)
 
 
 def test_the_driver_reads_the_names_without_any_engine():
@@ -31,7 +37,7 @@ def test_the_driver_reads_the_names_without_any_engine():
 
 @pytest.mark.parametrize("kind", INSTALLED)
 def test_engines_of_this_machine_offer_what_their_listing_says_at_most(kind):
-    found = offered_choices(kind)
+    found = offered_choices(settings_of(kind))
     assert found[0] is QuantizationChoice.FLOAT
     assert {choice.precision for choice in found} <= {*LISTINGS[kind].precisions}
 
