@@ -36,6 +36,9 @@ RUN_BY = {
     "python -m search.run --task paddleseg": f"{MODELS}paddleseg",
     "python -m search.run --task paddledetection": f"{MODELS}paddledetection",
     "python -m search.run --task paddleocr": f"{MODELS}paddleocr",
+    "python -m search.run --task exported": (
+        "trainables/tasks/exported/test_task.py::test_a_whole_search"
+    ),
     "python -m search.apply groups": f"{COMMANDS}plans_without_a_search",
     "python -m search.apply uniform": f"{COMMANDS}plans_without_a_search",
     "python -m search.apply explicit": f"{COMMANDS}plans_without_a_search",

@@ -134,16 +134,23 @@ def test_refusals(tiny_export, tmp_path):
         make_task(folder, str(tmp_path / "d.npy"))
 
 
+def arguments(options):
+    return ("--task", "exported", "-o", f"task_options={json.dumps(options)}")
+
+
+@pytest.mark.slow
+def test_the_groups_of_an_export(local_workplace, tiny_export):
+    listed = local_workplace.run("groups", *arguments(tiny_export), module="search.apply")
+    assert listed.returncode == 0 and "2 groups" in listed.stdout, listed.stderr
+
+
 @pytest.mark.slow
 def test_a_whole_search(local_workplace, tiny_export):
     """From the export alone to a delivered model that agrees with it."""
-    task = ("--task", "exported", "-o", f"task_options={json.dumps(tiny_export)}")
-    listed = local_workplace.run("groups", *task, module="search.apply")
-    assert listed.returncode == 0 and "2 groups" in listed.stdout, listed.stderr
     run = local_workplace.folder / "exported"
     few = {"finetune_samples": 320, "qat_samples": 96, "retrain_samples": 640}
     ended = local_workplace.run(
-        *("--budget", "0.1", *task, "--trials", "3", "--out", str(run)),
+        *("--budget", "0.1", *arguments(tiny_export), "--trials", "3", "--out", str(run)),
         **few,
         retrain_qat_samples=96,
     )
