@@ -8,6 +8,7 @@ from search import apply, run
 from search.cli.configuration import flags_given
 from search.run import build_parser, settings_from
 from spaces.errors import ConfigError
+from trainables.deployment.engines.registry import LISTINGS, Listing
 
 
 def test_overrides_win_over_the_file_and_flags_over_both(tmp_path):
@@ -75,3 +76,13 @@ def test_a_command_that_cannot_be_called_says_so_before_anything_starts(command,
     assert run.main(["--budget", "0.1", "-o", "engine=command", *given]) == 2
     line = capsys.readouterr().err
     assert said in line and line.count("\n") == 1
+
+
+def test_an_engine_that_is_not_installed_says_so_before_anything_starts(monkeypatch, capsys):
+    monkeypatch.setitem(LISTINGS, "openvino", Listing("openvino:RUNTIME", (), ("no_such_engine",)))
+    for command, *arguments in ((run, "--budget", "0.1"), (apply, "quantize")):
+        assert command.main([*arguments, "-o", "engine=openvino"]) == 2
+        assert capsys.readouterr().err == (
+            "error: engine openvino needs no_such_engine, which is not installed; "
+            'pip install "slimsearch[openvino]", or omit engine\n'
+        )
