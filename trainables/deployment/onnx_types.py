@@ -189,8 +189,6 @@ def _rescale_bias(graph: _Graph, name: str, factor: float) -> None:
 def _drop_signs(graph: _Graph, unsigned: set[str]) -> None:
     """Give every activation a type without a sign: on x86 that is what the kernels multiply with
     weights, and the operands of a sum must have the same type."""
-    graph.store(UNSIGNED, np.array(0, "uint8"))
-    graph.store(MIDDLE, np.array(128, "uint8"))
     for step in graph.left("QuantizeLinear"):
         (out,) = step.output
         backs = graph.readers(out)
@@ -210,23 +208,25 @@ def _is_back(node: onnx.NodeProto) -> bool:
 
 
 def _quantize_products(graph: _Graph, products: Mapping[str, IntegerProduct]) -> None:
-    """Quantize matrix products again, whose steps paddle2onnx leaves out."""
+    """Make matrix products integer ones, which paddle2onnx leaves in float.
+
+    As operators of integers, not as floats between steps: where a sum follows, ONNX Runtime makes
+    one operator of both first, and would make the weight float again in every run.
+    """
     for node in graph.left("MatMul"):
         name, product = node.input[1], products.get(node.input[1])
         known = graph.values.get(name)
         if product is None or known is None or known.shape != product.weight.shape:
             continue
         scale = graph.store(f"{name}.input_scale", np.array(product.input_scale, "float32"))
-        signed = graph.store(f"{name}.input_zero", np.array(0, "int8"))
-        source, integers, again = node.input[0], f"{name}.input", f"{name}.input.floats"
-        graph.add("QuantizeLinear", [source, scale, signed], integers)
-        graph.add("DequantizeLinear", [integers, scale, signed], again)
-        by = graph.store(f"{name}.scale", product.weight_scale.astype("float32"))
-        zeros = graph.store(f"{name}.zeros", np.zeros(product.weight_scale.shape, "int8"))
-        stored = graph.store(f"{name}.integers", product.weight.astype("int8"))
-        graph.add("DequantizeLinear", [stored, by, zeros], f"{name}.floats", axis=1)
-        graph.read_instead(node, 0, again)
-        graph.read_instead(node, 1, f"{name}.floats")
+        both = (product.input_scale * product.weight_scale).astype("float32")
+        weight = graph.store(f"{name}.integers", product.weight.astype("int8"))
+        given, summed, floats = (f"{name}.{part}" for part in ("input", "sums", "floats"))
+        graph.remove(node)
+        graph.add("QuantizeLinear", [node.input[0], scale, MIDDLE], given)
+        graph.add("MatMulInteger", [given, weight, MIDDLE], summed)
+        graph.add("Cast", [summed], floats, to=onnx.TensorProto.FLOAT)
+        graph.add("Mul", [floats, graph.store(f"{name}.scale", both)], node.output[0])
 
 
 def rewrite_types(file: Path, products: Mapping[str, IntegerProduct]) -> None:
@@ -236,6 +236,8 @@ def rewrite_types(file: Path, products: Mapping[str, IntegerProduct]) -> None:
     """
     model = onnx.load(str(file))
     graph = _Graph(model.graph)
+    graph.store(UNSIGNED, np.array(0, "uint8"))
+    graph.store(MIDDLE, np.array(128, "uint8"))
     _store_weights(graph)
     _quantize_products(graph, products)
     _drop_signs(graph, _absorb_rectifiers(graph))
