@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.nn.layer.conv import _ConvNd
+from paddle.nn.layer.norm import _BatchNormBase
 
 from spaces.errors import TaskError
 from trainables.tasks.exported import elementwise, layout, maps, shapes, weighted  # noqa: F401
@@ -22,6 +24,11 @@ from trainables.tasks.exported.rewriting import read_operations, with_biases, wi
 
 # Slots whose weight names a layer.
 NAMING = ("Filter", "W", "Scale", "Y", "Alpha")
+# Smallest share of convolutions with a batch norm for which norms take a batch's statistics in
+# training. Of a model whose norms are folded into its convolutions, the few that are left are
+# frozen: PP-OCRv4's detector, 3 norms on 64 convolutions, pruned by a tenth, agrees with the
+# original to an IoU of 0.62 after 240 images with frozen statistics, and to 0.01 with a batch's.
+NORMED_SHARE = 0.5
 QUANTIZED = re.compile(r"quantize|^quant|^dequant")
 
 
@@ -151,7 +158,16 @@ def build_network(
         name = _layer_name(op, index, made.layer, weights)
         steps.append((_free_name(name, op, names), made))
     needed = _needed(steps, wanted)
+    _freeze_if_folded([made.layer for _, made in needed])
     return ExportedNetwork(needed, [fed.name for fed in program.inputs], outputs, matched)
+
+
+def _freeze_if_folded(layers: Sequence[nn.Layer]) -> None:
+    norms = [layer for layer in layers if isinstance(layer, _BatchNormBase)]
+    convolutions = sum(isinstance(layer, _ConvNd) for layer in layers)
+    if len(norms) < NORMED_SHARE * convolutions:
+        for norm in norms:
+            norm._use_global_stats = True
 
 
 def _free_name(name: str, op: Operation, names: dict[str, Operation]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import pytest
+from paddle import nn
 from paddle.vision import models as zoo
 
 from spaces.errors import TaskError
@@ -193,3 +194,28 @@ def test_the_middle_of_a_model_can_be_its_end(exports):
     assert network(*map(paddle.to_tensor, samples(inputs))).shape == [2, 8, 16, 16]
     network.train()
     assert network(*map(paddle.to_tensor, samples(inputs))).shape == [2, 4]
+
+
+class Folded(Residual):
+    """One norm on three convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2D(8)
+
+    def body(self, x):
+        return self.norm(super().body(x))
+
+
+@pytest.mark.parametrize(("kind", "is_frozen"), ((Folded, True), (ResidualNetwork, False)))
+def test_norms_that_folding_has_left_keep_their_statistics_in_training(kind, is_frozen, tmp_path):
+    paddle.seed(0)
+    inputs = IMAGE if kind is Folded else (ModelInput("image", (1, 28, 28)),)
+    network = rebuilt(export(kind(), inputs, tmp_path))
+    norms = [layer for layer in network.sublayers() if isinstance(layer, nn.BatchNorm2D)]
+    before = [layer._mean.numpy().copy() for layer in norms]
+    network.train()
+    network(*map(paddle.to_tensor, samples(inputs)))
+    pairs = zip(norms, before, strict=True)
+    same = all(np.array_equal(layer._mean.numpy(), mean) for layer, mean in pairs)
+    assert before and same == is_frozen
