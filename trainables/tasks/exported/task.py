@@ -154,17 +154,17 @@ def make_task(
     outputs: Sequence[str] = (),
     matched: Sequence[str] = (),
     kind: str | Sequence[str] | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float = 0.5,
     batch_size: int = 32,
     augment: bool = True,
 ) -> Exported:
     """Return the task; `model` is the folder of an exported model, `data` a folder of images, a
     list of them, or an .npy or .npz file of ready tensors, `size` the engine's height and width
-    where the model leaves them free. A pixel becomes (pixel * scale - mean) / std, in
+    where the model leaves them free. A pixel becomes (pixel * `scale` - `mean`) / `std`, in
     `channel_order` RGB or BGR; without these the toolkit's file beside the model says so. `outputs`
     names tensors to end the model at, `matched` those that training matches, `kind` what the
     outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
-    of a map counts, `augment` whether training crops and mirrors images."""
+    of a map counts, `batch_size` that of training, `augment` whether training crops and mirrors."""
     folder, path = Path(model), Path(data)
     if not path.exists():
         raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")

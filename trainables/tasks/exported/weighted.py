@@ -171,6 +171,7 @@ NORMS = {2: nn.BatchNorm1D, 3: nn.BatchNorm1D, 4: nn.BatchNorm2D, 5: nn.BatchNor
 
 @builds("batch_norm", "sync_batch_norm")
 def batch_norm(site: Site) -> Made:
+    """`use_global_stats` is not read: Paddle sets it in every export in evaluation mode."""
     op, rank = site.op, site.rank("X")
     names = [op.inputs[slot][0] for slot in ("Scale", "Bias", "Mean", "Variance")]
     if not all(name in site.weights for name in names):
@@ -182,8 +183,6 @@ def batch_norm(site: Site) -> Made:
         op.get("momentum", 0.9),
         op.get("epsilon", 1e-5),
         data_format=formats.get(rank, "NCDHW" if layout[1] == "C" else "NDHWC"),
-        # Statistics that were frozen in training stay so.
-        use_global_stats=True if op.get("use_global_stats") else None,
     )
     _set_weights(site, layer, names[0], names[1])
     for buffer, name in ((layer._mean, names[2]), (layer._variance, names[3])):
