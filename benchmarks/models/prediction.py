@@ -78,8 +78,9 @@ def measure(name: str, choice: str, work: Path) -> Row:
         found = reference_job(settings, baseline, node, reference_plans(space))
         baseline = replace(baseline, references=timed(found))
         known = reference_timings(baseline, space)
-        plans = timing_plans(space, chosen, TIMINGS - len(known), 0)
-        others = timing_plans(space, chosen, HELD_OUT, SEED)
+        # The first of each is the unpruned model, a reference.
+        plans = timing_plans(space, chosen, TIMINGS - len(known) + 1, 0)[1:]
+        others = timing_plans(space, chosen, HELD_OUT + 1, SEED)[1:]
         shapes = [
             one
             for one in latency_job(settings, baseline, node, [*plans, *others])
