@@ -187,7 +187,7 @@ class TrialContext:
         """
         choice = plan.quantization.timed_as
         key = fingerprint_of(
-            "latency-5",
+            "latency-6",
             stage,
             self.baseline.fingerprint,
             plan.to_json(),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from random import Random
 from typing import Protocol
 
 import numpy as np
@@ -88,17 +89,18 @@ def time_in_turn(
 ) -> Array:
     """Return the milliseconds of every run, shape (rounds, engines).
 
-    Each round runs every engine once. The order reverses after each round, so that no engine always
-    follows the same other one. The device is leased for `Pacing.slice_s`, or for as long as the
-    probe waited. Only leased time counts: if others hold the device for seconds, for a training
-    step of a large model, the probe takes longer and is as exact.
+    Each round runs every engine once, in a random order: an engine that runs twice in a row finds
+    its weights in the caches, and each should as often as any other (LOG: engines in turn). The
+    device is leased for `Pacing.slice_s`, or for as long as the probe waited. Only leased time
+    counts: if others hold the device for seconds, for a training step of a large model, the probe
+    takes longer and is as exact.
     """
     timers = [_timer(engine, inputs) for engine in engines]
     for engine in engines:
         for _ in range(PACING.warmup_runs):
             engine.run(inputs)
     rounds: list[list[float]] = []
-    order = list(range(len(engines)))
+    order, shuffling = list(range(len(engines))), Random(0)
     spent = 0.0
     while True:
         asked = time.perf_counter()
@@ -110,7 +112,7 @@ def time_in_turn(
                 for index in order:
                     row[index] = timers[index]()
                 rounds.append(row)
-                order.reverse()
+                shuffling.shuffle(order)
                 spent += time.perf_counter() - now
                 now = time.perf_counter()
         if _is_enough(len(rounds), spent, effort):

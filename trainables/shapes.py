@@ -94,7 +94,7 @@ def _reference_ratios(engines: Mapping[Plan, Engine], context: TrialContext) -> 
     settings = context.settings
     cache = JsonCache(settings.cache / "references")
     key = fingerprint_of(
-        "references-1",
+        "references-2",
         context.baseline.fingerprint,
         [plan.to_json() for plan in engines],
         settings.latency_batch,
