@@ -79,7 +79,8 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
     from clusters.lease import device_lease
     from spaces.plan import QuantizationChoice
     from trainables.compression.quantization import export_candidate
-    from trainables.deployment.engine import Engine, size_bytes
+    from trainables.deployment.engines.paddle_inference import PaddleEngine
+    from trainables.deployment.exported import size_bytes
     from trainables.evaluation import evaluate, first_samples
     from trainables.final import loss_on_test
     from trainables.loading import study_task
@@ -97,13 +98,13 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
         new_model(task), QuantizationChoice.FLOAT, None, task, settings, folder
     )
     models = [row for row in rows if row.folder is not None]
-    engines = [Engine(Path(row.folder), row.precision, settings.threads) for row in models]
+    engines = [PaddleEngine(Path(row.folder), row.precision, settings.threads) for row in models]
     effort = Effort(ROUNDS, SECONDS_EACH * (len(engines) + 1))
     inputs = first_samples(task, settings.latency_batch)
     runs_ms = time_in_turn([baseline, *engines], inputs, device_lease(), effort)
     ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0)
 
-    def statistics(engine: Engine, split: Split) -> np.ndarray:
+    def statistics(engine: PaddleEngine, split: Split) -> np.ndarray:
         return evaluate(engine.run, task, split, settings.eval_batch)
 
     before = {split: statistics(baseline, split) for split in ("val", "test")}

@@ -196,19 +196,21 @@ class Bench:
         return replace(self.examine(folder, choice.precision), plan=plan)
 
     def examine(self, folder: Path, precision: Precision) -> Candidate:
-        from trainables.deployment.engine import Engine
+        from trainables.deployment.engines.paddle_inference import PaddleEngine
 
-        engine = Engine(folder, precision, self.place.settings.threads)
+        engine = PaddleEngine(folder, precision, self.place.settings.threads)
         measured = self.context.measure(engine.run, "retrain", 0, 1.0)
         if precision == "int8" and not engine.quantizations():
             raise ValueError(f"the engine runs {folder.name} in float only")
         return Candidate(str(folder), precision, measured.metric_loss, measured.standard_error)
 
     def timed(self, candidate: Candidate) -> Candidate:
-        from trainables.deployment.engine import Engine
+        from trainables.deployment.engines.paddle_inference import PaddleEngine
         from trainables.probe import FULL, time_in_turn
 
-        engine = Engine(Path(candidate.folder), candidate.precision, self.place.settings.threads)
+        engine = PaddleEngine(
+            Path(candidate.folder), candidate.precision, self.place.settings.threads
+        )
         engines = [engine, self.context.baseline_engine]
         runs_ms = time_in_turn(engines, self.context.latency_inputs, self.context.lease, FULL)
         ratio = float(np.median(runs_ms[:, 0] / runs_ms[:, 1]))

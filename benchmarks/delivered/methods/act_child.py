@@ -93,7 +93,7 @@ def train_config(job: CompressionJob) -> dict:
 def strategy(job: CompressionJob, teacher: Path) -> dict:
     """Return the strategy: both learn the teacher's outputs by their squared difference."""
     from trainables.compression.slim import QUANTIZED_OPERATORS
-    from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+    from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
     distillation = {
         "loss": "l2",
@@ -119,7 +119,7 @@ def trainable_copy(source: Path, target: Path) -> None:
     """
     import paddle
 
-    from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+    from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source / WEIGHTS_FILE, target / WEIGHTS_FILE)
@@ -142,7 +142,7 @@ def compress(job: CompressionJob) -> None:
 
     import trainables  # noqa: F401  (sets paddle's flag before paddle is imported)
     from trainables.compression import slim  # noqa: F401  (makes PaddleSlim work on Paddle 3)
-    from trainables.deployment.engine import MODEL_FILE, WEIGHTS_FILE
+    from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 
     source, teacher = Path(job.target) / "source", Path(job.target) / "teacher"
     trainable_copy(Path(job.source), source)

@@ -22,7 +22,7 @@ from benchmarks.delivered.model import Candidate, DeliveredModel
 from benchmarks.delivered.problems import Problem
 from benchmarks.delivered.team import WORKERS, Team
 from spaces.errors import TrialError
-from trainables.deployment.engine import MODEL_FILE
+from trainables.deployment.exported import MODEL_FILE
 from trainables.files.codec import encode
 
 # Peak learning rates that are compared in short runs; the best is used. A guess.

@@ -5,8 +5,9 @@ import paddle
 import pytest
 
 from benchmarks.delivered.methods.act_child import trainable_copy
-from trainables.deployment.engine import MODEL_FILE, Engine
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import export_float
+from trainables.deployment.exported import MODEL_FILE
 from trainables.task import ModelInput
 
 SPEC = ModelInput(name="x", shape=(2, 4, 4))
@@ -54,5 +55,7 @@ def test_sums_get_other_names_and_batch_norm_learns_its_statistics(export, tmp_p
 def test_the_copy_computes_the_same(export, tmp_path):
     trainable_copy(export, tmp_path / "copy")
     x = np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype("float32")
-    (before,), (after,) = (Engine(f, "float", 1).run([x]) for f in (export, tmp_path / "copy"))
+    (before,), (after,) = (
+        PaddleEngine(f, "float", 1).run([x]) for f in (export, tmp_path / "copy")
+    )
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
