@@ -25,11 +25,14 @@ ELSEWHERE = {
     "test_guide_models.py",
     "own-images": "test_guide_models.py",
     "toolkits": "test_guide_models.py",
+    "exported-models": "tests/trainables/tasks/exported/test_task.py, on a model of the tests",
     "cluster": "the tests of clusters",
     "benchmarks": "hours; their parts have tests in tests/benchmarks",
 }
 HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
-EXAMPLES = "python -m examples."
+# Examples need models of other tasks, a command that times models a device: tests/examples,
+# test_engines.py.
+OTHERS = re.compile(r"python -m examples\.|probe_command")
 # The built-in task, which the commands name by naming none, evaluated on fewer images.
 FEW = "mypkg.few:make_task"
 # Each tracker starts processes for every trial.
@@ -121,7 +124,7 @@ def test_looking_at_runs(home, run, capsys):
 
 
 def test_what_can_be_done_with_a_run(home, run, capsys):
-    reexport, onnx, timing = (line for line in page("deploying") if EXAMPLES not in line)
+    reexport, onnx, timing = (line for line in page("deploying") if not OTHERS.search(line))
     complete = Store(run).frame("trials").query("state == 'COMPLETE'").number
     # The number is of one's own run.
     assert home.run(reexport.replace("RUN 7", f"RUN {complete.max()}")) == 0

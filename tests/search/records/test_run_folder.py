@@ -199,8 +199,8 @@ def test_a_stage_runs_once_and_a_resumed_run_has_what_it_left(folder, path):
 
 @pytest.mark.parametrize("outcome", [[], {}, 0])
 def test_a_stage_that_found_nothing_is_not_repeated(folder, outcome):
-    run_once(folder, "survey", lambda: outcome)
-    assert run_once(folder, "survey", lambda: "again") == outcome
+    run_once(folder, "inspection", lambda: outcome)
+    assert run_once(folder, "inspection", lambda: "again") == outcome
 
 
 def test_a_stage_may_leave_a_type_of_its_own(path, folder):
@@ -208,11 +208,11 @@ def test_a_stage_may_leave_a_type_of_its_own(path, folder):
     seen = Untimed(Plan(), "no device")
 
     def find(run):
-        return run_once(run, "survey", lambda: seen, Untimed)
+        return run_once(run, "inspection", lambda: seen, Untimed)
 
     assert find(folder) == seen
-    (path / "stages" / "survey.json").write_text('{"reason": 7}')
-    with pytest.raises(RunFolderError, match=r"survey\.json is damaged"):
+    (path / "stages" / "inspection.json").write_text('{"reason": 7}')
+    with pytest.raises(RunFolderError, match=r"inspection\.json is damaged"):
         find(folder)
 
 
@@ -221,8 +221,8 @@ def test_a_stage_that_failed_is_tried_again(folder):
         raise RuntimeError("the cluster is gone")
 
     with pytest.raises(RuntimeError):
-        run_once(folder, "survey", fail)
-    assert run_once(folder, "survey", lambda: [1]) == [1]
+        run_once(folder, "inspection", fail)
+    assert run_once(folder, "inspection", lambda: [1]) == [1]
 
 
 def test_an_outcome_that_cannot_be_written_leaves_the_stage_unfinished(folder):
