@@ -100,6 +100,8 @@ class Problem:
         )
 
 
+# What two cores can do with these classifiers in the time.
+SMALL_BATCHES: Mapping[str, Any] = {"eval_batch": 32, "calibration_samples": 64}
 PROBLEMS = {
     problem.name: problem
     for problem in (
@@ -129,7 +131,7 @@ PROBLEMS = {
             32,
             Lengths(1_600, 480, 12_000, 3_000, 12),
             model="MobileNetV2",
-            more={"eval_batch": 32, "calibration_samples": 64},
+            more=SMALL_BATCHES,
         ),
         Problem(
             "resnet50_vd",
@@ -138,7 +140,7 @@ PROBLEMS = {
             32,
             Lengths(800, 240, 6_000, 1_500, 12),
             model="ResNet50_vd",
-            more={"eval_batch": 32, "calibration_samples": 64},
+            more=SMALL_BATCHES,
         ),
         Problem(
             "hardnet", "paddleseg", 0.025, 8, Lengths(240, 80, 2_400, 600, 12), model="HarDNet"

@@ -50,8 +50,9 @@ def fitted_survey(
     """Return the most thorough measurements before the search that are expected to take at most
     SURVEY_SHARE of `left_s` seconds; the least thorough ones if none are."""
     usual, given = config.sensitivity_points, config.sensitivity_share
-    steps = [(points, 1.0) for points in range(usual, LEAST_POINTS - 1, -1)]
-    steps += [(min(usual, LEAST_POINTS), share) for share in SHARES[1:]]
+    least = min(usual, LEAST_POINTS)
+    steps = [(points, 1.0) for points in range(usual, least, -1)]
+    steps += [(least, share) for share in SHARES]
     steps.append((min(usual, FEWEST_POINTS), SHARES[-1]))
     for points, share in steps:
         shapes = max(LEAST_SHAPES, config.latency_points * points // usual)

@@ -28,7 +28,8 @@ def fit_survey(study: StudyContext, baseline: Baseline) -> StudyContext:
     """
     config, run = study.config, study.run
     known = run.stage(SURVEY)
-    if config.within is None and known is None:
+    # A run that has its sensitivities was begun without a deadline, or by an older version.
+    if known is None and (config.within is None or run.stage("sensitivity") is not None):
         return study
 
     def compute() -> Survey:

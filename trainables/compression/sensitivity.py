@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -70,6 +71,9 @@ class SensitivityProbe:
             )
             if self._every > 1:
                 self._unpruned = self._metric(self._folder)
+                # A loss is relative to it; a few batches may have nothing that counts.
+                if self._unpruned == 0 or not math.isfinite(self._unpruned):
+                    self._every, self._unpruned = 1, None
             self._open = opened.pop_all()
         return self
 

@@ -110,3 +110,10 @@ def test_with_enough_time_all_is_measured_and_nothing_said(study):
     printed = io.StringIO()
     found = fit_survey(study("60m", printed=printed), baseline(**SLOW))
     assert found.config == study("60m").config and not printed.getvalue()
+
+
+def test_sensitivities_that_are_there_are_not_said_to_be_fewer(study):
+    given = study("6m", 60.0)
+    given.run.finish_stage("sensitivity", {})
+    assert fit_survey(given, baseline(train_s=0.02, evaluate_s=40.0)) is given
+    assert given.run.stage("survey") is None

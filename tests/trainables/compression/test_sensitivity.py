@@ -13,6 +13,7 @@ from trainables.compression.pruner import ChannelPruner
 from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
 from trainables.evaluation import eager, evaluate
 from trainables.files.cache import JsonCache
+from trainables.task import Batch
 
 
 def baseline_metric(task):
@@ -138,3 +139,18 @@ def test_a_part_of_the_batches_is_compared_with_the_same_part(tiny_weights):
     part = evaluate(eager(task.build_model()), task, "val", 20, every=3)
     batches = [whole[start : start + 20] for start in range(0, len(whole), 20)]
     assert (part == np.concatenate(batches[::3])).all()
+
+
+class WrongAtFirst(Mine):
+    """Has a first batch without a right label, so a part of its batches has a metric of 0."""
+
+    def eval_batches(self, split, batch_size):
+        for number, (inputs, targets) in enumerate(super().eval_batches(split, batch_size)):
+            yield Batch(inputs, targets if number else np.full_like(targets, -1))
+
+
+def test_a_part_that_has_a_metric_of_0_is_no_part_to_compare_with(tiny_weights):
+    task = WrongAtFirst(tiny_weights)
+    base = baseline_metric(task)
+    with SensitivityProbe(task, 100, 1, every=1000) as some, SensitivityProbe(task, 100, 1) as all_:
+        assert some.curve("conv2.weight", [0.5], base) == all_.curve("conv2.weight", [0.5], base)

@@ -24,13 +24,17 @@ def _set_weights(site: Site, layer: nn.Layer, weight: str, bias: str | None) -> 
     layer.bias = None if bias is None else site.weights.parameter(bias)
 
 
+def _filter(site: Site) -> str:
+    """Return the name of a convolution's filter. Raises TaskError if that is computed."""
+    weight = site.op.input("Filter")
+    if weight is None or weight not in site.weights:
+        raise site.refuse("has a filter that is computed")
+    return weight
+
+
 @builds("conv2d", "depthwise_conv2d")
 def convolution(site: Site) -> Made:
-    op = site.op
-    weight, bias = op.input("Filter"), op.input("Bias")
-    if weight not in site.weights:
-        raise site.refuse("has a filter that is computed")
-    assert weight is not None
+    op, weight, bias = site.op, _filter(site), site.op.input("Bias")
     if (
         op.get("fuse_relu_before_depthwise_conv")
         or op.get("fuse_activation")
@@ -57,11 +61,7 @@ def convolution(site: Site) -> Made:
 
 @builds("conv2d_transpose", "depthwise_conv2d_transpose")
 def transposed_convolution(site: Site) -> Made:
-    op = site.op
-    weight, bias = op.input("Filter"), op.input("Bias")
-    if weight not in site.weights:
-        raise site.refuse("has a filter that is computed")
-    assert weight is not None
+    op, weight, bias = site.op, _filter(site), site.op.input("Bias")
     if op.get("output_size"):
         raise site.refuse("has its output's size written into it")
     into, out, *kernel = site.weights.array(weight).shape
