@@ -12,6 +12,10 @@ from spaces.errors import ConfigError
 
 # The setting behind each resource of a trial.
 SETTINGS = {"CPU": "threads", "GPU": "gpus_per_trial", "memory": "memory_gb_per_trial"}
+# Parts of the sensitivities for each trial that the cluster can run at once. Each builds, traces
+# and exports the model first, which takes longer than a small validation split; with fewer parts
+# the cluster waits longer for the last one. A guess.
+PARTS = 3
 
 
 @dataclass(frozen=True)

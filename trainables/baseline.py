@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import chosen_runtime, load_engine, offered_choices
+from trainables.deployment.export import export_float
 from trainables.deployment.exported import size_bytes
 from trainables.distillation import remark_if_off
 from trainables.evaluation import evaluate, first_samples
@@ -70,6 +72,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     weights = fingerprint(model_weights(model))
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
+        export_s = export_pace(model, task)
         inputs = first_samples(task, settings.latency_batch)
         check_timed(engine, inputs)
         start = time.monotonic()
@@ -86,10 +89,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
             "a budget is relative to it, so it must be a number other than 0; load trained weights"
         )
     if not first_pass.varies:
-        raise TaskError(
-            f"task {settings.task!r}: the unpruned model's outputs are the same for all inputs; "
-            "load trained weights"
-        )
+        reason = "outputs are the same for all inputs; load trained weights"
+        raise TaskError(f"task {settings.task!r}: the unpruned model's {reason}")
     constant = first_pass.constant_statistics(task, "val", settings.eval_batch)
     chance = None if constant is None else compare_with_chance(task, statistics, constant)
     np.save(folder / STATISTICS_FILE, statistics)
@@ -111,6 +112,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         inputs=tuple(task.inputs),
         train_s=train_s,
         evaluate_s=evaluate_s,
+        export_s=export_s,
         batch_size=settings.batch_size or task.recipe.batch_size,
         chance=chance,
         first_batch=first_batch,
@@ -136,6 +138,14 @@ def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -
     start = time.monotonic()
     trainer.run(PACE_STEPS)
     return (time.monotonic() - start) / (PACE_STEPS * batch_size)
+
+
+def export_pace(model: paddle.nn.Layer, task: Task) -> float:
+    """Return the wall seconds in which the model is traced and written, its second time."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        export_float(model, task.inputs, Path(folder))
+        return time.monotonic() - start
 
 
 def load_statistics(folder: Path) -> np.ndarray:

@@ -108,6 +108,8 @@ class Baseline:
     """Wall seconds of training per sample, unpruned, in float."""
     evaluate_s: float
     """Wall seconds of one evaluation on validation."""
+    export_s: float | None = None
+    """Wall seconds of the export in float; None in a run of an older version."""
     batch_size: int | None = None
     """Samples in a training batch; None in a run of an older version."""
     chance: Chance | None = None

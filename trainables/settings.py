@@ -18,6 +18,9 @@ INPUTS = "inputs"
 SELECTIONS = "selections"
 # Name of the figures in a retrained candidate's folder.
 OUTCOME = "outcome.json"
+# Training samples from which batch norms' statistics are measured anew. A guess: every batch norm
+# averages over places too.
+NORM_SAMPLES = 256
 
 
 def reference_name(plan: Plan) -> str:

@@ -21,6 +21,10 @@ from trainables.probe import FINAL, FULL, time_in_turn
 from trainables.results import LatencyReading, Reference, TimedShape, Untimed
 from trainables.settings import reference_name
 
+# Samples on which a shape's export is compared with its model, and calibrated: its outputs are not
+# used. A guess.
+SHAPE_SAMPLES = 8
+
 
 def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
     return pruned_model(context.task, plan, context.settings.criterion)
@@ -29,6 +33,8 @@ def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
 def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
     """Return an engine of the plan's shape before training; its INT8 scales are not final."""
     choice, task = plan.quantization, context.task
+    few = min(SHAPE_SAMPLES, context.settings.calibration_samples)
+    settings = context.settings.having(calibration_samples=few)
     quantization = None
     if choice.is_trained:
         # Fake quantization cannot be removed from a model, so it is added to a second one. A
@@ -37,7 +43,9 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
         quantization = prepare_quantization(model, choice)
         context.trainer(model, plan=plan, samples=1, learning_rate_share=0.0, seed=0).run(1)
     with context.lease.shared():
-        engine, _ = export_candidate(model, choice, quantization, task, context.settings, folder)
+        engine, _ = export_candidate(
+            model, choice, quantization, task, settings, folder, SHAPE_SAMPLES
+        )
     return engine
 
 

@@ -13,7 +13,13 @@ from search.context import StudyContext
 from search.needs import trials_at_once
 from search.records.ledger import Ledger
 from search.records.trial_record import TrialRecord
-from search.schedule.estimates import SPEEDS, LevelSeconds, final_seconds, level_seconds
+from search.schedule.estimates import (
+    SPEEDS,
+    LevelSeconds,
+    begins_untrained,
+    final_seconds,
+    level_seconds,
+)
 from trainables.results import MEASURED, Baseline
 
 
@@ -36,6 +42,11 @@ class Pace:
         levels = self._levels[first : last + 1]
         training_s = sum(level.training_s(quantized_share) for level in levels)
         return self._factor * training_s + len(levels) * self._other_s
+
+    def other_s(self) -> float:
+        """Return the seconds of a level that are not training: all of a plan that needs none."""
+        self._learn()
+        return self._other_s
 
     def _learn(self) -> None:
         """Compare the guess with the trials that have finished since."""
@@ -73,12 +84,14 @@ class Deadline:
         end_s: float,
         finalists: int,
         at_once: int,
+        begins_untrained: bool = False,
     ) -> None:
         """`left_s` returns the seconds to the deadline, `levels` is the number of levels. The time
         for the end of the run (`end_s`), and before it for training `finalists` plans in full, is
-        left free by new plans."""
+        left free by new plans; by the first one too, unless it needs no training."""
         self._left_s, self._pace, self._last = left_s, pace, levels - 1
         self._end_s, self._finalists, self._at_once = end_s, finalists, at_once
+        self._begins_untrained = begins_untrained
 
     def spare_s(self) -> float:
         """Return the seconds before the end of the run has to begin; below 0 if that is late."""
@@ -91,12 +104,14 @@ class Deadline:
         reserved_s = max(later_s, self._finalists * later_s / self._at_once)
         return self.spare_s() < self._pace.seconds(0, 0) + reserved_s
 
-    def allows_plan(self) -> bool:
-        """Return whether a new plan may begin.
+    def allows_plan(self, tried: int) -> bool:
+        """Return whether a new plan may begin beside those `tried`.
 
         Before the last promotions it is one; later one that can still be trained in full, where
         nothing else is left to do.
         """
+        if tried == 0 and self._begins_untrained:
+            return self.spare_s() >= self._pace.other_s()
         return not self.is_closing() or self.spare_s() >= self._pace.seconds(0, self._last)
 
     def allows(self, record: TrialRecord) -> bool:
@@ -123,4 +138,5 @@ def deadline_of(study: StudyContext, baseline: Baseline, ledger: Ledger) -> Dead
         end_s=final_seconds(config, baseline),
         finalists=config.finalists,
         at_once=trials_at_once(config, study.cluster.now()),
+        begins_untrained=begins_untrained(config, baseline),
     )

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.config import RunConfig
+from search.needs import PARTS
+from search.records.search_space import build_space
 from search.schedule.durations import about
 from search.schedule.forecast import Course, Standing
+from spaces.measurements import reference_plans
 from spaces.plan import PruningGroup
 from trainables.levels import training_levels
 from trainables.results import Baseline
-from trainables.settings import WorkerSettings
+from trainables.settings import NORM_SAMPLES, WorkerSettings
 
 # Share of the compute of `finalists` that the last promotions take, on the mean of tabulated
 # searches: then nothing promises a gain (LOG: what full training leaves of a large loss).
@@ -27,8 +30,6 @@ class Speeds:
     processor seconds."""
     qat_trials: float = 0.3
     """Share of the trials that train quantization-aware."""
-    before_unpruned: int = 2
-    """Plans that are tried before the unpruned model, which needs no training."""
     start_s: float = 8.0
     """Seconds until the workers of a search have started; they start side by side."""
     other_s: float = 3.0
@@ -46,13 +47,23 @@ class Speeds:
     """Seconds until a new worker has imported all that it needs."""
     engine_s: float = 0.2
     """Seconds to load an engine."""
-    shape_s: float = 1.5
-    """Seconds to export and time an untrained plan: LeNet took 5 s for three, the built-in network
-    18 s for twelve."""
-    references: int = 8
-    """Reference models that are timed."""
-    export_s: float = 0.5
-    """Seconds to export one of them. A guess."""
+    shape_s: float = 1.0
+    """Seconds to time an untrained plan. A guess, near `probe.FULL` for small models."""
+    export_s: float = 0.3
+    """Seconds of an export in a run of an older version, which did not measure it: the built-in
+    network's. A guess."""
+    shapes: float = 1.7
+    """Exports that an untrained plan in float or bfloat16 takes as long as, its pruning included
+    (LOG: what comes before the search, in exports)."""
+    quantized_shapes: float = 6.0
+    """The same in INT8: 4 of a network of 16 layers, 8 of one of 70 (LOG: what comes before the
+    search, in exports)."""
+    parts: float = 1.5
+    """Exports that the beginning of a part of the sensitivities takes as long as (LOG: what comes
+    before the search, in exports)."""
+    forward: float = 0.25
+    """Time of a training sample's forward pass, as a share of the whole step's: 0.18 to 0.31 (LOG:
+    what comes before the search, in exports)."""
     reference_runs: int = 700
     """Runs of the unpruned model that take as long as the timing of all references: 200 rounds, the
     others together 2.5 times as long as it on the built-in problem."""
@@ -157,7 +168,7 @@ def estimate(
         trials,
         at_once,
         standing or Standing.new(len(levels)),
-        levels[0].other_s if trials > SPEEDS.before_unpruned and standing is None else None,
+        levels[0].other_s if standing is None and begins_untrained(config, baseline) else None,
     )
     proposals_s = course.proposals_s()
     promoted_s = course.most_s(max(0.0, CLOSING * config.finalists - course.standing.closing))
@@ -171,6 +182,12 @@ def estimate(
     )
 
 
+def begins_untrained(config: RunConfig, baseline: Baseline) -> bool:
+    """Return whether the first plan needs no training: the unpruned model in some precision."""
+    choices = build_space(config, baseline).choices
+    return not all(choice.is_trained for choice in choices)
+
+
 def survey_seconds(
     config: RunConfig, baseline: Baseline, items: Sequence[PruningGroup], at_once: int
 ) -> float:
@@ -178,11 +195,47 @@ def survey_seconds(
 
     `items` are the groups and branches of the search.
     """
-    evaluations = sum(1 if item.is_branch else config.sensitivity_points for item in items)
-    evaluate_s = SPEEDS.evaluation * baseline.evaluate_s * config.sensitivity_share
-    evaluate_s += SPEEDS.engine_s
     runs_s = SPEEDS.reference_runs * baseline.latency_ms / 1000
     timing_s = config.latency_effort * min(SPEEDS.final_s, max(SPEEDS.least_final_s, runs_s))
-    # One after the other: they are timed on one device.
-    shapes_s = SPEEDS.references * SPEEDS.export_s + config.latency_points * SPEEDS.shape_s
-    return evaluations * evaluate_s / at_once + timing_s + shapes_s + 2 * SPEEDS.worker_s
+    return (
+        _sensitivities_s(config, baseline, items, at_once)
+        + timing_s
+        + _shapes_s(config, baseline)
+        + 2 * SPEEDS.worker_s
+    )
+
+
+def _export_s(baseline: Baseline) -> float:
+    return SPEEDS.export_s if baseline.export_s is None else baseline.export_s
+
+
+def _sensitivities_s(
+    config: RunConfig, baseline: Baseline, items: Sequence[PruningGroup], at_once: int
+) -> float:
+    """Return the wall seconds of the sensitivities, over workers."""
+    evaluate_s = SPEEDS.evaluation * baseline.evaluate_s * config.sensitivity_share
+    evaluate_s += SPEEDS.engine_s
+    # A branch is exported anew, its batch norms' statistics measured on training samples.
+    branch_s = _export_s(baseline) + SPEEDS.forward * NORM_SAMPLES * baseline.train_s + evaluate_s
+    branches = sum(item.is_branch for item in items)
+    groups_s = (len(items) - branches) * config.sensitivity_points * evaluate_s
+    parts = min(len(items), PARTS * at_once)
+    parts_s = parts * (SPEEDS.parts * _export_s(baseline) + evaluate_s)
+    return (groups_s + branches * branch_s + parts_s) / at_once
+
+
+def _shapes_s(config: RunConfig, baseline: Baseline) -> float:
+    """Return the seconds to export the references, and to export and time other plans.
+
+    One after the other: they are timed on one device.
+    """
+    space = build_space(config, baseline)
+    exports = {
+        choice: SPEEDS.quantized_shapes if choice.precision == "int8" else SPEEDS.shapes
+        for choice in space.choices
+    }
+    references = sum(exports[plan.quantization] for plan in reference_plans(space))
+    # The others are in the fast choices, which are not known yet.
+    others = config.latency_points * max(exports.values())
+    shapes_s = (references + others) * _export_s(baseline)
+    return shapes_s + config.latency_points * SPEEDS.shape_s

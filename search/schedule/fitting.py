@@ -10,7 +10,12 @@ from collections.abc import Callable, Sequence
 
 from search.config import PLANS, RunConfig, build_config, changed
 from search.records.stage_files import Fitted, Survey
-from search.schedule.estimates import estimate, level_seconds, survey_seconds
+from search.schedule.estimates import (
+    begins_untrained,
+    estimate,
+    level_seconds,
+    survey_seconds,
+)
 from spaces.plan import PruningGroup
 from trainables.levels import training_levels
 from trainables.results import Baseline
@@ -70,14 +75,18 @@ def fitted(config: RunConfig, baseline: Baseline, left_s: float, at_once: int) -
     run; None if not even one plan does.
 
     There are at most `config.trials` plans. Where LEAST_PLANS with a training of LEAST_TRAINING do
-    not fit there are fewer finalists, then training is shorter still, with fewer plans.
+    not fit there are fewer finalists, then training is shorter still, with fewer plans; at last the
+    unpruned model alone, where that needs no training.
     """
+    begins = begins_untrained(config, baseline)
 
     def fits(plans: int, training: float, finalists: int = config.finalists) -> bool:
         sized = with_levels(config, _search(config, baseline, plans, training, finalists))
         ahead = estimate(sized, baseline, plans, at_once)
         levels = level_seconds(sized, baseline)
         alone_s = sum(level.training_s(1.0) + level.other_s for level in levels)
+        if plans == 1 and begins:
+            alone_s = 0.0
         return max(ahead.total_s, SLOWER * alone_s + ahead.end_s) <= left_s
 
     def plans_at(size: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.context import StudyContext
+from search.needs import PARTS
 from search.records.columns import cells
 from search.records.run_folder import run_once
 from search.records.stage_files import Curves
@@ -14,11 +15,6 @@ from spaces.measurements import sensitivity_ratios
 from spaces.space import Space
 from trainables.jobs import sensitivity_job
 from trainables.results import Baseline
-
-# Calls for each trial that the cluster can run at once. Each call builds, traces and exports the
-# model first, which takes longer than a small validation split; with fewer calls the cluster waits
-# longer for the last one. A guess.
-PARTS = 3
 
 
 def split_evenly(names: Sequence[str], workers: int) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import yaml
 
-from search.config import changed
+from search.config import RunConfig, changed
 from search.context import StudyContext
 from search.needs import trials_at_once
 from search.records.run_folder import CONFIG, read_config, run_once
@@ -63,16 +63,24 @@ def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> Study
     found: Fitted = run_once(run, STAGE, lambda: _fitted(study, baseline))
     if config.within is not None:
         left_s = config.within - study.clock.elapsed_s()
-        share = found.retrain_samples / config.retrain_samples
         study.display.say(
             f"{STAGE:<12} {minutes(max(0.0, left_s))} of {duration_text(config.within)} are left: "
-            f"about {found.plans} plans, the best of them trained on {found.retrain_samples:,} "
-            f"samples{f', {share:.0%} of retrain_samples' if share < SHORT else ''}"
+            f"{_in_words(found, config)}"
         )
     stored = read_config(run.path)
     if with_levels(stored, found) != stored:
         run.write_text(CONFIG, yaml.safe_dump(with_levels(stored, found).model_dump(mode="json")))
     return study.configured(with_levels(config, found))
+
+
+def _in_words(found: Fitted, config: RunConfig) -> str:
+    if found.plans == 1:
+        return "time for one plan, the unpruned model in another precision"
+    share = found.retrain_samples / config.retrain_samples
+    return (
+        f"about {found.plans} plans, the best of them trained on {found.retrain_samples:,} "
+        f"samples{f', {share:.0%} of retrain_samples' if share < SHORT else ''}"
+    )
 
 
 def _fitted(study: StudyContext, baseline: Baseline) -> Fitted:

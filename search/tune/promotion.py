@@ -108,7 +108,8 @@ class Promotions:
         The paused trial of least cost that will probably keep the budget is taken to keep it.
         """
         prospects, paused = self._prospects, self._ledger.paused()
-        if not self._ledger.records:
+        # The first plan, the unpruned model, tells nothing of what the others will promise.
+        if not any(record.plan.is_pruned for record in self._ledger.records.values()):
             return Closing(self._left, ends_early=False)
         better, incumbent = prospects.predicted_front()[:1], prospects.incumbent()
         missing = 0.0

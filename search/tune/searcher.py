@@ -192,7 +192,7 @@ class PlanSearcher(StaysInDriver, Searcher):
 
     def _may_begin(self, tried: int) -> bool:
         """Return whether a plan may be tried beside those `tried`."""
-        in_time = self.deadline is None or self.deadline.allows_plan()
+        in_time = self.deadline is None or self.deadline.allows_plan(tried)
         return in_time and not self.exhausted and not self._enough(tried)
 
     def _promotion(self) -> Proposal | None:

@@ -93,10 +93,11 @@ class Planner:
         )
 
     def warm_starts(self) -> list[Plan]:
-        """Return the plans a search begins with, none twice, the most informative first.
+        """Return the plans a search begins with, none twice.
 
-        Plans of the predicted front in the choice that is best there, the unpruned model in that
-        choice, then the plan at the budget in every other choice that is nearly as good. Those
+        First the unpruned model in the best choice that needs no training: it takes seconds, and
+        a search that is cut short has a plan to deliver. Then plans of the predicted front in the
+        best choice, and the plan at the budget in every other choice that is nearly as good. Those
         that exceed a bound are left out, unless all do.
         """
         at_budget = {choice: self.within(1.0, choice) for choice in self.space.choices}
@@ -106,8 +107,9 @@ class Planner:
         models = self.fastest().models
         ratios = np.where([models.keeps(plan, self.space) for plan in plans], ratios, np.inf)
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
-        plans = [self.within(share, order[0]) for share in self.settings.warm_shares]
-        plans.append(Plan.of({}, order[0]))
+        untrained = next((choice for choice in order if not choice.is_trained), order[0])
+        plans = [Plan.of({}, untrained)]
+        plans += [self.within(share, order[0]) for share in self.settings.warm_shares]
         # From the slowest to the second fastest, so that of choices timed alike the fastest stays.
         near = {
             choice.timed_as: at_budget[choice]

@@ -12,9 +12,9 @@ import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
-from paddle.nn.layer.norm import _BatchNormBase
 
 from trainables.compression.graph.verification import Array, disagreement, in_double_precision
+from trainables.compression.norms import BATCH_NORMS
 from trainables.evaluation import predict
 
 Pairs = tuple[tuple[str, str], ...]
@@ -46,7 +46,7 @@ def _normalized_convolutions(model: nn.Layer, inputs: list[paddle.Tensor]) -> Pa
     for layer in model.sublayers():
         if isinstance(layer, _ConvNd) and layer.bias is not None:
             hooks.append(layer.register_forward_post_hook(after))
-        elif isinstance(layer, _BatchNormBase):
+        elif isinstance(layer, BATCH_NORMS):
             hooks.append(layer.register_forward_pre_hook(before))
     try:
         predict(model, inputs)
@@ -77,7 +77,7 @@ def useless_biases(model: nn.Layer, samples: Callable[[], Sequence[Array]]) -> P
     differ without the biases.
     """
     convs = [layer for layer in model.sublayers() if isinstance(layer, _ConvNd)]
-    norms = [layer for layer in model.sublayers() if isinstance(layer, _BatchNormBase)]
+    norms = [layer for layer in model.sublayers() if isinstance(layer, BATCH_NORMS)]
     if not norms or all(conv.bias is None for conv in convs):
         return ()
     arrays = samples()
@@ -96,7 +96,7 @@ def useless_biases(model: nn.Layer, samples: Callable[[], Sequence[Array]]) -> P
 def _verified(
     model: nn.Layer,
     convs: Sequence[_ConvNd],
-    norms: Sequence[_BatchNormBase],
+    norms: Sequence[nn.Layer],
     samples: Sequence[Array],
 ) -> Pairs:
     """Return all pairs if the outputs are equal without their biases, otherwise none."""

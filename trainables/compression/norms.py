@@ -8,11 +8,12 @@ from contextlib import contextmanager
 import paddle
 from paddle.nn.layer.norm import _BatchNormBase
 
+from trainables.settings import NORM_SAMPLES
 from trainables.task import Task
 from trainables.training import as_tensors
 
-# Training samples that give the statistics. A guess: every batch norm averages over places too.
-SAMPLES = 256
+BATCH_NORMS: tuple[type[paddle.nn.Layer], ...] = (_BatchNormBase, paddle.nn.BatchNorm)
+"""Paddle's batch norms. PaddleClas's networks have the older one, which is no `_BatchNormBase`."""
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def reestimated_norms(model: paddle.nn.Layer, task: Task) -> Iterator[None]:
     All else stays as it is, the model is in evaluation mode, and the statistics of before come back
     at the end.
     """
-    norms = [layer for layer in model.sublayers() if isinstance(layer, _BatchNormBase)]
+    norms = [layer for layer in model.sublayers() if isinstance(layer, BATCH_NORMS)]
     before = [(norm._mean.numpy(), norm._variance.numpy(), norm._momentum) for norm in norms]
     try:
         if norms:
@@ -36,10 +37,10 @@ def reestimated_norms(model: paddle.nn.Layer, task: Task) -> Iterator[None]:
             norm._momentum = momentum
 
 
-def _estimate(model: paddle.nn.Layer, norms: list[_BatchNormBase], task: Task) -> None:
+def _estimate(model: paddle.nn.Layer, norms: list[paddle.nn.Layer], task: Task) -> None:
     model.train()
     batch_size = task.recipe.batch_size
-    batches = max(1, SAMPLES // batch_size)
+    batches = max(1, NORM_SAMPLES // batch_size)
     for index, batch in enumerate(task.train_batches(batch_size, seed=0)):
         if index == batches:
             break

@@ -14,6 +14,7 @@ from spaces.plan import ImportanceCriterion
 from trainables.compression.graph.branch import Branch
 from trainables.compression.graph.dependency import ChannelGroup, Indices, find_dependencies
 from trainables.compression.importance import CRITERIA, ON_SCALES, Array
+from trainables.compression.norms import BATCH_NORMS
 from trainables.compression.removal import branches_masked, remove_branches
 from trainables.task import ModelInput
 
@@ -21,10 +22,6 @@ from trainables.task import ModelInput
 OUT_ATTRIBUTES = ("_out_channels", "_num_features", "_num_channels", "out_features")
 # Attributes in which layers store their numbers of input channels.
 IN_ATTRIBUTES = ("_in_channels", "in_features")
-BATCH_NORMS = (
-    *(paddle.nn.BatchNorm, paddle.nn.BatchNorm1D, paddle.nn.BatchNorm2D, paddle.nn.BatchNorm3D),
-    paddle.nn.SyncBatchNorm,
-)
 
 
 class ChannelPruner:

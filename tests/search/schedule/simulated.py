@@ -63,8 +63,8 @@ class TabulatedSearch:
 
     @property
     def may_end_early(self):
-        """Whether the first plan is the most pruned one."""
-        return self._table.space.is_floor(self.first[0])
+        """Whether the most pruned plan is among the first."""
+        return any(map(self._table.space.is_floor, self.first))
 
     def running(self):
         """Return the level of every running trial and its seconds so far."""

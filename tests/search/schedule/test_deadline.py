@@ -21,7 +21,9 @@ WORKERS = 2
 class Simulated:
     """A search over workers, driven in simulated time."""
 
-    def __init__(self, monkeypatch, folder, ledger, space, within_s, slower=1.0, trials=None):
+    def __init__(
+        self, monkeypatch, folder, ledger, space, within_s, slower=1.0, trials=None, begins=False
+    ):
         self.now, self.busy_s, self.begun, self.ledger = 0.0, 0.0, [], ledger
         self._slower, self._age_s = slower, 0.0
         self.deadline = Deadline(
@@ -31,6 +33,7 @@ class Simulated:
             end_s=END_S,
             finalists=3,
             at_once=WORKERS,
+            begins_untrained=begins,
         )
         limits = Limits(trials, deadline=self.deadline)
         self.searcher = PlanSearcher(Sources(space), ledger, folder / JOURNAL, 0, limits=limits)
@@ -130,6 +133,13 @@ def test_without_time_nothing_begins(simulated, outcome):
     search = simulated(END_S)
     assert search.run(outcome) == Searcher.FINISHED
     assert not search.begun and search.searcher.done
+
+
+def test_with_time_for_no_training_the_plan_that_needs_none_begins(simulated, outcome):
+    search = simulated(END_S + 2 * GUESSED[0].other_s, begins=True)
+    assert search.run(outcome) == Searcher.FINISHED
+    assert len(search.begun) == 1 and search.searcher.done
+    assert not simulated(END_S + GUESSED[0].other_s / 2, begins=True).deadline.allows_plan(0)
 
 
 def test_near_the_end_only_what_can_be_trained_in_full_is_promoted(

@@ -93,9 +93,14 @@ def test_what_is_left_is_known_better_as_the_search_goes_on(searched, budget, fi
         2,
         trials=20,
         finalists=finalists,
-        watched=lambda search, outlook: seen.append((search.now, outlook.left_s())),
+        watched=lambda search, outlook: (
+            # The unpruned model, the first plan, tells nothing of how the others will do.
+            any(record.plan.is_pruned for record in search.ledger.records.values())
+            and seen.append((search.now, outlook.left_s()))
+        ),
     )
     errors = {now: abs(now + left_s - search.now) / search.now for now, left_s in seen}
-    assert max(errors.values()) <= WITHIN - 1
+    # After the first trained plan that is one of three or four levels in all.
+    assert max(errors.values()) <= 0.3
     assert max(error for now, error in errors.items() if now > 0.6 * search.now) < 0.15
     assert seen[-1] == (search.now, 0.0)

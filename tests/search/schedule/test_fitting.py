@@ -75,9 +75,10 @@ def test_little_time_takes_finalists_first_then_training():
     assert little.finalists == 1
 
 
-def test_without_time_for_a_short_training_there_is_no_search():
+def test_without_time_for_a_short_training_there_is_the_unpruned_model_or_nothing():
     slow = baseline(train_s=0.25, evaluate_s=5.0)
-    assert fitted(config(), slow, 40, CORES) is None
+    assert fitted(config(), slow, 40, CORES).plans == 1
+    assert fitted(config(choices=["int8_qat"]), slow, 40, CORES) is None
     assert fitted(config(), slow, -3, CORES) is None
 
 

@@ -86,10 +86,19 @@ def test_a_deadline_that_is_given_later_leaves_the_levels(study):
 
 
 def test_without_time_for_a_plan_nothing_is_persisted_and_a_longer_one_helps(study):
-    with pytest.raises(StudyError, match=r"within 1m30s: 30 s are left .* a longer --within"):
-        fit_search(study("90s", 60.0), baseline(**SLOW), begun=False)
+    with pytest.raises(StudyError, match=r"within 1m30s: 15 s are left .* a longer --within"):
+        fit_search(study("90s", 75.0), baseline(**SLOW), begun=False)
     longer = fit_search(study("10m", 60.0), baseline(**SLOW), begun=False)
     assert levels(longer.config)
+
+
+def test_with_time_for_no_training_the_unpruned_model_is_said(study):
+    printed = io.StringIO()
+    fit_search(study("90s", 60.0, printed), baseline(**SLOW), begun=False)
+    assert printed.getvalue() == (
+        "within       30 s of 1m30s are left: time for one plan, the unpruned model in another "
+        "precision\n"
+    )
 
 
 def test_the_measurements_before_the_search_are_fitted_once(study):
@@ -98,7 +107,7 @@ def test_the_measurements_before_the_search_are_fitted_once(study):
     first = fit_survey(study("6m", 60.0, printed), slow)
     assert first.config.sensitivity_points < RunConfig(budget=0.1).sensitivity_points
     assert first.settings.sensitivity_share == first.config.sensitivity_share < 1
-    assert "sensitivities at 3 ratios a group, on 50% of the validation split" in printed.getvalue()
+    assert "sensitivities at 3 ratios a group, on 25% of the validation split" in printed.getvalue()
     # Resumed with more time it keeps them: what is measured stays of use.
     again = fit_survey(study("60m"), slow)
     assert again.config.sensitivity_points == first.config.sensitivity_points

@@ -120,15 +120,18 @@ def test_warm_starts_are_plans_of_the_space_and_none_comes_twice(problem):
 
 
 @each_problem
-def test_warm_starts_begin_with_the_fastest_choice_at_the_budget(problem):
+def test_warm_starts_begin_with_the_unpruned_model_then_the_fastest_choice_at_the_budget(problem):
     planner = planner_of(problem)
-    first, second, third, *others = planner.warm_starts()
+    unpruned, first, second, *others = planner.warm_starts()
     at_budget = [planner.within(*at(1 / RANGE, choice)) for choice in QuantizationChoice]
     fastest = at_budget[int(np.argmin(planner.predict(at_budget)[1]))]
     assert first == fastest
-    assert second.quantization is third.quantization is first.quantization
+    assert second.quantization is first.quantization
     assert lost(planner, [first])[0] > lost(planner, [second])[0]
-    assert not third.is_pruned
+    assert not unpruned.is_pruned and not unpruned.quantization.is_trained
+    untrained = [plan for plan in at_budget if not plan.quantization.is_trained]
+    best = untrained[int(np.argmin(planner.predict(untrained)[1]))]
+    assert unpruned.quantization is best.quantization
     # One of every export that may be worth it, at the budget.
     assert set(others) <= set(at_budget)
     timed_as = [plan.quantization.timed_as for plan in others]
@@ -148,6 +151,8 @@ def test_warm_starts_are_of_the_choices_there_are(choices):
     plans = Planner(Space(groups, choices), layers, {}, (), 0.1).warm_starts()
     assert {plan.quantization for plan in plans} <= set(choices)
     assert any(plan.is_pruned for plan in plans)
+    assert not plans[0].is_pruned
+    assert plans[0].quantization.is_trained == all(choice.is_trained for choice in choices)
 
 
 def test_a_model_that_cannot_be_pruned_has_its_precisions_as_warm_starts():

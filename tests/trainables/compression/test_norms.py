@@ -1,18 +1,21 @@
 import numpy as np
 import paddle
+import pytest
 from paddle import nn
 
 from tests.helpers.tiny.mine import Mine
-from trainables.compression.norms import SAMPLES, reestimated_norms
+from trainables.compression.norms import reestimated_norms
+from trainables.settings import NORM_SAMPLES
 
 
-def test_statistics_are_those_of_training_data_inside_and_the_old_ones_after():
+@pytest.mark.parametrize("norm", [nn.BatchNorm2D, nn.BatchNorm])
+def test_statistics_are_those_of_training_data_inside_and_the_old_ones_after(norm):
     task = Mine()
-    model = nn.Sequential(nn.BatchNorm2D(1), nn.Conv2D(1, 2, 3), nn.BatchNorm2D(2))
+    model = nn.Sequential(norm(1), nn.Conv2D(1, 2, 3), norm(2))
     before = {name: buffer.numpy() for name, buffer in model.named_buffers()}
     batches = task.train_batches(task.recipe.batch_size, seed=0)
     pixels = np.concatenate(
-        [next(batches).inputs[0] for _ in range(SAMPLES // task.recipe.batch_size)]
+        [next(batches).inputs[0] for _ in range(NORM_SAMPLES // task.recipe.batch_size)]
     )
     with reestimated_norms(model, task):
         assert not model.training
