@@ -10,7 +10,6 @@ from search.needs import trials_at_once
 from search.records.ledger import Ledger
 from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
-from search.records.search_space import searched_items
 from search.records.stage_files import Winner
 from search.reporting.advice import as_timed, next_steps, winner_lines
 from search.schedule.durations import about, duration_text, minutes
@@ -32,7 +31,7 @@ def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Print a first estimate of the whole duration, from the unpruned model's speed."""
     config, cluster = study.config, study.cluster.now()
     at_once = trials_at_once(config, cluster)
-    surveys = survey_seconds(config, baseline, searched_items(config, baseline), at_once)
+    surveys = survey_seconds(config, baseline, at_once)
     if config.within is not None:
         study.display.say(
             f"{'ahead':<12} about {minutes(surveys)} before the search; the run ends within "

@@ -78,6 +78,7 @@ class Survey:
     sensitivity_points: Count
     sensitivity_share: Positive
     latency_points: Count
+    branches: bool = True
 
 
 @with_config(FILE)

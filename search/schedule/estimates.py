@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.config import RunConfig
 from search.needs import PARTS
-from search.records.search_space import build_space
+from search.records.search_space import build_space, searched_items
 from search.schedule.durations import about
 from search.schedule.forecast import Course, Standing
 from spaces.measurements import reference_plans
-from spaces.plan import PruningGroup
 from trainables.levels import training_levels
 from trainables.results import Baseline
-from trainables.settings import NORM_SAMPLES, WorkerSettings
+from trainables.settings import WorkerSettings, norm_samples
 
 # Share of the compute of `finalists` that the last promotions take, on the mean of tabulated
 # searches: then nothing promises a gain (LOG: what full training leaves of a large loss).
@@ -61,6 +59,12 @@ class Speeds:
     parts: float = 1.5
     """Exports that the beginning of a part of the sensitivities takes as long as (LOG: what comes
     before the search, in exports)."""
+    masked: float = 0.9
+    """Time of an evaluation with a group masked or a branch removed, as a share of the unpruned
+    model's: 0.5 to 0.95, in bfloat16 (LOG: what comes before the search, in exports)."""
+    side_by_side: float = 1.6
+    """Time of work on all cores, as a multiple of the same work alone: two cores may be one's two
+    threads (LOG: what comes before the search, in exports)."""
     forward: float = 0.25
     """Time of a training sample's forward pass, as a share of the whole step's: 0.18 to 0.31 (LOG:
     what comes before the search, in exports)."""
@@ -188,17 +192,12 @@ def begins_untrained(config: RunConfig, baseline: Baseline) -> bool:
     return not all(choice.is_trained for choice in choices)
 
 
-def survey_seconds(
-    config: RunConfig, baseline: Baseline, items: Sequence[PruningGroup], at_once: int
-) -> float:
-    """Return the seconds of the measurements between baseline and search, if none is cached.
-
-    `items` are the groups and branches of the search.
-    """
+def survey_seconds(config: RunConfig, baseline: Baseline, at_once: int) -> float:
+    """Return the seconds of the measurements between baseline and search, if none is cached."""
     runs_s = SPEEDS.reference_runs * baseline.latency_ms / 1000
     timing_s = config.latency_effort * min(SPEEDS.final_s, max(SPEEDS.least_final_s, runs_s))
     return (
-        _sensitivities_s(config, baseline, items, at_once)
+        _sensitivities_s(config, baseline, at_once)
         + timing_s
         + _shapes_s(config, baseline)
         + 2 * SPEEDS.worker_s
@@ -209,19 +208,20 @@ def _export_s(baseline: Baseline) -> float:
     return SPEEDS.export_s if baseline.export_s is None else baseline.export_s
 
 
-def _sensitivities_s(
-    config: RunConfig, baseline: Baseline, items: Sequence[PruningGroup], at_once: int
-) -> float:
+def _sensitivities_s(config: RunConfig, baseline: Baseline, at_once: int) -> float:
     """Return the wall seconds of the sensitivities, over workers."""
-    evaluate_s = SPEEDS.evaluation * baseline.evaluate_s * config.sensitivity_share
+    items = searched_items(config, baseline)
+    evaluate_s = SPEEDS.masked * baseline.evaluate_s * config.sensitivity_share
     evaluate_s += SPEEDS.engine_s
     # A branch is exported anew, its batch norms' statistics measured on training samples.
-    branch_s = _export_s(baseline) + SPEEDS.forward * NORM_SAMPLES * baseline.train_s + evaluate_s
+    norms_s = SPEEDS.forward * norm_samples(baseline.inputs) * baseline.train_s
+    branch_s = _export_s(baseline) + norms_s + evaluate_s
     branches = sum(item.is_branch for item in items)
     groups_s = (len(items) - branches) * config.sensitivity_points * evaluate_s
     parts = min(len(items), PARTS * at_once)
     parts_s = parts * (SPEEDS.parts * _export_s(baseline) + evaluate_s)
-    return (groups_s + branches * branch_s + parts_s) / at_once
+    crowded = SPEEDS.side_by_side if at_once > 1 else 1.0
+    return crowded * (groups_s + branches * branch_s + parts_s) / at_once
 
 
 def _shapes_s(config: RunConfig, baseline: Baseline) -> float:

@@ -6,7 +6,8 @@ twice as long as the settings ask for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
 from search.config import PLANS, RunConfig, build_config, changed
 from search.records.stage_files import Fitted, Survey
@@ -16,7 +17,6 @@ from search.schedule.estimates import (
     level_seconds,
     survey_seconds,
 )
-from spaces.plan import PruningGroup
 from trainables.levels import training_levels
 from trainables.results import Baseline
 
@@ -36,6 +36,8 @@ SLOWER = 1.5
 # Share of the time left after the baseline that the measurements before the search may take. A
 # guess.
 SURVEY_SHARE = 0.3
+# Share of it beyond which branches are not measured, and stay in. A guess.
+BRANCHES_SHARE = 0.6
 # Ratios per group and shares of the validation batches, from the settings' own down: with fewer
 # than 3 ratios a curve has no bend, and noise counts less than that. A guess.
 LEAST_POINTS, SHARES, FEWEST_POINTS = 3, (1.0, 0.5, 0.25), 2
@@ -48,25 +50,30 @@ HALVINGS = 16
 def fitted_survey(
     config: RunConfig,
     baseline: Baseline,
-    items: Sequence[PruningGroup],
     left_s: float,
     at_once: int,
 ) -> Survey:
     """Return the most thorough measurements before the search that are expected to take at most
-    SURVEY_SHARE of `left_s` seconds; the least thorough ones if none are."""
+    SURVEY_SHARE of `left_s` seconds; the least thorough ones if none are, without branches if
+    those exceed BRANCHES_SHARE."""
     usual, given = config.sensitivity_points, config.sensitivity_share
     least = min(usual, LEAST_POINTS)
     steps = [(points, 1.0) for points in range(usual, least, -1)]
     steps += [(least, share) for share in SHARES]
     steps.append((min(usual, FEWEST_POINTS), SHARES[-1]))
+
+    def share_of_time(survey: Survey) -> float:
+        sized = changed(config, vars(survey))
+        return survey_seconds(sized, baseline, at_once) / max(1.0, left_s)
+
     for points, share in steps:
         shapes = max(LEAST_SHAPES, config.latency_points * points // usual)
         shapes = min(config.latency_points, shapes)
-        found = Survey(points, share * given, shapes)
-        if survey_seconds(changed(config, vars(found)), baseline, items, at_once) <= (
-            SURVEY_SHARE * left_s
-        ):
+        found = Survey(points, share * given, shapes, config.branches)
+        if share_of_time(found) <= SURVEY_SHARE:
             break
+    if baseline.branches and share_of_time(found) > BRANCHES_SHARE:
+        found = replace(found, branches=False)
     return found
 
 

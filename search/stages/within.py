@@ -9,7 +9,6 @@ from search.config import RunConfig, changed
 from search.context import StudyContext
 from search.needs import trials_at_once
 from search.records.run_folder import CONFIG, read_config, run_once
-from search.records.search_space import searched_items
 from search.records.stage_files import Fitted, Survey
 from search.schedule.durations import duration_text, minutes
 from search.schedule.fitting import fitted, fitted_survey, with_levels
@@ -36,16 +35,21 @@ def fit_survey(study: StudyContext, baseline: Baseline) -> StudyContext:
         assert config.within is not None
         left_s = config.within - study.clock.elapsed_s()
         at_once = trials_at_once(config, study.cluster.now())
-        return fitted_survey(config, baseline, searched_items(config, baseline), left_s, at_once)
+        return fitted_survey(config, baseline, left_s, at_once)
 
     found: Survey = run_once(run, SURVEY, compute)
     fitted_to = changed(config, vars(found))
     if fitted_to != config:
+        left_out = ", and branches stay in" if config.branches and not found.branches else ""
         study.display.say(
             f"{STAGE:<12} sensitivities at {found.sensitivity_points} ratios a group, on "
-            f"{found.sensitivity_share:.0%} of the validation split: the run has no time "
+            f"{found.sensitivity_share:.0%} of the validation split{left_out}: the run has no time "
             "for more"
         )
+    stored = read_config(run.path)
+    if stored.branches != found.branches:
+        # What the run's plans are made of is the run's own from now on.
+        _store(study, changed(stored, {"branches": found.branches}))
     return study.configured(fitted_to)
 
 
@@ -69,8 +73,12 @@ def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> Study
         )
     stored = read_config(run.path)
     if with_levels(stored, found) != stored:
-        run.write_text(CONFIG, yaml.safe_dump(with_levels(stored, found).model_dump(mode="json")))
+        _store(study, with_levels(stored, found))
     return study.configured(with_levels(config, found))
+
+
+def _store(study: StudyContext, config: RunConfig) -> None:
+    study.run.write_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
 
 
 def _in_words(found: Fitted, config: RunConfig) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import paddle
 from paddle.nn.layer.norm import _BatchNormBase
 
-from trainables.settings import NORM_SAMPLES
+from trainables.settings import norm_samples
 from trainables.task import Task
 from trainables.training import as_tensors
 
@@ -40,7 +40,7 @@ def reestimated_norms(model: paddle.nn.Layer, task: Task) -> Iterator[None]:
 def _estimate(model: paddle.nn.Layer, norms: list[paddle.nn.Layer], task: Task) -> None:
     model.train()
     batch_size = task.recipe.batch_size
-    batches = max(1, NORM_SAMPLES // batch_size)
+    batches = max(1, norm_samples(task.inputs) // batch_size)
     for index, batch in enumerate(task.train_batches(batch_size, seed=0)):
         if index == batches:
             break

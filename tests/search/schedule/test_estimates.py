@@ -34,18 +34,26 @@ def test_one_level_has_no_promotions():
 
 
 def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_places():
-    config = RunConfig(budget=0.1)
-    items = [PruningGroup(str(index), 16) for index in range(30)]
-    few = survey_seconds(config, baseline(), items[:3], 2)
-    assert survey_seconds(config, baseline(), items, 2) > 1.5 * few
-    assert survey_seconds(config, baseline(), items[:3], 1) > few
+    def seconds(groups, places, removable=0, **settings):
+        made = baseline(
+            groups=tuple(PruningGroup(str(index), 16) for index in range(groups)),
+            branches=tuple(PruningGroup(f"b{n}", 1, is_branch=True) for n in range(removable)),
+            evaluate_s=2.0,
+        )
+        return survey_seconds(RunConfig(budget=0.1, **settings), made, places)
+
+    few = seconds(3, 2)
+    assert seconds(60, 2) > 1.5 * few
+    assert seconds(3, 1) > few
     # A branch is measured once, and a part of the validation split takes less.
-    branches = [PruningGroup(item.name, 1, is_branch=True) for item in items]
-    assert survey_seconds(config, baseline(), branches, 2) < survey_seconds(
-        config, baseline(), items, 2
-    )
-    part = RunConfig(budget=0.1, sensitivity_share=0.25)
-    assert survey_seconds(part, baseline(), items, 2) < survey_seconds(config, baseline(), items, 2)
+    assert few < seconds(3, 2, 57) < seconds(60, 2)
+    assert seconds(3, 2, 57, branches=False) == few
+    assert seconds(60, 2, sensitivity_share=0.25) < seconds(60, 2)
+
+
+def test_what_comes_before_the_search_is_counted_in_exports():
+    quick, slow = (survey_seconds(RunConfig(budget=0.1), baseline(export_s=s), 2) for s in (0.1, 2))
+    assert slow > 1.5 * quick
 
 
 def test_steps_count_samples_by_the_batch():

@@ -104,24 +104,27 @@ def test_levels_keep_their_shares_and_steps_become_samples():
 
 
 def test_what_comes_before_the_search_fits_into_its_share():
-    slow = baseline(train_s=0.02, evaluate_s=4.0)
-    items = [PruningGroup(str(index), 16) for index in range(36)]
+    slow = baseline(
+        groups=tuple(PruningGroup(str(index), 16) for index in range(36)),
+        branches=tuple(PruningGroup(f"b{n}", 1, is_branch=True) for n in range(9)),
+        train_s=0.02,
+        evaluate_s=4.0,
+    )
 
     def found(within_s):
-        survey = fitted_survey(config(), slow, items, within_s, CORES)
-        return survey, survey_seconds(changed(config(), vars(survey)), slow, items, CORES)
+        survey = fitted_survey(config(), slow, within_s, CORES)
+        return survey, survey_seconds(changed(config(), vars(survey)), slow, CORES)
 
-    (whole, _), (some, some_s), (least, _) = (found(s) for s in (7200, 500, 10))
+    (whole, _), (some, some_s), (few, _), (least, _) = (found(s) for s in (7200, 700, 340, 10))
     usual = RunConfig(budget=0.1)
     assert whole == Survey(usual.sensitivity_points, 1.0, usual.latency_points)
-    assert some.sensitivity_points < usual.sensitivity_points and some_s <= 0.3 * 500
-    assert (least.sensitivity_points, least.sensitivity_share) == (2, 0.25)
+    assert some.sensitivity_points < usual.sensitivity_points and some_s <= 0.3 * 700
+    assert (few.sensitivity_points, few.sensitivity_share, few.branches) == (2, 0.25, True)
+    assert least == replace(few, branches=False)
     assert least.latency_points == 6
 
 
 def test_a_survey_is_never_more_thorough_than_the_settings():
-    items = [PruningGroup("a", 16)]
     few = config(sensitivity_points=2, latency_points=4, sensitivity_share=0.5)
-    for within_s, share in ((7200, 0.5), (1, 0.125)):
-        found = fitted_survey(few, baseline(**PACE), items, within_s, CORES)
-        assert found == Survey(2, share, 4)
+    for within_s, found in ((7200, Survey(2, 0.5, 4)), (1, Survey(2, 0.125, 4))):
+        assert fitted_survey(few, baseline(**PACE), within_s, CORES) == found

@@ -15,6 +15,7 @@ from search.records.opening import create_run
 from search.records.run_folder import read_config
 from search.stages.within import fit_search, fit_survey
 from spaces.errors import StudyError
+from spaces.plan import PruningGroup
 from tests.search.made_run import baseline
 from trainables.levels import training_levels
 
@@ -107,12 +108,23 @@ def test_the_measurements_before_the_search_are_fitted_once(study):
     first = fit_survey(study("6m", 60.0, printed), slow)
     assert first.config.sensitivity_points < RunConfig(budget=0.1).sensitivity_points
     assert first.settings.sensitivity_share == first.config.sensitivity_share < 1
-    assert "sensitivities at 3 ratios a group, on 25% of the validation split" in printed.getvalue()
+    assert "sensitivities at 2 ratios a group, on 25% of the validation split" in printed.getvalue()
     # Resumed with more time it keeps them: what is measured stays of use.
     again = fit_survey(study("60m"), slow)
     assert again.config.sensitivity_points == first.config.sensitivity_points
     plain = replace(study("6m"), config=RunConfig(budget=0.1))
     assert fit_survey(plain, slow).config.sensitivity_points == first.config.sensitivity_points
+
+
+def test_branches_for_which_there_is_no_time_stay_in_also_for_later_commands(study):
+    printed = io.StringIO()
+    branch = PruningGroup("blocks.1", 1, is_branch=True)
+    slow = baseline(train_s=0.02, evaluate_s=40.0, branches=(branch,))
+    found = fit_survey(study("6m", 300.0, printed), slow)
+    assert not found.config.branches and not read_config(found.run.path).branches
+    assert "25% of the validation split, and branches stay in: the run" in printed.getvalue()
+    # Resumed with more time it still has none.
+    assert not fit_survey(study("60m"), slow).config.branches
 
 
 def test_with_enough_time_all_is_measured_and_nothing_said(study):
