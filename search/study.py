@@ -16,6 +16,7 @@ from search.tune.plan_source import is_planned, plan_sources
 
 def run_stages(study: StudyContext, dry: bool) -> bool:
     """Return whether a model was delivered; not if `dry`. Raises StudyError if none can be."""
+    study = unpruned.choose_engine(study)
     baseline = unpruned.measure_baseline(study)
     unpruned.say_baseline(study, baseline)
     study = within.fit_survey(study, baseline)

@@ -16,6 +16,7 @@ from trainables.files.node import Node, RunFiles
 from trainables.listings import Demand, GroupList
 from trainables.results import (
     Baseline,
+    EngineTime,
     FinalFigures,
     Measurement,
     OnnxFile,
@@ -31,6 +32,7 @@ from trainables.settings import BASELINE, MODEL, TrialSettings
 if TYPE_CHECKING:
     from spaces.plan import Precision
     from trainables.context import TrialContext
+    from trainables.deployment.engines.registry import LocalKind
 
 RETRAIN_JOB = "job"
 """The key of a RetrainJob in the configuration of a Ray Train loop."""
@@ -55,6 +57,21 @@ def baseline_job(settings: TrialSettings, node: Node | None = None) -> Baseline:
         found = measure_baseline(study_task(settings, files), settings)
     files.upload(settings.folder, BASELINE)
     return replace(found, remarks=tuple(remarks))
+
+
+def engines_job(
+    settings: TrialSettings,
+    node: Node,
+    kinds: Sequence[LocalKind] | None,
+    precisions: Sequence[Precision],
+) -> list[EngineTime]:
+    """Return what `time_engines` returns; for None, of all installed engines of the CPU."""
+    from trainables.deployment.engines.registry import installed
+    from trainables.engine_times import time_engines
+    from trainables.loading import study_task
+
+    task = study_task(settings, node.files)
+    return time_engines(task, settings, kinds or installed(), precisions, node.lease)
 
 
 def sensitivity_job(

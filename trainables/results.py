@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field, with_config
 
 from spaces.layers import Layer
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.plan import Plan, Precision, PruningGroup, QuantizationChoice
 from trainables.deployment.exported import PADDLE_FILES
 from trainables.files.codec import PlanField
 from trainables.task import ModelInput
@@ -81,6 +81,20 @@ class Untimed:
 
     plan: PlanField
     reason: str
+
+
+@with_config(FILE)
+@dataclass(frozen=True)
+class EngineTime:
+    """The unpruned model, untrained further, on one engine in one precision."""
+
+    engine: str
+    """As the setting `engine` names it."""
+    precision: Precision
+    latency_ms: Positive | None
+    """None if it could not be timed there."""
+    reason: str | None = None
+    """Why it could not."""
 
 
 @with_config(FILE)

@@ -119,6 +119,7 @@ class WorkerSettings(BaseModel):
     engine: EngineKind = "onednn"
     """What runs the exported model. Paddle Inference: `onednn` on the CPU, `gpu`, or `tensorrt`.
     `openvino` and `onnxruntime` on the CPU, each with the extra of that name.
+    `auto`: of the installed ones of the CPU the one on which the unpruned model is fastest.
     `command`: one of yours that times models on another device, `probe_command`."""
     probe_command: str | None = None
     """With engine=command: what times a model, for example "ssh board bench {model} {batch}".
@@ -131,6 +132,9 @@ class WorkerSettings(BaseModel):
     @property
     def evaluated_by(self) -> LocalKind:
         """The engine that computes outputs."""
+        if self.engine == "auto":
+            # Before the fastest is known: the one that is always installed.
+            return "onednn"
         return self.probe_engine if self.engine == "command" else self.engine
 
 

@@ -20,7 +20,7 @@ from search.records.opening import create_plain
 from search.records.run_folder import PLAN
 from search.records.search_space import build_space
 from search.reporting.advice import as_timed
-from search.stages.baseline import measure_baseline
+from search.stages.baseline import choose_engine, measure_baseline
 from search.stages.deliver import copy_model
 from search.stages.sensitivity import measure_sensitivities
 from search.workers import call_worker
@@ -88,6 +88,7 @@ def apply(given: Namespace, config: RunConfig) -> None:
         with cluster_of(config, display) as cluster:
             study = StudyContext.of(config, run, cluster, display)
             study.store.create()
+            study = choose_engine(study)
             baseline = measure_baseline(study)
             ground = _ground(study, baseline, given.chosen_by == "sensitivities")
             if given.chosen_by == "sensitivities":

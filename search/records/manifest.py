@@ -103,6 +103,18 @@ class LatencyFigures(_Part):
     """What ran both models."""
 
 
+class EngineFigures(_Part):
+    """How much faster the engine makes the model, and compression on that engine."""
+
+    by_engine: float
+    """The unpruned float model's latency on Paddle Inference, in multiples of that on the engine;
+    timed in turn, before the search."""
+    by_compression: float
+    """The unpruned float model's latency on the engine, in multiples of the delivered model's."""
+    together: float
+    """Their product."""
+
+
 class SizeFigures(_Part):
     """Bytes of the exported files."""
 
@@ -201,6 +213,9 @@ class Manifest(_Part):
     """The metric of both models."""
     latency_ms: LatencyFigures
     """The latency of both models."""
+    speedup: EngineFigures | None = None
+    """What the engine and compression gain, each; None if the engine was not
+    timed beside Paddle Inference: it is that itself, or a command."""
     size_bytes: SizeFigures
     """The size of both models."""
     multiply_adds: MultiplyAddsFigures | None = None

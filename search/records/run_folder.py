@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from clusters.files import SharedFiles
 from clusters.owner import OWNER, Ownership
 from clusters.storage import join
@@ -198,9 +200,18 @@ def is_run_folder(path: Path) -> bool:
     return searched or ((path / PLAIN_CONFIG).is_file() and (path / LOCK).is_file())
 
 
+def _config_name(path: Path) -> str:
+    return PLAIN_CONFIG if (path / PLAIN_CONFIG).is_file() else CONFIG
+
+
+def write_config(run: RunFolder, config: RunConfig) -> None:
+    """Replace the configuration of a run, or of a plan that is applied."""
+    run.write_text(_config_name(run.path), yaml.safe_dump(config.model_dump(mode="json")))
+
+
 def read_config(path: Path) -> RunConfig:
     """Return the configuration of the run, or of the plan applied, in this folder."""
-    name = PLAIN_CONFIG if (path / PLAIN_CONFIG).is_file() else CONFIG
+    name = _config_name(path)
     try:
         return build_config(of_older_version(read_config_file(path / name)), [], {})
     except ConfigError as error:

@@ -122,6 +122,18 @@ def gains(manifest: Manifest) -> Gains:
     )
 
 
+def speedup_line(manifest: Manifest) -> str | None:
+    """Return what the engine and compression gain, each; None where there is no other engine."""
+    found = manifest.speedup
+    if found is None:
+        return None
+    return (
+        f"{found.together:.1f}x faster than the unpruned float model on Paddle Inference: "
+        f"{found.by_engine:.2f}x by the engine ({manifest.latency_ms.engine}), "
+        f"{found.by_compression:.1f}x by compression"
+    )
+
+
 def winner_lines(manifest: Manifest, trial: int, is_floor: bool = False) -> list[str]:
     """Return the winner's figures, and warnings if it misses the budget or a bound, or gains
     nothing."""
@@ -135,9 +147,7 @@ def winner_lines(manifest: Manifest, trial: int, is_floor: bool = False) -> list
         f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
         f"({percent(figures.loss_test)} loss, budget {percent(manifest.budget)})"
     ]
-    used = budget_use_line(manifest, is_floor)
-    if used is not None:
-        lines.append(used)
+    lines += filter(None, [speedup_line(manifest), budget_use_line(manifest, is_floor)])
     if not figures.within_budget_on_test:
         lines.append(
             "MISSED: on the test split the model loses more than the budget, though it kept it on "

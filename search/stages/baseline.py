@@ -1,14 +1,63 @@
-"""The unpruned model, evaluated, exported and timed, and its pruning groups."""
+"""The unpruned model, evaluated, exported and timed, its pruning groups, and its engine."""
 
 from __future__ import annotations
 
+from search.config import changed
 from search.console import Display
 from search.context import StudyContext
-from search.records.run_folder import run_once
+from search.records.run_folder import read_config, run_once, write_config
 from search.reporting.advice import batch_hint, budget_in_numbers, chance_warning
 from search.workers import call_worker
-from trainables.jobs import baseline_job
-from trainables.results import Baseline
+from spaces.errors import StudyError
+from spaces.plan import QuantizationChoice
+from trainables.jobs import baseline_job, engines_job
+from trainables.results import Baseline, EngineTime
+
+# Engines of the CPU beside Paddle Inference.
+OTHER_ENGINES = ("openvino", "onnxruntime")
+
+
+def choose_engine(study: StudyContext) -> StudyContext:
+    """Return the study with the engine that models are searched for.
+
+    With `engine=auto` that is the one on which the unpruned model is fastest, in any precision of
+    the choices; it is the run's own from then on. On other engines of the CPU the unpruned model is
+    timed beside Paddle Inference, so that what the engine gains is known. Raises StudyError if no
+    engine runs the model.
+    """
+    config = study.config
+    if config.engine not in ("auto", *OTHER_ENGINES):
+        return study
+    choices = config.choices or QuantizationChoice
+    precisions = {choice.precision for choice in choices}
+
+    def compute() -> list[EngineTime]:
+        auto = config.engine == "auto"
+        kinds = None if auto else ("onednn", config.engine)
+        found: list[EngineTime] = call_worker(
+            study.display,
+            "engines",
+            *(engines_job, study.settings, study.node, kinds),
+            tuple(precisions | {"float"}) if auto else ("float",),
+            on=study.placement(timed=True),
+        )
+        return found
+
+    with study.stage("engines", "the unpruned model on each"):
+        times: list[EngineTime] = run_once(study.run, "engines", compute)
+    for time in times:
+        took = time.reason if time.latency_ms is None else f"{time.latency_ms:.3g} ms"
+        study.display.say_below(f"{time.engine} {time.precision}: {took}")
+    if config.engine != "auto":
+        return study
+    able = [t for t in times if t.latency_ms is not None and t.precision in precisions]
+    if not able:
+        raise StudyError(f"engine=auto: no engine runs the unpruned model; {times[0].reason}")
+    fastest = min(able, key=lambda time: time.latency_ms or 0.0)
+    study.display.say_below(f"searched for: {fastest.engine}")
+    chosen = changed(config, {"engine": fastest.engine})
+    write_config(study.run, changed(read_config(study.run.path), {"engine": fastest.engine}))
+    return study.configured(chosen)
 
 
 def measure_baseline(study: StudyContext) -> Baseline:

@@ -9,6 +9,7 @@ from search.context import StudyContext
 from search.records.columns import cells
 from search.records.ledger import Ledger
 from search.records.manifest import (
+    EngineFigures,
     InputFigures,
     LatencyFigures,
     Manifest,
@@ -28,7 +29,7 @@ from spaces.plan import Plan
 from trainables.deployment.exported import model_files
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job
-from trainables.results import Baseline, FinalFigures
+from trainables.results import Baseline, EngineTime, FinalFigures
 from trainables.settings import BASELINE, MODEL
 from trainables.task import ModelInput
 
@@ -136,6 +137,7 @@ def _manifest_of(
         versions={**installed_versions(), **final.engine_versions},
         metric=_metric_figures(baseline, winner, final, study.config.budget),
         latency_ms=_latency_figures(final),
+        speedup=_engine_figures(study, final),
         size_bytes=SizeFigures(**vars(final.size_bytes)),
         multiply_adds=multiply_adds_figures(ledger, winner.plan),
         trials=_trial_figures(ledger, repeats),
@@ -180,6 +182,18 @@ def _latency_figures(final: FinalFigures) -> LatencyFigures:
         batch_size=reading.batch_size,
         threads=reading.threads,
         engine=final.engine,
+    )
+
+
+def _engine_figures(study: StudyContext, final: FinalFigures) -> EngineFigures | None:
+    times: list[EngineTime] = study.run.stage("engines") or []
+    floats = {t.engine: t.latency_ms for t in times if t.precision == "float"}
+    there, here = floats.get("onednn"), floats.get(study.config.engine)
+    if there is None or here is None:
+        return None
+    by_engine, by_compression = there / here, 1 / final.latency.ratio
+    return EngineFigures(
+        by_engine=by_engine, by_compression=by_compression, together=by_engine * by_compression
     )
 
 

@@ -3,12 +3,10 @@ and their levels."""
 
 from __future__ import annotations
 
-import yaml
-
 from search.config import RunConfig, changed
 from search.context import StudyContext
 from search.needs import trials_at_once
-from search.records.run_folder import CONFIG, read_config, run_once
+from search.records.run_folder import read_config, run_once, write_config
 from search.records.stage_files import Fitted, Survey
 from search.schedule.durations import duration_text, minutes
 from search.schedule.fitting import fitted, fitted_survey, with_levels
@@ -49,7 +47,7 @@ def fit_survey(study: StudyContext, baseline: Baseline) -> StudyContext:
     stored = read_config(run.path)
     if stored.branches != found.branches:
         # What the run's plans are made of is the run's own from now on.
-        _store(study, changed(stored, {"branches": found.branches}))
+        write_config(run, changed(stored, {"branches": found.branches}))
     return study.configured(fitted_to)
 
 
@@ -73,12 +71,8 @@ def fit_search(study: StudyContext, baseline: Baseline, *, begun: bool) -> Study
         )
     stored = read_config(run.path)
     if with_levels(stored, found) != stored:
-        _store(study, with_levels(stored, found))
+        write_config(run, with_levels(stored, found))
     return study.configured(with_levels(config, found))
-
-
-def _store(study: StudyContext, config: RunConfig) -> None:
-    study.run.write_text(CONFIG, yaml.safe_dump(config.model_dump(mode="json")))
 
 
 def _in_words(found: Fitted, config: RunConfig) -> str:

@@ -29,6 +29,13 @@ def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
     manifest = Manifest.model_validate_json((run / "manifest.json").read_text())
     assert manifest.latency_ms.engine == kind
     assert manifest.metric.loss_val <= 0.15
+    gained = manifest.speedup
+    assert gained.by_compression == pytest.approx(1 / manifest.latency_ms.ratio)
+    assert gained.together == pytest.approx(gained.by_engine * gained.by_compression)
+    times = {
+        t["engine"]: t["latency_ms"] for t in json.loads((run / "stages/engines.json").read_text())
+    }
+    assert gained.by_engine == pytest.approx(times["onednn"] / times[kind])
     assert manifest.versions[kind].count(".") == 2
     assert {f"model/{name}" for name in manifest.engine_files} <= {*manifest.sha256}
     assert manifest.size_bytes.winner == size_bytes(run / "model", manifest.engine_files)

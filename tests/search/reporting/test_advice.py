@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from search.records.manifest import EngineFigures
 from search.reporting.advice import (
     batch_hint,
     budget_in_numbers,
@@ -136,3 +137,13 @@ def test_a_baseline_at_chance_is_said(chance, warned):
         assert (
             "0.9000 is no better than that of a model that ignores its inputs (0.1000)" in warning
         )
+
+
+def test_what_the_engine_and_what_compression_gain_is_kept_apart():
+    factors = {"by_engine": 1.6, "by_compression": 3.5, "together": 5.6}
+    found = timed(ratio=1 / 3.5).model_copy(update={"speedup": EngineFigures(**factors)})
+    assert winner_lines(found, 7)[1] == (
+        "5.6x faster than the unpruned float model on Paddle Inference: 1.60x by the engine "
+        f"({found.latency_ms.engine}), 3.5x by compression"
+    )
+    assert not any("by the engine" in line for line in winner_lines(timed(ratio=0.2), 7))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 LocalKind = Literal["onednn", "gpu", "tensorrt", "openvino", "onnxruntime"]
 """Engines that run models in this process."""
-EngineKind = Literal[LocalKind, "command"]
+EngineKind = Literal[LocalKind, "command", "auto"]
+"""`auto` is the fastest one; a study replaces it before anything is exported."""
 
 
 class EngineSettings(Protocol):
@@ -72,6 +73,15 @@ def check_installed(kind: LocalKind) -> None:
                 f"engine {kind} needs {package}, which is not installed; pip install "
                 f'"slimsearch[{kind}]", or omit engine'
             )
+
+
+def installed() -> tuple[LocalKind, ...]:
+    """Return the engines of this machine's processor, Paddle Inference first."""
+    found = []
+    for kind, listing in LISTINGS.items():
+        if not listing.on_gpu and all(map(importlib.util.find_spec, listing.packages)):
+            found.append(kind)
+    return tuple(found)
 
 
 def listing_of(settings: EngineSettings) -> Listing:
