@@ -95,8 +95,8 @@ class Planner:
     def warm_starts(self) -> list[Plan]:
         """Return the plans a search begins with, none twice.
 
-        First the unpruned model in the best choice that needs no training: it takes seconds, and
-        a search that is cut short has a plan to deliver. Then plans of the predicted front in the
+        First the unpruned model in the choice that is fastest for it and needs no training: it
+        takes seconds, and a search that is cut short has a plan to deliver. Then plans of the predicted front in the
         best choice, and the plan at the budget in every other choice that is nearly as good. Those
         that exceed a bound are left out, unless all do.
         """
@@ -107,8 +107,7 @@ class Planner:
         models = self.fastest().models
         ratios = np.where([models.keeps(plan, self.space) for plan in plans], ratios, np.inf)
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
-        untrained = next((choice for choice in order if not choice.is_trained), order[0])
-        plans = [Plan.of({}, untrained)]
+        plans = [self._unpruned()]
         plans += [self.within(share, order[0]) for share in self.settings.warm_shares]
         # From the slowest to the second fastest, so that of choices timed alike the fastest stays.
         near = {
@@ -120,6 +119,13 @@ class Planner:
         plans = list(dict.fromkeys(plans))
         models = self.fastest().models
         return [plan for plan in plans if models.keeps(plan, self.space)] or plans
+
+    def _unpruned(self) -> Plan:
+        """Return the unpruned model in the choice that is fastest for it, of those that need no
+        training if there are any."""
+        choices = [choice for choice in self.space.choices if not choice.is_trained]
+        plans = [Plan.of({}, choice) for choice in choices or self.space.choices]
+        return plans[int(np.argmin(self.predict(plans)[1]))]
 
     def within(self, share: float, choice: QuantizationChoice) -> Plan:
         """Return the plan of least cost in a choice that is predicted to lose at most this share of

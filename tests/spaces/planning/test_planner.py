@@ -128,10 +128,8 @@ def test_warm_starts_begin_with_the_unpruned_model_then_the_fastest_choice_at_th
     assert first == fastest
     assert second.quantization is first.quantization
     assert lost(planner, [first])[0] > lost(planner, [second])[0]
-    assert not unpruned.is_pruned and not unpruned.quantization.is_trained
-    untrained = [plan for plan in at_budget if not plan.quantization.is_trained]
-    best = untrained[int(np.argmin(planner.predict(untrained)[1]))]
-    assert unpruned.quantization is best.quantization
+    untrained = [Plan.of({}, choice) for choice in QuantizationChoice if not choice.is_trained]
+    assert unpruned == untrained[int(np.argmin(planner.predict(untrained)[1]))]
     # One of every export that may be worth it, at the budget.
     assert set(others) <= set(at_budget)
     timed_as = [plan.quantization.timed_as for plan in others]
