@@ -96,9 +96,9 @@ class Planner:
         """Return the plans a search begins with, none twice.
 
         First the unpruned model in the choice that is fastest for it and needs no training: it
-        takes seconds, and a search that is cut short has a plan to deliver. Then plans of the predicted front in the
-        best choice, and the plan at the budget in every other choice that is nearly as good. Those
-        that exceed a bound are left out, unless all do.
+        takes seconds, and a search that is cut short has a plan to deliver. Then plans of the
+        predicted front in the best choice, and the plan at the budget in every other choice that is
+        nearly as good. Those that exceed a bound are left out, unless all do.
         """
         at_budget = {choice: self.within(1.0, choice) for choice in self.space.choices}
         plans = list(at_budget.values())
