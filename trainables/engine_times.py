@@ -18,7 +18,7 @@ from trainables.models import new_model
 from trainables.probe import FULL, DeviceLease, time_in_turn
 from trainables.results import EngineTime
 from trainables.settings import TrialSettings
-from trainables.shapes import SHAPE_SAMPLES
+from trainables.shapes import SHAPE_SAMPLES, shape_settings
 from trainables.task import Task
 
 # The choice that gives a precision without training.
@@ -42,9 +42,7 @@ def time_engines(
     failed: list[EngineTime] = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in kinds:
-            here = settings.having(
-                engine=kind, calibration_samples=min(SHAPE_SAMPLES, settings.calibration_samples)
-            )
+            here = shape_settings(settings).having(engine=kind)
             for precision in runtime(kind).precisions():
                 if precision not in precisions:
                     continue

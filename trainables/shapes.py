@@ -19,11 +19,17 @@ from trainables.deployment.engines.registry import chosen_runtime
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.probe import FINAL, FULL, time_in_turn
 from trainables.results import LatencyReading, Reference, TimedShape, Untimed
-from trainables.settings import reference_name
+from trainables.settings import TrialSettings, reference_name
 
 # Samples on which a shape's export is compared with its model, and calibrated: its outputs are not
 # used. A guess.
 SHAPE_SAMPLES = 8
+
+
+def shape_settings(settings: TrialSettings) -> TrialSettings:
+    """Return the settings with which a model is exported that is timed only."""
+    few = min(SHAPE_SAMPLES, settings.calibration_samples)
+    return settings.having(calibration_samples=few)
 
 
 def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
@@ -33,8 +39,7 @@ def _model(plan: Plan, context: TrialContext) -> paddle.nn.Layer:
 def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, folder: Path) -> Engine:
     """Return an engine of the plan's shape before training; its INT8 scales are not final."""
     choice, task = plan.quantization, context.task
-    few = min(SHAPE_SAMPLES, context.settings.calibration_samples)
-    settings = context.settings.having(calibration_samples=few)
+    settings = shape_settings(context.settings)
     quantization = None
     if choice.is_trained:
         # Fake quantization cannot be removed from a model, so it is added to a second one. A

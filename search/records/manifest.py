@@ -214,8 +214,8 @@ class Manifest(_Part):
     latency_ms: LatencyFigures
     """The latency of both models."""
     speedup: EngineFigures | None = None
-    """What the engine and compression gain, each; None if the engine was not
-    timed beside Paddle Inference: it is that itself, or a command."""
+    """What the engine and compression gain, each; None if the engine was not timed
+    beside Paddle Inference: it is that itself, or a command."""
     size_bytes: SizeFigures
     """The size of both models."""
     multiply_adds: MultiplyAddsFigures | None = None

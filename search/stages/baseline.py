@@ -10,11 +10,12 @@ from search.reporting.advice import batch_hint, budget_in_numbers, chance_warnin
 from search.workers import call_worker
 from spaces.errors import StudyError
 from spaces.plan import QuantizationChoice
+from trainables.deployment.engines.registry import LISTINGS
 from trainables.jobs import baseline_job, engines_job
 from trainables.results import Baseline, EngineTime
 
 # Engines of the CPU beside Paddle Inference.
-OTHER_ENGINES = ("openvino", "onnxruntime")
+OTHER_ENGINES = tuple(kind for kind, listing in LISTINGS.items() if listing.packages)
 
 
 def choose_engine(study: StudyContext) -> StudyContext:

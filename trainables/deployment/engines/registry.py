@@ -67,21 +67,21 @@ LISTINGS: Mapping[LocalKind, Listing] = {
 
 def check_installed(kind: LocalKind) -> None:
     """Raise ConfigError if a package of an engine is not installed on this machine."""
-    for package in LISTINGS[kind].packages:
-        if importlib.util.find_spec(package) is None:
-            raise ConfigError(
-                f"engine {kind} needs {package}, which is not installed; pip install "
-                f'"slimsearch[{kind}]", or omit engine'
-            )
+    for package in _missing(kind):
+        raise ConfigError(
+            f"engine {kind} needs {package}, which is not installed; pip install "
+            f'"slimsearch[{kind}]", or omit engine'
+        )
+
+
+def _missing(kind: LocalKind) -> list[str]:
+    return [name for name in LISTINGS[kind].packages if importlib.util.find_spec(name) is None]
 
 
 def installed() -> tuple[LocalKind, ...]:
     """Return the engines of this machine's processor, Paddle Inference first."""
-    found = []
-    for kind, listing in LISTINGS.items():
-        if not listing.on_gpu and all(map(importlib.util.find_spec, listing.packages)):
-            found.append(kind)
-    return tuple(found)
+    here = (kind for kind, listing in LISTINGS.items() if not listing.on_gpu)
+    return tuple(kind for kind in here if not _missing(kind))
 
 
 def listing_of(settings: EngineSettings) -> Listing:
