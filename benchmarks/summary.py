@@ -25,6 +25,7 @@ from benchmarks import ablation, growth, overhead, probe, sensitivity_speed
 from benchmarks.compare import EVALUATIONS, SEEDS, compare, figures, table
 from benchmarks.delivered import figures as delivered_figures
 from benchmarks.delivered import part as delivered_part
+from benchmarks.delivered.judging import latest
 from benchmarks.delivered.problems import PROBLEMS as DELIVERED_PROBLEMS
 from benchmarks.delivered.problems import SECONDS
 from benchmarks.page import write_table
@@ -148,8 +149,10 @@ PARTS = {
 
 def delivered(work: Path, folder: Path, finished: bool) -> dict[str, dict[str, Any]]:
     """Return the figures of whole flows, and write bench/delivered.json and the table."""
-    judged = delivered_part.measure(work, finished=finished)
-    (folder / "delivered.json").write_text(delivered_part.written(judged))
+    target = folder / "delivered.json"
+    found = delivered_part.measure(work, finished=finished)
+    judged = latest(delivered_part.read(target), found)
+    target.write_text(delivered_part.written(judged))
     write_table("delivered", delivered_figures.table(judged))
     behind = {
         "budgets": {name: problem.budget for name, problem in DELIVERED_PROBLEMS.items()},

@@ -3,8 +3,9 @@
     python -m benchmarks.delivered --problem P --seed S [--seconds N] [--method M ...]
 
 A finished cell is not run again; its row is in bench/work/delivered. `--judge` evaluates and times
-all delivered models of the problem together; `python -m benchmarks.summary --only delivered` runs
-what is missing and writes the figures.
+all delivered models of the block together; `python -m benchmarks.summary --only delivered` runs
+what is missing and writes the figures; with `--finished` it runs nothing, and figures of blocks
+that were measured on other days stay in bench/delivered.json.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main() -> None:
     work = chosen.work.absolute()
     run_block(chosen.problem, chosen.seed, chosen.seconds, chosen.method, work)
     if chosen.judge:
-        judge(chosen.problem, chosen.seconds, work)
+        judge(chosen.problem, chosen.seed, chosen.seconds, work)
 
 
 if __name__ == "__main__":

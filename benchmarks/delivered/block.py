@@ -20,9 +20,12 @@ def seconds_folder(work: Path, seconds: float) -> Path:
     return work / "delivered" / f"{seconds:g}s"
 
 
+def block_folder(work: Path, seconds: float, problem: str, seed: int) -> Path:
+    return seconds_folder(work, seconds) / problem / f"seed-{seed}"
+
+
 def cell_folder(work: Path, seconds: float, problem: str, seed: int, method: str) -> Path:
-    name = method.replace(" ", "_")
-    return seconds_folder(work, seconds) / problem / f"seed-{seed}" / name
+    return block_folder(work, seconds, problem, seed) / method.replace(" ", "_")
 
 
 def prepare(problem: str, work: Path) -> None:
@@ -87,7 +90,10 @@ def read_row(folder: Path) -> Row | None:
     return decode(Row, file.read_bytes()) if file.is_file() else None
 
 
-def read_rows(work: Path, seconds: float, problem: str | None = None) -> list[Row]:
-    """Return the rows of all finished cells."""
-    files = sorted(seconds_folder(work, seconds).glob(f"{problem or '*'}/seed-*/*/{ROW}"))
+def read_rows(
+    work: Path, seconds: float, problem: str | None = None, seed: int | None = None
+) -> list[Row]:
+    """Return the rows of all finished cells, or of those of one problem, or seed."""
+    seeds = "*" if seed is None else seed
+    files = sorted(seconds_folder(work, seconds).glob(f"{problem or '*'}/seed-{seeds}/*/{ROW}"))
     return [decode(Row, file.read_bytes()) for file in files]

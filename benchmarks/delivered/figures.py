@@ -57,14 +57,20 @@ def expected_share(model: Judged) -> float:
 def compared(judged: Iterable[Judged], method: str, column: str) -> dict[str, Any] | None:
     """Return ours relative to a method, over problems and by problem; None without a pair.
 
-    Seeds that only one of them has do not count. All means are geometric.
+    Only models that were timed in turn are compared, of each seed those that were judged last.
+    All means are geometric.
     """
-    by_cell = {(m.problem, m.method, m.seed): getattr(m, column) for m in judged}
+    by_judgement: dict[tuple[str, int, str], dict[str, float]] = defaultdict(dict)
+    for model in judged:
+        by_judgement[model.judgement][model.method] = getattr(model, column)
+    pairs = {
+        (problem, seed): math.log(values[OURS] / values[method])
+        for (problem, seed, _), values in sorted(by_judgement.items())
+        if {OURS, method} <= set(values)
+    }
     logs: dict[str, list[float]] = defaultdict(list)
-    for (problem, name, seed), value in by_cell.items():
-        other = by_cell.get((problem, method, seed))
-        if name == OURS and other is not None:
-            logs[problem].append(math.log(value / other))
+    for (problem, _), value in pairs.items():
+        logs[problem].append(value)
     if not logs:
         return None
     means = {problem: float(np.mean(values)) for problem, values in logs.items()}
@@ -81,10 +87,17 @@ def compared(judged: Iterable[Judged], method: str, column: str) -> dict[str, An
     }
 
 
+def judged_last(judged: Sequence[Judged]) -> list[Judged]:
+    """Return of each method, problem and seed the model that was judged last."""
+    ordered = sorted(judged, key=lambda model: model.at)
+    return list({(m.problem, m.seed, m.method): m for m in ordered}.values())
+
+
 def summarised(judged: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Return all figures that these models allow."""
     found = {name: compared(judged, *given) for name, given in COMPARED.items()}
     figures = {name: figure for name, figure in found.items() if figure is not None}
+    judged = judged_last(judged)
     ours = [model for model in judged if model.method == OURS and model.delivered]
     if ours:
         by_problem = defaultdict(list)
@@ -154,7 +167,7 @@ def line(problem: str, method: str, models: Sequence[Judged]) -> str:
 def table(judged: Sequence[Judged]) -> str:
     """Return the table of all methods by problem, ours and its ablations last."""
     groups: dict[tuple[str, str], list[Judged]] = defaultdict(list)
-    for model in judged:
+    for model in judged_last(judged):
         groups[model.problem, model.method].append(model)
     order = [*METHODS, *ABLATIONS]
     problems = list(dict.fromkeys(model.problem for model in judged))

@@ -1,7 +1,7 @@
-"""All delivered models of a problem, evaluated and timed together at the end.
+"""All delivered models of a block, evaluated and timed together at its end.
 
 Methods measure beside their own training; here every model has the same quiet conditions, the same
-splits and the same baseline, and is timed in turn with all others.
+splits and the same baseline, and is timed in turn with all others of its problem and seed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.delivered.block import read_rows, seconds_folder
+from benchmarks.delivered.block import block_folder, read_rows
 from benchmarks.delivered.cell import Row
 from benchmarks.delivered.problems import PROBLEMS
 from trainables.files.codec import decode, encode
@@ -46,21 +47,52 @@ class Judged:
     error_test: float
     """Standard error of loss_test; error_val likewise."""
     processor_s: float
+    at: str = ""
+    """When its block was judged, in UTC: models with equal times were timed in turn."""
+    processor: str = ""
+    """The machine's processor."""
+    commit: str | None = None
+    """The commit of this project that was measured; None if it is not known."""
+
+    @property
+    def judgement(self) -> tuple[str, int, str]:
+        """What it has in common with the models that it was timed with."""
+        return (self.problem, self.seed, self.at)
 
 
-def judge(problem: str, seconds: float, work: Path) -> list[Judged]:
-    """Return the figures of all delivered models of a problem; written below `work` too.
+def judge(problem: str, seed: int, seconds: float, work: Path) -> list[Judged]:
+    """Return the figures of all delivered models of a block; written below `work` too.
 
     They are measured in a process of its own, with one thread. Nothing is measured again if the
     same cells were judged before.
     """
-    rows = read_rows(work, seconds, problem)
-    folder = seconds_folder(work, seconds) / problem
+    rows = read_rows(work, seconds, problem, seed)
+    folder = block_folder(work, seconds, problem, seed)
     if not _same(rows, read_judged(folder)):
-        command = [sys.executable, "-m", "benchmarks.delivered.judging"]
+        command = [sys.executable, "-m", "benchmarks.delivered.judging", problem, str(seed)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLAGS_enable_pir_api": "0"}
-        subprocess.run([*command, problem, f"{seconds:g}", str(work)], check=True, env=environment)
+        subprocess.run([*command, f"{seconds:g}", str(work)], check=True, env=environment)
     return read_judged(folder)
+
+
+def latest(known: Sequence[Judged], found: Sequence[Judged]) -> list[Judged]:
+    """Return the judgements to keep: all but those whose methods a later one of the same block has.
+
+    So blocks that were measured on other days and machines stay, and no two of their models that
+    were not timed in turn are compared (figures.py).
+    """
+    methods: dict[tuple[str, int, str], set[str]] = {}
+    for model in (*known, *found):
+        methods.setdefault(model.judgement, set()).add(model.method)
+
+    def replaced(mine: tuple[str, int, str]) -> bool:
+        return any(
+            other[:2] == mine[:2] and other[2] > mine[2] and methods[other] >= methods[mine]
+            for other in methods
+        )
+
+    models = {(*model.judgement, model.method): model for model in (*known, *found)}
+    return [model for _, model in sorted(models.items()) if not replaced(model.judgement)]
 
 
 def _same(rows: Sequence[Row], known: Sequence[Judged]) -> bool:
@@ -129,11 +161,23 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
     return [judged(row) for row in rows]
 
 
+def _commit() -> str | None:
+    """Return the commit of the work tree, None outside of one."""
+    command = ["git", "rev-parse", "--short=10", "HEAD"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout.strip() or None
+
+
 def main() -> None:
-    problem, seconds, work = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
-    folder = seconds_folder(work, seconds) / problem
-    found = _judge(read_rows(work, seconds, problem), work, folder / "judging")
-    (folder / JUDGED).write_text(encode(list[Judged], found, indent=1))
+    from trainables.files.cache import processor
+
+    problem, seed, seconds, work = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    folder = block_folder(Path(work), seconds, problem, seed)
+    rows = read_rows(Path(work), seconds, problem, seed)
+    found = _judge(rows, Path(work), folder / "judging")
+    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    stamped = [replace(m, at=at, processor=processor(), commit=_commit()) for m in found]
+    (folder / JUDGED).write_text(encode(list[Judged], stamped, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The part `delivered` of `make bench`: all blocks, then all judgements."""
+"""The part `delivered` of `make bench`: all blocks, then a judgement of each."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.delivered.block import run_block
+from benchmarks.delivered.block import read_rows, run_block
 from benchmarks.delivered.judging import Judged, judge
 from benchmarks.delivered.methods import METHODS, OURS
 from benchmarks.delivered.methods.ours import WITHOUT, WITHOUT_BRANCHES
@@ -32,7 +32,8 @@ def measure(work: Path, *, finished: bool, seconds: float = SECONDS) -> list[Jud
         for seed in range(SEEDS):
             for problem in PROBLEMS:
                 run_block(problem, seed, seconds, methods_on(problem), work)
-    return [model for problem in PROBLEMS for model in judge(problem, seconds, work)]
+    blocks = {(row.problem, row.seed): None for row in read_rows(work, seconds)}
+    return [model for block in blocks for model in judge(*block, seconds, work)]
 
 
 def written(judged: list[Judged]) -> str:
@@ -42,5 +43,7 @@ def written(judged: list[Judged]) -> str:
 
 
 def read(file: Path) -> list[Judged]:
-    """Return the models that `written` wrote."""
+    """Return the models that `written` wrote, none if there is no file."""
+    if not file.is_file():
+        return []
     return decode(list[Judged], file.read_bytes())

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psutil
 
-# Patterns: of no training's name, of those of trials, of trials' first ones, of the retrain's.
-NOTHING, LEVELS, FIRST_LEVEL, RETRAIN = "(?!)", r"level \d", "level 0", r"^(?!.*level \d)"
+# Patterns: of no training's name, of those of trials, of trials' first ones, of those that trials
+# are promoted to, of the retrain's.
+NOTHING, LEVELS, FIRST_LEVEL = "(?!)", r"level \d", "level 0"
+LATER_LEVELS, RETRAIN = r"level [1-9]", r"^(?!.*level \d)"
 # Settings of a search whose second levels and retrain are certain to come, if it has four trials:
 # one of three is promoted, and no trained plan is trained in full by its trial, for there are four
 # levels. An unpruned model, which nothing trains, is the largest, however slow the others seem.

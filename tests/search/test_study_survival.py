@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from search.records.manifest import Manifest
-from tests.helpers.gate import FIRST_LEVEL, LEVELS, RETRAIN, UNFINISHED, Gate
+from tests.helpers.gate import (
+    FIRST_LEVEL,
+    LATER_LEVELS,
+    LEVELS,
+    NOTHING,
+    RETRAIN,
+    UNFINISHED,
+    Gate,
+)
 from tests.helpers.support import QUICK, killed_when, read_all, rows_of, said_by, wait_until
 
 pytestmark = pytest.mark.slow
@@ -32,9 +40,10 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace, tmp_path
     assert not (run / "retrained").exists(), "a Ctrl-C ends the study, not its search alone"
     moments = [
         # Just begun, while a plan is trained on, then while retraining. With a local Ray, which
-        # dies too, and on a cluster, which lives on.
+        # dies too, and on a cluster, which lives on. No new plan is trained beside the one that is
+        # trained on: after the last of them none is, for there are no finalists.
         (local_workplace, FIRST_LEVEL, lambda: rows_of(run, "trials") >= 3),
-        (workplace, FIRST_LEVEL, lambda: gate.held(LEVELS)),
+        (workplace, NOTHING, lambda: gate.held(LATER_LEVELS)),
         (workplace, LEVELS, lambda: gate.held(RETRAIN)),
     ]
     kept = pd.DataFrame({"number": [], "plan": []})

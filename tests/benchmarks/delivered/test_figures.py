@@ -12,7 +12,7 @@ from benchmarks.delivered.figures import (
     table,
     use_with_margin,
 )
-from benchmarks.delivered.judging import Judged
+from benchmarks.delivered.judging import Judged, latest
 from benchmarks.delivered.part import read, written
 
 MODEL = Judged("a", "ours", 0, 0.1, True, 0.1, 0.05, 0.06, 0.01, 0.05, 0.01, 600.0)
@@ -45,6 +45,28 @@ def test_a_seed_that_only_one_of_them_has_does_not_count(judged):
     assert compared(more, "threshold", "latency_ratio") == compared(
         judged, "threshold", "latency_ratio"
     )
+
+
+def test_only_models_that_were_timed_in_turn_are_compared(judged):
+    later = [
+        replace(m, at="2", latency_ratio=2 * m.latency_ratio) for m in judged if m.problem == "a"
+    ]
+    alone = replace(MODEL, at="3", latency_ratio=0.001)
+    figure = compared([alone, *later, *judged], "threshold", "latency_ratio")
+    assert figure == compared(judged, "threshold", "latency_ratio")
+    # The table has the model that was judged last.
+    (ours,) = [row for row in table([alone, *judged]).splitlines() if row.startswith("| a | ours")]
+    assert "(0.0010 to 0.0455)" in ours
+
+
+def test_a_judgement_is_kept_until_a_later_one_has_its_methods(judged):
+    known = [replace(model, at="1") for model in judged]
+    ours = [replace(m, at="2") for m in judged if (m.method, m.seed) == ("ours", 0)]
+    assert len(latest(known, ours)) == len(judged) + len(ours)
+    whole = [replace(m, at="3") for m in judged if m.seed == 0]
+    kept = latest([*known, *ours], whole)
+    assert {(m.seed, m.at) for m in kept} == {(0, "3"), (1, "1")}
+    assert latest(kept, []) == kept == latest(kept, kept)
 
 
 def test_a_method_that_was_not_run_has_no_figure(judged):
