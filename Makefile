@@ -6,7 +6,7 @@ CHECKOUTS ?= checkouts
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test test-fast check bench models searches configs setup clean
+.PHONY: run test test-fast check bench models engines searches configs setup clean
 
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
@@ -34,6 +34,10 @@ models: $(READY)
 	$(BIN)/python -m benchmarks.models.table
 	$(BIN)/python -m benchmarks.models.branches
 	$(BIN)/python -m benchmarks.models.prediction
+
+# An hour: every model on every engine. EXPORTED are folders of models that were exported elsewhere.
+engines: $(READY)
+	$(BIN)/python -m benchmarks.models.engines --exported $(EXPORTED)
 
 # Two hours: a search for one model of each family.
 searches: $(READY)

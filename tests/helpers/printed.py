@@ -79,6 +79,7 @@ NOT_HERE = {
     "make models": "hours; tests/benchmarks has tests of its parts",
     "python -m benchmarks.models.branches": "minutes; benchmarks/models/test_branches.py",
     "python -m benchmarks.models.prediction": "minutes; benchmarks/models/test_prediction.py",
+    "make engines": "an hour; tests/benchmarks has tests of its parts",
     "make searches": "hours; tests/benchmarks has tests of its parts",
     "make configs": "hours, and the toolkits' checkouts; tests/benchmarks has tests of its parts",
     "python -m benchmarks.delivered": "an hour; tests/benchmarks has tests of its parts",

@@ -9,13 +9,18 @@ import pytest
 
 from examples.deploy import Deployed
 from search.records.manifest import Manifest
-from tests.helpers.support import TINY
+from tests.helpers.support import QUICK, TINY
 from trainables.deployment.engines.registry import LISTINGS, runtime
 from trainables.deployment.exported import size_bytes
 
 pytestmark = pytest.mark.slow
 
 OTHERS = [kind for kind, listing in LISTINGS.items() if listing.packages]
+# Plans are trained in full by their trials: the retrain exports and evaluates as they do.
+IN_FULL = {
+    "retrain_samples": QUICK["finetune_samples"],
+    "retrain_qat_samples": QUICK["qat_samples"],
+}
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -23,7 +28,9 @@ def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
     pytest.importorskip(kind)
     run = workplace.folder / f"on-{kind}"
     ended = workplace.run(
-        *("--budget", "0.15", *workplace.task(), "--trials", "2", "--out", str(run)), engine=kind
+        *("--budget", "0.15", *workplace.task(), "--trials", "2", "--out", str(run)),
+        engine=kind,
+        **IN_FULL,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     manifest = Manifest.model_validate_json((run / "manifest.json").read_text())
@@ -69,6 +76,7 @@ def test_a_command_times_what_a_local_engine_evaluates(workplace):
         "engine": "command",
         "probe_command": f"{sys.executable} {device} {{model}} {{batch}}",
         "choices": "[float]",
+        **IN_FULL,
     }
     ended = workplace.run(*arguments, **settings)
     assert ended.returncode == 0, ended.stdout + ended.stderr

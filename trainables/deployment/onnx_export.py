@@ -15,6 +15,7 @@ from spaces.plan import Precision
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import check_outputs
 from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
+from trainables.deployment.onnx_pooling import rewrite_pools, uneven_pools
 from trainables.deployment.program import integer_products
 
 # The first with quantization by channel, which INT8 weights need.
@@ -63,6 +64,8 @@ def convert(folder: Path, target: Path, precision: Precision) -> None:
         errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
         said = errors[0].strip() if errors else f"exit status {ended.returncode}"
         raise ExportError(f"model {folder}: paddle2onnx cannot convert it ({said})")
+    if pools := uneven_pools(folder):
+        rewrite_pools(target, pools)
     if precision == "int8":
         # Imported here: a second, for INT8 alone.
         from trainables.deployment.onnx_types import rewrite_types
