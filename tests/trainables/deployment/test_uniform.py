@@ -113,8 +113,9 @@ def test_a_known_value_is_what_paddle_computes(name):
         found[value], computed, types = known_and_computed(FUNCTIONS[name], value)
         assert name in types
         if found[value] is not None:
-            # Zeros and ones exactly: operators are removed for them.
-            tolerance = 0 if found[value] in (0, 1) else 1e-6
+            # Zeros exactly: operators are removed for them. For ones too, but there a rounding
+            # changes nothing: on some processors Paddle's sqrt of 1 is 1 - 6e-8.
+            tolerance = 0 if found[value] == 0 else 1e-6
             expected = np.full_like(computed, found[value])
             np.testing.assert_allclose(computed, expected, rtol=tolerance)
     assert found[0.5 if name in uniform.PADS else 0.0] is not None
