@@ -18,9 +18,15 @@ from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import chosen_runtime, load_engine, offered_choices
+from trainables.deployment.engines.registry import (
+    chosen_runtime,
+    listing_of,
+    load_engine,
+    offered_choices,
+)
 from trainables.deployment.export import export_float
 from trainables.deployment.exported import size_bytes
+from trainables.deployment.gpu import power_state
 from trainables.distillation import remark_if_off
 from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
@@ -117,6 +123,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         chance=chance,
         first_batch=first_batch,
         branches=survey.branches,
+        gpu=power_state() if listing_of(settings).on_gpu else None,
     )
 
 
@@ -132,7 +139,13 @@ def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -
     """Return the wall seconds of training per sample; changes the model."""
     batch_size = settings.batch_size or task.recipe.batch_size
     trainer = Trainer(
-        model, task, steps=PACE_STEPS + 1, learning_rate=0.0, batch_size=batch_size, seed=0
+        model,
+        task,
+        steps=PACE_STEPS + 1,
+        learning_rate=0.0,
+        batch_size=batch_size,
+        seed=0,
+        mixed_precision=settings.mixed_precision,
     )
     trainer.run(1)
     start = time.monotonic()

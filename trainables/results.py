@@ -136,6 +136,9 @@ class Baseline:
     """Remarks of the task and its weights, a line each."""
     branches: tuple[PruningGroup, ...] = ()
     """Parts that can be taken out whole."""
+    gpu: str | None = None
+    """What nvidia-smi said of the GPU right after the timing: its clocks and its power; None on a
+    CPU."""
 
     @property
     def items(self) -> tuple[PruningGroup, ...]:

@@ -149,6 +149,7 @@ class Retrain:
             seed=(self._seed + LEVEL_STRIDE * level.index) % 2**31,
             workers=self._workers,
             level=level.index,
+            quantized=phase == "quantized",
         )
         before = self._progress
         same = before is not None and (before.phase, before.level) == (phase, level.index)

@@ -1,0 +1,104 @@
+"""What TensorRT is built from, and the engines that it built: kept on the node by content.
+
+Paddle names a built engine by its operators, not by its weights, so engines of different models
+must not share a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import paddle.inference
+
+from spaces.plan import Precision
+from trainables.deployment import gpu
+from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES, WEIGHTS_FILE
+from trainables.deployment.program import read_input_shapes
+
+SHAPES = "shapes.pbtxt"
+# Engines that a node keeps, each about as large as its model; those of older trials are of no use.
+# A guess.
+KEPT = 64
+
+
+@dataclass(frozen=True)
+class Builds:
+    """What engines are built for, and where they are kept."""
+
+    folder: Path | None = None
+    """None: nowhere."""
+    timed: int = 1
+    """Samples in a timed run; TensorRT is best at that."""
+    largest: int = 1
+    """Most samples in a run."""
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batches that shapes are collected with; the most frequent is the timed one."""
+        return (1, max(self.largest, self.timed), self.timed, self.timed)
+
+
+class Workshop:
+    """The folder in which one engine is built; it is as old as the engine.
+
+    A copy, since an engine that is built again for another batch overwrites its files.
+    """
+
+    def __init__(self, model: Path, precision: Precision, builds: Builds) -> None:
+        """Copy a built engine of this model, or collect its shapes for a new one."""
+        self._builds, self._precision = builds, precision
+        self._temporary = tempfile.TemporaryDirectory(prefix="tensorrt-")
+        self._folder = Path(self._temporary.name)
+        self._kept = builds.folder / digest(model, precision, builds) if builds.folder else None
+        self.found = self._kept is not None and self._kept.is_dir()
+        if self._kept is not None and self.found:
+            shutil.copytree(self._kept, self._folder, dirs_exist_ok=True)
+        else:
+            config = paddle.inference.Config(str(model / MODEL_FILE), str(model / WEIGHTS_FILE))
+            shapes_file = str(self._folder / SHAPES)
+            gpu.collect_shapes(config, read_input_shapes(model), builds.batches, shapes_file)
+
+    def configure(self, config: paddle.inference.Config) -> None:
+        """Configure an engine that is built here."""
+        gpu.configure_tensorrt(
+            config,
+            self._precision,
+            largest_batch=max(self._builds.batches),
+            shapes_file=str(self._folder / SHAPES),
+            cache_folder=str(self._folder),
+        )
+
+    def keep(self) -> None:
+        """Keep the engine that was built, if the disk allows it; it appears whole."""
+        if self._kept is None or self.found:
+            return
+        part = self._kept.with_name(f"{self._kept.name}.{os.getpid()}")
+        # Another worker of the node may have kept the same.
+        with contextlib.suppress(OSError):
+            shutil.copytree(self._folder, part, dirs_exist_ok=True)
+            part.rename(self._kept)
+        shutil.rmtree(part, ignore_errors=True)
+        _forget_oldest(self._kept.parent)
+
+
+def digest(model: Path, precision: Precision, builds: Builds) -> str:
+    """Return a digest of all that a built engine depends on."""
+    told = [paddle.__version__, gpu.versions("tensorrt"), precision, builds.batches]
+    found = hashlib.sha256(json.dumps(told).encode())
+    for name in PADDLE_FILES:
+        found.update((model / name).read_bytes())
+    return found.hexdigest()[:32]
+
+
+def _forget_oldest(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[KEPT:]:
+            shutil.rmtree(path, ignore_errors=True)
