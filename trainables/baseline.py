@@ -89,11 +89,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     except TrialError as error:
         raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error
     metric = metric_value(task.metric, statistics)
-    if metric == 0 or not np.isfinite(metric):
-        raise TaskError(
-            f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
-            "a budget is relative to it, so it must be a number other than 0; load trained weights"
-        )
+    _check_metric(metric, task, settings)
     if not first_pass.varies:
         reason = "outputs are the same for all inputs; load trained weights"
         raise TaskError(f"task {settings.task!r}: the unpruned model's {reason}")
@@ -125,6 +121,15 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         branches=survey.branches,
         gpu=power_state() if listing_of(settings).on_gpu else None,
     )
+
+
+def _check_metric(metric: float, task: Task, settings: TrialSettings) -> None:
+    """Raise TaskError if no budget can be relative to the unpruned model's metric."""
+    if metric == 0 or not np.isfinite(metric):
+        raise TaskError(
+            f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
+            "a budget is relative to it, so it must be a number other than 0; load trained weights"
+        )
 
 
 def _identity(task: Task, settings: TrialSettings, weights: str, metric: float) -> str:

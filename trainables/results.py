@@ -137,8 +137,7 @@ class Baseline:
     branches: tuple[PruningGroup, ...] = ()
     """Parts that can be taken out whole."""
     gpu: str | None = None
-    """What nvidia-smi said of the GPU right after the timing: its clocks and its power; None on a
-    CPU."""
+    """What nvidia-smi said of clocks and power right after the timing; None on a CPU."""
 
     @property
     def items(self) -> tuple[PruningGroup, ...]:

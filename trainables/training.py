@@ -62,7 +62,7 @@ class Trainer:
         self.peak = learning_rate
         self.guard = guard
         self.distillation = distillation
-        self._arithmetic = MixedPrecision(mixed_precision)
+        self.arithmetic = MixedPrecision(mixed_precision)
         self.step = 0
         self._batches = self._endless(batch_size, seed)
         self._optimizer = paddle.optimizer.Momentum(
@@ -103,12 +103,12 @@ class Trainer:
             with self.guard():
                 self._optimizer.set_lr(self._learning_rate())
                 inputs, targets = as_tensors(batch)
-                outputs = self._arithmetic.outputs(self.model, inputs)
+                outputs = self.arithmetic.outputs(self.model, inputs)
                 if self.distillation is None:
                     loss = self.task.loss(outputs, targets)
                 else:
                     loss = self.distillation.loss(outputs, targets, batch.inputs)
-                self._arithmetic.step(loss, self._optimizer)
+                self.arithmetic.step(loss, self._optimizer)
                 value = float(loss)
             if not math.isfinite(value):
                 raise TrialError(f"the training loss became {value} at step {self.step}")

@@ -147,6 +147,8 @@ def mode(precision: Precision) -> paddle.inference.PrecisionType:
 
 def configure_gpu(config: paddle.inference.Config, precision: Precision) -> None:
     """Configure an engine for the GPU. Inputs and outputs stay in float in every precision."""
+    # As PaddleX has it.
+    config.exp_disable_mixed_precision_ops({"feed", "fetch"})
     config.enable_use_gpu(MEMORY_MB, 0, mode(precision))
 
 
