@@ -32,6 +32,7 @@ from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.probe import FULL, NoLease, check_timed, time_in_turn
+from trainables.remarks import remark
 from trainables.results import Baseline
 from trainables.sanity import FirstPass, check_order, compare_with_chance
 from trainables.settings import TrialSettings
@@ -100,6 +101,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
     runs_ms = time_in_turn([engine], inputs, NoLease(), FULL.times(settings.latency_effort))
+    if listing_of(settings).on_gpu:
+        remark(f"The GPU, right after the timing: {power_state() or 'nvidia-smi tells nothing'}.")
     return Baseline(
         metric_name=task.metric.name,
         maximize=bool(task.metric.maximize),
@@ -119,7 +122,6 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         chance=chance,
         first_batch=first_batch,
         branches=survey.branches,
-        gpu=power_state() if listing_of(settings).on_gpu else None,
     )
 
 

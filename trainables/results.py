@@ -136,8 +136,6 @@ class Baseline:
     """Remarks of the task and its weights, a line each."""
     branches: tuple[PruningGroup, ...] = ()
     """Parts that can be taken out whole."""
-    gpu: str | None = None
-    """What nvidia-smi said of clocks and power right after the timing; None on a CPU."""
 
     @property
     def items(self) -> tuple[PruningGroup, ...]:

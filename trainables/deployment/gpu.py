@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import paddle
+import paddle.distributed
 import paddle.inference
 
 from spaces.errors import ConfigError
@@ -76,6 +77,15 @@ def choose_device() -> str:
 def distributed_backend() -> str:
     """Return the backend of paddle.distributed."""
     return "nccl" if has_gpu() else "gloo"
+
+
+def join_workers() -> None:
+    """Join the other workers of a data-parallel training: by NCCL on GPUs, else by gloo."""
+    os.environ["PADDLE_DISTRI_BACKEND"] = distributed_backend()
+    if has_gpu():
+        # NCCL's setup demands it of Paddle's launcher: this worker's GPU, of those that it sees.
+        os.environ["FLAGS_selected_gpus"] = "0"  # noqa: SIM112  (its own spelling)
+    paddle.distributed.init_parallel_env()
 
 
 def synchronize() -> None:
