@@ -96,8 +96,7 @@ def time_in_turn(
     takes longer and is as exact.
     """
     timers = [_timer(engine, inputs) for engine in engines]
-    for engine in engines:
-        _warm_up(engine, inputs, PACING.warmup_runs)
+    _warm_up(engines, inputs, PACING.warmup_runs)
     rounds: list[list[float]] = []
     order, shuffling = list(range(len(engines))), Random(0)
     spent = 0.0
@@ -124,12 +123,13 @@ def check_timed(engine: Engine, inputs: Sequence[np.ndarray]) -> None:
         engine.run_ms(inputs)
 
 
-def _warm_up(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> None:
-    """Run an engine some times, or for as long as it needs."""
-    least_s = engine.warmup_s if isinstance(engine, WarmingUp) else 0.0
+def _warm_up(engines: Sequence[Engine], inputs: Sequence[np.ndarray], runs: int) -> None:
+    """Run all engines in turn, some times or for as long as one of them needs."""
+    least_s = max((e.warmup_s for e in engines if isinstance(e, WarmingUp)), default=0.0)
     begun, done = time.perf_counter(), 0
     while done < runs or time.perf_counter() - begun < least_s:
-        engine.run(inputs)
+        for engine in engines:
+            engine.run(inputs)
         done += 1
 
 
@@ -159,7 +159,7 @@ def mean_of_runs(
 
     This is how the toolkits time their models. Without references it includes the machine's load.
     """
-    _warm_up(engine, inputs, warmup)
+    _warm_up([engine], inputs, warmup)
     timer = _timer(engine, inputs)
     times = [timer() for _ in range(runs)]
     return RunTimes(float(np.mean(times)), float(np.std(times)))

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-import numpy as np
 import paddle
 import paddle.distributed
 import paddle.inference
@@ -45,7 +44,7 @@ MEMORY_MB = 256
 WORKSPACE_BYTES = 1 << 30
 # Fewest operators of a subgraph that TensorRT runs: Paddle's default.
 MIN_SUBGRAPH = 3
-# Seconds of runs before an engine is timed: cuDNN chooses its kernels in the first runs, and clocks
+# Seconds of runs before engines are timed: cuDNN chooses its kernels in the first runs, and clocks
 # rise from idle within some tenths of a second. A guess.
 WARMUP_S = 1.0
 # What is asked of nvidia-smi, in its own names.
@@ -172,8 +171,9 @@ def configure_tensorrt(
 ) -> None:
     """Configure an engine for TensorRT on the GPU.
 
-    `shapes_file` was written by `collect_shapes`. Paddle looks for built engines in `cache_folder`,
-    by their operators but not by their weights, and writes those there that it builds.
+    `shapes_file` has the range of every tensor's shape (tensorrt.py). Paddle looks for built
+    engines in `cache_folder`, by their operators but not by their weights, and writes those there
+    that it builds.
     """
     # What TensorRT does not run stays in float.
     config.enable_use_gpu(MEMORY_MB, 0, mode("float"))
@@ -190,36 +190,6 @@ def configure_tensorrt(
     # A batch outside the range, which only a task's own evaluation may have, builds another engine.
     config.enable_tuned_tensorrt_dynamic_shape(shapes_file, True)
     config.set_optim_cache_dir(cache_folder)
-
-
-def collect_shapes(
-    config: paddle.inference.Config,
-    shapes: Sequence[Sequence[int]],
-    batches: Sequence[int],
-    shapes_file: str,
-) -> None:
-    """Write the range of every tensor's shape over some batch sizes, for TensorRT.
-
-    `config` is a new one of the model, `shapes` its inputs' without the batch axis. TensorRT is
-    best at the most frequent batch. Raises what paddle raises if the model cannot be run.
-    """
-    if has_gpu():
-        config.enable_use_gpu(MEMORY_MB, 0)
-    else:
-        config.disable_gpu()
-        config.disable_mkldnn()
-    config.disable_glog_info()
-    # Only tensors of the program as it was exported are written, not those of fused operators.
-    config.switch_ir_optim(False)
-    config.collect_shape_range_info(shapes_file)
-    predictor = paddle.inference.create_predictor(config)
-    handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
-    for batch in batches:
-        for handle, shape in zip(handles, shapes, strict=True):
-            # Ones, since a size of 0 may be divided by.
-            handle.copy_from_cpu(np.ones((batch, *shape), handle.type().name.lower()))
-        predictor.run()
-    # The file is written as the predictor is freed, with the last name for it.
 
 
 class MixedPrecision:

@@ -10,11 +10,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import paddle.inference
 
 from spaces.plan import Precision
@@ -23,6 +25,8 @@ from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES, WEIGHTS_FIL
 from trainables.deployment.program import read_input_shapes
 
 SHAPES = "shapes.pbtxt"
+# What the range of one tensor begins with there.
+RANGE = "shape_range_info"
 # Engines that a node keeps, each about as large as its model; those of older trials are of no use.
 # A guess.
 KEPT = 64
@@ -40,9 +44,9 @@ class Builds:
     """Most samples in a run."""
 
     @property
-    def batches(self) -> tuple[int, ...]:
-        """The batches that shapes are collected with; the most frequent is the timed one."""
-        return (1, max(self.largest, self.timed), self.timed, self.timed)
+    def batches(self) -> tuple[int, int, int]:
+        """The least, the largest and the best batch."""
+        return (1, max(self.largest, self.timed), self.timed)
 
 
 class Workshop:
@@ -61,16 +65,14 @@ class Workshop:
         if self._kept is not None and self.found:
             shutil.copytree(self._kept, self._folder, dirs_exist_ok=True)
         else:
-            config = paddle.inference.Config(str(model / MODEL_FILE), str(model / WEIGHTS_FILE))
-            shapes_file = str(self._folder / SHAPES)
-            gpu.collect_shapes(config, read_input_shapes(model), builds.batches, shapes_file)
+            (self._folder / SHAPES).write_text(collected_shapes(model, builds))
 
     def configure(self, config: paddle.inference.Config) -> None:
         """Configure an engine that is built here."""
         gpu.configure_tensorrt(
             config,
             self._precision,
-            largest_batch=max(self._builds.batches),
+            largest_batch=self._builds.batches[1],
             shapes_file=str(self._folder / SHAPES),
             cache_folder=str(self._folder),
         )
@@ -86,6 +88,53 @@ class Workshop:
             part.rename(self._kept)
         shutil.rmtree(part, ignore_errors=True)
         _forget_oldest(self._kept.parent)
+
+
+def collected_shapes(model: Path, builds: Builds) -> str:
+    """Return the range of every tensor's shape in an exported model, as Paddle writes it.
+
+    Sizes are linear in the batch, so batches of 1 and 2 give them: without optimization, which
+    shapes are collected with, a large batch does not fit into the memory of a GPU.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / SHAPES
+        _run_both(model, written)
+        blocks = written.read_text().split(RANGE)[1:]
+    return "".join(_extended(block, builds.batches) for block in blocks)
+
+
+def _run_both(model: Path, written: Path) -> None:
+    """Run a model with batches of 1 and 2, and have Paddle write its shapes."""
+    config = paddle.inference.Config(str(model / MODEL_FILE), str(model / WEIGHTS_FILE))
+    config.disable_gpu()
+    config.disable_mkldnn()
+    config.disable_glog_info()
+    # Only tensors of the program as it was exported are written, not those of fused operators.
+    config.switch_ir_optim(False)
+    config.collect_shape_range_info(str(written))
+    predictor = paddle.inference.create_predictor(config)
+    handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
+    shapes = read_input_shapes(model)
+    for batch in (1, 2):
+        for handle, shape in zip(handles, shapes, strict=True):
+            # Ones, since an input may be a size that is divided by.
+            handle.copy_from_cpu(np.ones((batch, *shape), handle.type().name.lower()))
+        predictor.run()
+    # The file is written as the predictor is freed, with the last name for it.
+
+
+def _extended(block: str, batches: tuple[int, int, int]) -> str:
+    """Return the range of one tensor, from batches of 1 and 2 to other batches.
+
+    Paddle writes the range of its values, too, if they are sizes themselves.
+    """
+    lines = re.findall(r"^  name: .*$", block, re.MULTILINE)
+    for kind in ("shape", "value"):
+        one, two = (re.findall(rf"{end}_{kind}: (-?\d+)", block) for end in ("min", "max"))
+        for end, batch in zip(("min", "max", "opt"), batches, strict=True):
+            for first, second in zip(map(int, one), map(int, two), strict=True):
+                lines.append(f"  {end}_{kind}: {first + (batch - 1) * (second - first)}")
+    return "\n".join([f"{RANGE} {{", *lines, "}\n"])
 
 
 def digest(model: Path, precision: Precision, builds: Builds) -> str:

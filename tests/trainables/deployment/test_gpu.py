@@ -11,6 +11,7 @@ import paddle
 import paddle.inference
 import pytest
 
+from benchmarks.gpu_check import checks
 from spaces.errors import ConfigError
 from spaces.plan import QuantizationChoice
 from trainables.deployment import gpu
@@ -29,8 +30,6 @@ pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
 # What the names of gpu.py's variables are objects of.
 OBJECTS = {
     "config": paddle.inference.Config,
-    "predictor": paddle.inference.Predictor,
-    "handle": paddle.inference.Tensor,
     "optimizer": paddle.optimizer.Optimizer,
     "loss": paddle.Tensor,
     "self._scaler": paddle.amp.GradScaler,
@@ -42,9 +41,11 @@ def settings_of(kind):
 
 
 def paddles_calls():
-    """Return every call of Paddle's in gpu.py: its name, and how many arguments and which names."""
+    """Return every call of Paddle's in gpu.py and in what checks GPUs: its name, how many arguments
+    it has and which names."""
     found = {}
-    for node in ast.walk(ast.parse(Path(gpu.__file__).read_text())):
+    trees = [ast.parse(Path(module.__file__).read_text()) for module in (gpu, checks)]
+    for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             owner = name.rpartition(".")[0]

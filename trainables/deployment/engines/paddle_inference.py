@@ -225,7 +225,7 @@ class PaddleEngine:
 
     @property
     def warmup_s(self) -> float:
-        """Least seconds of runs before the engine is timed."""
+        """Least seconds of runs before it is timed, of all engines that are timed in turn."""
         return gpu.WARMUP_S if self._kind != "onednn" else 0.0
 
     def _run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -74,7 +74,7 @@ class WarmingUp(Protocol):
 
     @property
     def warmup_s(self) -> float:
-        """Least seconds of runs before the engine is timed."""
+        """Least seconds of runs before it is timed, of all engines that are timed in turn."""
         ...
 
 
