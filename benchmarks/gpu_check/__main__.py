@@ -9,6 +9,7 @@ says what it would do.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for check in checks:
             print(f"  {check.name}: {check.what}, at most {check.limit_s:.0f} s")
         print(f"in at most {WHOLE_S:.0f} s together, and writes what it finds to {target}.")
+        if shutil.which("nvidia-smi") is not None:
+            print(
+                "There is an nvidia-smi: with a GPU, make gpu-check GPU_INDEX=ADDRESS; see README"
+            )
         return 0
     about, devices = machine(), nvidia_smi()
 

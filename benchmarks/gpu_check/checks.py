@@ -75,6 +75,7 @@ def all_checks() -> list[Check]:
         check("device", "Paddle sees the GPU and computes on it", DEVICE_S),
         check("power", "nvidia-smi tells clocks and power", DEVICE_S),
         check("training", "training in float16, beside training in float", TRAINING_S),
+        check("library", "Paddle has TensorRT, and its library is found", DEVICE_S),
         *engines,
         check("search", "a search of four trials on the GPU", SEARCH_S),
         check("nccl", "a search whose retrain has two workers, by NCCL", SEARCH_S),
@@ -110,6 +111,19 @@ def power() -> str:
     if state is None:
         raise RuntimeError("nvidia-smi is missing, or says something else than it was asked")
     return state
+
+
+def library() -> str:
+    """Look for TensorRT's library."""
+    import paddle.inference
+
+    from trainables.deployment import gpu
+
+    built = gpu.tensorrt_version()
+    if built is None:
+        raise RuntimeError("this paddle was built without TensorRT")
+    found = ".".join(str(part) for part in paddle.inference.get_trt_runtime_version())
+    return f"built with TensorRT {built}, found {found}"
 
 
 def training() -> str:
@@ -235,20 +249,25 @@ def nccl() -> str:
     return search(workers=2)
 
 
-def main(name: str) -> int:
-    """Make one check; return its exit status."""
-    functions: dict[str, Callable[[], str]] = {
+def functions() -> dict[str, Callable[[], str]]:
+    """Return what makes each check, by its name."""
+    return {
         **{f"{kind}-{precision}": partial(engine, kind, precision) for kind, precision in ENGINES},
         "device": device,
         "power": power,
+        "library": library,
         "training": training,
         "search": search,
         "nccl": nccl,
     }
+
+
+def main(name: str) -> int:
+    """Make one check; return its exit status."""
     import trainables  # noqa: F401  (sets Paddle up before it is imported)
 
     try:
-        print(functions[name]())
+        print(functions()[name]())
     except SkipError as reason:
         print(reason)
         return SKIPPED

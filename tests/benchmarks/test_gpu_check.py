@@ -92,3 +92,7 @@ def test_the_searches_settings_are_allowed(tmp_path):
     config = run.settings_from(run.build_parser().parse_args(arguments))
     check_engine(config, config.choices)
     assert (config.trials, config.engine, config.retrain_workers) == (4, "gpu", 2)
+
+
+def test_every_check_has_its_function():
+    assert {check.name for check in checks.all_checks()} == set(checks.functions())

@@ -34,8 +34,8 @@ MODES: Mapping[Precision, str] = {
 }
 """Names of the precisions in `paddle.inference.PrecisionType`."""
 
-# Least compute capability of GPUs with bfloat16 arithmetic (Ampere); Paddle warns below it.
-BFLOAT16_CAPABILITY = (8, 0)
+# Least compute capability of GPUs with bfloat16 arithmetic, and with TF32 (Ampere).
+AMPERE = (8, 0)
 # Least of GPUs that gain by training in float16 (Volta); `paddle.amp.auto_cast` does nothing below.
 TRAINING_CAPABILITY = (7, 0)
 # GPU memory that an engine reserves at first, in MB; it grows on demand. A guess.
@@ -64,6 +64,12 @@ def has_gpu() -> bool:
 def has_capability(least: tuple[int, int]) -> bool:
     """Return whether this process sees a GPU of at least a compute capability."""
     return has_gpu() and paddle.device.cuda.get_device_capability() >= least
+
+
+def rounds_floats() -> bool:
+    """Return whether products of floats are computed in TF32, with 11 bits of mantissa as float16
+    has: Paddle's default, in the framework and in engines."""
+    return has_capability(AMPERE)
 
 
 def choose_device() -> str:
@@ -96,7 +102,7 @@ def synchronize() -> None:
 def precisions(kind: PaddleDevice) -> tuple[Precision, ...]:
     """Return the precisions of a kind of device on this machine's GPU; without one, all that every
     GPU has."""
-    able = has_capability(BFLOAT16_CAPABILITY)
+    able = has_capability(AMPERE)
     return tuple(found for found in PRECISIONS[kind] if able or found != "bfloat16")
 
 

@@ -22,6 +22,7 @@ from trainables.deployment.engines.registry import (
     offered_choices,
     runtime,
 )
+from trainables.deployment.export import TOLERANCE, tolerance
 from trainables.deployment.exported import PADDLE_FILES
 from trainables.settings import TrialSettings
 
@@ -215,6 +216,13 @@ def test_training_is_in_float_on_a_cpu_or_if_it_shall_be(monkeypatch):
     # As the model gives them.
     outputs = arithmetic.outputs(Half(), [paddle.ones([2, 4])])
     assert outputs["scores"][0].dtype == paddle.float16
+
+
+def test_floats_that_a_gpu_rounds_may_differ_more(monkeypatch):
+    assert tolerance("float") == TOLERANCE["float"]
+    monkeypatch.setattr(gpu, "has_capability", lambda least: least <= (8, 0))
+    assert tolerance("float") == TOLERANCE["float16"] > TOLERANCE["float"]
+    assert tolerance("int8") == TOLERANCE["int8"]
 
 
 def nvidia_smi(folder, script):
