@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BUDGET ?= 0.1
 CHECKOUTS ?= checkouts
+# cpu or gpu, and where pip finds it if not on PyPI.
+PADDLE ?= cpu
+INDEX ?=
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test test-fast check bench models engines searches configs setup clean
+.PHONY: run test test-fast check bench models engines searches configs gpu-check setup clean
 
 run: $(READY)
 	$(BIN)/python -m search.run --budget $(BUDGET)
@@ -49,15 +52,22 @@ configs: $(READY)
 	$(BIN)/python -m benchmarks.sweep --checkouts $(CHECKOUTS)
 	$(BIN)/python -m benchmarks.sweep.named --checkouts $(CHECKOUTS)
 
+# Ten minutes, on a machine with a GPU: all that touches one, and a report in gpu-check.md. It has an
+# environment of its own, with paddlepaddle-gpu from the package index whose address is in GPU_INDEX.
+# Without an address, or a GPU, it says what it would do.
+gpu-check:
+	@$(MAKE) setup $(if $(GPU_INDEX),VENV=$(VENV)-gpu PADDLE=gpu INDEX="--extra-index-url $(GPU_INDEX)")
+	$(VENV)$(if $(GPU_INDEX),-gpu)/bin/python -m benchmarks.gpu_check
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt toolkits.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	@$(PYTHON) -m venv $(VENV)
 	@# Python compiles what it imports; to compile all 23,000 files takes a minute.
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[cpu,dev,bench,onnx,openvino,mlflow,wandb,tensorboard]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(INDEX) -c constraints.txt -e ".[$(PADDLE),dev,bench,onnx,openvino,mlflow,wandb,tensorboard]"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r toolkits.txt
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-gpu .pytest_cache .mypy_cache .ruff_cache *.egg-info

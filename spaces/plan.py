@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-Precision = Literal["float", "bfloat16", "int8"]
+Precision = Literal["float", "float16", "bfloat16", "int8"]
 ImportanceCriterion = Literal["l1_norm", "l2_norm", "geometric_median", "batch_norm_scale"]
 CalibrationAlgorithm = Literal["abs_max", "avg", "hist", "KL", "mse", "emd"]
 
@@ -18,6 +18,8 @@ class QuantizationChoice(str, Enum):
     """The precision a model is deployed in, and how it is quantized."""
 
     FLOAT = "float"
+    FLOAT16 = "float16"
+    """Half precision, on GPUs alone."""
     BFLOAT16 = "bfloat16"
     INT8_PTQ = "int8_ptq"
     """Post-training: a calibration pass fixes the scales."""
@@ -29,9 +31,12 @@ class QuantizationChoice(str, Enum):
     @property
     def precision(self) -> Precision:
         """The precision that the engine computes in."""
-        if self is QuantizationChoice.FLOAT:
-            return "float"
-        return "bfloat16" if self is QuantizationChoice.BFLOAT16 else "int8"
+        unquantized: dict[QuantizationChoice, Precision] = {
+            QuantizationChoice.FLOAT: "float",
+            QuantizationChoice.FLOAT16: "float16",
+            QuantizationChoice.BFLOAT16: "bfloat16",
+        }
+        return unquantized.get(self, "int8")
 
     @property
     def is_trained(self) -> bool:
@@ -46,6 +51,10 @@ class QuantizationChoice(str, Enum):
         in an export than calibration does.
         """
         return QuantizationChoice.INT8_QAT if self.is_trained else self
+
+
+ON_CPU = tuple(choice for choice in QuantizationChoice if choice.precision != "float16")
+"""The choices that engines of CPUs have."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from random import Random
 
 from spaces.branches import canonical, enclosing
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.plan import ON_CPU, Plan, PruningGroup, QuantizationChoice
 
 QUANTIZATION = "quantization"
 CHANNELS = "channels/"
@@ -49,7 +49,7 @@ class Space:
     """
 
     groups: tuple[PruningGroup, ...]
-    choices: tuple[QuantizationChoice, ...] = tuple(QuantizationChoice)
+    choices: tuple[QuantizationChoice, ...] = ON_CPU
     alignment: int = 8
     max_ratio: float = 0.9
 

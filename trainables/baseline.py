@@ -18,14 +18,21 @@ from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.verification import task_samples
 from trainables.compression.quantization import export_candidate
 from trainables.deployment.engines.protocol import Engine
-from trainables.deployment.engines.registry import chosen_runtime, load_engine, offered_choices
+from trainables.deployment.engines.registry import (
+    chosen_runtime,
+    listing_of,
+    load_engine,
+    offered_choices,
+)
 from trainables.deployment.export import export_float
 from trainables.deployment.exported import size_bytes
+from trainables.deployment.gpu import power_state
 from trainables.distillation import remark_if_off
 from trainables.evaluation import evaluate, first_samples
 from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.probe import FULL, NoLease, check_timed, time_in_turn
+from trainables.remarks import remark
 from trainables.results import Baseline
 from trainables.sanity import FirstPass, check_order, compare_with_chance
 from trainables.settings import TrialSettings
@@ -83,11 +90,7 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     except TrialError as error:
         raise TaskError(f"task {settings.task!r}: the unpruned model fails: {error}") from error
     metric = metric_value(task.metric, statistics)
-    if metric == 0 or not np.isfinite(metric):
-        raise TaskError(
-            f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
-            "a budget is relative to it, so it must be a number other than 0; load trained weights"
-        )
+    _check_metric(metric, task, settings)
     if not first_pass.varies:
         reason = "outputs are the same for all inputs; load trained weights"
         raise TaskError(f"task {settings.task!r}: the unpruned model's {reason}")
@@ -98,6 +101,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
     runs_ms = time_in_turn([engine], inputs, NoLease(), FULL.times(settings.latency_effort))
+    if listing_of(settings).on_gpu:
+        remark(f"The GPU, right after the timing: {power_state() or 'nvidia-smi tells nothing'}.")
     return Baseline(
         metric_name=task.metric.name,
         maximize=bool(task.metric.maximize),
@@ -120,6 +125,15 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     )
 
 
+def _check_metric(metric: float, task: Task, settings: TrialSettings) -> None:
+    """Raise TaskError if no budget can be relative to the unpruned model's metric."""
+    if metric == 0 or not np.isfinite(metric):
+        raise TaskError(
+            f"task {settings.task!r}: the unpruned model's {task.metric.name} on val is {metric}; "
+            "a budget is relative to it, so it must be a number other than 0; load trained weights"
+        )
+
+
 def _identity(task: Task, settings: TrialSettings, weights: str, metric: float) -> str:
     """Return a digest of weights, validation data and metric: caches of equal ones are shared."""
     data = data_fingerprint(task, "val", settings.eval_batch)
@@ -132,7 +146,13 @@ def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -
     """Return the wall seconds of training per sample; changes the model."""
     batch_size = settings.batch_size or task.recipe.batch_size
     trainer = Trainer(
-        model, task, steps=PACE_STEPS + 1, learning_rate=0.0, batch_size=batch_size, seed=0
+        model,
+        task,
+        steps=PACE_STEPS + 1,
+        learning_rate=0.0,
+        batch_size=batch_size,
+        seed=0,
+        mixed_precision=settings.mixed_precision,
     )
     trainer.run(1)
     start = time.monotonic()

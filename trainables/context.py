@@ -91,13 +91,15 @@ class TrialContext:
         seed: int,
         workers: int = 1,
         level: int = 0,
+        quantized: bool = False,
     ) -> Trainer:
         """Return a trainer of a plan's model, in total over data-parallel workers.
 
         `samples` are those that the unpruned model could see for the cost (`training_cost`). The
         peak of the learning rate is the same for all plans and levels (LOG: what recovers a pruned
         model). From level 1 on a pruned model learns from the unpruned one too, as the settings
-        say.
+        say. A `quantized` model, with fake quantization, computes in float: float16 would round its
+        scales.
         """
         batch_size = self.settings.batch_size or self.task.recipe.batch_size
         peak = self.settings.learning_rate or self.task.recipe.learning_rate
@@ -115,6 +117,7 @@ class TrialContext:
                 if taught
                 else None
             ),
+            mixed_precision=self.settings.mixed_precision and not quantized,
         )
 
     @cached_property

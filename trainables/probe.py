@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.deployment.engines.protocol import Engine, SelfTimed
+from trainables.deployment.engines.protocol import Engine, SelfTimed, WarmingUp
 from trainables.results import LatencyReading, RunTimes
 
 Array = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Pacing:
     """How a probe spends its time on the device."""
 
     warmup_runs: int = 2
-    """Runs of each engine before the first round. A guess."""
+    """Fewest runs of each engine before the first round. A guess."""
     least_share: float = 0.4
     """Minimum share of `Effort.seconds`, however fast the models. A guess."""
     slice_s: float = 0.1
@@ -96,9 +96,7 @@ def time_in_turn(
     takes longer and is as exact.
     """
     timers = [_timer(engine, inputs) for engine in engines]
-    for engine in engines:
-        for _ in range(PACING.warmup_runs):
-            engine.run(inputs)
+    _warm_up(engines, inputs, PACING.warmup_runs)
     rounds: list[list[float]] = []
     order, shuffling = list(range(len(engines))), Random(0)
     spent = 0.0
@@ -123,6 +121,16 @@ def check_timed(engine: Engine, inputs: Sequence[np.ndarray]) -> None:
     """Raise TrialError if an engine that times itself cannot: known before what takes minutes."""
     if isinstance(engine, SelfTimed):
         engine.run_ms(inputs)
+
+
+def _warm_up(engines: Sequence[Engine], inputs: Sequence[np.ndarray], runs: int) -> None:
+    """Run all engines in turn, some times or for as long as one of them needs."""
+    least_s = max((e.warmup_s for e in engines if isinstance(e, WarmingUp)), default=0.0)
+    begun, done = time.perf_counter(), 0
+    while done < runs or time.perf_counter() - begun < least_s:
+        for engine in engines:
+            engine.run(inputs)
+        done += 1
 
 
 def _timer(engine: Engine, inputs: Sequence[np.ndarray]) -> Callable[[], float]:
@@ -151,8 +159,7 @@ def mean_of_runs(
 
     This is how the toolkits time their models. Without references it includes the machine's load.
     """
-    for _ in range(warmup):
-        engine.run(inputs)
+    _warm_up([engine], inputs, warmup)
     timer = _timer(engine, inputs)
     times = [timer() for _ in range(runs)]
     return RunTimes(float(np.mean(times)), float(np.std(times)))

@@ -76,8 +76,7 @@ class Retrain:
         self._rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
         gpu.choose_device()
         if self._workers > 1:
-            os.environ["PADDLE_DISTRI_BACKEND"] = gpu.distributed_backend()
-            paddle.distributed.init_parallel_env()
+            gpu.join_workers()
         self._context = TrialContext(job.settings, job.baseline, Node(files=job.node.files))
         self._progress, self._arrays = restored()
         self._start = self._progress.step if self._progress is not None else 0
@@ -149,6 +148,7 @@ class Retrain:
             seed=(self._seed + LEVEL_STRIDE * level.index) % 2**31,
             workers=self._workers,
             level=level.index,
+            quantized=phase == "quantized",
         )
         before = self._progress
         same = before is not None and (before.phase, before.level) == (phase, level.index)

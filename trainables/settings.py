@@ -99,6 +99,8 @@ class WorkerSettings(BaseModel):
     """Samples in a training batch; by default the recipe's of the task."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate in float; by default the recipe's of the task."""
+    mixed_precision: bool = True
+    """Whether training in float computes in float16 where that loses nothing; on GPUs alone."""
     distillation: float = Field(default=0.9, ge=0, le=1)
     """Share of the unpruned model's outputs in the training loss, beside the labels; 0: none.
     Training before a plan's first measurement is by the labels alone."""

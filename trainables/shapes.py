@@ -46,7 +46,10 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
         # training step at learning rate 0 gives it scales to export.
         model = _model(plan, context)
         quantization = prepare_quantization(model, choice)
-        context.trainer(model, plan=plan, samples=1, learning_rate_share=0.0, seed=0).run(1)
+        trainer = context.trainer(
+            model, plan=plan, samples=1, learning_rate_share=0.0, seed=0, quantized=True
+        )
+        trainer.run(1)
     with context.lease.shared():
         engine, _ = export_candidate(
             model, choice, quantization, task, settings, folder, SHAPE_SAMPLES

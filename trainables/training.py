@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 
 from spaces.errors import TrialError
+from trainables.deployment.gpu import MixedPrecision
 from trainables.task import Batch, Task
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Trainer:
         seed: int,
         guard: StepGuard = nullcontext,
         distillation: Distillation | None = None,
+        mixed_precision: bool = False,
     ) -> None:
         self.model = model
         self.task = task
@@ -60,6 +62,7 @@ class Trainer:
         self.peak = learning_rate
         self.guard = guard
         self.distillation = distillation
+        self.arithmetic = MixedPrecision(mixed_precision)
         self.step = 0
         self._batches = self._endless(batch_size, seed)
         self._optimizer = paddle.optimizer.Momentum(
@@ -100,14 +103,12 @@ class Trainer:
             with self.guard():
                 self._optimizer.set_lr(self._learning_rate())
                 inputs, targets = as_tensors(batch)
-                outputs = self.model(*inputs)
+                outputs = self.arithmetic.outputs(self.model, inputs)
                 if self.distillation is None:
                     loss = self.task.loss(outputs, targets)
                 else:
                     loss = self.distillation.loss(outputs, targets, batch.inputs)
-                loss.backward()
-                self._optimizer.step()
-                self._optimizer.clear_grad()
+                self.arithmetic.step(loss, self._optimizer)
                 value = float(loss)
             if not math.isfinite(value):
                 raise TrialError(f"the training loss became {value} at step {self.step}")

@@ -146,6 +146,7 @@ class _Trial:
                 plan=self._plan,
                 samples=self._level.quantized_samples,
                 learning_rate_share=QAT_SHARE,
+                quantized=True,
                 seed=self._seed + 1,
                 level=self._level.index,
             )

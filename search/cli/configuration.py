@@ -88,7 +88,7 @@ def _is_here(config: RunConfig) -> bool:
 def check_engine(config: RunConfig, choices: Iterable[QuantizationChoice]) -> None:
     """Raise ConfigError if the engine is not installed on this machine and all workers are here,
     or if it never has the precision of one of the choices."""
-    from trainables.deployment.engines.registry import check_installed, listing_of
+    from trainables.deployment.engines.registry import LISTINGS, check_installed, listing_of
 
     listing = listing_of(config)
     if _is_here(config):
@@ -97,9 +97,11 @@ def check_engine(config: RunConfig, choices: Iterable[QuantizationChoice]) -> No
         _check_command(config)
     for choice in choices:
         if choice.precision not in listing.precisions:
+            able = [kind for kind, one in LISTINGS.items() if choice.precision in one.precisions]
             raise ConfigError(
                 f"{choice.value}: engine {config.evaluated_by} does not run {choice.precision}, "
-                f"only {', '.join(listing.precisions)}; give another choice or engine"
+                f"only {', '.join(listing.precisions)}; give another choice, or an engine that "
+                f"runs it: {', '.join(able)}"
             )
 
 

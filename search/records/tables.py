@@ -43,7 +43,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "plan": (pa.string(), "the plan as JSON: ratios of the pruned groups, quantization"),
             "quantization": (
                 pa.string(),
-                "precision: float, bfloat16, int8_ptq, int8_qat or int8_qat_pact",
+                "precision: float, float16, bfloat16, int8_ptq, int8_qat or int8_qat_pact",
             ),
             **columns_of(TrialResult),
             **columns_of(TrialRecord),

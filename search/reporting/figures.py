@@ -18,6 +18,7 @@ from spaces.goal import NAMES
 # Okabe and Ito, 2008: colours that colour-blind readers tell apart.
 COLOURS = {
     "float": "#000000",
+    "float16": "#56B4E9",
     "bfloat16": "#E69F00",
     "int8_ptq": "#0072B2",
     "int8_qat": "#009E73",

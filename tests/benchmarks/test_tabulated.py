@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.tabulated import KINDS, QAT_SLOWER, Tabulated, is_tabulated, tabulated
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import ON_CPU, Plan
 
-FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+FLOAT, BF16, PTQ, QAT, PACT = ON_CPU
 
 
 def test_names_are_a_kind_and_a_number():
@@ -41,7 +41,7 @@ def test_losses_of_neighbours_exceed_their_sum():
 
 def test_lower_precision_is_faster_and_quantization_aware_training_slower_than_calibration():
     problem = Tabulated(0)
-    latency = {c: problem.true_latency(Plan.of({}, c)) for c in QuantizationChoice}
+    latency = {c: problem.true_latency(Plan.of({}, c)) for c in ON_CPU}
     assert latency[PTQ] < latency[FLOAT] and latency[BF16] < latency[FLOAT]
     assert latency[QAT] == latency[PACT] == pytest.approx(QAT_SLOWER * latency[PTQ])
 

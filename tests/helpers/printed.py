@@ -81,6 +81,7 @@ NOT_HERE = {
     "python -m benchmarks.models.prediction": "minutes; benchmarks/models/test_prediction.py",
     "make engines": "an hour; tests/benchmarks has tests of its parts",
     "make searches": "hours; tests/benchmarks has tests of its parts",
+    "make gpu-check": "a GPU; without one, and the report: benchmarks/test_gpu_check.py",
     "make configs": "hours, and the toolkits' checkouts; tests/benchmarks has tests of its parts",
     "python -m benchmarks.delivered": "an hour; tests/benchmarks has tests of its parts",
     "python -m benchmarks.faults": "minutes; the same faults: clusters and search/test_cluster.py",

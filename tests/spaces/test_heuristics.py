@@ -11,10 +11,10 @@ from spaces.heuristics import (
     warm_starts,
 )
 from spaces.layers import Layer, LayerCosts, ratio_matrix
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.plan import ON_CPU, Plan, PruningGroup
 from spaces.space import Space
 
-FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+FLOAT, BF16, PTQ, QAT, PACT = ON_CPU
 GROUPS = (PruningGroup("robust", 64), PruningGroup("fragile", 64))
 CURVES = {
     "robust": [(0.25, 0.0), (0.5, 0.01), (0.75, 0.03), (0.875, 0.5)],

@@ -99,6 +99,7 @@ def test_what_the_engine_computes_in_and_what_is_trained():
         choice.value: (choice.precision, choice.is_trained) for choice in QuantizationChoice
     } == {
         "float": ("float", False),
+        "float16": ("float16", False),
         "bfloat16": ("bfloat16", False),
         "int8_ptq": ("int8", False),
         "int8_qat": ("int8", True),
@@ -110,6 +111,7 @@ def test_choices_with_equal_exports_are_timed_as_one():
     timed_as = {choice.value: choice.timed_as.value for choice in QuantizationChoice}
     assert timed_as == {
         "float": "float",
+        "float16": "float16",
         "bfloat16": "bfloat16",
         "int8_ptq": "int8_ptq",
         "int8_qat": "int8_qat",

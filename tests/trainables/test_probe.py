@@ -43,6 +43,16 @@ class TimedEngine:
         return []
 
 
+class ColdEngine(TimedEngine):
+    """Slower until it has run for some seconds, as a GPU whose clocks rise."""
+
+    warmup_s = 1.0
+
+    def run(self, inputs):
+        self.clock.now += self.seconds if self.clock.now < self.warmup_s else 0.0
+        return super().run(inputs)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
@@ -239,3 +249,11 @@ def test_the_order_of_references_does_not_matter():
     found = ratios_between(candidate, references, [0.1, 0.4, 0.9])
     other = ratios_between(candidate, references[:, [2, 0, 1]], [0.9, 0.1, 0.4])
     assert found == pytest.approx(other)
+
+
+def test_an_engine_that_warms_up_is_timed_when_it_is_warm(clock):
+    engine = ColdEngine(clock, 0.01)
+    runs_ms = time_in_turn([engine], INPUTS, NoLease(), QUICK)
+    assert np.allclose(runs_ms, 10)
+    clock.now = 0.0
+    assert np.isclose(probe.mean_of_runs(engine, INPUTS, warmup=1).mean_ms, 10)

@@ -74,6 +74,13 @@ def read_ends(folder: Path) -> tuple[list[str], list[str]]:
     return found[0], found[1]
 
 
+def read_input_shapes(folder: Path) -> list[tuple[int, ...]]:
+    """Return the shapes of an exported program's inputs without the batch axis, in their order."""
+    program = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
+    stored = {var.name: var.type.dense_tensor.tensor.dims for var in program.blocks[0].vars}
+    return [tuple(stored[name][1:]) for name in read_ends(folder)[0]]
+
+
 @dataclass(frozen=True)
 class StoredProgram:
     """An exported program and its weights, loaded into a scope of their own."""

@@ -56,7 +56,13 @@ def test_an_engine_that_never_has_a_precision_says_so_before_anything_starts(cap
     arguments = ("-o", "engine=gpu", "-o", "choices=[float, int8_ptq]")
     assert run.main(["--budget", "0.1", *arguments]) == 2
     assert capsys.readouterr().err.strip() == (
-        "error: int8_ptq: engine gpu does not run int8, only float; give another choice or engine"
+        "error: int8_ptq: engine gpu does not run int8, only float, float16, bfloat16; give "
+        "another choice, or an engine that runs it: onednn, tensorrt, openvino, onnxruntime"
+    )
+    assert run.main(["--budget", "0.1", "-o", "choices=[float16]"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "error: float16: engine onednn does not run float16, only float, bfloat16, int8; give "
+        "another choice, or an engine that runs it: gpu, tensorrt"
     )
     assert apply.main(["quantize", "-o", "engine=gpu"]) == 2
     assert "int8_ptq: engine gpu does not run int8" in capsys.readouterr().err

@@ -13,7 +13,7 @@ def test_every_setting_has_a_kind_a_default_and_a_meaning():
         "How many plans are tried. With `within` it is the most, and 96 by default.",
     ]
     assert found["budget"][1] == "required"
-    assert found["choices"][0].startswith("list of float, bfloat16")
+    assert found["choices"][0].startswith("list of float, float16, bfloat16")
 
 
 def test_help_lists_every_setting():

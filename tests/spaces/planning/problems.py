@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from benchmarks.tabulated import Tabulated
-from spaces.plan import QuantizationChoice
+from spaces.plan import ON_CPU
 from spaces.planning.known import Known
 from spaces.planning.planner import Planner
 from spaces.planning.settings import DEFAULT_SETTINGS
 
-FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+FLOAT, BF16, PTQ, QAT, PACT = ON_CPU
 PROBLEMS = [Tabulated(seed) for seed in range(3)]
 TARGETS = np.linspace(0, 1, 6)
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from spaces.plan import PruningGroup, QuantizationChoice
+from spaces.plan import ON_CPU, PruningGroup
 from spaces.planning.loss_model import Curves, LossModel, monotone
 from spaces.planning.settings import DEFAULT_SETTINGS
 
-FLOAT, BF16, PTQ, QAT, PACT = QuantizationChoice
+FLOAT, BF16, PTQ, QAT, PACT = ON_CPU
 CHOICES = (FLOAT, PTQ)
 FLOOR, PRIOR = DEFAULT_SETTINGS.loss.floor, DEFAULT_SETTINGS.loss.multiplier
 GROUPS = (PruningGroup("robust", 64), PruningGroup("fragile", 64), PruningGroup("unknown", 64))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spaces.layers import LayerCosts, ratio_matrix
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.plan import ON_CPU, Plan, PruningGroup
 from spaces.planning.known import Known
 from spaces.planning.planner import Planner
 from spaces.planning.settings import DEFAULT_SETTINGS
@@ -67,7 +67,7 @@ def test_a_plan_is_predicted_to_keep_its_target_and_to_use_most_of_it(problem, c
 @each_problem
 def test_plans_are_of_the_space_and_of_the_choice(problem):
     planner = planner_of(problem)
-    for choice in QuantizationChoice:
+    for choice in ON_CPU:
         for target in TARGETS:
             plan = planner.within(*at(target, choice))
             assert plan.quantization is choice
@@ -123,12 +123,12 @@ def test_warm_starts_are_plans_of_the_space_and_none_comes_twice(problem):
 def test_warm_starts_begin_with_the_unpruned_model_then_the_fastest_choice_at_the_budget(problem):
     planner = planner_of(problem)
     unpruned, first, second, *others = planner.warm_starts()
-    at_budget = [planner.within(*at(1 / RANGE, choice)) for choice in QuantizationChoice]
+    at_budget = [planner.within(*at(1 / RANGE, choice)) for choice in ON_CPU]
     fastest = at_budget[int(np.argmin(planner.predict(at_budget)[1]))]
     assert first == fastest
     assert second.quantization is first.quantization
     assert lost(planner, [first])[0] > lost(planner, [second])[0]
-    untrained = [Plan.of({}, choice) for choice in QuantizationChoice if not choice.is_trained]
+    untrained = [Plan.of({}, choice) for choice in ON_CPU if not choice.is_trained]
     assert unpruned == untrained[int(np.argmin(planner.predict(untrained)[1]))]
     # One of every export that may be worth it, at the budget.
     assert set(others) <= set(at_budget)

@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from spaces.errors import TrialError
-from spaces.plan import CalibrationAlgorithm, Plan, QuantizationChoice
+from spaces.plan import ON_CPU, CalibrationAlgorithm, Plan, QuantizationChoice
 from tests.helpers.tiny.mine import Mine
 from tests.helpers.tiny.unusual import make_task
 from trainables.compression.pruning import pruned_model
@@ -36,7 +36,7 @@ def exported(task, choice, folder, plan=HALF, **more):
     return export_candidate(model, choice, quantization, task, settings, folder / choice.value)
 
 
-@pytest.mark.parametrize("choice", QuantizationChoice)
+@pytest.mark.parametrize("choice", ON_CPU)
 def test_pruned_model_is_exported_and_the_engine_agrees_with_it(
     choice, tiny_weights, tmp_path, capfd
 ):

@@ -15,8 +15,8 @@ import paddle
 import paddle.inference
 
 from spaces.plan import Precision
-from trainables.deployment import gpu
-from trainables.deployment.engines.protocol import Configuration
+from trainables.deployment import gpu, tensorrt
+from trainables.deployment.engines.protocol import Configuration, Option
 from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES, WEIGHTS_FILE
 from trainables.deployment.gpu import PaddleDevice
 
@@ -58,13 +58,15 @@ def engine_name(kind: PaddleDevice) -> str:
     return f"paddle_inference_{kind}"
 
 
-def switches(precision: Precision, kind: PaddleDevice = "onednn") -> dict[str, bool]:
+def switches(precision: Precision, kind: PaddleDevice = "onednn") -> dict[str, Option]:
     """Return methods of `paddle.inference.Config`, and whether to call each for a precision.
 
-    On GPUs they take arguments (trainables/deployment/gpu.py).
+    On GPUs they take arguments (trainables/deployment/gpu.py); `precision_mode` is one of them, a
+    name in `paddle.inference.PrecisionType`.
     """
     if kind != "onednn":
-        return {"enable_use_gpu": True, "enable_tensorrt_engine": kind == "tensorrt"}
+        called = {"enable_use_gpu": True, "enable_tensorrt_engine": kind == "tensorrt"}
+        return {**called, "precision_mode": gpu.MODES[precision]}
     return {
         "enable_mkldnn": True,
         "enable_mkldnn_bfloat16": precision == "bfloat16",
@@ -107,12 +109,19 @@ class PaddleEngine:
         precision: Precision | None,
         threads: int,
         kind: PaddleDevice = "onednn",
+        builds: tensorrt.Builds | None = None,
     ) -> None:
+        """`builds` is for TensorRT; None: for single samples."""
         self._folder = folder
         self._kind: PaddleDevice = kind if precision is not None else "onednn"
         self._precision = precision
         self._threads = threads
         self._has_run = False
+        self._workshop: tensorrt.Workshop | None = None
+        if precision is not None and kind != "onednn":
+            gpu.check_usable(kind)
+            if kind == "tensorrt":
+                self._workshop = tensorrt.Workshop(folder, precision, builds or tensorrt.Builds())
         self.int8_operators: tuple[str, ...] | None = None
         """The operators to quantize; None: all."""
         quantized = precision == "int8" and kind == "onednn"
@@ -138,9 +147,11 @@ class PaddleEngine:
         config.set_cpu_math_library_num_threads(self._threads)
         config.enable_memory_optim()
         config.switch_ir_optim(self._precision is not None)
-        if self._kind != "onednn":
+        if self._workshop is not None:
+            self._workshop.configure(config)
+        elif self._kind != "onednn":
             assert self._precision is not None
-            gpu.configure(config, self._kind, self._precision)
+            gpu.configure_gpu(config, self._precision)
         else:
             config.disable_gpu()
             if self._precision is not None:
@@ -168,6 +179,8 @@ class PaddleEngine:
         config = self._config()
         with without_native_output():
             self._predictor = paddle.inference.create_predictor(config)
+        if self._workshop is not None:
+            self._workshop.keep()
         self._inputs = [
             self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
         ]
@@ -210,7 +223,15 @@ class PaddleEngine:
                 return outputs
         return self._run(inputs)
 
+    @property
+    def warmup_s(self) -> float:
+        """Least seconds of runs before it is timed, of all engines that are timed in turn."""
+        return gpu.WARMUP_S if self._kind != "onednn" else 0.0
+
     def _run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if self._kind != "onednn":
+            # What the process has left to do, of training for example, is not the engine's.
+            gpu.synchronize()
         for handle, array in zip(self._inputs, inputs, strict=True):
             handle.copy_from_cpu(np.ascontiguousarray(array))
         self._predictor.run()
@@ -223,12 +244,13 @@ class PaddleEngine:
 class PaddleInference:
     """The runtime of one device of Paddle Inference."""
 
-    def __init__(self, kind: PaddleDevice) -> None:
+    def __init__(self, kind: PaddleDevice, builds: tensorrt.Builds | None = None) -> None:
         self._kind: PaddleDevice = kind
+        self._builds = builds
 
     def precisions(self) -> tuple[Precision, ...]:
         if self._kind != "onednn":
-            return gpu.PRECISIONS[self._kind]
+            return gpu.precisions(self._kind)
         return ("float", "bfloat16", "int8") if supports_bfloat16() else ("float", "int8")
 
     def describe(self, precision: Precision) -> str:
@@ -237,6 +259,10 @@ class PaddleInference:
             "paddle": paddle.__version__,
             "deleted_passes": deleted_passes(self._kind),
         }
+        if self._kind != "onednn":
+            named |= gpu.versions(self._kind)
+        if self._builds is not None:
+            named["batches"] = self._builds.batches
         return json.dumps({**named, **switches(precision, self._kind)})
 
     def prepare(self, folder: Path, precision: Precision) -> None:
@@ -246,7 +272,13 @@ class PaddleInference:
         return PADDLE_FILES
 
     def load(self, folder: Path, precision: Precision, threads: int) -> PaddleEngine:
-        return PaddleEngine(folder, precision, threads, self._kind)
+        return PaddleEngine(folder, precision, threads, self._kind, self._builds)
+
+
+def tensorrt_in(cache: Path, timed: int, largest: int) -> PaddleInference:
+    """Return TensorRT's runtime for batches of up to `largest`, best at `timed` samples; the
+    engines that it builds are kept in a cache folder."""
+    return PaddleInference("tensorrt", tensorrt.Builds(cache / "tensorrt", timed, largest))
 
 
 ONEDNN, GPU, TENSORRT = (PaddleInference(kind) for kind in ("onednn", "gpu", "tensorrt"))

@@ -68,6 +68,16 @@ class SelfTimed(Protocol):
         ...
 
 
+@runtime_checkable
+class WarmingUp(Protocol):
+    """An engine whose first runs take longer for a while."""
+
+    @property
+    def warmup_s(self) -> float:
+        """Least seconds of runs before it is timed, of all engines that are timed in turn."""
+        ...
+
+
 class Runtime(Protocol):
     """A library that runs exported models, on one kind of device."""
 

@@ -22,14 +22,18 @@ EngineKind = Literal[LocalKind, "command", "auto"]
 """`auto` is the fastest one; a study replaces it before anything is exported."""
 
 
-class EngineSettings(Protocol):
-    """What the settings of a study say of its engine (trainables/settings.py)."""
+class EngineName(Protocol):
+    """Which engine the settings of a study name (trainables/settings.py)."""
 
     @property
     def engine(self) -> EngineKind: ...
 
     @property
     def evaluated_by(self) -> LocalKind: ...
+
+
+class EngineSettings(EngineName, Protocol):
+    """What the settings of a study's workers say of its engine."""
 
     @property
     def threads(self) -> int: ...
@@ -39,6 +43,15 @@ class EngineSettings(Protocol):
 
     @property
     def probe_timeout_s(self) -> float: ...
+
+    @property
+    def latency_batch(self) -> int: ...
+
+    @property
+    def eval_batch(self) -> int: ...
+
+    @property
+    def cache(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,8 @@ class Listing:
 
 LISTINGS: Mapping[LocalKind, Listing] = {
     "onednn": Listing("paddle_inference:ONEDNN", ("float", "bfloat16", "int8")),
-    "gpu": Listing("paddle_inference:GPU", ("float",), on_gpu=True),
-    "tensorrt": Listing("paddle_inference:TENSORRT", ("float", "int8"), on_gpu=True),
+    "gpu": Listing("paddle_inference:GPU", ("float", "float16", "bfloat16"), on_gpu=True),
+    "tensorrt": Listing("paddle_inference:TENSORRT", ("float", "float16", "int8"), on_gpu=True),
     "openvino": Listing("openvino:RUNTIME", ("float", "bfloat16", "int8"), ("openvino",)),
     "onnxruntime": Listing(
         "onnxruntime:RUNTIME", ("float", "int8"), ("onnxruntime", "onnx", "paddle2onnx")
@@ -84,7 +97,7 @@ def installed() -> tuple[LocalKind, ...]:
     return tuple(kind for kind in here if not _missing(kind))
 
 
-def listing_of(settings: EngineSettings) -> Listing:
+def listing_of(settings: EngineName) -> Listing:
     """Return the listing of the engine that a study's models are run by, or evaluated by."""
     return LISTINGS[settings.evaluated_by]
 
@@ -100,6 +113,11 @@ def runtime(kind: LocalKind) -> Runtime:
 def chosen_runtime(settings: EngineSettings) -> Runtime:
     """Return the runtime that a study's settings choose."""
     local = runtime(settings.evaluated_by)
+    if settings.evaluated_by == "tensorrt":
+        from trainables.deployment.engines.paddle_inference import tensorrt_in
+
+        largest = max(settings.latency_batch, settings.eval_batch)
+        local = tensorrt_in(settings.cache, settings.latency_batch, largest)
     if settings.engine != "command":
         return local
     from trainables.deployment.engines.command import Command

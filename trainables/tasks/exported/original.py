@@ -15,7 +15,7 @@ from spaces.errors import TaskError, one_line
 from trainables.compression.graph.modes import quietly
 from trainables.compression.graph.verification import random_samples
 from trainables.deployment.engines.paddle_inference import PaddleEngine
-from trainables.deployment.export import export_float, output_difference
+from trainables.deployment.export import export_float, output_difference, tolerance
 from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 from trainables.distillation import Teacher
 from trainables.evaluation import predict
@@ -100,7 +100,8 @@ class Original:
             wanted = PaddleEngine(Path(folder), None, 1).run(arrays)
         with paddle.no_grad():
             found = predict(network, [paddle.to_tensor(array) for array in arrays])
-        if not output_difference(found[: len(wanted)], wanted) <= REBUILT:
+        allowed = max(REBUILT, tolerance("float"))
+        if not output_difference(found[: len(wanted)], wanted) <= allowed:
             raise TaskError(
                 f"{self._program.file}: the network rebuilt from it gives other outputs; "
                 "search the model in Python"
