@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 from search.records.manifest import Manifest
 from tests.helpers.support import TINY
 from trainables.deployment.engines.registry import LISTINGS, runtime
