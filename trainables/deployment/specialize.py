@@ -199,7 +199,10 @@ class _Specializer(ast.NodeTransformer):
         except _UnknownError:
             return None
         parts = value if isinstance(value, tuple) else (value,)
-        is_plain = all(isinstance(part, PLAIN) for part in parts)
+        # Infinity and nan are no expressions.
+        is_plain = all(
+            isinstance(v, PLAIN) and repr(v) not in ("inf", "-inf", "nan") for v in parts
+        )
         return ast.parse(repr(value), mode="eval").body if is_plain else None
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
