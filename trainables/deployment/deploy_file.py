@@ -11,6 +11,7 @@ import ast
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import cast
@@ -29,6 +30,8 @@ NUMBERS = {f"spec.{name}": f'INPUT["{name}"]' for name in ("scale", "mean", "std
 PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "paddle": "paddlepaddle setuptools"}
 # Channels of an image whose task does not say how it is prepared.
 GREY_OR_COLOUR = (1, 3)
+# Columns of a line: those of our own code.
+WIDTH = 100
 # Modules that the functions may use, of the standard library.
 STANDARD = ("io", "math")
 
@@ -84,7 +87,9 @@ def deploy_source(kind: LocalKind, inputs: Sequence[ModelInput]) -> str | None:
         return None
     first, *more = inputs
     functions: list[ast.FunctionDef] = []
-    words, about = [f"{spec.name}.npy" for spec in inputs], "It takes the model's own values."
+    # Names come from exported models of anyone: none may end a string of the file.
+    words = [re.sub(r"[^\w.-]", "_", f"{spec.name}.npy") for spec in inputs]
+    about = "It takes the model's own values."
     samples = "[np.load(file) for file in sys.argv[1:]]"
     if (how := preparation(first)) is not None:
         words[0], about = "IMAGE", "It prepares the image as for the evaluation of the model."
@@ -159,6 +164,11 @@ def _grouped(imports: Mapping[str, set[str]]) -> str:
     return "\n\n".join("\n".join(group) for group in groups)
 
 
+def _commented(found: re.Match[str]) -> str:
+    begin = f"{found[1]}# "
+    return "\n" + textwrap.fill(found[2], WIDTH, initial_indent=begin, subsequent_indent=begin)
+
+
 def _written(function: ast.FunctionDef) -> str:
     """Return a function's text, with double quotes and without needless parentheses."""
     text = ast.unparse(ast.fix_missing_locations(function)) + "\n"
@@ -166,7 +176,7 @@ def _written(function: ast.FunctionDef) -> str:
         if isinstance(node, ast.Return | ast.Assign) and isinstance(node.value, ast.Tuple):
             value = ast.unparse(node.value)
             text = text.replace(f" {value}\n", f" {value[1:-1]}\n")
-    text = re.sub(r"\n( +)'(# .*)'\n", r"\n\1\2\n", text)
+    text = re.sub(r"\n( +)'# (.*)'(?=\n)", _commented, text)
     lines = [line if '"' in line else line.replace("'", '"') for line in text.splitlines()]
     # Behind a function within it.
     return re.sub(r"(\n    def .*(?:\n {8}.*)+)\n", r"\1\n\n", "\n".join(lines))

@@ -13,7 +13,10 @@ from paddle import nn
 from PIL import Image
 
 from search.records.manifest import InputFigures
+from spaces.plan import QuantizationChoice
 from tests.helpers.isolated import link_packages, run_isolated
+from tests.helpers.tiny.mine import Mine
+from tests.trainables.deployment.engines import exports
 from trainables.data.image_input import (
     CenterCrop,
     CenterSquare,
@@ -105,6 +108,10 @@ EVERY = (
     (Resize("height", height=20, multiple=4, rounding="half_up"), CenterCrop(20, 20), Normalize()),
     (Resize("longer_side", 50), Resize(height=32, width=32, interpolation="box"), Normalize()),
     (Normalize(),),
+    (
+        Resize("at_most", 50, None, None, 48, 40, 8, "up", True, True, "opencv", "lanczos"),
+        Normalize(),
+    ),
 )
 
 
@@ -158,6 +165,11 @@ def test_it_is_short_and_has_what_this_model_needs_only(kind, steps):
     assert ("import cv2" in source) == ("opencv" in str(steps))
 
 
+def test_the_name_of_an_input_cannot_become_code(tmp_path):
+    spec = ModelInput('x"""\nraise SystemExit("{y}")\n', (5,))
+    runpy.run_path(str(delivered(tmp_path, spec)))
+
+
 def test_engines_on_gpus_have_none():
     assert {k for k in LISTINGS if deploy_source(k, [given(Normalize())]) is None} == {
         kind for kind, listing in LISTINGS.items() if listing.on_gpu
@@ -195,9 +207,14 @@ def exported(folder, model, inputs, kind):
     chosen = runtime(kind)
     chosen.prepare(folder / "model", "float")
     engine = chosen.load(folder / "model", "float", 1)
+    return delivered_for(engine, folder, inputs, kind), engine
+
+
+def delivered_for(engine, folder, inputs, kind):
+    """Write deploy.py and the manifest of a loaded engine."""
     told = engine.configuration
     first, *more = inputs
-    file = delivered(
+    return delivered(
         folder,
         first,
         kind,
@@ -208,7 +225,6 @@ def exported(folder, model, inputs, kind):
         deleted_passes=told.deleted_passes,
         latency_ms={"threads": 1},
     )
-    return file, engine
 
 
 # Runs deploy.py as a command, then keeps its outputs; it ends if another package can be imported.
@@ -275,3 +291,17 @@ def test_several_inputs_are_files_of_values_in_the_tasks_order(tmp_path, capsys,
     monkeypatch.setattr("sys.argv", [str(file), "z.npy"])
     with pytest.raises(SystemExit, match=r"usage: python deploy.py z.npy a.npy"):
         runpy.run_path(str(file), run_name="__main__")
+
+
+@pytest.mark.parametrize("choice", [QuantizationChoice.BFLOAT16, QuantizationChoice.INT8_PTQ])
+@pytest.mark.parametrize("kind", LOADERS)
+def test_the_precision_is_the_engines(tmp_path, kind, choice, tiny_weights):
+    pytest.importorskip({"onednn": "paddle"}.get(kind, kind))
+    if choice.precision not in runtime(kind).precisions():
+        pytest.skip("no bfloat16 on this engine or processor")
+    task = Mine(tiny_weights)
+    engine, inputs, _ = exports.exported(kind, task, choice, tmp_path / "model")
+    expected = engine.run(inputs)
+    code = runpy.run_path(str(delivered_for(engine, tmp_path, task.inputs, kind)))
+    (found,) = code["load"](code["FOLDER"], code["MANIFEST"])(inputs)
+    np.testing.assert_array_equal(found, expected[0])
