@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 
 
 def main(run: str, image: str) -> None:

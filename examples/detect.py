@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 from trainables.metrics.average_precision import Detection
 from trainables.tasks.paddledetection.config import plain_settings
 from trainables.tasks.paddledetection.yolo_boxes import decoder_of

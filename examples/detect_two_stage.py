@@ -7,7 +7,7 @@ heads. Needs PaddleDetection.
 import sys
 from pathlib import Path
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 from examples.detect import draw
 from trainables.tasks.paddledetection.config import read_detection_config
 from trainables.tasks.paddledetection.rcnn import Heads

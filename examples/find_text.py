@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 from trainables.tasks.paddleocr.text_regions import RegionFinder
 
 

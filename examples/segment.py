@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 
 
 def main(run: str, image: str, picture: str) -> None:

@@ -172,7 +172,8 @@ class InputFigures(_Part):
     std: list[float]
     """What is divided by last, for each channel or for all."""
     image: Preparation | None = None
-    """How an image file becomes this input: decoder, resizing, crop, padding. None: not known."""
+    """How an image file becomes this input: decoder, resizing, crop, padding, as model/deploy.py
+    computes it. None: not known."""
 
 
 class RetrainedFigures(_Part):
@@ -242,7 +243,7 @@ class Manifest(_Part):
     stages_s: dict[str, float]
     """Wall seconds of each stage of the run."""
     sha256: dict[str, str]
-    """Digest of each delivered file."""
+    """Digest of each delivered file: models, plan, deploy.py."""
 
     def ratio(self) -> float | None:
         """Return the winner's ratio to the baseline in what was minimized, None if not known."""

@@ -26,6 +26,7 @@ from search.records.stage_files import Retrained, Winner
 from search.workers import call_worker
 from spaces.errors import RunFolderError
 from spaces.plan import Plan
+from trainables.deployment.deploy_file import DEPLOY_FILE, deploy_source
 from trainables.deployment.exported import model_files
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job
@@ -78,7 +79,7 @@ def deliver(
     `part` is a folder of the run for another model of its front: empty, or ending in "/".
     """
     with study.stage("deliver", "time both, read the test split once, write the manifest"):
-        _copy_winner(study, winner, part)
+        _copy_winner(study, baseline, winner, part)
         # Persisted at once: the test split is read once, whatever happens later.
         final: FinalFigures = run_once(
             study.run, f"{part}final", lambda: _measure(study, winner, part)
@@ -91,13 +92,17 @@ def deliver(
     return manifest
 
 
-def _copy_winner(study: StudyContext, winner: Winner, part: str) -> None:
-    """Copy the model's files and its plan; into a `part` also the baseline's files."""
+def _copy_winner(study: StudyContext, baseline: Baseline, winner: Winner, part: str) -> None:
+    """Copy the model's files and its plan, and write the file that runs it; into a `part` also the
+    baseline's files."""
     run, files = study.run, study.node.files
     with study.display.waiting("the winner's files"):
         for name in (BASELINE, winner.folder):
             files.fetch(run.path, name)
     copy_model(run.path / winner.folder, run.path / part / MODEL)
+    deploy = deploy_source(study.settings.evaluated_by, baseline.inputs)
+    if deploy is not None:
+        run.write_text(f"{part}{MODEL}/{DEPLOY_FILE}", deploy)
     files.upload(run.path, f"{part}{MODEL}")
     run.write_text(f"{part}{PLAN}", encode(PlanField, winner.plan, indent=1))
     if part:
@@ -126,6 +131,7 @@ def _manifest_of(
 ) -> Manifest:
     root = study.run.path / part
     delivered = [root / one / name for one in (MODEL, BASELINE) for name in model_files(root / one)]
+    delivered += [path for path in (root / MODEL / DEPLOY_FILE, root / PLAN) if path.is_file()]
     first, *more = map(_input_figures, baseline.inputs)
     return Manifest(
         task=study.config.task,
@@ -150,7 +156,7 @@ def _manifest_of(
         int8_operators=final.int8_operators,
         deleted_passes=final.deleted_passes,
         stages_s=study.clock.seconds(),
-        sha256=digests(root, [*delivered, root / PLAN]),
+        sha256=digests(root, delivered),
     )
 
 

@@ -9,9 +9,10 @@ import pytest
 from paddle import nn
 from PIL import Image
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 from tests.helpers.printed import commands_of, filled
 from tests.search.readme import Home
+from trainables.deployment.deploy_file import DEPLOY_FILE, deploy_source
 from trainables.deployment.engines.registry import LISTINGS, runtime
 from trainables.deployment.export import export_float
 from trainables.task import ModelInput
@@ -31,12 +32,15 @@ def deliver(model, folder, channels=3, side=SIDE, engine="onednn", **spec):
     described = {**asdict(given), "shape": [None, channels, side, side]}
     manifest = {
         "input": described,
+        "more_inputs": [],
         "engine_config": dict(set_up.options),
         "engine_files": set_up.files,
+        "int8_operators": set_up.int8_operators,
         "deleted_passes": set_up.deleted_passes,
-        "latency_ms": {"engine": set_up.name},
+        "latency_ms": {"threads": 1},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "model" / DEPLOY_FILE).write_text(deploy_source(engine, [given]))
     return folder
 
 
@@ -72,8 +76,8 @@ class Attention(nn.Layer):
 def test_a_model_with_self_attention_gives_what_it_gave_in_the_framework(engine, tmp_path):
     paddle.seed(0)
     model = Attention()
-    deployed = Deployed(deliver(model, tmp_path, engine=engine))
-    pixels = np.random.default_rng(0).integers(0, 3, (SIDE, SIDE, 3), dtype=np.uint8)
+    deployed = Deployed(deliver(model, tmp_path, engine=engine, scale=1 / 128))
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     expected = model(paddle.to_tensor(deployed.preprocess(pixels))).numpy()
     (found,) = deployed(pixels)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -123,7 +127,7 @@ def test_pixels_come_in_as_the_manifest_says(tmp_path):
 
 
 def test_grey_models_get_one_channel(tmp_path):
-    run = deliver(nn.Conv2D(1, 2, 1), tmp_path / "run", channels=1)
+    run = deliver(nn.Conv2D(1, 2, 1), tmp_path / "run", channels=1, scale=1 / 255)
     assert Deployed(run)(np.zeros((50, 50, 1), np.uint8))[0].shape == (1, 2, SIDE, SIDE)
 
 

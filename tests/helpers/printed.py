@@ -49,6 +49,7 @@ RUN_BY = {
     "python -m search.reexport RUN": f"{COMMANDS}what_can_be_done_with_a_run",
     "python -m search.to_onnx RUN": f"{COMMANDS}what_can_be_done_with_a_run",
     "python -m search.timing RUN": f"{COMMANDS}what_can_be_done_with_a_run",
+    "python RUN/model/deploy.py": f"{COMMANDS}an_example_on_a_run",
     "python -m examples.classify": f"{EXAMPLES}classify",
     "python -m examples.segment": f"{EXAMPLES}segment",
     "python -m examples.detect RUN": f"{EXAMPLES}detect_draws_boxes",

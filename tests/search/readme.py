@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -82,8 +83,14 @@ class Home:
         """Run a command line as the shell would, in this process; return its exit status."""
         # A shell joins lines within quotes too; shlex does not.
         joined = line.replace("\\\n", "")
-        python, flag, module, *arguments = shlex.split(joined, comments=True)
-        assert (python, flag) == ("python", "-m")
+        python, *words = shlex.split(joined, comments=True)
+        assert python == "python"
+        if words[0] != "-m":
+            with self.inside() as patch:
+                patch.setattr(sys, "argv", words)
+                runpy.run_path(words[0], run_name="__main__")
+                return 0
+        _, module, *arguments = words
         with self.inside() as patch:
             # What `python -m` puts first.
             patch.setattr(sys, "path", [str(self.folder), *sys.path])

@@ -1,13 +1,15 @@
 """Whole searches on engines other than the default."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from examples.deploy import Deployed
+from examples.deployed import Deployed
 from search.records.manifest import Manifest
 from tests.helpers.support import QUICK, TINY
 from trainables.deployment.engines.registry import LISTINGS, runtime
@@ -21,6 +23,29 @@ IN_FULL = {
     "retrain_samples": QUICK["finetune_samples"],
     "retrain_qat_samples": QUICK["qat_samples"],
 }
+
+
+def deploy_alone(run, pixels, folder):
+    """Run deploy.py on an image, with nothing but the delivered folder; return its classes."""
+    delivered, image = folder / f"{run.name}-delivered", folder / "image.png"
+    shutil.copytree(run / "model", delivered / "model")
+    shutil.copy(run / "manifest.json", delivered)
+    Image.fromarray(pixels[..., 0]).save(image)
+    ended = subprocess.run(
+        [sys.executable, "-I", delivered / "model" / "deploy.py", image],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    first, *classes = ended.stdout.splitlines()
+    assert first == "output 1 10"
+    return classes
+
+
+def likeliest(outputs):
+    return np.argsort(-outputs[0])[:5]
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -46,13 +71,16 @@ def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
     assert manifest.versions[kind].count(".") == 2
     assert {f"model/{name}" for name in manifest.engine_files} <= {*manifest.sha256}
     assert manifest.size_bytes.winner == size_bytes(run / "model", manifest.engine_files)
-    # Someone with the manifest alone gets what was evaluated.
+    # Someone with the delivered folder alone gets what was evaluated.
     plan = json.loads((run / "plan.json").read_text())
     precision = {"float": "float", "bfloat16": "bfloat16"}.get(plan["quantization"], "int8")
     pixels = np.random.default_rng(0).integers(0, 255, (14, 14, 1), dtype=np.uint8)
     deployed = Deployed(run)
     (expected,) = runtime(kind).load(run / "model", precision, 1).run([deployed.preprocess(pixels)])
     np.testing.assert_array_equal(deployed(pixels)[0], expected)
+    said = deploy_alone(run, pixels, workplace.folder)
+    assert said == [f"class {label}: {expected[0, label]:.4g}" for label in likeliest(expected)]
+    assert "model/deploy.py" in manifest.sha256
     for module, *arguments in (
         ("search.timing", str(run), "--runs", "3"),
         ("search.reexport", str(run), "0"),
@@ -90,6 +118,8 @@ def test_a_command_times_what_a_local_engine_evaluates(workplace):
         runtime("onednn").load(run / "model", "float", 1).run([deployed.preprocess(pixels)])
     )
     np.testing.assert_array_equal(deployed(pixels)[0], expected)
+    said = deploy_alone(run, pixels, workplace.folder)
+    assert said == [f"class {label}: {expected[0, label]:.4g}" for label in likeliest(expected)]
 
 
 def test_a_command_that_fails_ends_the_run_in_its_first_stage(workplace):

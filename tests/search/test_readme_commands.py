@@ -32,7 +32,7 @@ ELSEWHERE = {
 HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
 # Examples need models of other tasks, a command that times models a device: tests/examples,
 # test_engines.py.
-OTHERS = re.compile(r"python -m examples\.|probe_command")
+OTHERS = re.compile(r"python -m examples\.|deploy\.py|probe_command")
 # The built-in task, which the commands name by naming none, evaluated on fewer images.
 FEW = "mypkg.few:make_task"
 # Each tracker starts processes for every trial.
@@ -142,7 +142,14 @@ def test_an_example_on_a_run(home, run, capsys):
     Image.new("L", (40, 40), 200).save(home.folder / "photo.png")
     (line,) = (line for line in page("deploying") if "classify" in line)
     assert home.run(line.replace("IMAGE", "photo.png")) == 0
-    assert capsys.readouterr().out.startswith("class ")
+    classes = capsys.readouterr().out
+    assert classes.startswith("class ")
+    (line,) = (line for line in page("deploying") if "deploy.py" in line)
+    assert home.run(line.replace("IMAGE", "photo.png")) == 0
+    first, *likeliest = capsys.readouterr().out.splitlines()
+    assert first == "output 1 10"
+    order = [line.partition(":")[0] for line in classes.splitlines()]
+    assert [line.partition(":")[0] for line in likeliest] == order
 
 
 def test_plans_without_a_search(home):

@@ -1,8 +1,8 @@
 """How an image file becomes a model's input, described as data.
 
 Tasks compute a `Preparation` (trainables/data/preparing.py). The manifest of a delivered model
-contains it, and examples/deploy.py computes it there. The names are this project's, the arithmetic
-is the toolkits': with the same decoder, library and rounding the tensors are equal.
+contains it, and its deploy.py computes it there. The names are this project's, the arithmetic is
+the toolkits': with the same decoder, library and rounding the tensors are equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Computes a `Preparation`: an image file's pixels become a model's input."""
+"""Computes a `Preparation`: an image file's pixels become a model's input.
+
+deploy.py of a delivered model has these functions, specialized for the model's steps
+(trainables/deployment/deploy_file.py).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from trainables.data.image_input import (
     Pad,
     Preparation,
     Resize,
+    Rounding,
     Step,
 )
 from trainables.task import ModelInput
@@ -53,6 +58,16 @@ def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
 
     Raises OSError for a missing, damaged or, with Pillow, truncated file; OpenCV fills those up.
     """
+    if how.decoder == "pillow":
+        from PIL import ImageFile
+
+        # Importing PaddleDetection makes Pillow accept truncated files, in the whole process.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    return decoded(path, how, channels)
+
+
+def decoded(path: Path, how: Preparation, channels: int) -> np.ndarray:
+    """Return an image file's pixels, (height, width, channels)."""
     if how.decoder == "opencv":
         import cv2
 
@@ -61,10 +76,8 @@ def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
         if pixels is None:
             raise OSError(f"{path} is not an image that OpenCV can decode")
         return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)[..., ::-1])
-    from PIL import Image, ImageFile, ImageOps
+    from PIL import Image, ImageOps
 
-    # Importing PaddleDetection makes Pillow accept truncated files, in the whole process.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         upright = ImageOps.exif_transpose(image) if how.turned else image
         pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
@@ -72,7 +85,7 @@ def read_pixels(path: Path, how: Preparation, channels: int = 3) -> np.ndarray:
 
 
 def prepare(pixels: np.ndarray, spec: ModelInput) -> np.ndarray:
-    """Return the input's tensor, (channels, height, width), given pixels from `read_pixels`."""
+    """Return the input's tensor, (channels, height, width), of an image's pixels."""
     assert spec.image is not None
     values = pixels[..., ::-1] if spec.channel_order == "BGR" else pixels
     values = values.astype(np.float32) if spec.image.floats else values
@@ -83,41 +96,44 @@ def prepare(pixels: np.ndarray, spec: ModelInput) -> np.ndarray:
 
 def apply(step: Step, values: np.ndarray, spec: ModelInput) -> np.ndarray:
     """Apply one step to values of shape (height, width, channels)."""
-    height, width = values.shape[:2]
     if isinstance(step, Resize):
         return resized(values, step)
     if isinstance(step, CenterCrop | CenterSquare):
-        high, wide = _crop_size(step, height, width)
-        top, left = (height - high) // 2, (width - wide) // 2
-        if top < 0 or left < 0:
-            raise ValueError(f"an image of {height} x {width} is smaller than {high} x {wide}")
-        return values[top : top + high, left : left + wide]
+        return _cropped(values, step)
     if isinstance(step, Pad):
         return _padded(values, step)
     return _normalized(values, spec, step)
 
 
 def resized(values: np.ndarray, step: Resize) -> np.ndarray:
-    """Return pixels (height, width, channels) resized by the step's rule."""
-    height, width = target_size(step, *values.shape[:2])
-    if step.library == "pillow":
-        from PIL import Image
+    """Return an image, (height, width, channels), resized by the step's rule."""
+    if step.library == "opencv":
+        return _resized_by_opencv(values, step)
+    from PIL import Image
 
-        filter_ = Image.Resampling[PILLOW[step.interpolation]]
-        # Pillow accepts no axis of one channel.
-        given = values[..., 0] if values.shape[2] == 1 else values
-        image = Image.fromarray(np.ascontiguousarray(given))
-        made = np.asarray(image.resize((width, height), filter_))
+    filter_ = getattr(Image.Resampling, PILLOW[step.interpolation])
+    height, width = values.shape[:2]
+    high, wide = target_size(step, height, width)
+    # Pillow accepts no axis of one channel.
+    given = values[..., 0] if values.shape[2] == 1 else values
+    image = Image.fromarray(np.ascontiguousarray(given))
+    made = np.asarray(image.resize((wide, high), filter_))
+    return made.reshape(*made.shape[:2], -1)
+
+
+def _resized_by_opencv(values: np.ndarray, step: Resize) -> np.ndarray:
+    """Return an image, (height, width, channels), resized."""
+    import cv2
+
+    flag = getattr(cv2, OPENCV[step.interpolation])
+    given = np.ascontiguousarray(values)
+    height, width = values.shape[:2]
+    if step.by_factor:
+        down, across = resize_factors(step, height, width)
+        made = cv2.resize(given, None, None, fx=across, fy=down, interpolation=flag)
     else:
-        import cv2
-
-        flag = getattr(cv2, OPENCV[step.interpolation])
-        pixels = np.ascontiguousarray(values)
-        if step.by_factor:
-            down, across = resize_factors(step, *values.shape[:2])
-            made = cv2.resize(pixels, None, None, fx=across, fy=down, interpolation=flag)
-        else:
-            made = cv2.resize(pixels, (width, height), interpolation=flag)
+        high, wide = target_size(step, height, width)
+        made = cv2.resize(given, (wide, high), interpolation=flag)
     return made.reshape(*made.shape[:2], -1)
 
 
@@ -132,24 +148,25 @@ def resize_factors(step: Resize, height: int, width: int) -> tuple[float, float]
 
 def _factor(step: Resize, height: int, width: int) -> float:
     """Return the common factor of both sides, before rounding."""
-    shorter, longer = min(height, width), max(height, width)
     if step.rule in ("inside", "inside_turned"):
         assert step.height is not None and step.width is not None
         if step.rule == "inside":
             return min(step.height / height, step.width / width)
-        sides = step.height, step.width
-        return min(min(sides) / shorter, max(sides) / longer)
+        return min(
+            min(step.height, step.width) / min(height, width),
+            max(step.height, step.width) / max(height, width),
+        )
     if step.rule == "height":
         assert step.height is not None
         return step.height / height
     assert step.side is not None
     if step.rule == "shorter_side":
-        return step.side / shorter
+        return step.side / min(height, width)
     if step.rule == "longer_side":
-        return step.side / longer
+        return step.side / max(height, width)
     if step.rule == "at_least":
-        return step.side / shorter if shorter < step.side else 1.0
-    return step.side / longer if longer > step.side else 1.0
+        return max(step.side / min(height, width), 1.0)
+    return min(step.side / max(height, width), 1.0)
 
 
 def target_size(step: Resize, height: int, width: int) -> tuple[int, int]:
@@ -158,21 +175,44 @@ def target_size(step: Resize, height: int, width: int) -> tuple[int, int]:
         assert step.height is not None and step.width is not None
         return step.height, step.width
     factor = _factor(step, height, width)
-    high, wide = _rounded(step, height * factor), _rounded(step, width * factor)
+    high = _rounded(step, height * factor)
+    wide = _rounded(step, width * factor)
+    if step.most_height is None and step.most_width is None:
+        return high, wide
     shrink = min((step.most_height or high) / high, (step.most_width or wide) / wide, 1.0)
     if shrink == 1:
         return high, wide
     # Rounded down: anything larger would not fit.
-    high, wide = (int(side * shrink) // step.multiple for side in (high, wide))
+    high = int(high * shrink) // step.multiple
+    wide = int(wide * shrink) // step.multiple
     return max(high, 1) * step.multiple, max(wide, 1) * step.multiple
 
 
 def _rounded(step: Resize, side: float) -> int:
     """Return a side rounded to a multiple of `multiple`, at least one multiple."""
-    parts = (int(side) if step.whole_first else side) / step.multiple
-    rounded = {"nearest": round(parts), "half_up": math.floor(parts + 0.5)}
-    rounded |= {"down": math.floor(parts), "up": math.ceil(parts)}
-    return max(rounded[step.rounding], 1) * step.multiple
+    return max(_whole(_parts(step, side), step.rounding), 1) * step.multiple
+
+
+def _parts(step: Resize, side: float) -> float:
+    return (int(side) if step.whole_first else side) / step.multiple
+
+
+def _whole(parts: float, rounding: Rounding) -> int:
+    if rounding == "nearest":
+        return round(parts)
+    if rounding == "half_up":
+        return math.floor(parts + 0.5)
+    return math.floor(parts) if rounding == "down" else math.ceil(parts)
+
+
+def _cropped(values: np.ndarray, step: CenterCrop | CenterSquare) -> np.ndarray:
+    """Return the centre of an image."""
+    height, width = values.shape[:2]
+    high, wide = _crop_size(step, height, width)
+    top, left = (height - high) // 2, (width - wide) // 2
+    if top < 0 or left < 0:
+        raise ValueError(f"an image of {height} x {width} is smaller than {high} x {wide}")
+    return values[top : top + high, left : left + wide]
 
 
 def _crop_size(step: CenterCrop | CenterSquare, height: int, width: int) -> tuple[int, int]:
@@ -183,12 +223,13 @@ def _crop_size(step: CenterCrop | CenterSquare, height: int, width: int) -> tupl
 
 
 def _pad_size(step: Pad, height: int, width: int) -> tuple[int, int]:
-    wanted = (step.height or height, step.width or width)
-    high, wide = (math.ceil(side / step.multiple) * step.multiple for side in wanted)
+    high = math.ceil((step.height or height) / step.multiple) * step.multiple
+    wide = math.ceil((step.width or width) / step.multiple) * step.multiple
     return max(high, height), max(wide, width)
 
 
 def _padded(values: np.ndarray, step: Pad) -> np.ndarray:
+    """Return an image with pixels of one colour beside it."""
     height, width, channels = values.shape
     high, wide = _pad_size(step, height, width)
     top, left = ((high - height) // 2, (wide - width) // 2) if step.at == "center" else (0, 0)
@@ -199,6 +240,7 @@ def _padded(values: np.ndarray, step: Pad) -> np.ndarray:
 
 
 def _normalized(values: np.ndarray, spec: ModelInput, step: Normalize) -> np.ndarray:
+    """Return an image in single precision, scaled, without the mean, over the deviation."""
     precision = np.float64 if step.double else np.float32
     floats = values.astype(np.float32)
     if step.divides:

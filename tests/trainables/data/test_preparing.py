@@ -1,12 +1,8 @@
-import json
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from examples import deploy
-from search.records.manifest import InputFigures
 from trainables.data.image_input import (
     CenterCrop,
     CenterSquare,
@@ -16,7 +12,6 @@ from trainables.data.image_input import (
     Resize,
 )
 from trainables.data.preparing import placement, prepare, read_pixels, target_size
-from trainables.files.codec import decode, encode
 from trainables.task import ModelInput
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -143,38 +138,3 @@ def test_files_are_decoded_as_by_the_library(tmp_path, decoder):
     (tmp_path / "none.jpg").write_bytes(b"text")
     with pytest.raises(OSError):
         read_pixels(tmp_path / "none.jpg", Preparation((), decoder))
-
-
-EVERY = (
-    (Resize("shorter_side", 40, library="opencv"), CenterCrop(32, 32), Normalize()),
-    (Resize("shorter_side", 40, interpolation="bicubic"), CenterCrop(32, 32), Normalize()),
-    (CenterSquare(0.8), Resize(height=32, width=32, library="opencv"), Normalize(zero_channels=1)),
-    (
-        Resize("at_least", 64, multiple=32, whole_first=True, most_height=32, most_width=32),
-        Normalize(divides=True, double=True),
-        Pad(32, 32),
-    ),
-    (
-        Resize("inside_turned", height=20, width=32, library="opencv", by_factor=True),
-        Pad(multiple=32, at="center", value=(1.0, 2.0, 3.0)),
-        Normalize(double=True),
-    ),
-    (Resize("height", height=20, multiple=4, rounding="half_up"), CenterCrop(20, 20), Normalize()),
-)
-
-
-@pytest.mark.parametrize("order", ["RGB", "BGR"])
-@pytest.mark.parametrize("steps", EVERY)
-def test_the_example_computes_the_same_from_the_manifest(tmp_path, steps, order):
-    spec = given(*steps, order=order, decoder="opencv")
-    tensor = prepare(PIXELS, spec)
-    written = encode(ModelInput, spec)
-    assert decode(ModelInput, written) == spec
-    fields = {**json.loads(written), "shape": [None, *tensor.shape]}
-    manifest = json.loads(InputFigures(**fields).model_dump_json())
-    deployed = object.__new__(deploy.Deployed)
-    deployed.spec, deployed.image = manifest, manifest["image"]
-    Image.fromarray(PIXELS).save(tmp_path / "image.png")
-    pixels = deployed.read(tmp_path / "image.png")
-    assert np.array_equal(deployed.preprocess(pixels)[0], tensor)
-    assert deployed.place(pixels) == pytest.approx(tuple(placement(steps, 60, 90)))
