@@ -78,8 +78,8 @@ class Original:
         sizes = ", ".join(f"{i.name} {i.shape}" for i in self._inputs)
         assert error is not None
         raise TaskError(
-            f"{self._program.file} cannot run on {sizes}; give other sizes with "
-            f"task_options.size ({one_line(error, 120)})"
+            f"{self._program.file} cannot run on {sizes}; give other sizes with task_options.size, "
+            f"as multiples of 32 ({one_line(error, 120)})"
         ) from error
 
     def _network(self, outputs: Sequence[str], matched: Sequence[str]) -> ExportedNetwork:
@@ -98,6 +98,10 @@ class Original:
                 if file.exists():
                     shutil.copy(file, Path(folder) / name)
             wanted = PaddleEngine(Path(folder), None, 1).run(arrays)
+        if not all(np.isfinite(output).all() for output in wanted):
+            raise TaskError(
+                f"{self._program.file} gives values that are not finite; export a trained model"
+            )
         with paddle.no_grad():
             found = predict(network, [paddle.to_tensor(array) for array in arrays])
         if not output_difference(found[: len(wanted)], wanted) <= REBUILT:

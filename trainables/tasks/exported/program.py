@@ -5,6 +5,7 @@ Nothing in the file is executed or unpickled, and a file that is none is refused
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ FIELDS: Mapping[int, str] = {
     12: "float64s",
     15: "float64",
 }
+QUANTIZED = re.compile(r"quantize|^quant|^dequant")
 PROGRAM, WEIGHTS, NEW_PROGRAM = ".pdmodel", ".pdiparams", ".json"
 
 
@@ -158,6 +160,13 @@ def read_program(model: Path) -> ExportedProgram:
     """
     file, weight_file = find_files(model)
     block = _parsed(file).blocks[0]
+    # Before the weights, which are of other types in an INT8 model.
+    for desc in block.ops:
+        if QUANTIZED.search(desc.type):
+            raise TaskError(
+                f"{file} is quantized (operator {desc.type}); name the float model that it was "
+                "made from"
+            )
     tensors = {v.name: v.type.dense_tensor.tensor for v in block.vars}
     shapes = {name: tuple(int(size) for size in t.dims) for name, t in tensors.items()}
     operations = [_operation(desc) for desc in block.ops]

@@ -18,6 +18,7 @@ from spaces.errors import TaskError
 from trainables.remarks import remark
 from trainables.task import Batch, Matching, ModelInput, Split, TrainingRecipe
 from trainables.tasks.exported.fidelity import THRESHOLD, Fidelity, part_of
+from trainables.tasks.exported.options import chance, count, flag, names
 from trainables.tasks.exported.outputs import matched_tensors, output_kinds
 from trainables.tasks.exported.preprocessing import (
     Prepared,
@@ -26,7 +27,7 @@ from trainables.tasks.exported.preprocessing import (
     preprocessing,
 )
 from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, read_program
-from trainables.tasks.exported.samples import epoch, read_samples
+from trainables.tasks.exported.samples import CHANNELS, epoch, read_samples
 
 if TYPE_CHECKING:
     import paddle
@@ -126,7 +127,7 @@ def _inputs(
 
 def _image_input(fed: Fed, prepared: Prepared, shape: tuple[int, ...]) -> ModelInput:
     for option, values in (("mean", prepared.mean), ("std", prepared.std)):
-        if len(values) not in (1, shape[0]):
+        if shape[0] in CHANNELS and len(values) not in (1, shape[0]):
             raise TaskError(
                 f"{option} has {len(values)} values, and input {fed.name} {shape[0]} channels; "
                 "give one value, or one for each channel"
@@ -165,10 +166,12 @@ def make_task(
     names tensors to end the model at, `matched` those that training matches, `kind` what the
     outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
     of a map counts, `batch_size` that of training, `augment` whether training crops and mirrors."""
-    folder, path = Path(model), Path(data)
+    folder, path = Path(str(model)), Path(str(data))
     if not path.exists():
         raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")
     program = read_program(folder)
+    if not program.weights:
+        raise TaskError(f"{program.file} has no weights, so nothing can be pruned; name another")
     prepared = None
     if path.suffix not in (".npy", ".npz"):
         beside = find_files(folder)[0].parent
@@ -177,10 +180,10 @@ def make_task(
         program,
         _inputs(program, prepared, size),
         path,
-        outputs=outputs,
-        matched=matched,
+        outputs=names(outputs, "outputs"),
+        matched=names(matched, "matched"),
         kind=kind,
-        threshold=threshold,
-        batch_size=batch_size,
-        augment=augment,
+        threshold=chance(threshold, "threshold"),
+        batch_size=count(batch_size, "batch_size"),
+        augment=flag(augment, "augment"),
     )
