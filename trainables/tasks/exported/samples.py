@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,8 @@ LEAST_AREA = 0.5
 
 # Channels of an input that is an image: grey, or of three colours.
 CHANNELS = (1, 3)
+# Endings of files of ready tensors.
+TENSORS = (".npy", ".npz")
 
 
 class Samples(Protocol):
@@ -40,6 +42,11 @@ class Samples(Protocol):
 
     @property
     def splits(self) -> dict[Split, list[int]]: ...
+
+    @property
+    def labelled(self) -> Mapping[Split, Sequence[int]]:
+        """The samples of each split that are evaluated: all, unless some have labels."""
+        ...
 
     def read(self, indices: Sequence[int]) -> Inputs:
         """Return samples as they are evaluated, along axis 0."""
@@ -74,16 +81,35 @@ def split_by_content(digests: Sequence[str], where: Path) -> dict[Split, list[in
 class ImageSamples:
     """Image files for a model's only input."""
 
-    def __init__(self, data: Path, spec: ModelInput, *, augment: bool) -> None:
-        """Raises DataError, in one line, for images that are missing or damaged."""
-        self._files = _listed(data)
+    def __init__(
+        self,
+        data: Path,
+        spec: ModelInput,
+        labelled: Sequence[Path] = (),
+        masks: Sequence[Path] = (),
+        *,
+        augment: bool,
+    ) -> None:
+        """The first samples are those `labelled`; only these are evaluated, if there are any.
+
+        `masks` are no samples, wherever they are.
+
+        Raises DataError, in one line, for images that are missing or damaged.
+        """
+        files, no_samples = (*labelled, *_listed(data)), set(masks)
+        self._files = list(dict.fromkeys(file for file in files if file not in no_samples))
         problems = Problems()
         check_images(((file, str(data)) for file in self._files), problems)
         problems.raise_if_any()
         _check_crops(self._files, spec, problems)
         problems.raise_if_any()
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self._files]
-        self.splits = split_by_content(digests, data)
+        count = len(labelled) or len(digests)
+        self.splits = split_by_content(digests[:count], data)
+        self.labelled = {split: tuple(indices) for split, indices in self.splits.items()}
+        evaluated = {digests[i] for split in ("val", "test") for i in self.labelled[split]}
+        others = range(count, len(digests))
+        self.splits["train"] += [i for i in others if digests[i] not in evaluated]
         areas = (LEAST_AREA, 1.0) if augment else None
         self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment)
 
@@ -143,6 +169,7 @@ class TensorSamples:
         ]
         rows = range(len(self._arrays[0]))
         self.splits = split_by_content([self._digest(row) for row in rows], data)
+        self.labelled = self.splits
 
     def _digest(self, row: int) -> str:
         digest = hashlib.sha256()
@@ -203,16 +230,31 @@ def _arrays(data: Path, names: Sequence[str]) -> list[np.ndarray]:
     return [loaded[name] for name in (loaded if missing else names)]
 
 
-def read_samples(data: Path, inputs: Sequence[ModelInput], *, augment: bool) -> Samples:
-    """Return the samples of a folder of images, a list of them, or a file of tensors."""
-    if data.suffix in (".npy", ".npz"):
+def read_samples(
+    data: Path,
+    inputs: Sequence[ModelInput],
+    labelled: Sequence[Path] = (),
+    masks: Sequence[Path] = (),
+    *,
+    augment: bool,
+) -> Samples:
+    """Return the samples of a folder of images, a list of them, or a file of tensors.
+
+    Of images, those `labelled` come first, and only these are evaluated if there are any.
+    """
+    if data.suffix in TENSORS:
         return TensorSamples(data, inputs)
+    check_images_fit(data, inputs)
+    return ImageSamples(data, inputs[0], labelled, masks, augment=augment)
+
+
+def check_images_fit(data: Path, inputs: Sequence[ModelInput]) -> None:
+    """Raise DataError unless the model takes one image."""
     if len(inputs) != 1 or len(inputs[0].shape) != 3 or inputs[0].shape[0] not in CHANNELS:
         raise DataError(
             f"data {data}: the model does not take one image, but "
             f"{', '.join(f'{i.name} {i.shape}' for i in inputs)}; save its inputs as an .npz"
         )
-    return ImageSamples(data, inputs[0], augment=augment)
 
 
 def epoch(samples: Samples, batch_size: int, seed: int) -> Iterator[Inputs]:
