@@ -1,7 +1,8 @@
 """Any exported model, without its code: `--task exported`. Labels may be given.
 
-task.py            the task; options.py: its options checked; original.py: the original on its engine
+task.py            the task; options.py: its options; original.py: the original on its engine
 program.py         the exported model as data; stored_weights.py reads its weights
+new_format.py      that of Paddle 3's inference.json; new_operators.py: what its operators are
 network.py         the model rebuilt from ordinary layers; building.py: how an operator becomes one
 weighted.py        operators with weights; shapes.py: reshapes that follow their input
 elementwise.py     layout.py maps.py: the other operators

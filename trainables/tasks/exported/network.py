@@ -19,7 +19,7 @@ from paddle.nn.layer.norm import _BatchNormBase
 from spaces.errors import TaskError
 from trainables.tasks.exported import elementwise, layout, maps, shapes, weighted  # noqa: F401
 from trainables.tasks.exported.building import BUILDERS, Made, Site, Value, Weights
-from trainables.tasks.exported.program import ExportedProgram, Operation
+from trainables.tasks.exported.program import NEW_PROGRAM, ExportedProgram, Operation
 from trainables.tasks.exported.rewriting import read_operations, with_biases, with_whole_filters
 from trainables.tasks.exported.windows import checked_windows
 
@@ -116,9 +116,12 @@ def _plain(weight: str) -> str:
 
 
 def _unknown(program: ExportedProgram, kind: str) -> TaskError:
+    instead = "search the model in Python"
+    if program.file.suffix == NEW_PROGRAM:
+        instead = "export it with FLAGS_enable_pir_api=0, which knows more operators"
     return TaskError(
         f"{program.file}: operator {kind} is not supported; end the model before it with "
-        "task_options.outputs, or search the model in Python"
+        f"task_options.outputs, or {instead}"
     )
 
 
