@@ -126,6 +126,8 @@ class _Reader:
         written = [self._named(value, f"tensor_{value['%']}") for value in op["O"]]
         if kind in ("full", "full_int_array"):
             value = attributes["value"]
+            if DTYPES.get(attributes["dtype"], "float32").startswith(("int", "uint")):
+                value = [int(v) for v in value] if isinstance(value, list) else int(value)
             self._constants[op["O"][0]["%"]] = value
             values = value if isinstance(value, list) else [value]
             shape = [len(value)] if isinstance(value, list) else list(attributes["shape"])
@@ -139,7 +141,8 @@ class _Reader:
             older, slots = form.type, form.outputs
             attributes = {form.renamed.get(n, n): value for n, value in attributes.items()}
             inputs = self._inputs(form.inputs, operands, attributes)
-            _completed(older, attributes)
+            if older.startswith("reduce_"):
+                attributes["reduce_all"] = not attributes.get("dim")
         else:
             older, slots = UNKNOWN + kind, [f"Out{n}" for n in range(len(written))]
             inputs = {"X": tuple(n for number in operands for n in self._names.get(number, ()))}
@@ -169,16 +172,6 @@ class _Reader:
                     "environment, which writes inference.pdmodel"
                 )
         return inputs
-
-
-def _completed(older: str, attributes: dict[str, Any]) -> None:
-    """Add what the older operator says in attributes of its own."""
-    if older.startswith("reduce_"):
-        attributes["reduce_all"] = not attributes.get("dim")
-    if older in ("squeeze2", "unsqueeze2", "split", "concat", "arg_max", "arg_min", "top_k_v2"):
-        for name in ("axis", "k"):
-            value = attributes.get(name)
-            attributes.update({} if value is None else {name: int(value)})
 
 
 def _value(attribute: Mapping[str, Any]) -> Any:

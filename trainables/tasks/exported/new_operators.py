@@ -28,7 +28,7 @@ WITHOUT_CHANGE = (
     *("relu", "relu6", "sigmoid", "tanh", "exp", "sqrt", "rsqrt", "square", "abs", "floor", "ceil"),
     *("log", "silu", "erf", "sin", "cos", "sign", "round", "gelu", "mish", "elu", "selu", "swish"),
     *("softplus", "softsign", "logsigmoid", "reciprocal", "softmax", "log_softmax", "assign"),
-    *("pixel_shuffle", "logical_not", "isnan"),
+    *("pixel_shuffle", "logical_not", "isnan", "flip", "thresholded_relu"),
 )
 OF_TWO = {
     "add": "elementwise_add",
@@ -73,6 +73,7 @@ FORMS: Mapping[str, Form] = {
         "matmul_v2", ("X", "Y"), renamed={"transpose_x": "trans_x", "transpose_y": "trans_y"}
     ),
     "hardswish": Form("hard_swish"),
+    "hardtanh": Form("hard_tanh"),
     "hardsigmoid": Form("hard_sigmoid"),
     "leaky_relu": Form("leaky_relu", renamed={"negative_slope": "alpha"}),
     "pow": Form("pow", renamed={"y": "factor"}),
@@ -118,5 +119,8 @@ FORMS: Mapping[str, Form] = {
     "min": Form("reduce_min", ("X", "=dim"), renamed=REDUCED),
     "argmax": Form("arg_max", ("X", "=axis")),
     "argmin": Form("arg_min", ("X", "=axis")),
+    "cumsum": Form("cumsum", ("X", "=axis")),
+    "roll": Form("roll", ("X", "=shifts")),
+    "one_hot": Form("one_hot_v2", ("X", "=depth")),
     "topk": Form("top_k_v2", ("X", "=k"), ("Out", "Indices")),
 }

@@ -14,7 +14,7 @@ import paddle.inference
 from spaces.errors import TaskError, one_line
 from trainables.compression.graph.modes import quietly
 from trainables.compression.graph.verification import random_samples
-from trainables.deployment.engines.paddle_inference import PaddleEngine
+from trainables.deployment.engines.paddle_inference import PaddleEngine, without_native_output
 from trainables.deployment.export import export_float, output_difference
 from trainables.distillation import Teacher
 from trainables.evaluation import predict
@@ -31,10 +31,13 @@ def _unoptimized(program: Path, arrays: Sequence[np.ndarray]) -> list[np.ndarray
     """Return what an export gives, in either format, as it stands."""
     config = paddle.inference.Config(*map(str, find_files(program)))
     config.disable_gpu()
+    config.disable_mkldnn()
     config.disable_glog_info()
     config.switch_ir_optim(False)
-    predictor = paddle.inference.create_predictor(config)
-    return [output.numpy() for output in predictor.run(list(map(paddle.to_tensor, arrays)))]
+    with without_native_output():
+        predictor = paddle.inference.create_predictor(config)
+        outputs = predictor.run(list(map(paddle.to_tensor, arrays)))
+    return [output.numpy() for output in outputs]
 
 
 class Original:

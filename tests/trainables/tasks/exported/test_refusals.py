@@ -94,8 +94,13 @@ def onnx_as_program(place):
     onnx.save(helper.make_model(graph), str(place / "model" / PROGRAM))
 
 
-def new_format(place):
+def older_format_as_the_newer(place):
     (place / "model" / PROGRAM).rename(place / "model/inference.json")
+
+
+def other_json(place):
+    (place / "model" / PROGRAM).unlink()
+    (place / "model/inference.json").write_text('{"base_code": {"magic": "other"}}')
 
 
 def two_models(place):
@@ -115,7 +120,8 @@ def no_model(place):
         (encrypted(PROGRAM), "is not an exported Paddle program"),
         (encrypted(WEIGHTS), "does not hold the program's weights"),
         (onnx_as_program, "is not an exported Paddle program"),
-        (new_format, "FLAGS_enable_pir_api=0"),
+        (older_format_as_the_newer, "inference.json is not an exported Paddle program"),
+        (other_json, "inference.json is not an exported Paddle program"),
         (two_models, "several programs, inference.pdmodel and other.pdmodel; name one file"),
         (no_model, "no .pdmodel file; name the folder of an exported model"),
     ),
