@@ -56,7 +56,7 @@ def read_new_format(file: Path) -> NewProgram | None:
             return None
         (region,) = whole["program"]["regions"]
         (block,) = region["blocks"]
-        reader = _Reader(file)
+        reader = _Reader()
         for op in block["ops"]:
             reader.read(op)
     except OSError as error:
@@ -69,8 +69,7 @@ def read_new_format(file: Path) -> NewProgram | None:
 class _Reader:
     """Reads one operator after the other."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self) -> None:
         self.found = NewProgram()
         # By the numbers of values: names of tensors, and constants.
         self._names: dict[int, tuple[str, ...]] = {}
@@ -107,8 +106,10 @@ class _Reader:
         else:
             parts = [(name, described)]
         for each, tensor in parts:
-            self.found.shapes[each] = tuple(int(size) for size in tensor["D"][1])
-            self.found.dtypes[each] = KINDS.get(tensor["D"][0]["#"].rpartition(".")[2], "float32")
+            # An output that is left out has no type.
+            kind, sizes = tensor["D"][:2] if tensor.get("D") else ({"#": ""}, ())
+            self.found.shapes[each] = tuple(int(size) for size in sizes)
+            self.found.dtypes[each] = KINDS.get(kind["#"].rpartition(".")[2], "float32")
         self._names[value["%"]] = tuple(each for each, _ in parts)
         return self._names[value["%"]]
 
@@ -136,7 +137,7 @@ class _Reader:
             if kind == "full_int_array":
                 older, attributes["values"] = "assign_value", values
             slots: Sequence[str] = ("Out",)
-        elif kind in FORMS:
+        elif kind in FORMS and self._is_constant(FORMS[kind].inputs, operands):
             form = FORMS[kind]
             older, slots = form.type, form.outputs
             attributes = {form.renamed.get(n, n): value for n, value in attributes.items()}
@@ -144,6 +145,7 @@ class _Reader:
             if older.startswith("reduce_"):
                 attributes["reduce_all"] = not attributes.get("dim")
         else:
+            # It is refused if the outputs depend on it.
             older, slots = UNKNOWN + kind, [f"Out{n}" for n in range(len(written))]
             inputs = {"X": tuple(n for number in operands for n in self._names.get(number, ()))}
         outputs = dict(zip(slots, written, strict=False))
@@ -163,15 +165,17 @@ class _Reader:
                 inputs[slot] = self._names[operand]
             elif operand in self._constants:
                 attributes[attribute] = self._constants[operand]
-            elif computed:
-                inputs[computed] = self._names[operand]
             else:
-                raise TaskError(
-                    f"{self._file}: an operator has a computed {attribute}, which cannot be "
-                    "rebuilt; export the model again with FLAGS_enable_pir_api=0 in the "
-                    "environment, which writes inference.pdmodel"
-                )
+                inputs[computed] = self._names[operand]
         return inputs
+
+    def _is_constant(self, slots: Sequence[str], operands: Sequence[int]) -> bool:
+        """Return whether all operands are constants that have to be."""
+        return all(
+            not operand or operand in self._constants
+            for slot, operand in zip(slots, operands, strict=False)
+            if slot.startswith("=") and "|" not in slot
+        )
 
 
 def _value(attribute: Mapping[str, Any]) -> Any:

@@ -119,6 +119,7 @@ FORMS: Mapping[str, Form] = {
     "min": Form("reduce_min", ("X", "=dim"), renamed=REDUCED),
     "argmax": Form("arg_max", ("X", "=axis")),
     "argmin": Form("arg_min", ("X", "=axis")),
+    "argsort": Form("argsort", outputs=("Out", "Indices")),
     "cumsum": Form("cumsum", ("X", "=axis")),
     "roll": Form("roll", ("X", "=shifts")),
     "one_hot": Form("one_hot_v2", ("X", "=depth")),
