@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from examples.deployed import Deployed
-from trainables.tasks.paddleocr.text_regions import RegionFinder
+from trainables.metrics.text_regions import RegionFinder
 
 
 def main(run: str, image: str, picture: str) -> None:

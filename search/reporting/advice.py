@@ -52,6 +52,13 @@ def chance_warning(baseline: Baseline) -> str | None:
     return baseline.chance.in_words(baseline.metric_name, baseline.metric)
 
 
+def nothing_to_prune(baseline: Baseline) -> str | None:
+    """Return what is searched of a model without groups and branches; None if it has any."""
+    if baseline.groups or baseline.branches:
+        return None
+    return "NOTHING CAN BE PRUNED in this model: the search chooses its precision only."
+
+
 def as_timed(batch: int, threads: int) -> str:
     """Return the batch size and threads that a latency holds for, in words."""
     return f"batches of {batch}, {threads} thread{'' if threads == 1 else 's'}"

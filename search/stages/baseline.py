@@ -6,7 +6,7 @@ from search.config import changed
 from search.console import Display
 from search.context import StudyContext
 from search.records.run_folder import read_config, run_once, write_config
-from search.reporting.advice import batch_hint, budget_in_numbers, chance_warning
+from search.reporting.advice import batch_hint, budget_in_numbers, chance_warning, nothing_to_prune
 from search.workers import call_worker
 from spaces.errors import StudyError
 from spaces.plan import QuantizationChoice
@@ -106,8 +106,8 @@ def say_baseline(study: StudyContext, baseline: Baseline) -> None:
     )
     display.say_below(batch_hint(settings.latency_batch, settings.threads))
     display.say_below(budget_in_numbers(baseline, study.config.budget))
-    warning = chance_warning(baseline)
-    if warning is not None:
-        display.say_below(warning)
+    for warning in (chance_warning(baseline), nothing_to_prune(baseline)):
+        if warning is not None:
+            display.say_below(warning)
     for excluded in baseline.excluded:
         display.say_below(f"excluded: {excluded.name}: {excluded.reason}")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from trainables.data.images import check_images, size_if_whole
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
@@ -26,6 +28,11 @@ class TextRegion:
     @property
     def is_ignored(self) -> bool:
         return self.text in UNREADABLE
+
+    def moved(self, origin: Sequence[float] | np.ndarray, scale: np.ndarray) -> TextRegion:
+        """Return the region relative to `origin`, then scaled by (x, y)."""
+        points = (np.array(self.points) - np.array(origin)) * scale
+        return TextRegion(tuple((float(x), float(y)) for x, y in points), self.text)
 
 
 @dataclass(frozen=True)

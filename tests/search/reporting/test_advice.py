@@ -11,6 +11,7 @@ from search.reporting.advice import (
     chance_warning,
     interpreter,
     next_steps,
+    nothing_to_prune,
     winner_lines,
     worst_allowed,
 )
@@ -137,6 +138,11 @@ def test_a_baseline_at_chance_is_said(chance, warned):
         assert (
             "0.9000 is no better than that of a model that ignores its inputs (0.1000)" in warning
         )
+
+
+def test_a_model_in_which_nothing_can_be_pruned_is_said():
+    assert nothing_to_prune(baseline()) is None
+    assert "its precision only" in nothing_to_prune(baseline(groups=(), branches=()))
 
 
 def test_what_the_engine_and_what_compression_gain_is_kept_apart():

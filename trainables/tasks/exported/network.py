@@ -19,8 +19,9 @@ from paddle.nn.layer.norm import _BatchNormBase
 from spaces.errors import TaskError
 from trainables.tasks.exported import elementwise, layout, maps, shapes, weighted  # noqa: F401
 from trainables.tasks.exported.building import BUILDERS, Made, Site, Value, Weights
-from trainables.tasks.exported.program import ExportedProgram, Operation
+from trainables.tasks.exported.program import NEW_PROGRAM, ExportedProgram, Operation
 from trainables.tasks.exported.rewriting import read_operations, with_biases, with_whole_filters
+from trainables.tasks.exported.windows import checked_windows
 
 # Slots whose weight names a layer.
 NAMING = ("Filter", "W", "Scale", "Y", "Alpha")
@@ -29,7 +30,6 @@ NAMING = ("Filter", "W", "Scale", "Y", "Alpha")
 # frozen: PP-OCRv4's detector, 3 norms on 64 convolutions, pruned by a tenth, agrees with the
 # original to an IoU of 0.62 after 240 images with frozen statistics, and to 0.01 with a batch's.
 NORMED_SHARE = 0.5
-QUANTIZED = re.compile(r"quantize|^quant|^dequant")
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,12 @@ def _plain(weight: str) -> str:
 
 
 def _unknown(program: ExportedProgram, kind: str) -> TaskError:
-    if QUANTIZED.search(kind):
-        return TaskError(
-            f"{program.file} is quantized (operator {kind}); name the float model that it was "
-            "made from"
-        )
+    instead = "search the model in Python"
+    if program.file.suffix == NEW_PROGRAM:
+        instead = "export it with FLAGS_enable_pir_api=0, which knows more operators"
     return TaskError(
         f"{program.file}: operator {kind} is not supported; end the model before it with "
-        "task_options.outputs, or search the model in Python"
+        f"task_options.outputs, or {instead}"
     )
 
 
@@ -213,6 +211,6 @@ def settle(program: ExportedProgram, samples: Sequence[np.ndarray], **named: Any
     """Return what the layers find out when the model is first run, on a batch of samples."""
     network = build_network(program, None, **named)
     network.eval()
-    with paddle.no_grad():
+    with paddle.no_grad(), checked_windows(network, program.file):
         network(*(paddle.to_tensor(array) for array in samples))
     return network.plans()

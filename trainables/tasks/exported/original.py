@@ -3,20 +3,19 @@ by."""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import paddle
+import paddle.inference
 
 from spaces.errors import TaskError, one_line
 from trainables.compression.graph.modes import quietly
 from trainables.compression.graph.verification import random_samples
-from trainables.deployment.engines.paddle_inference import PaddleEngine
+from trainables.deployment.engines.paddle_inference import PaddleEngine, without_native_output
 from trainables.deployment.export import export_float, output_difference, tolerance
-from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
 from trainables.distillation import Teacher
 from trainables.evaluation import predict
 from trainables.task import ModelInput
@@ -26,6 +25,19 @@ from trainables.tasks.exported.program import ExportedProgram, find_files
 # Largest difference of the rebuilt network's outputs from the export's, relative to their spread.
 # They are the same kernels in the same order: most networks' are equal to the bit.
 REBUILT = 1e-3
+
+
+def _unoptimized(program: Path, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return what an export gives, in either format, as it stands."""
+    config = paddle.inference.Config(*map(str, find_files(program)))
+    config.disable_gpu()
+    config.disable_mkldnn()
+    config.disable_glog_info()
+    config.switch_ir_optim(False)
+    with without_native_output():
+        predictor = paddle.inference.create_predictor(config)
+        outputs = predictor.run(list(map(paddle.to_tensor, arrays)))
+    return [output.numpy() for output in outputs]
 
 
 class Original:
@@ -78,8 +90,8 @@ class Original:
         sizes = ", ".join(f"{i.name} {i.shape}" for i in self._inputs)
         assert error is not None
         raise TaskError(
-            f"{self._program.file} cannot run on {sizes}; give other sizes with "
-            f"task_options.size ({one_line(error, 120)})"
+            f"{self._program.file} cannot run on {sizes}; give other sizes with task_options.size, "
+            f"as multiples of 32 ({one_line(error, 120)})"
         ) from error
 
     def _network(self, outputs: Sequence[str], matched: Sequence[str]) -> ExportedNetwork:
@@ -92,12 +104,11 @@ class Original:
         if self._outputs != self._program.outputs:
             return
         arrays = [array[:1] for array in arrays]
-        with tempfile.TemporaryDirectory() as folder:
-            files = find_files(self._program.file)
-            for file, name in zip(files, (MODEL_FILE, WEIGHTS_FILE), strict=True):
-                if file.exists():
-                    shutil.copy(file, Path(folder) / name)
-            wanted = PaddleEngine(Path(folder), None, 1).run(arrays)
+        wanted = _unoptimized(self._program.file, arrays)
+        if not all(np.isfinite(output).all() for output in wanted):
+            raise TaskError(
+                f"{self._program.file} gives values that are not finite; export a trained model"
+            )
         with paddle.no_grad():
             found = predict(network, [paddle.to_tensor(array) for array in arrays])
         allowed = max(REBUILT, tolerance("float"))

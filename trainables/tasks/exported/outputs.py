@@ -14,6 +14,8 @@ Kind = Literal["classes", "line", "class_map", "map", "values"]
 """Of an output: scores of classes, or the class itself; scores of characters along a line; classes
 of places; chances of places; any other numbers."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# Axes that scores of a kind have at least.
+LEAST_AXES: Mapping[str, int] = {"line": 3, "class_map": 3, "map": 2}
 Form = Literal["scores", "chances", "values"]
 
 # Operators that choose by their input's values, so that no gradient passes them.
@@ -56,8 +58,8 @@ class OutputReader:
             return kinds.get(rank, "class_map")
         if maker is not None and maker.type == "sigmoid" and rank >= 3:
             return "map"
-        columns = self._program.shapes[name][-1]
-        return "classes" if rank == 2 and columns > 1 else "values"
+        scores = rank == 2 and self._program.shapes[name][1] > 1
+        return "classes" if scores else "values"
 
     def matched(self, name: str) -> Matched:
         """Return the last floating tensor that decides an output, before what has no gradient."""
@@ -98,9 +100,8 @@ def _check_names(program: ExportedProgram, names: Sequence[str], option: str) ->
     known = [name for op in program.operations for name in op.writes]
     for name in names:
         if name not in known:
-            raise TaskError(
-                f"{option} {name!r} is no tensor of {program.file}{did_you_mean(name, known)}"
-            )
+            nearest = did_you_mean(name, known) or f"; its outputs are {', '.join(program.outputs)}"
+            raise TaskError(f"{option} {name!r} is no tensor of {program.file}{nearest}")
 
 
 def matched_tensors(
@@ -137,4 +138,12 @@ def output_kinds(
         raise TaskError(
             f"kind {said!r} is not one of {', '.join(KINDS)} for each of {len(outputs)} outputs"
         )
+    for name, wanted in zip(outputs, kinds, strict=True):
+        rank = len(program.shapes[name])
+        are_scores = program.dtypes[name].startswith("float")
+        if are_scores and rank < LEAST_AXES.get(wanted, 0):
+            raise TaskError(
+                f"kind {wanted!r} does not fit output {name}, of {rank} axes; "
+                f"leave out kind: it is {OutputReader(program).kind(name)!r} as found"
+            )
     return tuple(kind for wanted in kinds for kind in KINDS if kind == wanted)

@@ -25,6 +25,7 @@ from trainables.data.image_input import (
 from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.remarks import remark
 from trainables.tasks.config_file import pixel_scale
+from trainables.tasks.exported.options import numbers, pair
 from trainables.tasks.exported.program import Fed
 
 WRITTEN = ("inference.yml", "inference.yaml", "infer_cfg.yml", "deploy.yaml")
@@ -162,10 +163,10 @@ def _said(
 ) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if mean is not None:
-        said["mean"] = _numbers(mean)
+        said["mean"] = numbers(mean, "mean")
     if std is not None:
-        said["std"] = _numbers(std)
-        if min(said["std"]) <= 0:
+        said["std"] = numbers(std, "std")
+        if not min(said["std"], default=0.0) > 0:
             raise TaskError(f"task_options.std {std!r} has a value that is not above 0")
     if scale is not None:
         said["scale"] = pixel_scale(scale, "task_options.scale:")
@@ -205,9 +206,7 @@ def input_shape(fed: Fed, prepared: Prepared, size: int | Sequence[int] | None) 
     shape = list(fed.shape[1:])
     if len(shape) == 3 and (size is not None or prepared.size is not None):
         named: Any = size if size is not None else prepared.size
-        wanted = [named, named] if isinstance(named, int) else list(named)
-        if len(wanted) != 2 or not all(isinstance(s, int) and s > 0 for s in wanted):
-            raise TaskError(f"size {size!r} is not one or two numbers of pixels (height, width)")
+        wanted = pair(named)
         for axis, side in zip((1, 2), wanted, strict=True):
             if shape[axis] not in (-1, side):
                 raise TaskError(

@@ -5,7 +5,8 @@ Nothing in the file is executed or unpickled, and a file that is none is refused
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ FIELDS: Mapping[int, str] = {
     12: "float64s",
     15: "float64",
 }
+QUANTIZED = re.compile(r"quantize|^quant|^dequant")
 PROGRAM, WEIGHTS, NEW_PROGRAM = ".pdmodel", ".pdiparams", ".json"
 
 
@@ -94,24 +96,21 @@ def find_files(model: Path) -> tuple[Path, Path]:
     """
     if model.is_dir():
         found = sorted(model.glob(f"*{PROGRAM}"))
+        # Beside a model are other files in JSON.
+        newer = [f for f in model.glob(f"*{NEW_PROGRAM}") if f.with_suffix(WEIGHTS).exists()]
+        found = found or sorted(newer)
         if len(found) > 1:
             raise TaskError(
                 f"model {model} has several programs, {found[0].name} and {found[1].name}; "
                 "name one file"
             )
-        newer = sorted(model.glob(f"*{NEW_PROGRAM}"))
-        program = found[0] if found else next(iter(newer), None)
+        program = next(iter(found), None)
     else:
         program = model if model.is_file() else None
     if program is None:
         raise TaskError(
             f"model {model} has no {PROGRAM} file; name the folder of an exported model, with "
-            "inference.pdmodel and inference.pdiparams"
-        )
-    if program.suffix == NEW_PROGRAM:
-        raise TaskError(
-            f"{program} is of Paddle 3's new format; export the model again with "
-            "FLAGS_enable_pir_api=0 in the environment, which writes inference.pdmodel"
+            "inference.pdmodel (or inference.json) and inference.pdiparams"
         )
     return program, program.with_suffix(WEIGHTS)
 
@@ -152,12 +151,44 @@ def _foreign(file: Path) -> TaskError:
 
 
 def read_program(model: Path) -> ExportedProgram:
-    """Return the exported model in a folder, or of a .pdmodel file.
+    """Return the exported model in a folder, or of a .pdmodel or .json file.
 
     Raises TaskError, in one line, for files that are missing, truncated, encrypted or foreign.
     """
     file, weight_file = find_files(model)
+    return _newer(file, weight_file) if file.suffix == NEW_PROGRAM else _older(file, weight_file)
+
+
+def _newer(file: Path, weight_file: Path) -> ExportedProgram:
+    from trainables.tasks.exported.new_format import read_new_format
+
+    found = read_new_format(file)
+    if found is None:
+        raise _foreign(file)
+    _check_float(file, [op.type for op in found.operations])
+    return ExportedProgram(
+        file=file,
+        operations=tuple(found.operations),
+        inputs=tuple(found.inputs),
+        outputs=tuple(name for _, name in sorted(found.outputs.items())),
+        shapes=found.shapes,
+        dtypes=found.dtypes,
+        weights=read_weights(weight_file, found.stored),
+    )
+
+
+def _check_float(file: Path, types: Iterable[str]) -> None:
+    """Raise TaskError for a quantized model; before its weights are read, whose types differ."""
+    for kind in types:
+        if QUANTIZED.search(kind):
+            raise TaskError(
+                f"{file} is quantized (operator {kind}); name the float model that it was made from"
+            )
+
+
+def _older(file: Path, weight_file: Path) -> ExportedProgram:
     block = _parsed(file).blocks[0]
+    _check_float(file, [desc.type for desc in block.ops])
     tensors = {v.name: v.type.dense_tensor.tensor for v in block.vars}
     shapes = {name: tuple(int(size) for size in t.dims) for name, t in tensors.items()}
     operations = [_operation(desc) for desc in block.ops]

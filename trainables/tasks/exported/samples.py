@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +14,10 @@ import numpy as np
 from spaces.errors import DataError
 from trainables.data.classification import SUFFIXES
 from trainables.data.image_batches import Preprocessing
-from trainables.data.images import READERS, check_images
+from trainables.data.image_input import CenterCrop, Resize
+from trainables.data.images import READERS, check_images, image_size
 from trainables.data.lines import numbered_lines
-from trainables.data.preparing import prepare, read_pixels
+from trainables.data.preparing import prepare, read_pixels, target_size
 from trainables.data.problems import Problems
 from trainables.task import SPLITS, ModelInput, Split
 
@@ -30,11 +31,22 @@ SHARES = (0.6, 0.2, 0.2)
 LEAST_AREA = 0.5
 
 
+# Channels of an input that is an image: grey, or of three colours.
+CHANNELS = (1, 3)
+# Endings of files of ready tensors.
+TENSORS = (".npy", ".npz")
+
+
 class Samples(Protocol):
     """Samples of a task, by their number."""
 
     @property
     def splits(self) -> dict[Split, list[int]]: ...
+
+    @property
+    def labelled(self) -> Mapping[Split, Sequence[int]]:
+        """The samples of each split that are evaluated: all, unless some have labels."""
+        ...
 
     def read(self, indices: Sequence[int]) -> Inputs:
         """Return samples as they are evaluated, along axis 0."""
@@ -69,14 +81,35 @@ def split_by_content(digests: Sequence[str], where: Path) -> dict[Split, list[in
 class ImageSamples:
     """Image files for a model's only input."""
 
-    def __init__(self, data: Path, spec: ModelInput, *, augment: bool) -> None:
-        """Raises DataError, in one line, for images that are missing or damaged."""
-        self._files = _listed(data)
+    def __init__(
+        self,
+        data: Path,
+        spec: ModelInput,
+        labelled: Sequence[Path] = (),
+        masks: Sequence[Path] = (),
+        *,
+        augment: bool,
+    ) -> None:
+        """The first samples are those `labelled`; only these are evaluated, if there are any.
+
+        `masks` are no samples, wherever they are.
+
+        Raises DataError, in one line, for images that are missing or damaged.
+        """
+        files, no_samples = (*labelled, *_listed(data)), set(masks)
+        self._files = list(dict.fromkeys(file for file in files if file not in no_samples))
         problems = Problems()
         check_images(((file, str(data)) for file in self._files), problems)
         problems.raise_if_any()
+        _check_crops(self._files, spec, problems)
+        problems.raise_if_any()
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self._files]
-        self.splits = split_by_content(digests, data)
+        count = len(labelled) or len(digests)
+        self.splits = split_by_content(digests[:count], data)
+        self.labelled = {split: tuple(indices) for split, indices in self.splits.items()}
+        evaluated = {digests[i] for split in ("val", "test") for i in self.labelled[split]}
+        others = range(count, len(digests))
+        self.splits["train"] += [i for i in others if digests[i] not in evaluated]
         areas = (LEAST_AREA, 1.0) if augment else None
         self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment)
 
@@ -100,29 +133,43 @@ class ImageSamples:
         return prepare(pixels, how.input) if rng is None else how.augmented(pixels, rng)
 
 
+def _check_crops(files: Sequence[Path], spec: ModelInput, problems: Problems) -> None:
+    """Note images from which the model's crop cannot be taken."""
+    assert spec.image is not None
+    for file in files:
+        size = image_size(file)
+        for step in spec.image.steps:
+            if isinstance(step, Resize):
+                size = target_size(step, *size)
+            if isinstance(step, CenterCrop):
+                if size[0] < step.height or size[1] < step.width:
+                    problems.note(
+                        str(file),
+                        f"{size[0]} x {size[1]} pixels are fewer than the model's crop of "
+                        f"{step.height} x {step.width}; remove it, or give mean, std and scale",
+                    )
+                size = step.height, step.width
+
+
 class TensorSamples:
     """Ready tensors from an .npy or .npz file, one array for each input of the model."""
 
     def __init__(self, data: Path, inputs: Sequence[ModelInput]) -> None:
         """Raises DataError, in one line, for arrays that do not fit the inputs."""
         self._arrays = _arrays(data, [spec.name for spec in inputs])
-        counts = {len(array) for array in self._arrays}
+        counts = {array.shape[:1] for array in self._arrays}
         for array, spec in zip(self._arrays, inputs, strict=True):
             if array.shape[1:] != spec.shape or len(counts) > 1:
                 raise DataError(
                     f"data {data}: {spec.name} has shape {array.shape}; the model takes "
                     f"(samples, {', '.join(map(str, spec.shape))}), as many of each input"
                 )
-            if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-                raise DataError(
-                    f"data {data}: {spec.name} is {array.dtype}, the model takes {spec.dtype}"
-                )
-            if not np.isfinite(array).all():
-                raise DataError(f"data {data}: {spec.name} has values that are not finite")
-        kinds = [spec.dtype for spec in inputs]
-        self._arrays = [a.astype(k, copy=False) for a, k in zip(self._arrays, kinds, strict=True)]
-        rows = range(counts.pop() if counts else 0)
+        self._arrays = [
+            _as_input(array, spec, data) for array, spec in zip(self._arrays, inputs, strict=True)
+        ]
+        rows = range(len(self._arrays[0]))
         self.splits = split_by_content([self._digest(row) for row in rows], data)
+        self.labelled = self.splits
 
     def _digest(self, row: int) -> str:
         digest = hashlib.sha256()
@@ -150,6 +197,21 @@ def _listed(data: Path) -> list[Path]:
     return [data.parent / line.split("\t")[0].strip() for _, line in numbered_lines(data)]
 
 
+def _as_input(array: np.ndarray, spec: ModelInput, data: Path) -> np.ndarray:
+    """Return an array as the model takes it. Raises DataError for numbers that it cannot take."""
+    with np.errstate(over="ignore"):
+        if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+            raise DataError(
+                f"data {data}: {spec.name} is {array.dtype}, the model takes {spec.dtype}"
+            )
+        found = array.astype(spec.dtype, copy=False)
+    if not np.isfinite(found).all():
+        raise DataError(
+            f"data {data}: {spec.name} has values that are not finite in {spec.dtype}; correct them"
+        )
+    return found
+
+
 def _arrays(data: Path, names: Sequence[str]) -> list[np.ndarray]:
     try:
         loaded = np.load(data, allow_pickle=False)
@@ -168,16 +230,31 @@ def _arrays(data: Path, names: Sequence[str]) -> list[np.ndarray]:
     return [loaded[name] for name in (loaded if missing else names)]
 
 
-def read_samples(data: Path, inputs: Sequence[ModelInput], *, augment: bool) -> Samples:
-    """Return the samples of a folder of images, a list of them, or a file of tensors."""
-    if data.suffix in (".npy", ".npz"):
+def read_samples(
+    data: Path,
+    inputs: Sequence[ModelInput],
+    labelled: Sequence[Path] = (),
+    masks: Sequence[Path] = (),
+    *,
+    augment: bool,
+) -> Samples:
+    """Return the samples of a folder of images, a list of them, or a file of tensors.
+
+    Of images, those `labelled` come first, and only these are evaluated if there are any.
+    """
+    if data.suffix in TENSORS:
         return TensorSamples(data, inputs)
-    if len(inputs) != 1 or len(inputs[0].shape) != 3 or inputs[0].shape[0] not in (1, 3):
+    check_images_fit(data, inputs)
+    return ImageSamples(data, inputs[0], labelled, masks, augment=augment)
+
+
+def check_images_fit(data: Path, inputs: Sequence[ModelInput]) -> None:
+    """Raise DataError unless the model takes one image."""
+    if len(inputs) != 1 or len(inputs[0].shape) != 3 or inputs[0].shape[0] not in CHANNELS:
         raise DataError(
             f"data {data}: the model does not take one image, but "
             f"{', '.join(f'{i.name} {i.shape}' for i in inputs)}; save its inputs as an .npz"
         )
-    return ImageSamples(data, inputs[0], augment=augment)
 
 
 def epoch(samples: Samples, batch_size: int, seed: int) -> Iterator[Inputs]:

@@ -1,10 +1,11 @@
-"""An exported model alone: no code of its own, no labels.
+"""An exported model alone: no code of its own, and no labels unless they are named.
 
     --task exported -o "task_options={model: exported, data: photos, size: [480, 480]}"
 
 `model` is a folder with inference.pdmodel and inference.pdiparams. It is rebuilt operator by
 operator (network.py), and trained to give what the original gives on `data` (imitation.py). The
-metric is its fidelity to the original (fidelity.py), so the unpruned model's is 1.
+metric is its fidelity to the original (fidelity.py), so the unpruned model's is 1; with `labels`
+it is that of the labels (labels.py). The training needs none.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.errors import TaskError
 from trainables.remarks import remark
-from trainables.task import Batch, Matching, ModelInput, Split, TrainingRecipe
+from trainables.task import Batch, Matching, Metric, ModelInput, Split, TrainingRecipe
 from trainables.tasks.exported.fidelity import THRESHOLD, Fidelity, part_of
+from trainables.tasks.exported.labels import Labels, Output, read_labels
+from trainables.tasks.exported.options import chance, count, flag, names
 from trainables.tasks.exported.outputs import matched_tensors, output_kinds
 from trainables.tasks.exported.preprocessing import (
     Prepared,
@@ -26,7 +29,13 @@ from trainables.tasks.exported.preprocessing import (
     preprocessing,
 )
 from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, read_program
-from trainables.tasks.exported.samples import epoch, read_samples
+from trainables.tasks.exported.samples import (
+    CHANNELS,
+    TENSORS,
+    check_images_fit,
+    epoch,
+    read_samples,
+)
 
 if TYPE_CHECKING:
     import paddle
@@ -37,7 +46,7 @@ Numbers = Sequence[float] | float
 
 
 class Exported:
-    """An exported model and samples without labels."""
+    """An exported model and samples, with labels or without."""
 
     name = "exported"
     protected_layers: tuple[str, ...] = ()
@@ -56,6 +65,7 @@ class Exported:
         threshold: float = THRESHOLD,
         batch_size: int = 32,
         augment: bool = True,
+        labels: Path | None = None,
     ) -> None:
         self.inputs = tuple(inputs)
         self.recipe = TrainingRecipe(batch_size=batch_size)
@@ -64,14 +74,37 @@ class Exported:
         self._matched = matched_tensors(program, self._outputs, matched)
         self._kinds = output_kinds(program, self._outputs, kind)
         self._threshold = threshold
-        self._samples = read_samples(data, self.inputs, augment=augment)
+        self._labels = None if labels is None else self._read_labels(labels, data)
+        labelled, masks = (self._labels.files, self._labels.masks) if self._labels else ((), ())
+        self._samples = read_samples(data, self.inputs, labelled, masks, augment=augment)
         said = ", ".join(f"{n} ({k})" for n, k in zip(self._outputs, self._kinds, strict=True))
-        remark(
-            f"without labels the budget bounds the loss of {self.metric.name}: how much a model "
-            f"gives what the original gives for {said}"
-        )
+        if self._labels is None:
+            remark(
+                f"without labels the budget bounds the loss of {self.metric.name}: how much a "
+                f"model gives what the original gives for {said}"
+            )
+        else:
+            remark(
+                f"the budget bounds the loss of {self.metric.name} on the {len(labelled)} labels "
+                f"of {labels}, for {said}; training matches the original, with no labels"
+            )
         counts = ", ".join(f"{len(v)} {k}" for k, v in self._samples.splits.items())
         remark(f"the samples of {data} are split by their content: {counts}")
+
+    def _read_labels(self, labels: Path, data: Path) -> Labels:
+        if data.suffix in TENSORS:
+            raise TaskError(f"labels {labels} are of images, and data {data} is of tensors")
+        check_images_fit(data, self.inputs)
+        found = zip(self._outputs, self._kinds, strict=True)
+        outputs = [Output(k, self._original.shapes[n], self._class_count(n)) for n, k in found]
+        return read_labels(labels, data if data.is_dir() else data.parent, self.inputs[0], outputs)
+
+    def _class_count(self, output: str) -> int:
+        """Return the number of classes of an output: its own scores', or those it is chosen of."""
+        shape = self._original.shapes[output]
+        if self._program.dtypes[output].startswith("float"):
+            return shape[1] if len(shape) > 1 else 1
+        return max(self._original.shapes[m.tensor][m.axis] for m in self._matched)
 
     @cached_property
     def _original(self) -> Original:
@@ -81,7 +114,9 @@ class Exported:
         return Original(self._program, self.inputs, self._outputs, names)
 
     @cached_property
-    def metric(self) -> Fidelity:
+    def metric(self) -> Metric:
+        if self._labels is not None:
+            return self._labels.metric
         parts = []
         for name, kind in zip(self._outputs, self._kinds, strict=True):
             shape = self._original.shapes[name]
@@ -98,11 +133,16 @@ class Exported:
             yield Batch(inputs, self._original.matched(inputs))
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """Yield a split with the original's outputs as targets."""
-        indices = self._samples.splits[split]
+        """Yield a split with the labels, or else the original's outputs, as targets.
+
+        With labels, images without one are left out of train: the others have none.
+        """
+        indices, labels = self._samples.labelled[split], self._labels
         for start in range(0, len(indices), batch_size):
-            inputs = self._samples.read(indices[start : start + batch_size])
-            yield Batch(inputs, self._original.outputs(inputs))
+            chosen = indices[start : start + batch_size]
+            inputs = self._samples.read(chosen)
+            targets = labels.targets(chosen) if labels else self._original.outputs(inputs)
+            yield Batch(inputs, targets)
 
     def loss(self, outputs: Any, targets: Sequence[Any]) -> paddle.Tensor:
         from trainables.tasks.exported.imitation import imitation_loss
@@ -126,7 +166,7 @@ def _inputs(
 
 def _image_input(fed: Fed, prepared: Prepared, shape: tuple[int, ...]) -> ModelInput:
     for option, values in (("mean", prepared.mean), ("std", prepared.std)):
-        if len(values) not in (1, shape[0]):
+        if shape[0] in CHANNELS and len(values) not in (1, shape[0]):
             raise TaskError(
                 f"{option} has {len(values)} values, and input {fed.name} {shape[0]} channels; "
                 "give one value, or one for each channel"
@@ -157,6 +197,7 @@ def make_task(
     threshold: float = 0.5,
     batch_size: int = 32,
     augment: bool = True,
+    labels: str | None = None,
 ) -> Exported:
     """Return the task; `model` is the folder of an exported model, `data` a folder of images, a
     list of them, or an .npy or .npz file of ready tensors, `size` the engine's height and width
@@ -164,23 +205,27 @@ def make_task(
     `channel_order` RGB or BGR; without these the toolkit's file beside the model says so. `outputs`
     names tensors to end the model at, `matched` those that training matches, `kind` what the
     outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
-    of a map counts, `batch_size` that of training, `augment` whether training crops and mirrors."""
-    folder, path = Path(model), Path(data)
+    of a map counts, `batch_size` that of training, `augment` whether training crops and mirrors,
+    `labels` a file of labels: the budget then bounds the loss of their metric."""
+    folder, path = Path(str(model)), Path(str(data))
     if not path.exists():
         raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")
     program = read_program(folder)
+    if not program.weights:
+        raise TaskError(f"{program.file} has no weights, so nothing can be pruned; name another")
     prepared = None
-    if path.suffix not in (".npy", ".npz"):
+    if path.suffix not in TENSORS:
         beside = find_files(folder)[0].parent
         prepared = preprocessing(beside, mean, std, scale, channel_order)
     return Exported(
         program,
         _inputs(program, prepared, size),
         path,
-        outputs=outputs,
-        matched=matched,
+        outputs=names(outputs, "outputs"),
+        matched=names(matched, "matched"),
         kind=kind,
-        threshold=threshold,
-        batch_size=batch_size,
-        augment=augment,
+        threshold=chance(threshold, "threshold"),
+        batch_size=count(batch_size, "batch_size"),
+        augment=flag(augment, "augment"),
+        labels=None if labels is None else Path(str(labels)),
     )

@@ -5,5 +5,4 @@ images.py        what the configuration does to images
 db_network.py    the network: MobileNetV3, feature pyramid, DB head
 db_loss.py       the loss
 db_targets.py    the maps that the loss compares with
-text_regions.py  regions of text from the network's map, and the metric
 """

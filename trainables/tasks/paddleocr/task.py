@@ -22,12 +22,12 @@ from trainables.data.preparing import placement, prepare, read_pixels
 from trainables.data.problems import Problems
 from trainables.data.splitting import halves, remark_split
 from trainables.data.text import TextImage, TextRegion, check_samples, read_labels
+from trainables.metrics.text_regions import HarmonicMean, RegionFinder
 from trainables.remarks import remark
 from trainables.task import Batch, Metric, Split, TrainingRecipe
 from trainables.tasks.config_file import read_config, section
 from trainables.tasks.paddleocr.db_targets import DBTargets, make_targets
 from trainables.tasks.paddleocr.images import evaluated_input, omitted_augmentations, transforms
-from trainables.tasks.paddleocr.text_regions import HarmonicMean, RegionFinder
 
 if TYPE_CHECKING:
     import paddle
@@ -190,7 +190,7 @@ class PaddleOCRTask:
                 images.append(prepare(pixels, self.inputs[0]))
                 place = placement(self._preparation.steps, *pixels.shape[:2])
                 scale = np.array((place.scale_x, place.scale_y))
-                regions.append([_moved(region, (0, 0), scale) for region in sample.regions])
+                regions.append([region.moved((0, 0), scale) for region in sample.regions])
             yield Batch((np.stack(images),), regions)
 
     def _random_crop(
@@ -204,7 +204,7 @@ class PaddleOCRTask:
         top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
         crop = pixels[top : top + high, left : left + wide]
         scale = np.array((self.width / wide, self.height / high))
-        regions = [_moved(region, (left, top), scale) for region in sample.regions]
+        regions = [region.moved((left, top), scale) for region in sample.regions]
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
             regions = [
@@ -223,12 +223,6 @@ class PaddleOCRTask:
         size = Resize(height=self.height, width=self.width, library="opencv")
         image = replace(self._preparation, steps=(size, Normalize()))
         return prepare(pixels, replace(self.inputs[0], image=image))
-
-
-def _moved(region: TextRegion, origin: Sequence[float], scale: np.ndarray) -> TextRegion:
-    """Return a region relative to `origin`, then scaled by (x, y)."""
-    points = (np.array(region.points) - np.array(origin)) * scale
-    return TextRegion(tuple((float(x), float(y)) for x, y in points), region.text)
 
 
 def _read_data(config: Mapping[str, Any], key: str, problems: Problems) -> list[TextImage]:

@@ -1,5 +1,7 @@
 """Exports made in tests, and the networks rebuilt from them."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import paddle
 
@@ -12,13 +14,18 @@ from trainables.tasks.exported.network import build_network, settle
 from trainables.tasks.exported.program import read_program
 
 
-def export(model, inputs, folder):
+def export(model, inputs, folder, new=False):
     """Export a model as a user would, with any batch size, and its norms' statistics shaken."""
     shake(model)
     model.eval()
-    with quietly():
+    with quietly(), paddle.pir_utils.IrGuard() if new else nullcontext():
         paddle.jit.save(model, path_prefix(folder), input_spec=input_spec(inputs))
     return folder
+
+
+def export_new(model, inputs, folder):
+    """Export a model as `export` does, in Paddle 3's new format."""
+    return export(model, inputs, folder, new=True)
 
 
 def shake(model):

@@ -54,11 +54,6 @@ def test_missing_files(model, tmp_path):
     assert "no .pdmodel file" in refusal(model)
 
 
-def test_the_new_format_is_refused_with_what_to_do(model):
-    (model / PROGRAM).rename(model / "inference.json")
-    assert "FLAGS_enable_pir_api=0" in refusal(model)
-
-
 @pytest.mark.parametrize("share", (0.0, 0.3, 0.9, 0.999))
 def test_truncated_files(model, share):
     for name, said in ((WEIGHTS, "program's weights"), (PROGRAM, "not an exported Paddle program")):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from trainables.data.text import TextRegion
-from trainables.tasks.paddleocr.text_regions import HarmonicMean, RegionFinder
+from trainables.metrics.text_regions import HarmonicMean, RegionFinder
 
 
 def drawn(*corners, value=0.9, size=(64, 96)):
