@@ -49,7 +49,8 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
         context.trainer(model, plan=plan, samples=1, learning_rate_share=0.0, seed=0).run(1)
     with context.lease.shared():
         engine, _ = export_candidate(
-            model, choice, quantization, task, settings, folder, SHAPE_SAMPLES
+            *(model, choice, quantization, task, settings, folder, SHAPE_SAMPLES),
+            plan.float_layers,
         )
     return engine
 

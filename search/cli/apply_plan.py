@@ -6,6 +6,7 @@ import json
 import shlex
 import tempfile
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +28,7 @@ from search.workers import call_worker
 from spaces.errors import UserError
 from spaces.heuristics import Sensitivities
 from spaces.layers import LayerCosts
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan, Precision, QuantizationChoice
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job, groups_job, trial_job
 from trainables.results import Baseline, FinalFigures, TrialResult
@@ -135,6 +136,8 @@ def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground:
         once = settings.having(retrain_samples=1, retrain_qat_samples=settings.qat_samples)
         arguments = (once, baseline, study.node, plan)
         result = call_worker(display, "trial", trial_job, *arguments, on=placement)
+    for line in layer_lines(plan, result.layers or {}):
+        display.say_below(line)
     copy_model(settings.candidate_folder(0), run.path / MODEL)
     with study.stage("test", "time both models, evaluate both once on the test split"):
         final = call_worker(display, "test", final_job, settings, study.node, plan, on=placement)
@@ -166,6 +169,25 @@ def removed_lines(plan: Plan, ground: Ground) -> list[str]:
         lines.append(f"taken out whole: {', '.join(branches[:SHOWN_GROUPS])}")
     if len(branches) > SHOWN_GROUPS:
         lines.append(f"  and {len(branches) - SHOWN_GROUPS} more branches, all in {PLAN}")
+    return lines
+
+
+def layer_lines(plan: Plan, layers: Mapping[str, Precision]) -> list[str]:
+    """Return what the layers of an INT8 model run in, as its engine tells, and which layers do not
+    run in what the plan asks for."""
+    inside: dict[Precision, list[str]] = {}
+    for name, precision in layers.items():
+        inside.setdefault(precision, []).append(name)
+    lines = []
+    for precision, names in sorted(inside.items(), reverse=True):
+        shown = f": {', '.join(names[:SHOWN_GROUPS])}" if precision != "int8" else ""
+        more = (
+            f" and {len(names) - SHOWN_GROUPS} more" if shown and len(names) > SHOWN_GROUPS else ""
+        )
+        lines.append(f"in {precision}: {len(names)} of {len(layers)} layers{shown}{more}")
+    missed = [name for name in plan.float_layers if layers.get(name) == "int8"]
+    if missed:
+        lines.append(f"the engine quantizes {', '.join(missed)} all the same")
     return lines
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from search.apply import build_parser, main, settings_from
-from search.cli.apply_plan import removed_lines
+from search.cli.apply_plan import layer_lines, removed_lines
 from search.cli.plan_choices import Ground
 from search.config import RunConfig
 from search.records.search_space import build_space
@@ -37,6 +37,10 @@ def test_training_is_given_in_steps_as_the_toolkits_do():
         (["uniform", "--ratio", "0.3", "--task", "imagenet"], "'imagenet'"),
         (["quantize", "--quantization", "int4"], "'int4'"),
         (["quantize", "-o", "calibration=guess"], "'guess'"),
+        (
+            ["quantize", "--quantization", "bfloat16", "--float-layers", "conv1"],
+            "bfloat16 has one precision for all layers; give --quantization int8_ptq",
+        ),
         (["uniform", "--ratio", "0.3", "--iters", "0"], "greater than or equal to 1"),
     ],
 )
@@ -80,6 +84,16 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
     # It is no study, so none can be carried on.
     resumed = workplace.run("--resume", str(out))
     assert resumed.returncode == 2 and "holds no run" in resumed.stderr
+
+
+def test_what_each_layer_runs_in_is_said():
+    plan = Plan.of({}, QuantizationChoice.INT8_PTQ, ["a", "b"])
+    assert layer_lines(plan, {"a": "float", "b": "float", "c": "int8"}) == [
+        "in int8: 1 of 3 layers",
+        "in float: 2 of 3 layers: a, b",
+    ]
+    missed = layer_lines(plan, {"a": "float", "b": "int8", "c": "int8"})
+    assert missed[-1] == "the engine quantizes b all the same"
 
 
 def test_what_a_plan_removes_is_said():
