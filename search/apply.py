@@ -87,6 +87,12 @@ def build_parser() -> argparse.ArgumentParser:
     whole_.add_argument(
         "--float-layers", metavar="NAME,...", help="layers that stay in float beside INT8 ones"
     )
+    whole_.add_argument(
+        "--auto", action="store_true", help="layers stay in float until the loss is in the budget"
+    )
+    whole_.add_argument(
+        "--budget", type=share, help="relative loss on validation that --auto allows"
+    )
     return parser
 
 

@@ -131,10 +131,25 @@ def check_given(given: Namespace) -> None:
         parse_ratios(given.ratios)
     if getattr(given, "sensitivities", None) is not None:
         parse_sensitivities(given.sensitivities)
+    if getattr(given, "auto", False):
+        _check_auto(given)
+    elif getattr(given, "budget", None) is not None:
+        raise ConfigError("--budget: only --auto keeps one; add --auto, or omit it")
     if getattr(given, "float_layers", None) and given.quantization != QuantizationChoice.INT8_PTQ:
         raise ConfigError(
             f"--float-layers: {given.quantization} has one precision for all layers; give "
             "--quantization int8_ptq, or omit one of both"
+        )
+
+
+def _check_auto(given: Namespace) -> None:
+    if given.budget is None:
+        raise ConfigError("--auto: needs the loss that is allowed; add for example --budget 0.01")
+    if given.float_layers is not None:
+        raise ConfigError("--auto: chooses the layers in float; omit it, or --float-layers")
+    if given.quantization != QuantizationChoice.INT8_PTQ:
+        raise ConfigError(
+            f"--auto: {given.quantization} has one precision for all layers; omit --quantization"
         )
 
 

@@ -41,6 +41,11 @@ def test_training_is_given_in_steps_as_the_toolkits_do():
             ["quantize", "--quantization", "bfloat16", "--float-layers", "conv1"],
             "bfloat16 has one precision for all layers; give --quantization int8_ptq",
         ),
+        (["quantize", "--auto"], "--auto: needs the loss that is allowed"),
+        (["quantize", "--budget", "0.1"], "--budget: only --auto keeps one"),
+        (["quantize", "--auto", "--budget", "2"], "2 is not 0 to below 1"),
+        (["quantize", "--auto", "--budget", "0", "--float-layers", "a"], "--auto: chooses"),
+        (["quantize", "--auto", "--budget", "0", "--quantization", "float"], "omit --quant"),
         (["uniform", "--ratio", "0.3", "--iters", "0"], "greater than or equal to 1"),
     ],
 )

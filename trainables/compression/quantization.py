@@ -17,6 +17,7 @@ from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import chosen_runtime
 from trainables.deployment.export import check_outputs, export_float
+from trainables.deployment.seams import drop_steps
 from trainables.evaluation import eager, first_samples
 from trainables.settings import TrialSettings
 from trainables.task import Task
@@ -135,6 +136,8 @@ def export_candidate(
             names = weight_names(model)
             kept = [names[layer] for layer in float_layers if layer in names]
             quantize_post_training(Path(floats), folder, again, settings.calibration, kept)
+        if kept:
+            drop_steps(folder)
         # The quantized model exists only as a program. Its reference is that program without INT8
         # kernels, which simulates INT8 in float.
         reference = PaddleEngine(folder, None, settings.threads).run(inputs)

@@ -110,14 +110,21 @@ class OpenVinoEngine:
         return found
 
     def layers(self) -> dict[str, Precision]:
+        """A node has the names of what it was made of, but none of its own if a batch norm was
+        folded into its weight. Layers without a node that is named have the precision of the other
+        nodes, if those have one."""
         weights = {layer.output: layer.weight for layer in exported_layers(self._folder)}
-        return {
-            weights[name]: PRECISIONS[node.precision]
-            for node in self._nodes()
-            if node.kind in LAYERS and node.precision in PRECISIONS
-            for name in node.made_of
-            if name in weights
-        }
+        found: dict[str, Precision] = {}
+        others: set[str] = set()
+        for node in self._nodes():
+            if node.kind in LAYERS:
+                names = [weights[name] for name in node.made_of if name in weights]
+                found.update(dict.fromkeys(names, PRECISIONS.get(node.precision, "float")))
+                others |= set() if names else {node.precision}
+        if len(others) == 1:
+            rest = PRECISIONS.get(others.pop(), "float")
+            found |= dict.fromkeys(set(weights.values()) - set(found), rest)
+        return found
 
     def operators(self) -> list[str]:
         return [kind for kind, _ in self.executed()]

@@ -62,8 +62,7 @@ class Engine(Protocol):
         """Return the precision of each convolution and matrix product that has a weight, by the
         weight's name in the exported program, read from what runs.
 
-        Those that the runtime does not tell are left out. OpenVINO names none whose batch norm it
-        folds, which it does unless the model was quantized after training.
+        Those that the runtime does not tell are left out.
         """
         ...
 
