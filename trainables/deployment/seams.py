@@ -1,8 +1,8 @@
 """Seams between layers in float and quantized ones, in an exported program.
 
 PaddleSlim puts a quantize and a dequantize step behind every operator, also around layers that stay
-in float. OpenVINO and ONNX Runtime compute them, so that such a layer costs time and its values are
-rounded all the same (LOG: what each engine mixes).
+in float, as marks of the scale. Paddle computes nothing there; OpenVINO and ONNX Runtime do, so
+that such a layer costs time and its values are rounded all the same (LOG: what each engine mixes).
 """
 
 from __future__ import annotations
