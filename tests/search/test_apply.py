@@ -71,7 +71,8 @@ def test_groups_are_listed_with_what_shrinks_with_them(workplace):
 
 
 @pytest.mark.slow
-def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workplace):
+def test_plans_are_trained_quantized_and_exported(workplace):
+    """A FLOPs target by sensitivity, then INT8 of scales so bad that not all layers stay in it."""
     out = workplace.folder / "applied"
     ended = workplace.run(
         *("flops", "--removed", "0.3", "--skip-first", "1", "--sensitive", "1"),
@@ -89,6 +90,24 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
     # It is no study, so none can be carried on.
     resumed = workplace.run("--resume", str(out))
     assert resumed.returncode == 2 and "holds no run" in resumed.stderr
+
+    out = workplace.folder / "mixed"
+    scales = ("-o", "calibration=KL", "-o", "calibration_samples=4")
+    ended = workplace.run(
+        *("quantize", "--auto", "--budget", "0.005", "--out", str(out), *scales),
+        *workplace.task(),
+        module=APPLY,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    mixture, outcome = (json.loads((out / f"{n}.json").read_text()) for n in ("layers", "outcome"))
+    assert mixture["loss"] > 0.005
+    assert {cost["layer"] for cost in mixture["costs"]} == {"conv1", "conv2", "head"}
+    assert sorted(mixture["order"]) == ["conv1", "conv2", "head"]
+    assert outcome["plan"] == mixture["plan"]
+    kept = outcome["plan"].get("float_layers", [])
+    assert not kept or outcome["val"]["metric_loss"] <= 0.005
+    assert all(outcome["val"]["layers"][layer] == "float" for layer in kept)
+    assert "of 3 layers in float" in ended.stdout
 
 
 def test_what_each_layer_runs_in_is_said():
