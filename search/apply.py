@@ -83,7 +83,16 @@ def build_parser() -> argparse.ArgumentParser:
         parser_.add_argument(
             "--sensitivities", metavar="FILE", help="measured before (they are measured here)"
         )
-    _plan_choice(choices, "quantize", "no pruning", default="int8_ptq")
+    whole_ = _plan_choice(choices, "quantize", "no pruning", default="int8_ptq")
+    whole_.add_argument(
+        "--float-layers", metavar="NAME,...", help="layers that stay in float beside INT8 ones"
+    )
+    whole_.add_argument(
+        "--auto", action="store_true", help="layers stay in float until the loss is in the budget"
+    )
+    whole_.add_argument(
+        "--budget", type=share, help="relative loss on validation that --auto allows"
+    )
     return parser
 
 

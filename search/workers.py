@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import ray
 
 from clusters.resources import MARKER_AMOUNT, Resources
 from search.console import Display
+from search.needs import PARTS
 from spaces.errors import SearchError, StudyError, TaskError, one_line
 
 
@@ -77,6 +78,12 @@ def each_result(
             key = pending.pop(done[0])
             yield key, _fetch(done[0])
             advance()
+
+
+def split_evenly(names: Sequence[str], workers: int) -> dict[str, list[str]]:
+    """Return names in PARTS parts for each worker, each part under its first name."""
+    count = max(1, min(len(names), PARTS * workers))
+    return {names[start]: list(names[start::count]) for start in range(min(count, len(names)))}
 
 
 def _fetch(reference: ray.ObjectRef) -> Any:

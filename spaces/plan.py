@@ -1,10 +1,10 @@
-"""A plan: the ratio of each pruning group and branch, and the quantization choice."""
+"""A plan: the ratio of each pruning group and branch, and the precision."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -103,8 +103,17 @@ class Plan:
     no entry, so that equal models have equal keys.
     """
     quantization: QuantizationChoice = QuantizationChoice.FLOAT
+    float_layers: tuple[str, ...] = ()
+    """Names of the layers that stay in float though the others are quantized after training,
+    sorted."""
 
     def __post_init__(self) -> None:
+        if list(self.float_layers) != sorted(set(self.float_layers)):
+            raise ValueError("float layers are not sorted; build plans with Plan.of")
+        if self.float_layers and self.quantization is not QuantizationChoice.INT8_PTQ:
+            raise ValueError(
+                f"layers stay in float in int8_ptq alone, not {self.quantization.value}"
+            )
         for group, ratio in self.ratios:
             if not 0 < ratio <= 1:
                 raise ValueError(f"ratio {ratio} of {group} is not above 0 and at most 1")
@@ -112,10 +121,16 @@ class Plan:
             raise ValueError("ratios are not sorted by group name; build plans with Plan.of")
 
     @classmethod
-    def of(cls, ratios: Mapping[str, float], quantization: QuantizationChoice) -> Plan:
+    def of(
+        cls,
+        ratios: Mapping[str, float],
+        quantization: QuantizationChoice,
+        float_layers: Iterable[str] = (),
+    ) -> Plan:
         """Return the plan with these ratios; groups at 0 are dropped."""
         rounded = sorted((group, round(float(ratio), 6)) for group, ratio in ratios.items())
-        return cls(tuple(item for item in rounded if item[1] != 0), quantization)
+        pruned = tuple(item for item in rounded if item[1] != 0)
+        return cls(pruned, quantization, tuple(sorted(set(float_layers))))
 
     @property
     def is_pruned(self) -> bool:
@@ -131,11 +146,14 @@ class Plan:
         return dict(self.ratios).get(group, 0.0)
 
     def to_json(self) -> dict[str, Any]:
-        return {"ratios": dict(self.ratios), "quantization": self.quantization.value}
+        plain = {"ratios": dict(self.ratios), "quantization": self.quantization.value}
+        # Without it the keys of plans of one precision are those of earlier runs.
+        return {**plain, "float_layers": [*self.float_layers]} if self.float_layers else plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
-        return cls.of(value["ratios"], QuantizationChoice(value["quantization"]))
+        kept = value.get("float_layers", ())
+        return cls.of(value["ratios"], QuantizationChoice(value["quantization"]), kept)
 
     @property
     def key(self) -> str:

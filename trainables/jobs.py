@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spaces.mixing import LayerCost
 from spaces.plan import Plan
 from trainables.files.node import Node, RunFiles
 from trainables.listings import Demand, GroupList
@@ -120,6 +121,15 @@ def latency_job(
     from trainables.shapes import time_shapes
 
     return time_shapes(plans, _context(settings, baseline, node))
+
+
+def layers_job(
+    settings: TrialSettings, baseline: Baseline, node: Node, layers: Sequence[str]
+) -> list[tuple[LayerCost, bool]]:
+    """Return what `measure_layers` returns."""
+    from trainables.layer_costs import measure_layers
+
+    return measure_layers(layers, _context(settings, baseline, node))
 
 
 def groups_job(settings: TrialSettings) -> GroupList:

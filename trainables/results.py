@@ -276,6 +276,8 @@ class TrialResult:
     """Latency probes, in order."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds by stage."""
+    layers: dict[str, Precision] | None = None
+    """What each layer runs in, as the engine tells, if it was quantized after training."""
 
     def __post_init__(self) -> None:
         # A measured trial that names no level was trained in one, as those of older versions.

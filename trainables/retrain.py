@@ -180,6 +180,7 @@ class Retrain:
             self._context.task,
             self._settings,
             self._folder,
+            float_layers=self._plan.float_layers,
         )
         measured = self._context.measure(engine.run, self._levels[-1].index, 1.0, self._loss)
         figures = RetrainFigures(

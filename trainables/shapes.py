@@ -52,7 +52,8 @@ def shape_engine(model: paddle.nn.Layer, plan: Plan, context: TrialContext, fold
         trainer.run(1)
     with context.lease.shared():
         engine, _ = export_candidate(
-            model, choice, quantization, task, settings, folder, SHAPE_SAMPLES
+            *(model, choice, quantization, task, settings, folder, SHAPE_SAMPLES),
+            plan.float_layers,
         )
     return engine
 

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 import paddle
 
-from spaces.plan import Plan
+from spaces.plan import Plan, QuantizationChoice
 from trainables.compression.pruning import pruned_model
-from trainables.compression.quantization import export_candidate, prepare_quantization
+from trainables.compression.quantization import (
+    export_candidate,
+    layer_precisions,
+    prepare_quantization,
+)
 from trainables.context import TrialContext
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import load_engine
@@ -163,7 +167,10 @@ class _Trial:
                 context.task,
                 self._settings,
                 self._folder,
+                float_layers=self._plan.float_layers,
             )
+            if self._plan.quantization is QuantizationChoice.INT8_PTQ:
+                self.result.layers = layer_precisions(self._model, engine)
         return engine
 
     def finish(self, engine: Engine) -> None:
@@ -213,5 +220,8 @@ def reexport(
     else:
         model = pruned_model(context.task, plan, settings.criterion)
         load_weights(model, source / WEIGHTS)
-        engine, _ = export_candidate(model, plan.quantization, None, context.task, settings, target)
+        engine, _ = export_candidate(
+            *(model, plan.quantization, None, context.task, settings, target),
+            float_layers=plan.float_layers,
+        )
     return context.measure(engine.run, level, context.levels[level].fidelity)

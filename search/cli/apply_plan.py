@@ -6,11 +6,13 @@ import json
 import shlex
 import tempfile
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from search.cli import interrupts
+from search.cli.layer_choice import Mixture, choose_mixture, mixture_lines
 from search.cli.plan_choices import CHOICES, Ground
 from search.cli.settings_file import say_settings_file
 from search.config import RunConfig
@@ -22,12 +24,13 @@ from search.records.search_space import build_space
 from search.reporting.advice import as_timed
 from search.stages.baseline import choose_engine, measure_baseline
 from search.stages.deliver import copy_model
+from search.stages.layers import measure_layer_costs
 from search.stages.sensitivity import measure_sensitivities
 from search.workers import call_worker
 from spaces.errors import UserError
 from spaces.heuristics import Sensitivities
 from spaces.layers import LayerCosts
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan, Precision, QuantizationChoice
 from trainables.files.codec import PlanField, encode
 from trainables.jobs import final_job, groups_job, trial_job
 from trainables.results import Baseline, FinalFigures, TrialResult
@@ -35,6 +38,7 @@ from trainables.settings import MODEL
 
 OUTCOME = "outcome.json"
 SENSITIVITIES = "sensitivities.json"
+LAYERS = "layers.json"
 # Groups that are printed: a terminal has 24 lines.
 SHOWN_GROUPS = 12
 
@@ -126,19 +130,47 @@ def _run_plan(given: Namespace, study: StudyContext, baseline: Baseline, ground:
     """Run the trial of the plan that the arguments choose; time and test its model."""
     run, display, settings = study.run, study.display, study.settings
     placement = study.placement(timed=True)
-    plan = CHOICES[given.chosen_by](given, ground, QuantizationChoice(given.quantization))
+    if getattr(given, "auto", False):
+        plan = _mixed(given.budget, study, baseline)
+    else:
+        plan = CHOICES[given.chosen_by](given, ground, QuantizationChoice(given.quantization))
     run.write_text(PLAN, json.dumps(plan.to_json(), indent=1))
     for line in removed_lines(plan, ground):
         display.say_below(line)
-    with study.stage("trial", f"{len(plan.ratios)} groups pruned, {given.quantization}"):
-        # One level: a plan that is applied is trained once.
-        once = settings.having(retrain_samples=1, retrain_qat_samples=settings.qat_samples)
-        arguments = (once, baseline, study.node, plan)
-        result = call_worker(display, "trial", trial_job, *arguments, on=placement)
+    with study.stage("trial", f"{len(plan.ratios)} groups pruned, {plan.quantization.value}"):
+        result = _trial(study, baseline, plan)
+    for line in layer_lines(plan, result.layers or {}):
+        display.say_below(line)
     copy_model(settings.candidate_folder(0), run.path / MODEL)
     with study.stage("test", "time both models, evaluate both once on the test split"):
         final = call_worker(display, "test", final_job, settings, study.node, plan, on=placement)
     return Outcome(given.chosen_by, plan, result, final)
+
+
+def _trial(study: StudyContext, baseline: Baseline, plan: Plan) -> TrialResult:
+    settings = study.settings
+    # One level: a plan that is applied is trained once.
+    once = settings.having(retrain_samples=1, retrain_qat_samples=settings.qat_samples)
+    arguments = (once, baseline, study.node, plan)
+    placement = study.placement(timed=True)
+    result: TrialResult = call_worker(study.display, "trial", trial_job, *arguments, on=placement)
+    return result
+
+
+def _mixed(budget: float, study: StudyContext, baseline: Baseline) -> Plan:
+    """Choose the layers that stay in float; write and print what each costs and brings in INT8."""
+    mixture = choose_mixture(
+        budget,
+        lambda plan: _trial(study, baseline, plan),
+        lambda layers: measure_layer_costs(study, baseline, layers),
+        study.display.say_below,
+    )
+    study.run.write_text(LAYERS, encode(Mixture, mixture, indent=1))
+    for line in mixture_lines(mixture):
+        study.display.say_below(line)
+    if mixture.plan == Plan():
+        study.display.say_below("no mixture keeps the budget; the model stays in float")
+    return mixture.plan
 
 
 def removed_lines(plan: Plan, ground: Ground) -> list[str]:
@@ -166,6 +198,25 @@ def removed_lines(plan: Plan, ground: Ground) -> list[str]:
         lines.append(f"taken out whole: {', '.join(branches[:SHOWN_GROUPS])}")
     if len(branches) > SHOWN_GROUPS:
         lines.append(f"  and {len(branches) - SHOWN_GROUPS} more branches, all in {PLAN}")
+    return lines
+
+
+def layer_lines(plan: Plan, layers: Mapping[str, Precision]) -> list[str]:
+    """Return what the layers of an INT8 model run in, as its engine tells, and which layers do not
+    run in what the plan asks for."""
+    inside: dict[Precision, list[str]] = {}
+    for name, precision in layers.items():
+        inside.setdefault(precision, []).append(name)
+    lines = []
+    for precision, names in sorted(inside.items(), reverse=True):
+        shown = f": {', '.join(names[:SHOWN_GROUPS])}" if precision != "int8" else ""
+        more = (
+            f" and {len(names) - SHOWN_GROUPS} more" if shown and len(names) > SHOWN_GROUPS else ""
+        )
+        lines.append(f"in {precision}: {len(names)} of {len(layers)} layers{shown}{more}")
+    missed = [name for name in plan.float_layers if layers.get(name) == "int8"]
+    if missed:
+        lines.append(f"the engine quantizes {', '.join(missed)} all the same")
     return lines
 
 

@@ -24,6 +24,9 @@ from spaces.plan import Plan, QuantizationChoice
 from spaces.space import Space
 from trainables.files.yaml_reader import YamlError, read_yaml
 
+# Greatest length of the names of layers in an error. A guess.
+LISTED = 160
+
 PRESETS = Path(spaces.__file__).parent / "presets"
 
 
@@ -122,11 +125,32 @@ def read_ratios(text: str, space: Space) -> Mapping[str, float]:
 
 
 def check_given(given: Namespace) -> None:
-    """Raise ConfigError for a file that a plan needs and that cannot be read."""
+    """Raise ConfigError for a file that a plan needs and that cannot be read, or for layers that
+    would stay in float in a precision of one kind."""
     if given.chosen_by == "explicit":
         parse_ratios(given.ratios)
     if getattr(given, "sensitivities", None) is not None:
         parse_sensitivities(given.sensitivities)
+    if getattr(given, "auto", False):
+        _check_auto(given)
+    elif getattr(given, "budget", None) is not None:
+        raise ConfigError("--budget: only --auto keeps one; add --auto, or omit it")
+    if getattr(given, "float_layers", None) and given.quantization != QuantizationChoice.INT8_PTQ:
+        raise ConfigError(
+            f"--float-layers: {given.quantization} has one precision for all layers; give "
+            "--quantization int8_ptq, or omit one of both"
+        )
+
+
+def _check_auto(given: Namespace) -> None:
+    if given.budget is None:
+        raise ConfigError("--auto: needs the loss that is allowed; add for example --budget 0.01")
+    if given.float_layers is not None:
+        raise ConfigError("--auto: chooses the layers in float; omit it, or --float-layers")
+    if given.quantization != QuantizationChoice.INT8_PTQ:
+        raise ConfigError(
+            f"--auto: {given.quantization} has one precision for all layers; omit --quantization"
+        )
 
 
 def choose_uniform(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
@@ -162,8 +186,23 @@ def choose_flops(given: Namespace, ground: Ground, choice: QuantizationChoice) -
     )
 
 
+def read_float_layers(text: str | None, layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Return the layers that a list names, by the layer's name or its weight's.
+
+    Raises ConfigError for a layer that the model lacks.
+    """
+    known = [layer.name for layer in layers]
+    names = [part.strip().removesuffix(".weight") for part in (text or "").split(",")]
+    for name in filter(None, names):
+        if name not in known:
+            nearest = did_you_mean(name, known)
+            advice = nearest or f"; it has {short(', '.join(known), LISTED)}"
+            raise ConfigError(f"--float-layers: the model has no layer {shown(name)}{advice}")
+    return tuple(filter(None, names))
+
+
 def choose_quantize(given: Namespace, ground: Ground, choice: QuantizationChoice) -> Plan:
-    return Plan.of({}, choice)
+    return Plan.of({}, choice, read_float_layers(given.float_layers, ground.layers))
 
 
 CHOICES: dict[str, Callable[[Namespace, Ground, QuantizationChoice], Plan]] = {

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from search.context import StudyContext
-from search.needs import PARTS
 from search.records.columns import cells
 from search.records.run_folder import run_once
 from search.records.stage_files import Curves
-from search.workers import each_result
+from search.workers import each_result, split_evenly
 from spaces.heuristics import Sensitivities
 from spaces.measurements import sensitivity_ratios
 from spaces.space import Space
 from trainables.jobs import sensitivity_job
 from trainables.results import Baseline
-
-
-def split_evenly(names: Sequence[str], workers: int) -> dict[str, list[str]]:
-    """Return names in PARTS parts for each worker, each part under its first name."""
-    count = max(1, min(len(names), PARTS * workers))
-    return {names[start]: list(names[start::count]) for start in range(min(count, len(names)))}
 
 
 def measure_sensitivities(study: StudyContext, baseline: Baseline, space: Space) -> Sensitivities:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from search.apply import build_parser, main, settings_from
-from search.cli.apply_plan import removed_lines
+from search.cli.apply_plan import layer_lines, removed_lines
 from search.cli.plan_choices import Ground
 from search.config import RunConfig
 from search.records.search_space import build_space
@@ -37,6 +37,15 @@ def test_training_is_given_in_steps_as_the_toolkits_do():
         (["uniform", "--ratio", "0.3", "--task", "imagenet"], "'imagenet'"),
         (["quantize", "--quantization", "int4"], "'int4'"),
         (["quantize", "-o", "calibration=guess"], "'guess'"),
+        (
+            ["quantize", "--quantization", "bfloat16", "--float-layers", "conv1"],
+            "bfloat16 has one precision for all layers; give --quantization int8_ptq",
+        ),
+        (["quantize", "--auto"], "--auto: needs the loss that is allowed"),
+        (["quantize", "--budget", "0.1"], "--budget: only --auto keeps one"),
+        (["quantize", "--auto", "--budget", "2"], "2 is not 0 to below 1"),
+        (["quantize", "--auto", "--budget", "0", "--float-layers", "a"], "--auto: chooses"),
+        (["quantize", "--auto", "--budget", "0", "--quantization", "float"], "omit --quant"),
         (["uniform", "--ratio", "0.3", "--iters", "0"], "greater than or equal to 1"),
     ],
 )
@@ -62,7 +71,8 @@ def test_groups_are_listed_with_what_shrinks_with_them(workplace):
 
 
 @pytest.mark.slow
-def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workplace):
+def test_plans_are_trained_quantized_and_exported(workplace):
+    """A FLOPs target by sensitivity, then INT8 of scales so bad that not all layers stay in it."""
     out = workplace.folder / "applied"
     ended = workplace.run(
         *("flops", "--removed", "0.3", "--skip-first", "1", "--sensitive", "1"),
@@ -80,6 +90,34 @@ def test_a_flops_target_by_sensitivity_is_trained_quantized_and_exported(workpla
     # It is no study, so none can be carried on.
     resumed = workplace.run("--resume", str(out))
     assert resumed.returncode == 2 and "holds no run" in resumed.stderr
+
+    out = workplace.folder / "mixed"
+    scales = ("-o", "calibration=KL", "-o", "calibration_samples=4")
+    ended = workplace.run(
+        *("quantize", "--auto", "--budget", "0.005", "--out", str(out), *scales),
+        *workplace.task(),
+        module=APPLY,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    mixture, outcome = (json.loads((out / f"{n}.json").read_text()) for n in ("layers", "outcome"))
+    assert mixture["loss"] > 0.005
+    assert {cost["layer"] for cost in mixture["costs"]} == {"conv1", "conv2", "head"}
+    assert sorted(mixture["order"]) == ["conv1", "conv2", "head"]
+    assert outcome["plan"] == mixture["plan"]
+    kept = outcome["plan"].get("float_layers", [])
+    assert not kept or outcome["val"]["metric_loss"] <= 0.005
+    assert all(outcome["val"]["layers"][layer] == "float" for layer in kept)
+    assert "of 3 layers in float" in ended.stdout
+
+
+def test_what_each_layer_runs_in_is_said():
+    plan = Plan.of({}, QuantizationChoice.INT8_PTQ, ["a", "b"])
+    assert layer_lines(plan, {"a": "float", "b": "float", "c": "int8"}) == [
+        "in int8: 1 of 3 layers",
+        "in float: 2 of 3 layers: a, b",
+    ]
+    missed = layer_lines(plan, {"a": "float", "b": "int8", "c": "int8"})
+    assert missed[-1] == "the engine quantizes b all the same"
 
 
 def test_what_a_plan_removes_is_said():

@@ -163,7 +163,12 @@ def test_plans_without_a_search(home):
             assert (out / "sensitivities.json").is_file()
         elif way != "groups":
             assert delivered_plan(out)
-            assert json.loads((out / "outcome.json").read_text())["way"] == way
+            outcome = json.loads((out / "outcome.json").read_text())
+            assert outcome["way"] == way
+            kept = outcome["plan"].get("float_layers", [])
+            assert bool(kept) or "--float-layers" not in line
+            assert all(outcome["val"]["layers"][layer] == "float" for layer in kept)
+            assert (out / "layers.json").is_file() == ("--auto" in line)
 
 
 def test_your_own_model(home, capsys):

@@ -1,12 +1,14 @@
 """Where a call runs, and what becomes of an error that it raises; Ray itself is a fake."""
 
+from itertools import chain
+
 import pytest
 import ray
 
 from clusters.resources import MARKER_AMOUNT
 from search import workers
 from search.console import Display
-from search.workers import Placement, call_worker, each_result
+from search.workers import Placement, call_worker, each_result, split_evenly
 from spaces.errors import ConfigError, SearchError, StudyError, TaskError
 
 
@@ -84,3 +86,13 @@ def test_an_error_of_a_call_is_raised_here(remote, error, kind, words):
     with pytest.raises(SearchError, match=words) as caught:
         call_worker(Display(), "call", fail)
     assert type(caught.value) is kind
+
+
+def test_groups_are_measured_in_parts_that_hold_each_once():
+    names = [f"group {number}" for number in range(20)]
+    parts = split_evenly(names, 2)
+    assert len(parts) == 6 and sorted(chain(*parts.values())) == sorted(names)
+    assert max(map(len, parts.values())) - min(map(len, parts.values())) <= 1
+    assert split_evenly(names[:2], 8) == {names[0]: names[:1], names[1]: names[1:2]}
+    # A head alone in a cluster may have no core of its own.
+    assert split_evenly(names, 0) == {names[0]: names} and split_evenly([], 2) == {}

@@ -25,6 +25,8 @@ def test_any_difference_changes_the_key():
         Plan.of({"a": 0.5}, PTQ),
         Plan.of({"b": 0.25}, PTQ),
         Plan.of({}, PTQ),
+        Plan.of({}, PTQ, ["a"]),
+        Plan.of({}, PTQ, ["b"]),
     ]
     assert len({plan.key for plan in plans}) == len(plans)
 
@@ -125,3 +127,16 @@ def test_the_branches_that_a_plan_takes_out_are_named():
     plan = Plan.of({"block": 1.0, "conv.weight": 0.5, "gate": 1}, QuantizationChoice.FLOAT)
     assert plan.removed == ("block", "gate")
     assert Plan().removed == ()
+
+
+def test_layers_in_float_come_back_from_json_and_a_plan_without_says_nothing_of_them():
+    plan = Plan.of({"a": 0.5}, PTQ, ["head", "conv", "head"])
+    assert plan.float_layers == ("conv", "head")
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert "float_layers" not in Plan.of({}, PTQ).to_json()
+
+
+@pytest.mark.parametrize("choice, layers", [(FLOAT, ("a",)), (PTQ, ("b", "a")), (PTQ, ("a", "a"))])
+def test_layers_in_float_are_sorted_and_beside_int8_ones(choice, layers):
+    with pytest.raises(ValueError, match="float"):
+        Plan((), choice, layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,13 @@ import numpy as np
 import paddle
 
 from spaces.errors import TrialError, one_line
-from spaces.plan import QuantizationChoice
+from spaces.plan import Precision, QuantizationChoice
 from trainables.compression.folding import fold_constants
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import chosen_runtime
 from trainables.deployment.export import check_outputs, export_float
+from trainables.deployment.seams import drop_steps
 from trainables.evaluation import eager, first_samples
 from trainables.settings import TrialSettings
 from trainables.task import Task
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 CHECKED_SAMPLES = 64
 # Most characters of a reason: a few lines of a terminal. A guess.
 MAX_REASON = 300
+# Name of a layer's weight.
+WEIGHT = "weight"
 # Data formats that oneDNN does not take.
 CHANNELS_LAST = ("NLC", "NHWC", "NDHWC")
 
@@ -80,6 +83,24 @@ def _hint(model: paddle.nn.Layer) -> str:
     return ""
 
 
+def weight_names(model: paddle.nn.Layer) -> dict[str, str]:
+    """Return the names that the weights of a model's layers have in its exports, by layer."""
+    ending = f".{WEIGHT}"
+    return {
+        name.removesuffix(ending): parameter.name
+        for name, parameter in model.named_parameters()
+        if name.endswith(ending)
+    }
+
+
+def layer_precisions(model: paddle.nn.Layer, engine: Engine) -> dict[str, Precision]:
+    """Return the precision that each layer of an exported model runs in, by the layer's name; not
+    those that the engine does not tell."""
+    found = engine.layers()
+    names = weight_names(model)
+    return {layer: found[weight] for layer, weight in names.items() if weight in found}
+
+
 def export_candidate(
     model: paddle.nn.Layer,
     choice: QuantizationChoice,
@@ -88,12 +109,14 @@ def export_candidate(
     settings: TrialSettings,
     folder: Path,
     checked: int = CHECKED_SAMPLES,
+    float_layers: Collection[str] = (),
 ) -> tuple[Engine, float]:
     """Export the model as deployed, load it in the engine and compare on `checked` samples.
 
     Returns the engine and the largest difference of its outputs from the model's. Raises TrialError
     if that is too large. `quantization` comes from `prepare_quantization`; with it the model
-    cannot be run again, as PaddleSlim's export makes it static.
+    cannot be run again, as PaddleSlim's export makes it static. `float_layers` are not quantized
+    after training.
     """
     inputs = first_samples(task, checked)
     reference = eager(model)(inputs)
@@ -110,7 +133,11 @@ def export_candidate(
         with tempfile.TemporaryDirectory() as floats:
             export_float(model, task.inputs, Path(floats))
             fold_constants(Path(floats))
-            quantize_post_training(Path(floats), folder, again, settings.calibration)
+            names = weight_names(model)
+            kept = [names[layer] for layer in float_layers if layer in names]
+            quantize_post_training(Path(floats), folder, again, settings.calibration, kept)
+        if kept:
+            drop_steps(folder)
         # The quantized model exists only as a program. Its reference is that program without INT8
         # kernels, which simulates INT8 in float.
         reference = PaddleEngine(folder, None, settings.threads).run(inputs)

@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,10 @@ def quantize_post_training(
     target: Path,
     feeds: Callable[[], Iterator[Mapping[str, np.ndarray]]],
     algorithm: CalibrationAlgorithm = "abs_max",
+    float_weights: Collection[str] = (),
 ) -> None:
-    """Write an INT8 model calibrated on `feeds`, each a batch by input name.
+    """Write an INT8 model calibrated on `feeds`, each a batch by input name. Layers whose weight,
+    by its name in the program, is one of `float_weights` stay in float.
 
     `abs_max` takes the largest value seen as the range. PaddleSlim's example averages the batches'
     largest values and loses 1.2 to 1.7 points more (LOG: post-training quantization).
@@ -94,6 +96,7 @@ def quantize_post_training(
             batch_nums=batches,
             algo=algorithm,
             quantizable_op_type=QUANTIZED_OPERATORS,
+            skip_tensor_list=[*float_weights] or None,
             # Without it the file is as large as in float.
             onnx_format=True,
         )

@@ -15,6 +15,7 @@ from spaces.plan import Precision
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.export import check_outputs
 from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE
+from trainables.deployment.layers import exported_layers
 from trainables.deployment.onnx_pooling import rewrite_pools, uneven_pools
 from trainables.deployment.program import integer_products
 
@@ -70,7 +71,9 @@ def convert(folder: Path, target: Path, precision: Precision) -> None:
         # Imported here: a second, for INT8 alone.
         from trainables.deployment.onnx_types import rewrite_types
 
-        rewrite_types(target, integer_products(folder))
+        layers = exported_layers(folder)
+        floats = {layer.weight for layer in layers if not layer.is_quantized}
+        rewrite_types(target, integer_products(folder), floats)
 
 
 def export_onnx(

@@ -8,7 +8,7 @@ convolution itself: of the built-in network's 15 it ran 8 in float.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,11 @@ from trainables.deployment.program import IntegerProduct
 UNSIGNED, MIDDLE = "uint8_zero", "uint8_middle"
 # Largest integer of an activation with a sign, and of one without.
 SIGNED_MAX, UNSIGNED_MAX = 127, 255
+
+
+def integers_of(weight: str) -> str:
+    """Return the name that a weight's integers have in the rewritten file."""
+    return f"{weight}.integers"
 
 
 class _Graph:
@@ -109,7 +114,34 @@ def _store_weights(graph: _Graph) -> None:
         rounded = np.rint(floats / by.reshape(shape)) + zeros.reshape(shape).astype("int64")
         integers = np.clip(rounded, limits.min, limits.max).astype(zeros.dtype)
         graph.remove(step)
-        graph.store(step.output[0], integers)
+        graph.store(integers_of(name), integers)
+        for back in graph.readers(step.output[0]):
+            graph.read_instead(back, 0, integers_of(name))
+
+
+def _keep_floats(graph: _Graph, weights: Collection[str]) -> None:
+    """Let the layers with these weights compute in float: paddle2onnx quantizes every layer whose
+    input and output have scales, whether or not its weight was quantized."""
+    for node in graph.left("Conv"):
+        before = [_unquantized(graph, name) for name in node.input]
+        if before[1] not in weights or before[1] == node.input[1]:
+            continue
+        graph.read_instead(node, 0, before[0])
+        graph.read_instead(node, 1, before[1])
+        bias = graph.writer.get(node.input[2]) if len(node.input) > 2 else None
+        if bias is not None and bias.op_type == "DequantizeLinear":
+            integers, scale = (graph.values[name] for name in bias.input[:2])
+            floats = (integers * scale).astype("float32")
+            graph.read_instead(node, 2, graph.store(f"{node.input[1]}.bias", floats))
+
+
+def _unquantized(graph: _Graph, name: str) -> str:
+    """Return the name of the float value behind a quantize and a dequantize step, if there are."""
+    back = graph.writer.get(name)
+    if back is None or back.op_type != "DequantizeLinear":
+        return name
+    first = graph.writer.get(back.input[0])
+    return first.input[0] if first is not None and first.op_type == "QuantizeLinear" else name
 
 
 def _upper_bound(graph: _Graph, node: onnx.NodeProto) -> float | None:
@@ -220,7 +252,7 @@ def _quantize_products(graph: _Graph, products: Mapping[str, IntegerProduct]) ->
             continue
         scale = graph.store(f"{name}.input_scale", np.array(product.input_scale, "float32"))
         both = (product.input_scale * product.weight_scale).astype("float32")
-        weight = graph.store(f"{name}.integers", product.weight.astype("int8"))
+        weight = graph.store(integers_of(name), product.weight.astype("int8"))
         given, summed, floats = (f"{name}.{part}" for part in ("input", "sums", "floats"))
         graph.remove(node)
         graph.add("QuantizeLinear", [node.input[0], scale, MIDDLE], given)
@@ -229,8 +261,11 @@ def _quantize_products(graph: _Graph, products: Mapping[str, IntegerProduct]) ->
         graph.add("Mul", [floats, graph.store(f"{name}.scale", both)], node.output[0])
 
 
-def rewrite_types(file: Path, products: Mapping[str, IntegerProduct]) -> None:
-    """Rewrite an INT8 file of paddle2onnx in place; `products` are those of the Paddle model.
+def rewrite_types(
+    file: Path, products: Mapping[str, IntegerProduct], floats: Collection[str] = ()
+) -> None:
+    """Rewrite an INT8 file of paddle2onnx in place; `products` are those of the Paddle model, and
+    `floats` the weights of its layers that are not quantized.
 
     All scales stay, but for values behind a clip: they get a finer one.
     """
@@ -238,6 +273,7 @@ def rewrite_types(file: Path, products: Mapping[str, IntegerProduct]) -> None:
     graph = _Graph(model.graph)
     graph.store(UNSIGNED, np.array(0, "uint8"))
     graph.store(MIDDLE, np.array(128, "uint8"))
+    _keep_floats(graph, floats)
     _store_weights(graph)
     _quantize_products(graph, products)
     _drop_signs(graph, _absorb_rectifiers(graph))

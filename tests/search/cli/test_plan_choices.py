@@ -78,7 +78,7 @@ def test_flops_leaves_the_first_groups_and_the_sensitive_ones_alone():
 
 
 def test_quantize_prunes_nothing():
-    assert plan("quantize") == Plan.of({}, PTQ)
+    assert plan("quantize", float_layers=None) == Plan.of({}, PTQ)
 
 
 BRANCHED = Space((*SPACE.groups[:2], PruningGroup("b", 64, inside=("block",)), BLOCK))
@@ -151,3 +151,17 @@ def test_shipped_tables_say_what_they_were_measured_on(name):
 def test_sensitivities_that_are_missing(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.json: not a readable table"):
         read_sensitivities(str(tmp_path / "none.json"), SPACE)
+
+
+def test_layers_in_float_are_named_as_layers_or_by_their_weights():
+    found = plan("quantize", float_layers="b.weight, a")
+    assert found == Plan.of({}, PTQ, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "name, said", [("frist", "did you mean first?"), ("z", "it has first, a, b")]
+)
+def test_a_layer_that_the_model_lacks(name, said):
+    with pytest.raises(ConfigError) as found:
+        plan("quantize", float_layers=f"a,{name}")
+    assert str(found.value) == f"--float-layers: the model has no layer {name!r}; {said}"

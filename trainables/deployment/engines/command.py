@@ -115,6 +115,9 @@ class CommandEngine:
     def quantizations(self) -> int | None:
         return self.local.quantizations()
 
+    def layers(self) -> dict[str, Precision]:
+        return self.local.layers()
+
 
 @dataclass(frozen=True)
 class Command:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from spaces.errors import ExportError, TrialError, one_line
 from spaces.plan import Precision
 from trainables.deployment.engines.protocol import Configuration, Option
 from trainables.deployment.exported import ONNX_FILE
+from trainables.deployment.layers import exported_layers
 from trainables.deployment.onnx_export import convert
+from trainables.deployment.onnx_types import integers_of
 from trainables.deployment.program import read_ends
 
 NAME = "onnxruntime"
@@ -47,6 +50,7 @@ class OnnxRuntimeEngine:
     """A session on one number of threads."""
 
     def __init__(self, folder: Path, threads: int) -> None:
+        self._folder = folder
         self._file, self._threads = str(folder / ONNX_FILE), threads
         try:
             self._session = self._new_session(_session_options(threads))
@@ -70,15 +74,29 @@ class OnnxRuntimeEngine:
         outputs = self._session.run(self._outputs, dict(zip(self._inputs, inputs, strict=True)))
         return list(outputs)
 
-    def operators(self) -> list[str]:
+    @cached_property
+    def _executed(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Type and inputs of each operator that runs."""
         options = _session_options(self._threads)
         with tempfile.TemporaryDirectory() as folder:
             options.optimized_model_filepath = str(Path(folder) / ONNX_FILE)
             self._new_session(options)
-            return [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+            graph = onnx.load(options.optimized_model_filepath).graph
+        return [(node.op_type, tuple(node.input)) for node in graph.node]
+
+    def operators(self) -> list[str]:
+        return [kind for kind, _ in self._executed]
 
     def quantizations(self) -> int:
         return sum(kind.startswith(INT8) for kind in self.operators())
+
+    def layers(self) -> dict[str, Precision]:
+        """It has INT8 and float, and gives weights in float other names, in another layout."""
+        integers = {n for kind, inputs in self._executed if kind.startswith(INT8) for n in inputs}
+        return {
+            layer.weight: "int8" if integers_of(layer.weight) in integers else "float"
+            for layer in exported_layers(self._folder)
+        }
 
 
 class OnnxRuntime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from spaces.errors import TrialError, short
 from spaces.plan import Precision
 from trainables.deployment.engines.protocol import Configuration, Option
 from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES
+from trainables.deployment.layers import exported_layers
 from trainables.deployment.program import flatten_scales, read_ends
 
 NAME = "openvino"
@@ -25,6 +27,13 @@ FLOATS: Mapping[Precision, str] = {"float": "f32", "bfloat16": "bf16", "int8": "
 # Types of the executed graph that compute nothing.
 DATA = ("Const", "Input", "Output")
 INT8 = ("i8", "u8")
+PRECISIONS: Mapping[str, Precision] = {
+    **dict.fromkeys(INT8, "int8"),
+    "bf16": "bfloat16",
+    "f32": "float",
+}
+# Types of the executed graph that compute with a weight.
+LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 # Lines of its errors that only say where in OpenVINO they come from.
 NO_REASON = ("Exception from ", "Check '", "FrontEnd API failed", "While validating")
 
@@ -51,10 +60,21 @@ def _reason(error: Exception) -> str:
     return short(told[0] if told else str(error))
 
 
+@dataclass(frozen=True)
+class _Node:
+    """An operator of the executed graph."""
+
+    kind: str
+    precision: str
+    made_of: tuple[str, ...]
+    """What the exported program's operators write that it stands for."""
+
+
 class OpenVinoEngine:
     """A model compiled for one number of threads."""
 
     def __init__(self, folder: Path, precision: Precision, threads: int) -> None:
+        self._folder = folder
         self._options = {**options(precision), "INFERENCE_NUM_THREADS": threads}
         try:
             model = _core().read_model(folder / MODEL_FILE)
@@ -79,12 +99,31 @@ class OpenVinoEngine:
     def executed(self) -> list[tuple[str, str]]:
         """Return type and precision of each operator of the executed graph, such as
         ("Convolution", "u8")."""
+        return [(node.kind, node.precision) for node in self._nodes() if node.kind not in DATA]
+
+    def _nodes(self) -> list[_Node]:
         found = []
         for node in self._compiled.get_runtime_model().get_ordered_ops():
-            about = node.get_rt_info()
-            kind = str(about["layerType"].value)
-            if kind not in DATA:
-                found.append((kind, str(about["runtimePrecision"].value)))
+            told = {name: str(value.value) for name, value in node.get_rt_info().items()}
+            names = tuple(told.get("originalLayersNames", "").split(","))
+            found.append(_Node(told["layerType"], told["runtimePrecision"], names))
+        return found
+
+    def layers(self) -> dict[str, Precision]:
+        """A node has the names of what it was made of, but none of its own if a batch norm was
+        folded into its weight. Layers without a node that is named have the precision of the other
+        nodes, if those have one."""
+        weights = {layer.output: layer.weight for layer in exported_layers(self._folder)}
+        found: dict[str, Precision] = {}
+        others: set[str] = set()
+        for node in self._nodes():
+            if node.kind in LAYERS:
+                names = [weights[name] for name in node.made_of if name in weights]
+                found.update(dict.fromkeys(names, PRECISIONS.get(node.precision, "float")))
+                others |= set() if names else {node.precision}
+        if len(others) == 1:
+            rest = PRECISIONS.get(others.pop(), "float")
+            found |= dict.fromkeys(set(weights.values()) - set(found), rest)
         return found
 
     def operators(self) -> list[str]:

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import paddle
 import paddle.inference
+from paddle.base.proto import framework_pb2
 
 from spaces.plan import Precision
 from trainables.deployment import gpu, tensorrt
 from trainables.deployment.engines.protocol import Configuration, Option
 from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES, WEIGHTS_FILE
 from trainables.deployment.gpu import PaddleDevice
+from trainables.deployment.layers import PRODUCTS, exported_layers
 
 # Paddle Inference's name for the program that it runs, when asked to save it.
 OPTIMIZED_FILE = "_optimized.pdmodel"
@@ -38,6 +40,11 @@ MATRIX_PRODUCTS = ("matmul", "fused_matmul")
 WITHOUT_MATRIX_PRODUCTS = tuple(n for n in WITHOUT_CONCATENATION if n not in MATRIX_PRODUCTS)
 # Tried in this order until the model can be loaded and its first run succeeds; None is all.
 INT8_OPERATORS = (None, WITHOUT_POOLING, WITHOUT_CONCATENATION, WITHOUT_MATRIX_PRODUCTS)
+# A linear layer, which it quantizes though the exported weight is in float.
+LINEAR = "fc"
+# Its attribute for what an operator computes in, and the names there; others are float.
+DATA_TYPE = "mkldnn_data_type"
+PRECISIONS: Mapping[str, Precision] = {"int8": "int8", "bfloat16": "bfloat16"}
 
 
 # Passes of Paddle 3.1.1 that compute wrongly. This one fuses a reshape, a transposition and a
@@ -51,6 +58,16 @@ DELETED_PASSES: Mapping[PaddleDevice, tuple[str, ...]] = {
 def deleted_passes(kind: PaddleDevice = "onednn") -> tuple[str, ...]:
     """Return the passes to delete from `paddle.inference.Config`, with `delete_pass`."""
     return DELETED_PASSES.get(kind, ())
+
+
+def int8_operators(folder: Path) -> list[tuple[str, ...] | None]:
+    """Return INT8_OPERATORS; without linear layers if the model in a folder has them all in float
+    (LOG: what each engine mixes)."""
+    products = [layer for layer in exported_layers(folder) if layer.kind in PRODUCTS]
+    if not products or any(layer.is_quantized for layer in products):
+        return [*INT8_OPERATORS]
+    every = (*WITHOUT_POOLING, "pool2d")
+    return [tuple(n for n in names or every if n != LINEAR) for names in INT8_OPERATORS]
 
 
 def engine_name(kind: PaddleDevice) -> str:
@@ -122,10 +139,11 @@ class PaddleEngine:
             gpu.check_usable(kind)
             if kind == "tensorrt":
                 self._workshop = tensorrt.Workshop(folder, precision, builds or tensorrt.Builds())
+        self._optimized: framework_pb2.ProgramDesc | None = None
         self.int8_operators: tuple[str, ...] | None = None
         """The operators to quantize; None: all."""
         quantized = precision == "int8" and kind == "onednn"
-        self._untried = list(INT8_OPERATORS) if quantized else [None]
+        self._untried = int8_operators(folder) if quantized else [None]
         self._create_next()
 
     @property
@@ -177,6 +195,7 @@ class PaddleEngine:
 
     def _create(self) -> None:
         config = self._config()
+        self._optimized = None
         with without_native_output():
             self._predictor = paddle.inference.create_predictor(config)
         if self._workshop is not None:
@@ -185,17 +204,35 @@ class PaddleEngine:
             self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()
         ]
 
+    def _executed(self) -> framework_pb2.ProgramDesc:
+        """Return the program that the engine runs; its passes take seconds, so it is kept."""
+        if self._optimized is None:
+            config = self._config()
+            with tempfile.TemporaryDirectory() as folder:
+                config.enable_save_optim_model(True)
+                config.set_optim_cache_dir(folder)
+                with without_native_output():
+                    paddle.inference.create_predictor(config)
+                written = (Path(folder) / OPTIMIZED_FILE).read_bytes()
+            self._optimized = framework_pb2.ProgramDesc.FromString(written)
+        return self._optimized
+
     def operators(self) -> list[str]:
         """Return the types of the operators that the engine runs, fused and with its own."""
-        config = self._config()
-        with tempfile.TemporaryDirectory() as folder:
-            config.enable_save_optim_model(True)
-            config.set_optim_cache_dir(folder)
-            with without_native_output():
-                paddle.inference.create_predictor(config)
-            program = paddle.base.core.ProgramDesc((Path(folder) / OPTIMIZED_FILE).read_bytes())
-        block = program.block(0)
-        return [block.op(index).type() for index in range(block.op_size())]
+        return [op.type for op in self._executed().blocks[0].ops]
+
+    def layers(self) -> dict[str, Precision]:
+        """Return the precision of each layer; none on a GPU."""
+        if self._kind != "onednn":
+            return {}
+        weights = {layer.weight for layer in exported_layers(self._folder)}
+        return {
+            name: PRECISIONS.get(next((a.s for a in op.attrs if a.name == DATA_TYPE), ""), "float")
+            for op in self._executed().blocks[0].ops
+            for slot in op.inputs
+            for name in slot.arguments
+            if name in weights
+        }
 
     def quantizations(self) -> int | None:
         """Return the number of quantize operators that the engine runs; None on a GPU.

@@ -58,6 +58,14 @@ class Engine(Protocol):
         """
         ...
 
+    def layers(self) -> dict[str, Precision]:
+        """Return the precision of each convolution and matrix product that has a weight, by the
+        weight's name in the exported program, read from what runs.
+
+        Those that the runtime does not tell are left out.
+        """
+        ...
+
 
 @runtime_checkable
 class SelfTimed(Protocol):

@@ -13,8 +13,13 @@ from trainables.settings import TrialSettings
 ON_CPU = [kind for kind, listing in LISTINGS.items() if not listing.on_gpu]
 
 
-def exported(kind, task, choice, folder):
+def exported(kind, task, choice, folder, float_layers=()):
     """Return the engine, samples, and the engine's difference from the model on them."""
+    return exported_model(kind, task, choice, folder, float_layers)[1:]
+
+
+def exported_model(kind, task, choice, folder, float_layers=()):
+    """Return the model too, before what `exported` returns."""
     for package in LISTINGS[kind].packages:
         pytest.importorskip(package)
     model = pruned_model(task, Plan.of({"conv2.weight": 0.5}, choice))
@@ -31,5 +36,7 @@ def exported(kind, task, choice, folder):
         calibration_samples=64,
         engine=kind,
     )
-    engine, difference = export_candidate(model, choice, quantization, task, settings, folder)
-    return engine, inputs, difference
+    engine, difference = export_candidate(
+        *(model, choice, quantization, task, settings, folder), float_layers=float_layers
+    )
+    return model, engine, inputs, difference

@@ -6,12 +6,16 @@ import pytest
 from paddle import nn
 
 from spaces.plan import QuantizationChoice
-from tests.trainables.deployment.engines.exports import ON_CPU, exported
+from tests.trainables.deployment.engines.exports import ON_CPU, exported, exported_model
+from trainables.compression.quantization import layer_precisions
 from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.engines.registry import runtime
 from trainables.deployment.export import export_float, output_difference
 from trainables.evaluation import eager
 from trainables.task import ModelInput
+
+PTQ = QuantizationChoice.INT8_PTQ
+LAYERS = ("conv1", "conv2", "head")
 
 pytestmark = pytest.mark.parametrize("kind", ON_CPU)
 
@@ -53,6 +57,16 @@ def test_int8_is_what_runs_and_paddle_reads_its_files(kind, choice, task, tmp_pa
     simulated = PaddleEngine(tmp_path, None, 1).run(inputs)
     assert output_difference(engine.run(inputs), simulated) < 0.2
     assert PaddleEngine(tmp_path, "int8", 1).quantizations() > 0
+
+
+@pytest.mark.parametrize("kept", [(), ("conv2",), ("head",), ("conv2", "head")])
+def test_layers_run_in_the_precision_that_each_was_exported_in(kept, kind, task, tmp_path):
+    model, engine, inputs, difference = exported_model(kind, task, PTQ, tmp_path, kept)
+    found = layer_precisions(model, engine)
+    assert found == {name: "float" if name in kept else "int8" for name in LAYERS}
+    assert difference < 0.2
+    simulated = PaddleEngine(tmp_path, None, 1).run(inputs)
+    assert output_difference(engine.run(inputs), simulated) < 0.2
 
 
 def test_a_model_without_scales_is_not_taken_for_int8(kind, task, tmp_path):
