@@ -186,6 +186,8 @@ def size_of(step: dict[str, Any], height: int, width: int) -> tuple[int, int]:
     """Return the height and width of an image after a resize step."""
     if step["rule"] == "exact":
         return step["height"], step["width"]
+    if step["rule"] == "line":
+        return step["height"], min(math.ceil(step["height"] * (width / height)), step["width"])
     multiple = step["multiple"]
     roundings = {"nearest": round, "down": math.floor, "up": math.ceil}
     whole = roundings.get(step["rounding"], lambda parts: math.floor(parts + 0.5))

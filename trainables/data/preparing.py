@@ -157,6 +157,10 @@ def target_size(step: Resize, height: int, width: int) -> tuple[int, int]:
     if step.rule == "exact":
         assert step.height is not None and step.width is not None
         return step.height, step.width
+    if step.rule == "line":
+        assert step.height is not None and step.width is not None
+        # The ratio comes first, as in PaddleOCR: its last bit decides what is rounded up.
+        return step.height, min(math.ceil(step.height * (width / height)), step.width)
     factor = _factor(step, height, width)
     high, wide = _rounded(step, height * factor), _rounded(step, width * factor)
     shrink = min((step.most_height or high) / high, (step.most_width or wide) / wide, 1.0)

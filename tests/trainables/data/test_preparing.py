@@ -95,6 +95,9 @@ def test_pixels_are_divided_as_paddleseg_does():
         (Resize("at_least", 736, multiple=32, whole_first=True), (500, 800), (736, 1184)),
         (Resize("longer_side", 960, multiple=128, rounding="up"), (500, 800), (640, 1024)),
         (Resize("at_least", 64, multiple=32, most_width=64, most_height=64), (60, 180), (32, 64)),
+        (Resize("line", height=32, width=100), (60, 91), (32, 49)),
+        (Resize("line", height=32, width=100), (33, 99), (32, 96)),
+        (Resize("line", height=32, width=100), (60, 900), (32, 100)),
         (Resize("shorter_side", 8), (1, 1000), (8, 8000)),
         (Resize("longer_side", 8), (1, 1000), (1, 8)),
     ],
@@ -160,6 +163,8 @@ EVERY = (
         Normalize(double=True),
     ),
     (Resize("height", height=20, multiple=4, rounding="half_up"), CenterCrop(20, 20), Normalize()),
+    (Resize("line", height=20, width=40, library="opencv"), Normalize(divides=True), Pad(20, 40)),
+    (Resize("line", height=20, width=24, library="opencv"), Normalize(divides=True), Pad(20, 24)),
 )
 
 
