@@ -5,9 +5,6 @@ import pytest
 from spaces.plan import QuantizationChoice
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.quantization import prepare_quantization
-from trainables.deployment.engines.paddle_inference import PaddleEngine
-from trainables.deployment.export import export_float, output_difference
-from trainables.evaluation import eager
 from trainables.task import ModelInput
 from trainables.tasks.paddleocr.crnn_network import CRNNetwork, map_size
 
@@ -89,15 +86,6 @@ def test_without_recurrent_layers_the_last_convolution_can_be_pruned():
     whole = {**SMALL, "hidden_size": None}
     found = survey_groups(lambda: CRNNetwork(5, **whole), LINE)
     assert "backbone.conv2.conv.weight" in [group.name for group in found.groups]
-
-
-def test_the_export_gives_what_the_network_gives(tmp_path):
-    network = CRNNetwork(5, **SMALL)
-    export_float(network, LINE, tmp_path)
-    lines = [np.random.default_rng(0).random((3, 3, 32, 40), np.float32)]
-    outputs = PaddleEngine(tmp_path, "float", 1).run(lines)
-    assert outputs[0].shape == (3, 10, 5)
-    assert output_difference(outputs, eager(network)(lines)) < 1e-3
 
 
 def test_pact_quantizes_all_but_the_recurrent_layers():

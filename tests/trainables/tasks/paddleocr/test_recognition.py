@@ -77,16 +77,24 @@ def changed(tmp_path, old, new):
     file.write_text(file.read_text().replace(old, new))
 
 
-def test_it_learns_and_meets_every_demand(options):
+def test_it_learns(options):
     task = make_task(**options)
-    model = task.build_model()
-    trainer = Trainer(model, task, steps=60, learning_rate=0.1, batch_size=8, seed=0)
+    trainer = Trainer(task.build_model(), task, steps=25, learning_rate=0.1, batch_size=8, seed=0)
     first = trainer.run(5)
-    trainer.run(50)
+    trainer.run(15)
     assert trainer.run(5) < 0.5 * first
-    paddle.save(model.state_dict(), options["weights"])
+
+
+def test_every_demand_is_met(options, tmp_path):
+    """Training until lines are read takes minutes: a low score for the blank reads something."""
+    changed(tmp_path, "main_indicator: acc", "main_indicator: norm_edit_dis")
+    weights = paddle.load(options["weights"])
+    weights["head.fc.bias"] -= paddle.to_tensor([5.0, 0, 0, 0, 0, 0])
+    paddle.save(weights, options["weights"])
     demands = {demand.name: demand for demand in check_task("paddleocr", options)}
     assert {name: demand.said for name, demand in demands.items() if not demand.met} == {}
+    assert "text_similarity 0." in demands["metric"].said
+    assert demands["export"].said.startswith("the engine's outputs differ")
     assert "a recurrent layer stays whole" in demands["pruning groups"].said
     assert demands["quantization"].said.startswith("int8_ptq runs; int8_qat quantizes")
 
@@ -124,6 +132,18 @@ def test_without_padding_a_line_fills_the_width(options, tmp_path):
     changed(tmp_path, "image_shape: [3, 32, 64]", "image_shape: [3, 32, 64], padding: false")
     tensor = next(make_task(**options).eval_batches("val", 1)).inputs[0][0]
     assert (tensor[:, :, 60:] > 0).all()
+
+
+def test_scores_of_training_become_the_chances_that_a_teacher_gives(options):
+    task = make_task(**options)
+    model = task.build_model()
+    (images,) = next(task.eval_batches("val", 2)).inputs
+    model.eval()
+    expected = model(paddle.to_tensor(images))
+    # Batch norms stay as they are: only the head knows the difference.
+    model.head.train()
+    found = task.exported(model(paddle.to_tensor(images)))
+    assert np.allclose(found.numpy(), expected.numpy(), atol=1e-6)
 
 
 def test_another_width_of_the_engine(options):
