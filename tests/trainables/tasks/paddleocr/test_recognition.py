@@ -40,8 +40,7 @@ Eval:
       - RecResizeImg: {{image_shape: [3, 32, 64]}}
       - KeepKeys: {{keep_keys: ['image', 'label', 'length']}}
 """
-# The last two are no letters of English.
-KEYS = "ox7éж"
+KEYS = "ox7Lé"
 
 
 def write_data(root):
