@@ -21,6 +21,7 @@ Rule = Literal[
     "inside",
     "inside_turned",
     "height",
+    "line",
 ]
 Rounding = Literal["nearest", "half_up", "down", "up"]
 
@@ -38,7 +39,7 @@ class Resize:
     `at_least`: enlarged if its shorter side is below `side`; `at_most`: shrunk if its longer side
     is above it. `inside`: as large as fits into `height` x `width`; `inside_turned`: the same, with
     both exchanged for an upright image. `height`: to `height`. All but `exact` keep the aspect
-    ratio."""
+    ratio; `line`, to `height`, does up to `width`, and a longer line becomes `width` wide."""
     side: int | None = None
     height: int | None = None
     width: int | None = None

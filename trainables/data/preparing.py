@@ -174,6 +174,10 @@ def target_size(step: Resize, height: int, width: int) -> tuple[int, int]:
     if step.rule == "exact":
         assert step.height is not None and step.width is not None
         return step.height, step.width
+    if step.rule == "line":
+        assert step.height is not None and step.width is not None
+        # The ratio comes first, as in PaddleOCR: its last bit decides what is rounded up.
+        return step.height, min(math.ceil(step.height * (width / height)), step.width)
     factor = _factor(step, height, width)
     high = _rounded(step, height * factor)
     wide = _rounded(step, width * factor)

@@ -1,4 +1,4 @@
-"""Images with lines of text: PaddleOCR's Label.txt."""
+"""Images with lines of text, or of one line: PaddleOCR's Label.txt."""
 
 from __future__ import annotations
 
@@ -65,6 +65,25 @@ def read_labels(file: Path, root: Path, problems: Problems) -> list[TextImage]:
             )
         else:
             samples.append(TextImage(root / path, regions, where))
+    return samples
+
+
+@dataclass(frozen=True)
+class TextLine:
+    image: Path
+    text: str
+    where: str
+
+
+def read_lines(file: Path, root: Path, problems: Problems) -> list[TextLine]:
+    """Return the samples of a recogniser's Label.txt: a path, a tab and the text per line."""
+    samples = []
+    for where, line in numbered_lines(file):
+        path, _, text = line.partition("\t")
+        if text:
+            samples.append(TextLine(root / path, text, where))
+        else:
+            problems.note(where, f'{line!r} is not "path<tab>text"; correct the line')
     return samples
 
 

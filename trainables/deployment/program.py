@@ -81,6 +81,29 @@ def read_input_shapes(folder: Path) -> list[tuple[int, ...]]:
     return [tuple(stored[name][1:]) for name in read_ends(folder)[0]]
 
 
+def pools_unscaled_maps(folder: Path) -> bool:
+    """Return whether an INT8 model quantizes a map's mean, but not the map that it is taken from.
+
+    So do squeeze-and-excitations that were trained for INT8.
+    """
+    program = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
+    ops = program.blocks[0].ops
+    scaled = {
+        name
+        for op in ops
+        if op.type in QUANTIZERS
+        for slot in (*op.inputs, *op.outputs)
+        for name in slot.arguments
+    }
+    return any(
+        op.type == "pool2d"
+        and any(a.name == "pooling_type" and a.s == "avg" for a in op.attrs)
+        and op.outputs[0].arguments[0] in scaled
+        and op.inputs[0].arguments[0] not in scaled
+        for op in ops
+    )
+
+
 @dataclass(frozen=True)
 class StoredProgram:
     """An exported program and its weights, loaded into a scope of their own."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.text import check_samples, read_labels
+from trainables.data.text import check_samples, read_labels, read_lines
 
 SQUARE = [[1, 2], [5, 2], [5, 6], [1, 6]]
 
@@ -29,6 +29,16 @@ def test_a_line_that_is_not_a_label_is_noted(tmp_path, listed, problems, line):
     file = listed("Label.txt", line)
     assert read_labels(file, tmp_path, problems) == []
     assert problems.found[0].startswith(f"{file}:1: not ")
+
+
+def test_lines_may_have_tabs_in_their_text(tmp_path, listed, problems):
+    file = listed("Label.txt", "a.jpg\tone line", "b.jpg\ttwo\twords", "c.jpg", "d.jpg\t")
+    found = [(line.image, line.text) for line in read_lines(file, tmp_path, problems)]
+    assert found == [(tmp_path / "a.jpg", "one line"), (tmp_path / "b.jpg", "two\twords")]
+    assert [note.split(" is ")[0] for note in problems.found] == [
+        f"{file}:3: 'c.jpg'",
+        f"{file}:4: 'd.jpg'",
+    ]
 
 
 @pytest.mark.parametrize(

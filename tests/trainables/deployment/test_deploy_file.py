@@ -107,6 +107,8 @@ EVERY = (
     ),
     (Resize("height", height=20, multiple=4, rounding="half_up"), CenterCrop(20, 20), Normalize()),
     (Resize("longer_side", 50), Resize(height=32, width=32, interpolation="box"), Normalize()),
+    (Resize("line", height=20, width=40, library="opencv"), Normalize(divides=True), Pad(20, 40)),
+    (Resize("line", height=20, width=24, library="opencv"), Normalize(divides=True), Pad(20, 24)),
     (Normalize(),),
     (
         Resize("at_most", 50, None, None, 48, 40, 8, "up", True, True, "opencv", "lanczos"),

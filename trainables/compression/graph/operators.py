@@ -13,6 +13,8 @@ from trainables.compression.graph.rules import (
     rule,
 )
 
+RECURRENT = "a recurrent layer stays whole: its state at one step feeds every gate of the next"
+
 
 @rule(
     *("relu", "relu6", "sigmoid", "tanh", "hard_swish", "hardswish", "hard_sigmoid", "leaky_relu"),
@@ -258,6 +260,18 @@ def embedding(op: LabelledOperator) -> Outputs:
     rows, width = op.input("W")
     op.book.exclude(rows, "one row per word")
     return {"Out": (*op.input("Ids"), width)}
+
+
+@rule("rnn")
+def recurrence(op: LabelledOperator) -> Outputs:
+    """All weights are bound together, so that the whole layer is excluded by one name."""
+    op.exclude(op.input("Input"), "read by a recurrent layer, which stays whole")
+    rows = [weight[0] for weight in op.inputs("WeightList")]
+    for labels in rows[1:]:
+        op.bind(rows[0], labels, RECURRENT)
+    for axes in op.inputs("WeightList"):
+        op.exclude(axes, RECURRENT)
+    return {}
 
 
 @rule("roi_align", "roi_pool")

@@ -52,6 +52,9 @@ class Propagation:
                 self._note_producer(use.labels[0])
             elif operator.type == "lookup_table_v2":
                 self._note_producer(op.input("W")[-1])
+            elif operator.type == "rnn":
+                for rows in op.inputs("WeightList"):
+                    self._note_producer(rows[0])
             axes.update(_labels_out(op))
         for name in traced.outputs:
             for labels in axes[name]:

@@ -1,8 +1,20 @@
-"""PaddleOCR's text detectors (DB), from the toolkit's own configuration files.
+"""PaddleOCR's text detectors (DB) and recognisers (CRNN), from the toolkit's configuration files.
 
-task.py          the task: configuration, Label.txt, batches
-images.py        what the configuration does to images
+task.py          which of the two a configuration is
+architecture.py  the networks that can be searched
+splits.py        the data sets that a configuration names
+mobilenet_v3.py  the blocks of both networks
+
+detection.py     the detector's task: configuration, batches
+images.py        what a configuration does to images, a detector's size
 db_network.py    the network: MobileNetV3, feature pyramid, DB head
 db_loss.py       the loss
 db_targets.py    the maps that the loss compares with
+
+recognition.py   the recogniser's task: configuration, batches
+line_input.py    what a configuration does to images of lines
+characters.py    the dictionary; labels and outputs as text
+crnn_network.py  the network: MobileNetV3, recurrent layers, CTC head
+ctc.py           the loss
+line_metric.py   accuracy of whole lines, similarity of texts
 """

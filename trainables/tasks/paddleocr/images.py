@@ -10,7 +10,7 @@ colour, which is zero after normalization like the network's own padding.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,9 +63,36 @@ def transforms(dataset: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, dict(keys or {})) for entry in given for name, keys in entry.items()]
 
 
-def omitted_augmentations(dataset: Mapping[str, Any]) -> list[str]:
+def omitted_augmentations(dataset: Mapping[str, Any], supported: Container[str]) -> list[str]:
     """Return the names of training transforms that are not supported."""
-    return [name for name, _ in transforms(dataset) if name not in SUPPORTED_IN_TRAINING]
+    return [name for name, _ in transforms(dataset) if name not in supported]
+
+
+def checked(
+    given: Transforms, supported: Mapping[str, tuple[str, ...] | None], where: str
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of transforms by name; TaskError for one that is not supported."""
+    for name, keys in given:
+        if name not in supported:
+            raise TaskError(f"{where} {name} is not supported; {', '.join(supported)} are")
+        known = supported[name]
+        unknown = [key for key in keys if known is not None and key not in known]
+        if unknown:
+            allowed = ", ".join(known or ()) or "none"
+            raise TaskError(f"{where} {name}: key {unknown[0]!r} is not supported; {allowed} are")
+    return dict(given)
+
+
+def channel_order(settings: Mapping[str, Mapping[str, Any]], where: str) -> str:
+    """Return the order of DecodeImage, RGB or BGR; TaskError for another."""
+    decoding = settings.get("DecodeImage", {"img_mode": "BGR"})
+    mode = decoding.get("img_mode", "RGB")
+    if mode not in ("RGB", "BGR") or decoding.get("channel_first"):
+        raise TaskError(
+            f"{where} DecodeImage: img_mode {mode!r}, channel_first "
+            f"{decoding.get('channel_first', False)} is not supported; BGR or RGB with false is"
+        )
+    return str(mode)
 
 
 def evaluated_input(
@@ -79,22 +106,8 @@ def evaluated_input(
     Raises TaskError, beginning with `where`, for a transform or key that would change the
     evaluation's pixels.
     """
-    for name, keys in given:
-        if name not in SUPPORTED:
-            raise TaskError(f"{where} {name} is not supported; {', '.join(SUPPORTED)} are")
-        supported = SUPPORTED[name]
-        unknown = [key for key in keys if supported is not None and key not in supported]
-        if unknown:
-            allowed = ", ".join(supported or ()) or "none"
-            raise TaskError(f"{where} {name}: key {unknown[0]!r} is not supported; {allowed} are")
-    settings = dict(given)
-    decoding = settings.get("DecodeImage", {"img_mode": "BGR"})
-    mode = decoding.get("img_mode", "RGB")
-    if mode not in ("RGB", "BGR") or decoding.get("channel_first"):
-        raise TaskError(
-            f"{where} DecodeImage: img_mode {mode!r}, channel_first "
-            f"{decoding.get('channel_first', False)} is not supported; BGR or RGB with false is"
-        )
+    settings = checked(given, SUPPORTED, where)
+    mode = channel_order(settings, where)
     resize = _resize(settings.get("DetResizeForTest", {}), where)
     (height, width), steps = _fixed(resize, image_size, sizes)
     if height % STRIDE or width % STRIDE:

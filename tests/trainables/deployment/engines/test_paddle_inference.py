@@ -123,6 +123,43 @@ def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tm
     assert engine.run([samples[:3]])[0].shape == (3, 4)
 
 
+class Gated(nn.Layer):
+    """A squeeze-and-excitation, whose mean is quantized in training and whose map is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gate = nn.Conv2D(3, 8, 3, padding=1), nn.Conv2D(8, 8, 1)
+        self.head = nn.Conv2D(8, 4, 1)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x))
+        x = x * F.hardsigmoid(self.gate(F.adaptive_avg_pool2d(x, 1)))
+        return self.head(x)[:, :, 0, 0]
+
+
+def test_the_map_of_a_gate_does_not_get_the_scale_of_its_mean(tmp_path):
+    paddle.seed(0)
+    model = Gated()
+    model.gate.weight.set_value(100 * model.gate.weight)
+    quantization = prepare_quantization(model, QuantizationChoice.INT8_QAT)
+    # A few large values: their mean is far below them.
+    samples = np.random.default_rng(0).random((8, 3, 16, 16)).astype("float32") ** 20
+    samples[:, :, 0, 0] = 1
+    for _ in range(3):
+        model(paddle.to_tensor(samples))
+    quantization.export(IMAGE, tmp_path)
+    engine = PaddleEngine(tmp_path, "int8", 1)
+    assert engine.int8_operators == WITHOUT_POOLING
+    expected = PaddleEngine(tmp_path, None, 1).run([samples])
+    assert output_difference(engine.run([samples]), expected) < 0.1
+    # With the pooling in INT8, as the engine would have it.
+    engine._untried = [None]
+    engine._create_next()
+    assert output_difference(engine._run([samples]), expected) > 0.3
+    folder, samples = quantized(Gated, tmp_path / "after")
+    assert PaddleEngine(folder, "int8", 1).int8_operators is None
+
+
 def test_concatenations_are_left_in_float_where_they_have_to_be(tmp_path):
     paddle.seed(0)
     model = Skip()
