@@ -144,12 +144,13 @@ class PaddleEngine:
         self.int8_operators: tuple[str, ...] | None = None
         """The operators to quantize; None: all."""
         quantized = precision == "int8" and kind == "onednn"
-        self._untried = int8_operators(folder) if quantized else [None]
+        self._untried: list[tuple[str, ...] | None] = [None]
+        if quantized:
+            self._untried = int8_operators(folder)
         if quantized and pools_unscaled_maps(folder):
             # oneDNN passes a mean's scale through the pooling to its map, whose values are larger
             # and then saturate (LOG: a recogniser in INT8).
-            tried = [names for names in self._untried if names is not None]
-            self._untried = [names for names in tried if "pool2d" not in names]
+            self._untried = [names for names in self._untried if names and "pool2d" not in names]
         self._create_next()
 
     @property
