@@ -71,6 +71,8 @@ def run_check(check: Check, limit_s: float) -> Outcome:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # What it prints stands before why it failed, as it happened.
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             # Of its own, so that what it started can be ended with it.
             start_new_session=True,
         )

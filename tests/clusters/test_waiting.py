@@ -103,6 +103,7 @@ SPOKEN_FOR = {
     ("clusters/paddle_backend.py", "ray.get"): "worker",
     ("trainables/deployment/onnx_export.py", "subprocess.run"): "said_while of to_onnx",
     ("trainables/deployment/engines/command.py", "subprocess.run"): "worker, probe_timeout_s",
+    ("trainables/deployment/gpu.py", "subprocess.run"): "worker, STATE_LIMIT_S",
     # Shorter than half a minute, whatever happens: see the test of the bounds.
     ("clusters/owner.py", "time.sleep"): "bounded",
     ("clusters/owner.py", "_thread.join"): "bounded",

@@ -97,7 +97,7 @@ def records(record, result):
         for number, (plan, origin) in enumerate(
             zip(
                 plans,
-                ("warm_start", "neighbour", "sampled", "predicted", "warm_start"),
+                ("warm_start", "neighbour", "sampled", "predicted", "warm_start", "warm_start"),
                 strict=True,
             )
         )

@@ -30,9 +30,9 @@ ELSEWHERE = {
     "benchmarks": "hours; their parts have tests in tests/benchmarks",
 }
 HERE = {"first-run", "reading-results", "single-plans", "deploying", "own-model"}
-# Examples need models of other tasks, a command that times models a device: tests/examples,
-# test_engines.py.
-OTHERS = re.compile(r"python -m examples\.|deploy\.py|probe_command")
+# Examples need models of other tasks, a command that times models a device, make gpu-check a GPU:
+# tests/examples, test_engines.py, tests/benchmarks/test_gpu_check.py.
+OTHERS = re.compile(r"python -m examples\.|deploy\.py|probe_command|make gpu-check")
 # The built-in task, which the commands name by naming none, evaluated on fewer images.
 FEW = "mypkg.few:make_task"
 # Each tracker starts processes for every trial.

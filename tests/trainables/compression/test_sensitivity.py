@@ -133,7 +133,7 @@ def test_known_curves_are_not_computed_again(tiny_weights, tmp_path):
 def test_a_part_of_the_batches_is_compared_with_the_same_part(tiny_weights):
     task = Mine(tiny_weights)
     with SensitivityProbe(task, 20, 1, every=3) as probe:
-        nothing, much = probe.curve("conv2.weight", [0.0625, 0.9375], math.nan)
+        nothing, much = probe.curve("conv2.weight", [0.03125, 0.9375], math.nan)
     assert abs(nothing.metric_loss) < 0.1 and much.metric_loss > 0.2
     whole = evaluate(eager(task.build_model()), task, "val", 20)
     part = evaluate(eager(task.build_model()), task, "val", 20, every=3)
