@@ -94,18 +94,18 @@ def test_plans_are_trained_quantized_and_exported(workplace):
     out = workplace.folder / "mixed"
     scales = ("-o", "calibration=KL", "-o", "calibration_samples=4")
     ended = workplace.run(
-        *("quantize", "--auto", "--budget", "0.005", "--out", str(out), *scales),
+        *("quantize", "--auto", "--budget", "0", "--out", str(out), *scales),
         *workplace.task(),
         module=APPLY,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     mixture, outcome = (json.loads((out / f"{n}.json").read_text()) for n in ("layers", "outcome"))
-    assert mixture["loss"] > 0.005
+    assert mixture["loss"] > 0
     assert {cost["layer"] for cost in mixture["costs"]} == {"conv1", "conv2", "head"}
     assert sorted(mixture["order"]) == ["conv1", "conv2", "head"]
     assert outcome["plan"] == mixture["plan"]
     kept = outcome["plan"].get("float_layers", [])
-    assert not kept or outcome["val"]["metric_loss"] <= 0.005
+    assert not kept or outcome["val"]["metric_loss"] <= 0
     assert all(outcome["val"]["layers"][layer] == "float" for layer in kept)
     assert "of 3 layers in float" in ended.stdout
 
