@@ -22,30 +22,32 @@ TYPES = ("pool2d", "max_pool2d_with_index")
 
 
 @dataclass(frozen=True)
-class UnevenPool:
-    """An adaptive pooling whose windows differ in size."""
+class AdaptivePool:
+    """An adaptive pooling of an exported program."""
 
     output: str
     """Name of its output, in the program and in the ONNX file."""
     from_side: tuple[int, int]
-    """Height and width of its input."""
+    """Height and width of its input; -1 if not known."""
     to_side: tuple[int, int]
     is_average: bool
 
+    @property
+    def is_uneven(self) -> bool:
+        """Whether its windows are known to differ in size."""
+        sides = list(zip(self.from_side, self.to_side, strict=True))
+        is_known = all(before > 0 for before, _ in sides)
+        return is_known and any(before % after for before, after in sides)
 
-def uneven_pools(folder: Path) -> list[UnevenPool]:
+
+def uneven_pools(folder: Path) -> list[AdaptivePool]:
     """Return the uneven adaptive poolings of an exported program; maps of unknown size are not
     among them."""
     program = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
-    return [pool for pool in _adaptive_pools(program.blocks[0]) if _is_uneven(pool)]
+    return [pool for pool in _adaptive_pools(program.blocks[0]) if pool.is_uneven]
 
 
-def _is_uneven(pool: UnevenPool) -> bool:
-    sides = zip(pool.from_side, pool.to_side, strict=True)
-    return any(before > 0 and before % after for before, after in sides)
-
-
-def _adaptive_pools(block: framework_pb2.BlockDesc) -> Iterator[UnevenPool]:
+def _adaptive_pools(block: framework_pb2.BlockDesc) -> Iterator[AdaptivePool]:
     sizes = {v.name: list(v.type.dense_tensor.tensor.dims) for v in block.vars}
     for op in block.ops:
         given = {attribute.name: attribute for attribute in op.attrs}
@@ -56,7 +58,7 @@ def _adaptive_pools(block: framework_pb2.BlockDesc) -> Iterator[UnevenPool]:
         height, width = sizes[inputs["X"][0]][2:]
         high, wide = (*given["ksize"].ints, *given["ksize"].ints)[:2]
         is_average = op.type == "pool2d" and given["pooling_type"].s == "avg"
-        yield UnevenPool(output, (height, width), (high, wide), is_average)
+        yield AdaptivePool(output, (height, width), (high, wide), is_average)
 
 
 def bins(before: int, after: int) -> np.ndarray:
@@ -68,7 +70,7 @@ def bins(before: int, after: int) -> np.ndarray:
     return matrix
 
 
-def rewrite_pools(file: Path, pools: list[UnevenPool]) -> None:
+def rewrite_pools(file: Path, pools: list[AdaptivePool]) -> None:
     """Write an ONNX file again with these poolings as two matrix products each, which are exact.
 
     Raises ExportError for a maximum, which no product gives.

@@ -9,7 +9,7 @@ from paddle import nn
 from spaces.errors import ExportError
 from trainables.deployment.export import export_float
 from trainables.deployment.onnx_export import export_onnx
-from trainables.deployment.onnx_pooling import bins, uneven_pools
+from trainables.deployment.onnx_pooling import AdaptivePool, bins, uneven_pools
 from trainables.task import ModelInput
 
 INPUTS = (ModelInput("image", (3, 10, 7)),)
@@ -50,6 +50,13 @@ def test_a_maximum_is_refused_with_what_to_do(tmp_path):
     images = exported(F.adaptive_max_pool2d, tmp_path / "model")
     with pytest.raises(ExportError, match=r"from \(5, 4\) to \(3, 3\) pixels.*use an input"):
         export_onnx(tmp_path / "model", tmp_path / "m.onnx", [images], "float", 1)
+
+
+@pytest.mark.parametrize(
+    "side, is_uneven", [((5, 4), True), ((6, 3), False), ((6, 5), True), ((5, -1), False)]
+)
+def test_a_map_of_unknown_size_is_left_as_it_is(side, is_uneven):
+    assert AdaptivePool("pooled", side, (3, 3), True).is_uneven == is_uneven
 
 
 @pytest.mark.parametrize("before, after", [(5, 3), (3, 6), (16, 3), (4, 4), (7, 1)])
