@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import threading
@@ -86,12 +87,16 @@ def _is_gone(owner: Owner) -> bool:
 
 
 def _is_alive(storage: Storage, owner: Owner) -> bool:
-    """Return whether the counter of a driver moves, watched until its silence is too long."""
-    deadline = time.monotonic() + HEARTBEAT.silence_s
-    while time.monotonic() < deadline:
+    """Return whether the counter of a driver moves, watched until its silence is too long.
+
+    Reads are counted, not seconds: while this machine stands still, or storage is away, nothing is
+    seen of the counter.
+    """
+    pause = min(1.0, HEARTBEAT.every_s)
+    for _ in range(math.ceil(HEARTBEAT.silence_s / pause)):
         if _is_gone(owner):
             return False
-        time.sleep(min(1.0, HEARTBEAT.every_s))
+        time.sleep(pause)
         now = _read(storage)
         if now is None:
             return False
