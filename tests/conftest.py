@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # By default Ray's workers yield to all other processes, and make no progress beside other tests.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Ray's own limit for the start of a node, 30 s, is too short beside other tests.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
 
 import pytest
 from filelock import FileLock

@@ -15,7 +15,7 @@ from trainables.deployment import gpu
 pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
 
 
-def python(name, code, limit_s=30.0):
+def python(name, code, limit_s=600.0):
     return Check(name, f"what {name} tries", (sys.executable, "-c", code), limit_s)
 
 
@@ -25,7 +25,7 @@ MADE = [
     python("lacking", f"print('no second GPU'); raise SystemExit({report.SKIPPED})"),
     python("killed", "import os; print('before', flush=True); os.kill(os.getpid(), 9)"),
     python("hanging", "import time; print('waits', flush=True); time.sleep(60)", limit_s=1.0),
-    Check("missing", "a program that is not there", ("/no/such/program",), 30.0),
+    Check("missing", "a program that is not there", ("/no/such/program",), 600.0),
     python("silent", "raise SystemExit(3)"),
     python("last", "print('made all the same')"),
 ]
@@ -34,7 +34,7 @@ VERDICTS = ["pass", "fail", "skipped", "fail", "fail", "fail", "fail", "pass"]
 
 def test_no_check_ends_the_others_and_the_report_has_a_reason_for_each():
     said, persisted = [], []
-    outcomes = run_checks(MADE, 60.0, said.append, lambda done: persisted.append([*done]))
+    outcomes = run_checks(MADE, 3600.0, said.append, lambda done: persisted.append([*done]))
     assert [outcome.verdict for outcome in outcomes] == VERDICTS
     found = {outcome.check.name: outcome.found for outcome in outcomes}
     assert found["wrong"] == "RuntimeError: it is off by 2"
@@ -74,7 +74,7 @@ def test_without_a_gpu_it_says_what_it_would_do(tmp_path, capsys):
 
 def test_a_check_that_needs_a_gpu_fails_with_a_reason_without_one():
     device = next(check for check in checks.all_checks() if check.name == "device")
-    (outcome,) = run_checks([device], 60.0, lambda line: None, lambda done: None)
+    (outcome,) = run_checks([device], 3600.0, lambda line: None, lambda done: None)
     assert (outcome.verdict, outcome.found) == ("fail", "RuntimeError: paddle sees no GPU")
 
 

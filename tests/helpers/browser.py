@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.helpers.support import PATIENCE_S
+
 WIDTHS = {"phone": 390, "desktop": 1280}
 
 
@@ -44,4 +46,4 @@ def show(browser, page, width):
     browser.get(page.absolute().as_uri())
     figures = "[...document.querySelectorAll('.plotly-graph-div')]"
     drawn = f"return {figures}.every(figure => figure.querySelector('.main-svg'))"
-    WebDriverWait(browser, 30).until(lambda b: b.execute_script(drawn))
+    WebDriverWait(browser, PATIENCE_S).until(lambda b: b.execute_script(drawn))

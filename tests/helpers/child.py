@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.helpers.support import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,6 +17,6 @@ def run_in_child(code: str, **environment: str) -> None:
         env={"PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert ended.returncode == 0, ended.stderr

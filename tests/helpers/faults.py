@@ -15,13 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from tests.helpers.nodes import Node
-from tests.helpers.support import TABLES, Workplace, rows_of
+from tests.helpers.support import PATIENCE_S, TABLES, Workplace, rows_of
 from trainables.settings import candidate_name
 
 # The title of a worker that trains for a trial.
 TRAINING = r"ray::CompressionTrainable plan-\d+ \w+ level \d"
-# Greatest wait for anything. A guess: searches of the tiny task take one to two minutes.
-PATIENCE_S = 900
 
 
 @contextlib.contextmanager
@@ -123,7 +121,7 @@ class Search:
     def end(self):
         """Wait for the driver to end, and return its results."""
         self.process.wait(PATIENCE_S)
-        self._reader.join(30)
+        self._reader.join(PATIENCE_S)
         assert self.process.returncode == 0, "\n".join(self.said)
         return Ended(self.run, "\n".join(self.said))
 

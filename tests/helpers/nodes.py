@@ -23,6 +23,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.helpers.support import PATIENCE_S
+
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PORT = 6379
 # `ip netns exec NAME` shows the files of the folder NAME as those of /etc.
@@ -78,7 +80,7 @@ class Node:
         environment = {**self.environment, **options.pop("env", {})}
         return subprocess.Popen([*self.prefix, *command], env=environment, **options)
 
-    def run(self, script, cwd, timeout=600):
+    def run(self, script, cwd, timeout=PATIENCE_S):
         """Run lines of shell; return the exit status, None if they did not end, and the output.
 
         Processes that they start in the background, as `ray start` does, are not waited for.
@@ -176,8 +178,6 @@ class NodeCluster:
         inherited = {k: v for k, v in node.environment.items() if not k.startswith(FOREIGN)}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         own = {"HOME": str(home), "RAY_TMPDIR": str(sockets), "PATH": path}
-        # Ray's own limit for the start of a node, 30 s, is too short beside other tests.
-        own["RAY_raylet_start_wait_time_s"] = "180"
         node.environment = {**inherited, **own}
         return node
 
@@ -235,8 +235,8 @@ class NodeCluster:
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n")
         (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
-    def _wait_for(self, node, timeout=90):
-        deadline, log = time.monotonic() + timeout, self.folder / f"{node.name}.log"
+    def _wait_for(self, node):
+        deadline, log = time.monotonic() + PATIENCE_S, self.folder / f"{node.name}.log"
         while time.monotonic() < deadline:
             assert node.process.poll() is None, log.read_text()
             if "Ray runtime started" in log.read_text():

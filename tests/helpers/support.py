@@ -41,6 +41,9 @@ QUICK = {
 AS_BY_DEFAULT = {"confidence_z": 1.64, "retrain_workers": "null", "finalists": 3}
 # Interval at which a running run's tables are read: reading without pause takes half of a core.
 READING_S = 0.5
+# Greatest wait for what is certain to come: it ends a test that hangs, and nothing else. Whole runs
+# take one to three minutes on a quiet machine.
+PATIENCE_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Workplace:
         return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **address}
 
     def run(
-        self, *arguments: str, timeout: float = 900, **settings: object
+        self, *arguments: str, timeout: float = PATIENCE_S, **settings: object
     ) -> subprocess.CompletedProcess[str]:
         """Run the main command, or that of another `module`, to its end."""
         return subprocess.run(
@@ -123,9 +126,9 @@ def said_by(run):
     return run.with_name(f"{run.name}.said")
 
 
-def wait_until(condition, what, timeout_s=300):
+def wait_until(condition, what):
     """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"no {what}"
         time.sleep(0.2)
@@ -146,8 +149,11 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **setti
             # Background jobs of a shell, and their children, ignore SIGINT.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-    deadline, next_reading = time.monotonic() + 900, 0.0
-    while process.poll() is None and time.monotonic() < deadline:
+    deadline, next_reading = time.monotonic() + PATIENCE_S, 0.0
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"the moment to kill it never came:\n{said_by(run).read_text()}")
         if run.is_dir():
             if time.monotonic() >= next_reading:
                 read_all(run)
@@ -157,7 +163,7 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **setti
         time.sleep(0.05)
     assert process.poll() is None, "it ended before it could be killed"
     process.send_signal(by)
-    return process.wait(300)
+    return process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager

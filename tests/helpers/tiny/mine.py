@@ -100,7 +100,7 @@ def make_broken(weights=None):
 # Seeds of trainings are at least this; calibration uses the study's own small seed.
 TRAINING_SEED = 1000
 # Greatest wait for other trainings to begin, on a busy machine. A guess.
-TOGETHER_S = 300
+TOGETHER_S = 1800
 
 
 class Watched(Mine):
@@ -136,7 +136,7 @@ def make_watched(weights=None, seen=None, together=1):
 
 
 # Greatest wait for the test to let a training go on, on a busy machine. A guess.
-HELD_S = 900
+HELD_S = 3600
 
 
 class Gated(Mine):

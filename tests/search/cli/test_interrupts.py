@@ -14,6 +14,7 @@ import pytest
 from search.cli.interrupts import InterruptedRun, interruptible
 from search.cli.parser import run_command
 from spaces.errors import ConfigError
+from tests.helpers.support import PATIENCE_S
 
 
 def exit_status(command):
@@ -99,7 +100,7 @@ def test_code_that_swallows_the_signal_is_ended_with_its_children():
     assert len(ended.stderr.splitlines()) == 1
     child = int(ended.stdout)
     if psutil.pid_exists(child):
-        _, alive = psutil.wait_procs([psutil.Process(child)], timeout=60)
+        _, alive = psutil.wait_procs([psutil.Process(child)], timeout=PATIENCE_S)
         assert not alive
 
 
@@ -124,8 +125,8 @@ def ended_by(place, arguments, line, number):
         raise AssertionError(f"never said {line!r}: {said} {process.stderr.read()}")
     begun = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=300)
-    _, alive = psutil.wait_procs(begun, timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    _, alive = psutil.wait_procs(begun, timeout=PATIENCE_S)
     assert not alive, f"orphans after {line!r}: {[child.cmdline() for child in alive]}"
     return process.returncode, errors
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from search.run import main
-from tests.helpers.support import ray_cluster
+from tests.helpers.support import PATIENCE_S, ray_cluster
 from tests.trainables.files.test_task_folder import TASK
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_token")]
@@ -50,7 +50,7 @@ def node_without(folder, address):
     process = _started(folder, address)
     try:
         ray.init(address, log_to_driver=False)
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + PATIENCE_S
         while sum(node["Alive"] for node in ray.nodes()) < 2:
             assert time.monotonic() < deadline
             if process.poll() is not None:
@@ -62,7 +62,7 @@ def node_without(folder, address):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 def test_a_node_without_the_files_is_named_and_a_sent_folder_is_found(

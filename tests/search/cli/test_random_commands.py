@@ -120,7 +120,7 @@ def test_a_bomb_of_aliases_is_refused_before_it_takes_memory(bomb, tmp_path):
         [sys.executable, "-c", CHILD, str(ROOM), str(file)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
         check=False,
     )
     assert ended.stdout == "5\n", ended.stderr

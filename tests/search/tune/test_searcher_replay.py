@@ -155,7 +155,7 @@ def test_a_killed_drivers_journal_lock_keeps_nobody_waiting(open_searcher, tmp_p
     start = time.monotonic()
     drive(open_searcher(), 1)
     # Optuna itself gives such a lock up after 30 s.
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
 
 
 def test_a_warm_start_in_the_ledger_is_not_tried_again(open_searcher, open_ledger, record):
