@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-# Patterns: of no training's name, of those of trials, of trials' first ones, of those that trials
-# are promoted to, of the retrain's.
-NOTHING, LEVELS, FIRST_LEVEL = "(?!)", r"level \d", "level 0"
+# Patterns: of no training's name, of all of them, of those of trials, of trials' first ones, of
+# those that trials are promoted to, of the retrain's.
+NOTHING, ALL, LEVELS, FIRST_LEVEL = "(?!)", "", r"level \d", "level 0"
 LATER_LEVELS, RETRAIN = r"level [1-9]", r"^(?!.*level \d)"
 # Settings of a search whose second levels and retrain are certain to come, if it has four trials:
 # one of three is promoted, and no trained plan is trained in full by its trial, for there are four
@@ -23,6 +23,15 @@ UNFINISHED = {
     "finetune_samples": 320,
     "promotion_factor": 2,
 }
+
+
+def first_plans(count: int) -> str:
+    """Return a pattern of the first trainings of a search's first plans, at most ten.
+
+    Held, the others keep the search from its last plan, however late a test looks: after that none
+    would be promoted. At most two plans are not trained: the unpruned ones in float and INT8.
+    """
+    return rf"plan-00000[0-{count - 1}] \w+ level 0"
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.faults import Search, fill, small_disk
-from tests.helpers.gate import FIRST_LEVEL, NOTHING, UNFINISHED, Gate
+from tests.helpers.gate import ALL, NOTHING, UNFINISHED, Gate, first_plans
 from tests.helpers.nodes import node_cluster
-from tests.helpers.support import rows_of
+from tests.helpers.support import PATIENCE_S, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_a_search_over_three_nodes_outlives_what_goes_wrong(
         search.wait_for_training_on(node, gate)
     worker = search.wait_for_training_on(second, gate)
     worker.kill()
-    worker.wait(60)
+    worker.wait(PATIENCE_S)
     third.cut()
     search.wait_for_training_on(second, gate)
     second.kill_raylet()
@@ -100,14 +100,14 @@ def test_a_driver_that_dies_is_followed_by_one_in_another_folder(
     search.wait_for((search.run / "config.yaml").is_file, "configuration")
     second = Search(local_workplace, head, runs / "two")
     second.start("--resume", str(runs / "two"), "--address", cluster.address)
-    assert second.process.wait(300) == 2
-    second._reader.join(30)
+    assert second.process.wait(PATIENCE_S) == 2
+    second._reader.join(PATIENCE_S)
     assert f"process {search.process.pid}" in "\n".join(second.said)
-    gate.let(FIRST_LEVEL)
+    gate.let(first_plans(3))
     search.wait_for_trials(2)
     search.kill()
     before = rows_of(search.run, "trials")
-    gate.let("")
+    gate.let(ALL)
     follower = Search(local_workplace, head, runs / "two")
     elsewhere = Path(tempfile.mkdtemp(dir=tmp_path))
     follower.start("--resume", str(runs / "two"), "--address", cluster.address, cwd=elsewhere)

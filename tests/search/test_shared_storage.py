@@ -8,9 +8,9 @@ import pytest
 
 from clusters.storage import Storage
 from tests.helpers.faults import Ended
-from tests.helpers.gate import FIRST_LEVEL, LEVELS, UNFINISHED, Gate
+from tests.helpers.gate import ALL, FIRST_LEVEL, UNFINISHED, Gate, first_plans
 from tests.helpers.s3 import CREDENTIALS, s3_server
-from tests.helpers.support import wait_until
+from tests.helpers.support import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def start(place, cache, *arguments, **settings):
 
 
 def wait_for_files(storage, folder, count, process):
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE_S
     while len(storage.names(folder)) < count:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
@@ -58,22 +58,23 @@ def test_a_run_in_a_bucket(s3, local_workplace, tmp_path):
     # before it is killed: its trainings are held.
     wait_for_files(storage, "stages", 2, first)
     second = start(place, tmp_path / "two", "--resume", storage.uri)
-    said, _ = second.communicate(timeout=300)
+    said, _ = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 2
     assert f"process {first.pid} on " in said
-    gate.let(FIRST_LEVEL)
+    gate.let(first_plans(2))
     wait_for_files(storage, "trials", 1, first)
     first.kill()
     first.wait()
     before = set(storage.names("trials"))
-    wait_until(lambda: not gate.held(""), "end of the workers")
+    wait_until(lambda: not gate.held(ALL), "end of the workers")
+    gate.let(FIRST_LEVEL)
     third = start(place, tmp_path / "two", "--resume", storage.uri)
-    # The last trial that is promoted; then its training goes on while the server is away.
-    wait_until(lambda: gate.held(LEVELS), "held training", 600)
+    # A trial that is promoted, or the retrain: its training goes on while the server is away.
+    wait_until(lambda: gate.held(ALL), "held training")
     with s3.away():
-        gate.let("")
+        gate.let(ALL)
         time.sleep(8)
-    said, _ = third.communicate(timeout=600)
+    said, _ = third.communicate(timeout=PATIENCE_S)
     assert third.returncode == 0, said
     assert before <= set(storage.names("trials")), "a finished trial was lost"
     assert not (tmp_path / "two" / "slimsearch" / "runs" / "searches").exists()

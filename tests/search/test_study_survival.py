@@ -7,13 +7,14 @@ import pytest
 
 from search.records.manifest import Manifest
 from tests.helpers.gate import (
-    FIRST_LEVEL,
+    ALL,
     LATER_LEVELS,
     LEVELS,
     NOTHING,
     RETRAIN,
     UNFINISHED,
     Gate,
+    first_plans,
 )
 from tests.helpers.support import QUICK, killed_when, read_all, rows_of, said_by, wait_until
 
@@ -30,7 +31,7 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace, tmp_path
     )
     settings = {**UNFINISHED, **gate.options(workplace.weights)}
     resume = ("--resume", str(run))
-    gate.let(FIRST_LEVEL)
+    gate.let(first_plans(3))
     # While it searches, with a local Ray, which ends too.
     status = killed_when(
         *(local_workplace, start, run, lambda: rows_of(run, "trials") >= 3),
@@ -50,11 +51,11 @@ def test_killed_at_any_moment_it_carries_on(local_workplace, workplace, tmp_path
     for names, condition in moments:
         gate.let(names)
         killed_when(workplace, resume, run, condition)
-        wait_until(lambda: not gate.held(""), "end of the workers")
+        wait_until(lambda: not gate.held(ALL), "end of the workers")
         now = read_all(run)["trials"]
         assert set(kept["number"]) <= set(now["number"]), "a finished trial was lost"
         kept = now
-    gate.let("")
+    gate.let(ALL)
     ended = workplace.run(*resume)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     trials = pd.read_parquet(run / "trials")
