@@ -124,7 +124,9 @@ def test_tables_are_readable_and_agree(whole_run):
     final = frames["measurements"].query("fidelity == 1.0").set_index("number")["metric"]
     assert (complete.set_index("number")["metric"] == final.loc[complete["number"]]).all()
     latency = frames["latency"]
-    assert {"shape", "export", "final", "baseline", "reference", "table"} == set(latency["stage"])
+    # The references may be all the shapes that are timed.
+    always = {"shape", "export", "final", "baseline", "reference"}
+    assert always <= set(latency["stage"]) <= always | {"table"}
     assert (latency["run_ms"].dropna() > 0).all()
 
 
