@@ -13,8 +13,11 @@ import pytest
 
 from clusters.files import SharedFiles
 from clusters.storage import Storage
+from search.records.ledger import Ledger
 from search.records.manifest import Manifest
-from search.records.run_folder import RunFolder
+from search.records.prospects import Prospects
+from search.records.run_folder import RunFolder, read_config
+from search.records.search_space import build_space
 from search.records.tables import Store
 from tests.helpers.support import QUICK
 from trainables.deployment.engines.paddle_inference import PaddleEngine
@@ -34,6 +37,12 @@ def candidate_of(run, number):
     """Return the folder of a trial's model after its last level, in the run's."""
     trials = Store(run).frame("trials").set_index("number")
     return candidate_name(number, int(trials.level[number]))
+
+
+def prospects_of(run):
+    config, baseline = read_config(run), RunFolder(run).stage("baseline")
+    groups = build_space(config, baseline).groups
+    return Prospects(Ledger.of_run(Store(run), config, groups, baseline))
 
 
 @dataclass
@@ -71,7 +80,8 @@ def test_an_onnx_file_beside_the_model(tool, finished):
     image = np.random.default_rng(0).standard_normal((3, 1, 14, 14)).astype("float32")
     (outputs,) = session.run(None, {"image": image})
     (wanted,) = PaddleEngine(finished / "model", None, 1).run([image])
-    assert np.argmax(outputs, 1).tolist() == np.argmax(wanted, 1).tolist()
+    # Of noise two classes may be as likely, and in INT8 a rounding decides.
+    assert np.sqrt(((outputs - wanted) ** 2).mean()) <= 0.1 * wanted.std()
 
 
 def test_the_toolkits_protocol_of_timing(tool, finished):
@@ -133,16 +143,19 @@ def test_a_run_on_storage_is_named_by_its_uri(tool, finished, tmp_path):
 def test_another_point_of_the_front_is_delivered_beside_the_first(tool, finished):
     baseline = RunFolder(finished).stage("baseline")
     trials = Store(finished).frame("trials").query("state in ('PAUSED', 'COMPLETE')")
-    first = Manifest.model_validate_json((finished / "manifest.json").read_text())
-    # Slow enough for all: the one that loses least.
-    bound = 2 * baseline.latency_ms
+    # Slow enough for all, whatever else the machine did: the one that will lose least.
+    bound = 1000 * baseline.latency_ms
+    candidates = prospects_of(finished).candidates()
+    losses, _ = prospects_of(finished).predicted(candidates)
+    least = candidates[int(np.argmin(losses))]
     ended = tool("search.select", str(finished), "--max-latency-ms", f"{bound:.6g}")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     chosen = finished / "selections" / f"latency-ms-{bound:g}"
     plan = json.loads((chosen / "plan.json").read_text())
     assert plan in list(trials["plan"].map(json.loads))
     manifest = Manifest.model_validate_json((chosen / "manifest.json").read_text())
-    assert manifest.metric.loss_val <= first.metric.loss_val
+    assert manifest.retrained[0].trial == least.number
+    assert manifest.metric.loss_val <= manifest.budget
     for name, digest in manifest.sha256.items():
         assert hashlib.sha256((chosen / name).read_bytes()).hexdigest() == digest
     # What is done with a run can be done with it.
