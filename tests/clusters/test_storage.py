@@ -8,11 +8,12 @@ import pytest
 
 from clusters.storage import Storage, join
 from spaces.errors import StorageError
+from tests.helpers.support import PATIENCE_S
 
 
 @pytest.fixture
 def storage(uri):
-    made = Storage(uri, patience_s=30)
+    made = Storage(uri, patience_s=300)
     made.create()
     return made
 
@@ -83,18 +84,22 @@ def test_a_uri_that_nobody_opens_is_one_line(uri):
 def test_a_mount_that_is_away_is_waited_for(tmp_path):
     folder, away = tmp_path / "mount", tmp_path / "away"
     said = []
-    storage = Storage(str(folder), patience_s=30, say=said.append)
+
+    def mount_again(text):
+        said.append(text)
+        if "waiting to" in text:
+            away.rename(folder)
+
+    storage = Storage(str(folder), say=mount_again)
     storage.create()
     storage.write("a", b"1")
     folder.rename(away)
-    threading.Timer(1.0, away.rename, [folder]).start()
     storage.write("b", b"2")
     assert (folder / "b").read_bytes() == b"2"
     assert len(said) == 2
     assert "waiting to write b" in said[0]
     assert "back after" in said[1]
     folder.rename(away)
-    threading.Timer(1.0, away.rename, [folder]).start()
     assert storage.read("a") == b"1", "what is on a disk that is away is not missing"
 
 
@@ -108,14 +113,14 @@ def test_a_storage_that_stays_away_ends_it_with_what_to_do(tmp_path):
 
 
 def test_a_server_that_does_not_answer_is_waited_for(s3, tmp_path):
-    storage = Storage(s3.uri(tmp_path.name), patience_s=60, say=lambda text: None)
+    storage = Storage(s3.uri(tmp_path.name), say=lambda text: None)
     storage.create()
     with s3.away():
         writer = threading.Thread(target=storage.write, args=("a", b"1"), daemon=True)
         writer.start()
         time.sleep(2)
         assert writer.is_alive()
-    writer.join(30)
+    writer.join(PATIENCE_S)
     assert storage.read("a") == b"1"
 
 
@@ -132,12 +137,11 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_waited_for_and_nothing_is_lost(small_disk):
-    storage = Storage(str(small_disk), patience_s=30, say=lambda text: None)
+    filler = small_disk / "filler"
+    storage = Storage(str(small_disk), say=lambda text: filler.unlink(missing_ok=True))
     storage.create()
     storage.write("row", b"first")
-    filler = small_disk / "filler"
     filler.write_bytes(b"0" * 240_000)
-    threading.Timer(1.0, filler.unlink).start()
     storage.write("row", b"second" * 10_000)
     assert storage.read("row") == b"second" * 10_000
     assert storage.names() == ["row"]
