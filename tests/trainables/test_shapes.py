@@ -40,7 +40,7 @@ def test_references_are_timed_together_and_their_exports_stay(fresh):
     references = time_references(plans, fresh)
     assert decode(list[Reference], encode(list[Reference], references)) == references
     assert [reference.plan for reference in references] == plans
-    assert all(0 < reference.latency_ratio < 2 for reference in references)
+    assert all(reference.latency_ratio > 0 for reference in references)
     able = with_references(fresh, *references)
     for choice in (FLOAT, PTQ, QAT):
         found = able.references(choice)
@@ -83,11 +83,12 @@ def test_a_choice_without_references_is_timed_beside_the_baseline(fresh):
 
 def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
     plan = Plan.of(HALF, PTQ)
-    fresh = TrialContext(fresh.settings.having(latency_effort=0.5), fresh.baseline, Node())
-    able = with_references(fresh, *time_references([plan], fresh))
+    (reference,) = time_references([plan], fresh)
+    # A ratio that no noise gives: the reading is of the reference's, not of the milliseconds.
+    able = with_references(fresh, replace(reference, latency_ratio=1e-3))
     ((engine, ratio),) = able.references(PTQ)
     reading = able.time(engine, PTQ, Effort(200, 4.0))
-    assert reading.ratio == pytest.approx(ratio, rel=0.1)
+    assert ratio / 3 < reading.ratio < 3 * ratio
     assert reading.latency_ms == pytest.approx(reading.ratio * able.baseline.latency_ms)
 
 

@@ -28,7 +28,7 @@ def engine_of(task, tmp_path):
     """Return an engine that some Python times, with the tiny model's export."""
     exported("onednn", task, QuantizationChoice.FLOAT, tmp_path / "model")
 
-    def made(code, timeout_s=60):
+    def made(code, timeout_s=600):
         command = written(tmp_path, code)
         return Command(command, timeout_s, runtime("onednn")).load(tmp_path / "model", "float", 1)
 
@@ -51,7 +51,7 @@ def test_the_probe_reads_what_is_printed_and_not_how_long_it_took(engine_of):
     fast = runtime("onednn").load(slow.folder, "float", 1)
     runs_ms = time_in_turn([slow, fast], IMAGES, NoLease(), Effort(2, 0.01))
     assert set(runs_ms[:, 0]) == {40.0}
-    assert 0 < runs_ms[0, 1] < 40
+    assert (runs_ms[:, 1] > 0).all() and 40.0 not in runs_ms[:, 1]
     assert mean_of_runs(slow, IMAGES, warmup=1, runs=2).mean_ms == 40
 
 
@@ -70,7 +70,7 @@ def test_the_probe_reads_what_is_printed_and_not_how_long_it_took(engine_of):
 )
 def test_a_command_that_gives_no_time_is_one_line(engine_of, code, reason):
     with pytest.raises(TrialError) as found:
-        engine_of(code, timeout_s=0.5 if "sleep" in code else 60).run_ms(IMAGES)
+        engine_of(code, timeout_s=0.5 if "sleep" in code else 600).run_ms(IMAGES)
     assert str(found.value).endswith(reason)
     assert "\n" not in str(found.value)
 
