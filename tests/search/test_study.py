@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -47,7 +48,9 @@ def test_it_says_what_it_does_and_ends_with_the_winner(whole_run):
         assert text in said
     assert "Warning" not in said
     assert "Traceback" not in said
-    assert len(said.splitlines()) < 60
+    # Beside a line a trial, and those that a slow machine adds while it is waited for.
+    more = re.compile(r" +trial +\d|.*: \d+ s, ")
+    assert len([line for line in said.splitlines() if not more.match(line)]) < 45
 
 
 def test_manifest_is_complete_and_its_digests_are_the_files_own(whole_run):
@@ -96,6 +99,11 @@ def test_the_metric_is_what_anyone_gets_from_the_delivered_files(whole_run):
         for name, on in switches.items():
             if on:
                 getattr(config, name)()
+        if part == "model":
+            for name in manifest["deleted_passes"]:
+                config.delete_pass(name)
+            if manifest["int8_operators"]:
+                config.enable_mkldnn_int8(set(manifest["int8_operators"]))
         predictor = paddle.inference.create_predictor(config)
         handle = predictor.get_input_handle(spec["name"])
         scores = []
