@@ -42,7 +42,8 @@ def test_duckdb_answers_them_alike(whole_run):
     statements = block("duckdb").replace("RUN", str(run)).split(";")
     view, front, pruned, cost, flops = (text for text in statements if text.strip())
     session.execute(view)
-    assert session.execute(front).df()["number"].tolist() == names["front"]["number"].tolist()
+    # Plans that are equal in both, such as one shape in two ways to INT8, come in any order.
+    assert set(session.execute(front).df()["number"]) == set(names["front"]["number"])
     most = dict(session.execute(pruned).fetchall())
     assert most == pytest.approx(names["pruned_most"].to_dict())
     assert len(session.execute(cost).df()) >= 1
