@@ -14,10 +14,11 @@ BUSY = "import time\nend = time.process_time() + {}\nwhile time.process_time() <
 
 def test_children_that_have_ended_count():
     with ProcessorClock(interval_s=0.05) as clock:
-        before = clock.seconds()
+        before, own = clock.seconds(), time.process_time()
         subprocess.run([sys.executable, "-c", BUSY.format(0.6)], check=True)
-        found = clock.seconds() - before
-    assert 0.45 <= found <= 1.2
+        found, own = clock.seconds() - before, time.process_time() - own
+    # The child's, and what looking at it takes, which on a busy machine is more.
+    assert 0.45 <= found - own <= 1.1
 
 
 def test_grandchildren_count_and_sleep_does_not():
@@ -27,9 +28,10 @@ def test_grandchildren_count_and_sleep_does_not():
     with ProcessorClock(interval_s=0.05) as clock:
         before = clock.seconds()
         subprocess.run([sys.executable, "-c", code], check=True)
-        busy = clock.seconds() - before
+        busy, own = clock.seconds() - before, time.process_time()
         time.sleep(0.3)
-        assert clock.seconds() - before - busy < 0.15
+        own = time.process_time() - own
+        assert clock.seconds() - before - busy - own < 0.15
     assert busy >= 0.4
 
 
