@@ -58,4 +58,6 @@ def test_two_trials_share_a_gpu(with_gpus):
         concurrency=4,
         **settings,
     )
-    assert sorted(gpus for _, gpus, _ in trained(seen)) == ["0", "0", "1", "1"]
+    # A search that was killed late may have begun to retrain.
+    trials = [gpus for rank, gpus, _ in trained(seen) if rank == "trial"]
+    assert sorted(trials) == ["0", "0", "1", "1"]
