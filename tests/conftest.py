@@ -77,6 +77,7 @@ def whole_run(local_workplace):
         if not said.exists():
             ended = local_workplace.run(
                 *("--budget", "0.1", *local_workplace.task(), "--trials", "9", "--out", str(run)),
+                *("--concurrency", "2"),
                 **AS_BY_DEFAULT,
             )
             assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 
@@ -188,7 +187,8 @@ def test_search_begins_with_the_warm_starts(whole_run, tmp_path):
 def test_actors_are_reused_between_trials(whole_run):
     run, _ = whole_run
     workers = pd.read_parquet(run / "trials")["worker"]
-    assert workers.nunique() <= os.cpu_count() + 1 < len(workers)
+    # Two at a time; one may have been replaced.
+    assert workers.nunique() <= 3 < len(workers)
 
 
 def test_the_journal_opens_in_optuna_with_constraints_and_states(whole_run):
