@@ -211,7 +211,7 @@ def test_it_learns(options):
     trainer = Trainer(model, task, steps=30, learning_rate=0.1, batch_size=4, seed=0)
     first = trainer.run(5)
     trainer.run(20)
-    assert trainer.run(5) < 0.8 * first
+    assert trainer.run(5) < 0.9 * first
 
 
 def test_groups_of_the_threshold_branch_are_excluded(options):

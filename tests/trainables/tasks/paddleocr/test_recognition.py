@@ -81,7 +81,7 @@ def test_it_learns(options):
     trainer = Trainer(task.build_model(), task, steps=25, learning_rate=0.1, batch_size=8, seed=0)
     first = trainer.run(5)
     trainer.run(15)
-    assert trainer.run(5) < 0.5 * first
+    assert trainer.run(5) < 0.75 * first
 
 
 def test_every_demand_is_met(options, tmp_path):
