@@ -19,6 +19,14 @@ from tests.helpers.support import PATIENCE_S
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    """A driver counts often, and is dead after a silence that no living one has."""
+    often = owner.Heartbeat(every_s=0.3, missed=100, settle_s=0.05)
+    monkeypatch.setattr(owner, "HEARTBEAT", often)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """For drivers that are dead."""
     monkeypatch.setattr(owner, "HEARTBEAT", owner.Heartbeat(every_s=0.3, settle_s=0.05))
 
 
@@ -44,7 +52,7 @@ def test_the_second_is_refused_and_told_who_is_first(storage):
     assert storage.read(OWNER) is None
 
 
-def test_who_watches_goes_on_after_all_stood_still(tmp_path, monkeypatch):
+def test_who_watches_goes_on_after_all_stood_still(tmp_path, monkeypatch, impatient):
     storage, sleep = Storage(str(tmp_path)), time.sleep
     note(storage)
 
@@ -57,7 +65,7 @@ def test_who_watches_goes_on_after_all_stood_still(tmp_path, monkeypatch):
         Ownership.claim(storage)
 
 
-def test_a_driver_elsewhere_that_no_longer_counts_is_dead(storage):
+def test_a_driver_elsewhere_that_no_longer_counts_is_dead(storage, impatient):
     note(storage)
     began = time.monotonic()
     taken = Ownership.claim(storage)

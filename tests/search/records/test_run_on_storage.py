@@ -19,7 +19,9 @@ from trainables.settings import INPUTS
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(owner, "HEARTBEAT", owner.Heartbeat(every_s=0.3, settle_s=0.05))
+    # All that are watched here live.
+    often = owner.Heartbeat(every_s=0.3, missed=100, settle_s=0.05)
+    monkeypatch.setattr(owner, "HEARTBEAT", often)
 
 
 @pytest.fixture
