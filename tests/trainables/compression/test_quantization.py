@@ -80,7 +80,7 @@ def test_every_calibration_gives_another_quantized_model(tiny_weights, tmp_path)
         chosen = {"calibration": algorithm, "calibration_samples": 64}
         engine, _ = exported(task, QuantizationChoice.INT8_PTQ, folder, plan, **chosen)
         (outputs,) = engine.run(inputs)
-        assert (outputs.argmax(1) == expected.argmax(1)).mean() > 0.9, algorithm
+        assert (outputs.argmax(1) == expected.argmax(1)).mean() > 0.8, algorithm
         found.append(outputs)
     assert any(not np.array_equal(found[0], other) for other in found[1:])
 
@@ -128,7 +128,7 @@ def test_engine_without_its_switch_is_the_plain_reference(tiny_weights, tmp_path
     inputs = next(task.eval_batches("val", 400)).inputs
     plain = PaddleEngine(tmp_path / "int8_ptq", None, 1).run(inputs)[0]
     agreement = np.mean(plain.argmax(1) == engine.run(inputs)[0].argmax(1))
-    assert agreement > 0.9
+    assert agreement > 0.8
 
 
 def test_a_model_without_quantizable_layers_is_refused_before_training():

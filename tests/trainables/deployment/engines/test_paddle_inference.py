@@ -118,7 +118,7 @@ def test_pooling_is_left_in_float_only_where_it_has_to_be(network, operators, tm
     engine = PaddleEngine(folder, "int8", 1)
     outputs = engine.run([samples])
     assert engine.int8_operators == operators
-    assert output_difference(outputs, PaddleEngine(folder, None, 1).run([samples])) < 0.1
+    assert output_difference(outputs, PaddleEngine(folder, None, 1).run([samples])) < 0.2
     # A second run with another batch size.
     assert engine.run([samples[:3]])[0].shape == (3, 4)
 
@@ -151,7 +151,7 @@ def test_the_map_of_a_gate_does_not_get_the_scale_of_its_mean(tmp_path):
     engine = PaddleEngine(tmp_path, "int8", 1)
     assert engine.int8_operators == WITHOUT_POOLING
     expected = PaddleEngine(tmp_path, None, 1).run([samples])
-    assert output_difference(engine.run([samples]), expected) < 0.1
+    assert output_difference(engine.run([samples]), expected) < 0.2
     # With the pooling in INT8, as the engine would have it.
     engine._untried = [None]
     engine._create_next()
@@ -182,7 +182,7 @@ def test_products_of_a_matrix_with_a_sign_and_one_without_stay_in_float(tmp_path
     outputs = engine.run([samples])
     assert engine.int8_operators == WITHOUT_MATRIX_PRODUCTS
     assert engine.quantizations() > 0
-    assert output_difference(outputs, PaddleEngine(folder, None, 1).run([samples])) < 0.1
+    assert output_difference(outputs, PaddleEngine(folder, None, 1).run([samples])) < 0.2
 
 
 def test_transposed_convolutions_stay_in_float(tmp_path):

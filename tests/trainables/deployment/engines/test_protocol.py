@@ -53,9 +53,9 @@ def test_outputs_outlive_the_next_run(kind, task, tmp_path):
 def test_int8_is_what_runs_and_paddle_reads_its_files(kind, choice, task, tmp_path):
     engine, inputs, difference = exported(kind, task, choice, tmp_path)
     assert engine.quantizations() > 0
-    assert difference < 0.2
+    assert difference < 0.3
     simulated = PaddleEngine(tmp_path, None, 1).run(inputs)
-    assert output_difference(engine.run(inputs), simulated) < 0.2
+    assert output_difference(engine.run(inputs), simulated) < 0.3
     assert PaddleEngine(tmp_path, "int8", 1).quantizations() > 0
 
 
@@ -64,9 +64,9 @@ def test_layers_run_in_the_precision_that_each_was_exported_in(kept, kind, task,
     model, engine, inputs, difference = exported_model(kind, task, PTQ, tmp_path, kept)
     found = layer_precisions(model, engine)
     assert found == {name: "float" if name in kept else "int8" for name in LAYERS}
-    assert difference < 0.2
+    assert difference < 0.3
     simulated = PaddleEngine(tmp_path, None, 1).run(inputs)
-    assert output_difference(engine.run(inputs), simulated) < 0.2
+    assert output_difference(engine.run(inputs), simulated) < 0.3
 
 
 def test_a_model_without_scales_is_not_taken_for_int8(kind, task, tmp_path):
