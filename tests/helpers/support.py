@@ -44,6 +44,8 @@ READING_S = 0.5
 # Greatest wait for what is certain to come: it ends a test that hangs, and nothing else. Whole runs
 # take one to three minutes on a quiet machine.
 PATIENCE_S = 1800.0
+# Greatest time that a node of Ray takes to start on a busy machine: 30 s were too few. A guess.
+START_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -166,15 +168,34 @@ def killed_when(workplace, arguments, run, condition, by=signal.SIGKILL, **setti
     return process.wait(PATIENCE_S)
 
 
+def patiently(call):
+    """Return a call that is tried again, for as long as a node may take to start."""
+
+    def tried(*arguments):
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return call(*arguments)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+
+    return tried
+
+
 @contextlib.contextmanager
 def ray_cluster(place, **head):
     """Start a Ray that outlives its drivers; yield a workplace whose runs use it."""
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
         # Workers inherit the node's environment, as they do from a driver's own Ray.
         for name, value in place.environment().items():
             patch.setenv(name, value)
+        # Ray itself waits for 30 s until its node is known; on a busy machine it takes longer.
+        patch.setattr(services, "get_node", patiently(services.get_node))
         cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **head})
     yield replace(place, address=cluster.address)
     cluster.shutdown()

@@ -25,6 +25,7 @@ from search.tune.plan_source import Sources
 from spaces.errors import ConfigError
 from spaces.plan import Plan, PruningGroup
 from spaces.space import Space
+from tests.helpers.support import patiently
 from tests.search.made_run import baseline
 from tests.search.tune.tabulated import FLOAT, PTQ, reported, tabulated
 from trainables.trainable import PLAN
@@ -64,7 +65,9 @@ pytestmark = pytest.mark.usefixtures("without_token")
 def nodes_that_come(monkeypatch, said):
     """Start a Ray of one core; give what adds a node of two once a line says that one lacks."""
     import ray.cluster_utils
+    from ray._private import services
 
+    monkeypatch.setattr(services, "get_node", patiently(services.get_node))
     monkeypatch.setattr(clusters.waiting, "EVERY_S", 0.5)
     cluster = ray.cluster_utils.Cluster(
         initialize_head=True, head_node_args={"include_dashboard": False, "num_cpus": 1}
