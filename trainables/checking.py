@@ -183,7 +183,7 @@ def _check_export(task: Task) -> str:
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(task, folder)
         _, difference = export_candidate(
-            new_model(task), QuantizationChoice.FLOAT, None, task, settings, Path(folder)
+            new_model(task), QuantizationChoice.FLOAT, None, task, settings, Path(folder), SAMPLES
         )
     return f"the engine's outputs differ from the model's by {difference:.1e} of their spread"
 

@@ -41,7 +41,10 @@ class Ended:
 
 def command(folder: Path, arguments: list[str], limit_s: float) -> Ended:
     """Run one of the program's commands in a folder; terminate it after `limit_s`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    # By default Ray's workers yield to all other processes, and hardly advance beside them
+    # (LOG: what was left of the named files).
+    environment = {"RAY_worker_niceness": "0", **os.environ}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=folder,

@@ -106,6 +106,16 @@ def compare(named: Named, file: str, run: str) -> float:
     return delivery.delivered_metric(Path(run), TOOLKITS[named.toolkit].task, options)
 
 
+def known_weights(named: Named, folder: Path) -> Path | None:
+    """Return the weights that a training begins with: those that an interrupted one has left, or
+    those of the file that `begin` names, if they exist."""
+    own = folder / delivery.WEIGHTS
+    if own.is_file():
+        return own
+    begin = folder.parent / key_of(named.toolkit, named.learning.begin)
+    return begin / delivery.WEIGHTS if (begin / LEARNED).is_file() else None
+
+
 def run_steps(
     named: Named, checkouts: Path, folder: Path, limits: Limits, until: str
 ) -> NamedRow | None:
@@ -120,8 +130,7 @@ def run_steps(
     )
     seconds: dict[str, float] = {}
     try:
-        begin = folder.absolute().parent / key_of(named.toolkit, named.learning.begin)
-        known = begin / delivery.WEIGHTS if (begin / LEARNED).is_file() else None
+        known = known_weights(named, folder.absolute())
         arguments = (named, str(file), limits.train_s, None if known is None else str(known))
         learned = in_child(draw_and_learn, folder, LEARNED, 2 * limits.train_s + 300, *arguments)
         row = replace(

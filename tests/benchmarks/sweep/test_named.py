@@ -14,7 +14,7 @@ from benchmarks.sweep.named import delivery
 from benchmarks.sweep.named.__main__ import known_rows, row_file
 from benchmarks.sweep.named.files import NAMED, Learning, Named
 from benchmarks.sweep.named.rows import NamedRow, read_rows, table, write_rows
-from benchmarks.sweep.named.steps import LIMITS, in_child, run_steps
+from benchmarks.sweep.named.steps import LIMITS, in_child, known_weights, run_steps
 from benchmarks.sweep.painting import Amount
 from benchmarks.sweep.summary import page
 from search.records.manifest import digests
@@ -53,6 +53,21 @@ def test_weights_are_learned_once_and_the_contract_is_checked(checkouts, tmp_pat
     assert run_steps(OWN, checkouts, folder, LIMITS, "check") is None
     assert json.loads((folder / "checked.json").read_text()) == {"found": []}
     assert (folder / delivery.WEIGHTS).stat().st_mtime_ns == before
+
+
+def test_a_training_begins_with_its_own_weights_or_with_those_of_another_file(tmp_path):
+    begun = replace(OWN, learning=replace(OWN.learning, begin="ppcls/configs/other.yaml"))
+    folder, other = tmp_path / OWN.key, tmp_path / "PaddleClas__ppcls__configs__other.yaml"
+    for each in (folder, other):
+        each.mkdir()
+    assert known_weights(begun, folder) is None
+    (other / delivery.WEIGHTS).touch()
+    assert known_weights(begun, folder) is None  # its training has not ended
+    (other / "learned.json").touch()
+    assert known_weights(begun, folder) == other / delivery.WEIGHTS
+    assert known_weights(OWN, folder) is None
+    (folder / delivery.WEIGHTS).touch()  # left by a training that was interrupted
+    assert known_weights(begun, folder) == known_weights(OWN, folder) == folder / delivery.WEIGHTS
 
 
 def dies():
