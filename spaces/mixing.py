@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spaces.plan import MixedInt8
@@ -37,6 +37,20 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class WholeInt8:
+    """The unpruned model in INT8 throughout."""
+
+    metric_loss: float | None
+    """Relative loss of the metric on validation."""
+    layers: tuple[str, ...]
+    """The layers that its engine runs in INT8."""
+    seconds: float
+    """What it takes to measure one layer: to quantize, evaluate and time a model."""
+    reason: str | None = None
+    """Why it could not be measured."""
+
+
+@dataclass(frozen=True)
 class Int8Costs:
     """What INT8 costs and brings in the unpruned model, as a whole and in each layer."""
 
@@ -62,7 +76,9 @@ class Int8Costs:
     def _damaging(self) -> list[LayerCost]:
         """Return the layers that lose something in INT8, in `put_back_order`."""
         known = {cost.layer: cost for cost in self.layers}
-        return [known[name] for name in put_back_order(self.layers) if (known[name].damage or 0) > 0]
+        return [
+            known[name] for name in put_back_order(self.layers) if (known[name].damage or 0) > 0
+        ]
 
     def added(self, mixed: MixedInt8) -> float:
         """Return the latency that a mixture adds to the unpruned model in INT8, in multiples of the

@@ -18,11 +18,12 @@ from search.records.manifest import Manifest
 from search.records.opening import local_copy
 from search.records.prospects import VERDICTS, Prospects
 from search.records.run_folder import GAVE_UP, JOURNAL, RunFolder, read_config
-from search.records.search_space import build_space, drop_untimed
+from search.records.search_space import build_space, drop_untimed, with_mixtures
 from search.records.stage_files import Curves, References, Timings
 from search.records.tables import Store
 from search.records.trial_record import STAGES, TrialRecord
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
+from spaces.mixing import Int8Costs
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.planning.planner import Planner
@@ -137,7 +138,7 @@ class Findings:
                 found.append(
                     TrialPoint(
                         number=number,
-                        precision=record.plan.quantization.value,
+                        precision=record.plan.precisions.value,
                         origin=record.origin.replace("_", " "),
                         verdict=self.verdict(record),
                         metric_loss=float(prospects.predicted([record])[0][0])
@@ -164,7 +165,7 @@ class Findings:
             found.append(
                 RetrainedPlan(
                     record.number,
-                    record.plan.quantization.value,
+                    record.plan.precisions.value,
                     record.result.metric_loss,
                     tried.loss_val,
                     self.ledger.cost(record) if measured is None else measured,
@@ -277,10 +278,13 @@ def _threshold_plans(
     space = drop_untimed(build_space(config, baseline), references)
     if not curves or not timings or not space.groups or not baseline.layers:
         return []
+    int8: Int8Costs | None = run.stage("layers")
+    space = with_mixtures(space, int8, timings)
     planner = Planner(
         *(space, baseline.layers, curves, timings, config.budget),
         fidelity=ledger.fidelity,
         goal=ledger.goal,
+        int8=int8,
     )
     planner.learn(ledger.known())
     offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)

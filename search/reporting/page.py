@@ -127,7 +127,7 @@ def front_table(findings: Findings) -> Table:
     rows = [
         (
             str(record.number),
-            record.plan.quantization.value,
+            record.plan.precisions.value,
             ratio_text(record.result.latency_ratio),
             f"{record.fidelity:.0%}",
             loss_text(record, prospects),

@@ -50,9 +50,7 @@ class PlanModels:
         objective = self.goal.objective
         return [self.model(q, choice) for q in self.goal.bounds() if q != objective]
 
-    def kept(
-        self, ratios: Array, choice: Precisions, share: float = 1.0
-    ) -> NDArray[np.bool_]:
+    def kept(self, ratios: Array, choice: Precisions, share: float = 1.0) -> NDArray[np.bool_]:
         """Return whether plans of one choice are predicted to keep this share of every bound."""
         found = np.ones(len(ratios), bool)
         for quantity, bound in self.goal.bounds().items():
@@ -167,9 +165,7 @@ class Observations:
         names = [layer.name for layer in self._costs.layers]
         return np.array([self._int8.added_in(n) * (n in mixed.float_layers) for n in names])
 
-    def _fit_sizes(
-        self, trials: Sequence[Known], rows: Array
-    ) -> Mapping[Precisions, LayerSum]:
+    def _fit_sizes(self, trials: Sequence[Known], rows: Array) -> Mapping[Precisions, LayerSum]:
         """Return the models of the exports' sizes; none if the unpruned model's is unknown."""
         whole = self._goal.baseline_bytes
         if whole is None:

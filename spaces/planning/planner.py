@@ -113,8 +113,8 @@ class Planner:
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
         plans = [self._unpruned()]
         plans += [self.within(share, order[0]) for share in self.settings.warm_shares]
-        # From the slowest to the second fastest, so that of choices timed alike, and of INT8 and its
-        # mixtures, the fastest stays.
+        # From the slowest to the second fastest, so that of choices timed alike the fastest stays,
+        # as of INT8 and its mixtures.
         near = {
             at_budget[choice].quantization.timed_as: at_budget[choice]
             for choice, ratio in zip(order[:0:-1], np.sort(ratios)[:0:-1], strict=True)
@@ -126,8 +126,11 @@ class Planner:
         return [plan for plan in plans if models.keeps(plan, self.space)] or plans
 
     def _unpruned(self) -> Plan:
-        """Return the unpruned model in the precisions that are fastest for it, of those that need
-        no training if there are any, and of these of those that are predicted to keep the budget."""
+        """Return the unpruned model in the precisions that are fastest for it.
+
+        Of those that need no training, if there are any; of these, if there are any, of those that
+        are predicted to keep the budget.
+        """
         choices = [one for one in self.space.precisions if not one.is_trained]
         plans = [Plan.of({}, one) for one in choices or self.space.choices]
         losses, costs = self.predict(plans)

@@ -45,7 +45,8 @@ class Proposals:
         return self.filling(is_tried)
 
     def drawn(self, is_tried: IsTried, rng: Random) -> Plan | None:
-        """Return the plan of least cost within a loss and in precisions that are drawn at random."""
+        """Return the plan of least cost within a loss that is drawn at random, and so are the
+        precisions."""
         for _ in range(self.settings.draws):
             loss = rng.uniform(0.0, self.settings.drawn_range) * self.scale
             plan = self.fastest.within(loss, rng.choice(self.fastest.space.precisions))

@@ -83,6 +83,28 @@ def make_task(weights=None):
     return Mine(weights)
 
 
+# Factor of one channel between the two convolutions.
+UNEVEN = 500
+
+
+class Uneven(Mine):
+    """Computes what `Mine` does, but one channel between its convolutions has values many times as
+    large as the others, and weights as small: in INT8 the others have a step or two."""
+
+    def build_model(self):
+        model = super().build_model()
+        factors = np.ones(16, "float32")
+        factors[0] = UNEVEN
+        for scaled in (model.bn1.weight, model.bn1.bias):
+            scaled.set_value(factors * scaled.numpy())
+        model.conv2.weight.set_value(model.conv2.weight.numpy() / factors[:, None, None])
+        return model
+
+
+def make_uneven(weights=None):
+    return Uneven(weights)
+
+
 class Broken(Mine):
     """Breaks the contract in three ways."""
 
