@@ -117,6 +117,8 @@ class Findings:
     journal: Path | None
     """Optuna's file, if it is on this machine."""
     thresholds: Sequence[ThresholdPlan]
+    int8: Int8Costs | None
+    """What INT8 costs in each layer; None if that was not measured."""
 
     @property
     def budget(self) -> float:
@@ -173,6 +175,12 @@ class Findings:
                 )
             )
         return found
+
+    def delivered(self) -> Plan | None:
+        """Return the delivered plan, None before there is one."""
+        tried = () if self.manifest is None else self.manifest.retrained
+        records = (self.ledger.records.get(one.trial) for one in tried if one.accepted)
+        return next((record.plan for record in records if record is not None), None)
 
     def in_words(self, plan: Plan, shown: int = 12) -> str:
         """Return the branches taken out, as lines of "without name", and the channels left in the
@@ -269,7 +277,11 @@ def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
 
 
 def _threshold_plans(
-    run: RunFolder, config: RunConfig, baseline: Baseline, ledger: Ledger
+    run: RunFolder,
+    config: RunConfig,
+    baseline: Baseline,
+    ledger: Ledger,
+    int8: Int8Costs | None,
 ) -> list[ThresholdPlan]:
     """Return the plans of equal-loss thresholds around the budget; none before the timings."""
     curves: Curves | None = run.stage("sensitivity")
@@ -278,7 +290,6 @@ def _threshold_plans(
     space = drop_untimed(build_space(config, baseline), references)
     if not curves or not timings or not space.groups or not baseline.layers:
         return []
-    int8: Int8Costs | None = run.stage("layers")
     space = with_mixtures(space, int8, timings)
     planner = Planner(
         *(space, baseline.layers, curves, timings, config.budget),
@@ -310,6 +321,11 @@ def read_findings(address: str) -> Findings:
     baseline: Baseline | None = run.stage("baseline")
     groups = build_space(config, baseline).groups if baseline is not None else ()
     ledger = Ledger.of_run(Store(path), config, groups, baseline)
+    found: Int8Costs | None = run.stage("layers")
+    int8 = found if found is not None and found.layers else None
+    thresholds = []
+    if baseline is not None:
+        thresholds = _threshold_plans(run, config, baseline, ledger, int8)
     return Findings(
         name=address.rstrip("/").rpartition("/")[2] or str(path),
         path=path,
@@ -322,5 +338,6 @@ def read_findings(address: str) -> Findings:
         gave_up=run.stage(GAVE_UP),
         stage_seconds=run.stage("seconds") or {},
         journal=path / JOURNAL if (path / JOURNAL).is_file() else None,
-        thresholds=_threshold_plans(run, config, baseline, ledger) if baseline is not None else [],
+        thresholds=thresholds,
+        int8=int8,
     )

@@ -51,6 +51,7 @@ def likeliest(outputs):
 def check_layers(run, said):
     """What INT8 hurts is in float in the delivered model, and the run says so."""
     assert "mixtures of INT8 and float, by layers in float: 1" in said
+    assert "in float beside INT8: conv2" in said
     plan = json.loads((run / "plan.json").read_text())
     assert (plan["quantization"], plan["float_layers"]) == ("int8_ptq", ["conv2"])
     assert "What INT8 costs in each layer" in (run / "report.html").read_text()

@@ -71,7 +71,7 @@ def test_a_pruned_trial_keeps_the_layer_of_its_unpruned_name_in_float(uneven, in
     slow = uneven.settings.having(learning_rate=1e-6)
     trials = TrialContext(slow, uneven.baseline, Node())
     losses = []
-    for number, plan in enumerate((Plan.of({"conv2.weight": 0.25}, one) for one in (mixed, PTQ))):
+    for number, plan in enumerate(Plan.of({"conv2.weight": 0.25}, one) for one in (mixed, PTQ)):
         *_, result = run_trial(number, plan, trials)
         assert result.layers["conv2"] == ("float" if plan.float_layers else "int8")
         losses.append(result.metric_loss)
