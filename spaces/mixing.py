@@ -42,6 +42,8 @@ class WholeInt8:
 
     metric_loss: float | None
     """Relative loss of the metric on validation."""
+    damage: float | None
+    """Squared RMS difference of the outputs from the float model's, relative to their spread."""
     layers: tuple[str, ...]
     """The layers that its engine runs in INT8."""
     seconds: float
@@ -56,6 +58,8 @@ class Int8Costs:
 
     metric_loss: float
     """Relative loss of the metric on validation in INT8 throughout."""
+    damage: float
+    """Of the outputs in INT8 throughout; see `WholeInt8`."""
     latency_ratio: float
     """Latency in INT8 throughout, in multiples of the float model's."""
     layers: tuple[LayerCost, ...] = ()
@@ -92,13 +96,13 @@ class Int8Costs:
 
     def loss_left(self, mixed: MixedInt8) -> float:
         """Return the share of the loss in INT8 throughout that a mixture is expected to have, 0 to
-        1: the share of the damage that its INT8 layers do.
+        1: the share of the damage that its layers in float do not undo.
 
-        Damages of layers add up nearly, as independent errors do; losses do not.
+        Damages of layers add up nearly, as independent errors do; losses do not. Two layers before
+        one sum may each undo the same damage, so the share is rather too small than too large.
         """
-        damages = {cost.layer: cost.damage or 0.0 for cost in self._damaging()}
-        left = sum(damage for name, damage in damages.items() if name not in mixed.float_layers)
-        return left / sum(damages.values()) if damages else 1.0
+        undone = sum(c.damage or 0.0 for c in self.layers if c.layer in mixed.float_layers)
+        return min(1.0, max(0.0, 1 - undone / self.damage)) if self.damage > 0 else 1.0
 
 
 def put_back_order(costs: Sequence[LayerCost]) -> tuple[str, ...]:

@@ -35,7 +35,8 @@ class LayerProbe:
         self._samples = first_samples(context.task, context.settings.eval_batch)
         self._expected = context.baseline_engine.run(self._samples)
         self._whole = self._export("whole", ())
-        self._damage = self._difference(self._whole) ** 2
+        self.damage = self._difference(self._whole) ** 2
+        """In INT8 throughout."""
 
     def whole_loss(self) -> float:
         """Return the relative loss of the metric in INT8 throughout."""
@@ -75,7 +76,7 @@ class LayerProbe:
         return LayerCost(
             layer,
             metric_loss=context.measure(engine.run, 0, 1.0).metric_loss,
-            damage=self._damage - self._difference(engine) ** 2,
+            damage=self.damage - self._difference(engine) ** 2,
             latency_ratio=float(np.median(runs_ms[:, 0] / runs_ms[:, 1])),
         )
 
@@ -104,10 +105,10 @@ def measure_int8(context: TrialContext) -> WholeInt8:
             probe = LayerProbe(context, Path(folder))
             loss, layers = probe.whole_loss(), probe.whole_layers()
         except Exception as error:  # A search goes on without mixtures.
-            return WholeInt8(None, (), 0.0, one_line(error))
+            return WholeInt8(None, None, (), 0.0, one_line(error))
     spent_s = time.perf_counter() - started
     timing_s = FULL.times(context.settings.latency_effort).seconds
-    found = WholeInt8(loss, layers, spent_s + timing_s)
+    found = WholeInt8(loss, probe.damage, layers, spent_s + timing_s)
     cache.put(key, WholeInt8, found)
     return found
 

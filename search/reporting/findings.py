@@ -140,7 +140,7 @@ class Findings:
                 found.append(
                     TrialPoint(
                         number=number,
-                        precision=record.plan.precisions.value,
+                        precision=record.plan.quantization.value,
                         origin=record.origin.replace("_", " "),
                         verdict=self.verdict(record),
                         metric_loss=float(prospects.predicted([record])[0][0])
@@ -167,7 +167,7 @@ class Findings:
             found.append(
                 RetrainedPlan(
                     record.number,
-                    record.plan.precisions.value,
+                    record.plan.quantization.value,
                     record.result.metric_loss,
                     tried.loss_val,
                     self.ledger.cost(record) if measured is None else measured,
@@ -183,8 +183,9 @@ class Findings:
         return next((record.plan for record in records if record is not None), None)
 
     def in_words(self, plan: Plan, shown: int = 12) -> str:
-        """Return the branches taken out, as lines of "without name", and the channels left in the
-        most pruned groups, as lines of "48 of 64 name"."""
+        """Return the branches taken out, as lines of "without name", the channels left in the
+        most pruned groups, as lines of "48 of 64 name", and the number of layers in float beside
+        INT8 ones."""
         pruned = [(plan.ratio(g.name), g) for g in self.groups if plan.ratio(g.name) > 0]
         pruned.sort(key=lambda pair: -pair[0])
         lines = [
@@ -195,6 +196,8 @@ class Findings:
         ]
         if len(pruned) > shown:
             lines.append(f"and {len(pruned) - shown} more groups")
+        if plan.float_layers:
+            lines.append(f"{len(plan.float_layers)} layers in float")
         return "\n".join(lines) or "nothing pruned"
 
     def progress(self) -> list[ProgressPoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from search.console import percent
 from search.context import StudyContext
@@ -69,9 +70,10 @@ def _measured(study: StudyContext, baseline: Baseline, latency_ratio: float) -> 
             *(int8_job, study.settings, baseline, study.node),
             on=study.placement(timed=True),
         )
-    if whole.metric_loss is None:
+    if whole.metric_loss is None or whole.damage is None:
         display.say(f"{'':<12} it cannot be measured: {whole.reason}")
-        return Int8Costs(0.0, latency_ratio)
+        return Int8Costs(0.0, 0.0, latency_ratio)
+    found = Int8Costs(whole.metric_loss, whole.damage, latency_ratio)
     loses = f"it loses {percent(whole.metric_loss)}"
     if whole.metric_loss <= LEAST_LOSS * config.budget:
         display.say(f"{'':<12} {loses}: too little to put layers back to float")
@@ -80,8 +82,8 @@ def _measured(study: StudyContext, baseline: Baseline, latency_ratio: float) -> 
     else:
         display.say(f"{'':<12} {loses}")
         costs = measure_layer_costs(study, baseline, whole.layers)
-        return Int8Costs(whole.metric_loss, latency_ratio, tuple(costs))
-    return Int8Costs(whole.metric_loss, latency_ratio)
+        return replace(found, layers=tuple(costs))
+    return found
 
 
 def _fits(study: StudyContext, whole: WholeInt8) -> bool:

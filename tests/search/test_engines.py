@@ -61,10 +61,13 @@ def check_layers(run, said):
 def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
     pytest.importorskip(kind)
     run = workplace.folder / f"on-{kind}"
-    # On one of the engines, a model that INT8 hurts in one layer.
+    # On one of the engines, a model that INT8 hurts in one layer; in float that still reads rounded
+    # values.
     uneven = kind == OTHERS[0]
+    budget = 0.4 if uneven else 0.15
     ended = workplace.run(
-        *("--budget", "0.15", *workplace.task("make_uneven" if uneven else "make_task")),
+        *("--budget", str(budget)),
+        *workplace.task("make_uneven" if uneven else "make_task"),
         *("--trials", "2", "--out", str(run)),
         engine=kind,
         **IN_FULL,
@@ -75,7 +78,7 @@ def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
         check_layers(run, ended.stdout)
     manifest = Manifest.model_validate_json((run / "manifest.json").read_text())
     assert manifest.latency_ms.engine == kind
-    assert manifest.metric.loss_val <= 0.15
+    assert manifest.metric.loss_val <= budget
     gained = manifest.speedup
     assert gained.by_compression == pytest.approx(1 / manifest.latency_ms.ratio)
     assert gained.together == pytest.approx(gained.by_engine * gained.by_compression)

@@ -42,6 +42,7 @@ def test_the_fewest_that_hold_are_found_in_few_tries(most):
 
 COSTS = Int8Costs(
     metric_loss=0.08,
+    damage=0.1,
     latency_ratio=0.3,
     layers=(
         cost("a", 0.06, 1.1),
@@ -68,12 +69,15 @@ def test_a_mixture_that_another_precision_beats_is_none():
 
 
 def test_with_all_of_its_layers_in_float_it_would_be_no_mixture():
-    assert Int8Costs(0.5, 0.3, (cost("a", 0.1, 1.1),)).mixtures(1.0) == ()
-    assert Int8Costs(0.5, 0.3).mixtures(1.0) == ()
+    assert Int8Costs(0.5, 0.1, 0.3, (cost("a", 0.1, 1.1),)).mixtures(1.0) == ()
+    assert Int8Costs(0.5, 0.1, 0.3).mixtures(1.0) == ()
 
 
 def test_what_is_lost_and_what_it_costs_add_up_over_layers():
     assert COSTS.loss_left(TWO) == pytest.approx(0.1)
     assert COSTS.loss_left(MixedInt8(("c",))) == 1
+    # Both undo the damage of a sum behind them.
+    assert COSTS.loss_left(MixedInt8(("a", "b", "d"))) == pytest.approx(0)
+    assert replace(COSTS, damage=0.05).loss_left(TWO) == 0
     assert COSTS.added(TWO) == pytest.approx(0.3 * 0.3)
     assert COSTS.added_in("unknown") == COSTS.added_in("e") == 0

@@ -14,7 +14,7 @@ PTQ = QuantizationChoice.INT8_PTQ
 
 @pytest.fixture(scope="module")
 def uneven(context, tiny_weights, tmp_path_factory):
-    """A context of the network with one channel of large values."""
+    """A context of the network with one channel of large weights."""
     from tests.helpers.tiny.mine import Uneven
     from trainables.baseline import measure_baseline
 
@@ -34,7 +34,7 @@ def uneven(context, tiny_weights, tmp_path_factory):
 def int8(uneven):
     whole = measure_int8(uneven)
     costs = [cost for cost, _ in measure_layers(whole.layers, uneven)]
-    return whole, Int8Costs(whole.metric_loss, 0.5, tuple(costs))
+    return whole, Int8Costs(whole.metric_loss, whole.damage, 0.5, tuple(costs))
 
 
 def test_the_layer_that_int8_hurts_is_the_first_to_be_put_back(int8):
@@ -67,7 +67,7 @@ def test_int8_that_cannot_be_measured_has_a_reason(uneven, monkeypatch, tmp_path
 
 def test_a_pruned_trial_keeps_the_layer_of_its_unpruned_name_in_float(uneven, int8):
     mixed = int8[1].mixtures(fastest=10.0)[0]
-    # At the usual rate the large channel's training diverges.
+    # At the usual rate the training of the large weights diverges.
     slow = uneven.settings.having(learning_rate=1e-6)
     trials = TrialContext(slow, uneven.baseline, Node())
     losses = []

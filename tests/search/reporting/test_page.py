@@ -169,7 +169,7 @@ def test_what_int8_costs_is_told_layer_by_layer(finished):
         LayerCost("head", 0.06, 0.001, 1.2),
         LayerCost("gate", None, None, None, "it fails"),
     )
-    RunFolder(finished).finish_stage("layers", Int8Costs(0.07, 0.4, costs))
+    RunFolder(finished).finish_stage("layers", Int8Costs(0.07, 0.2, 0.4, costs))
     findings = read_findings(str(finished))
     table = layers_table(findings.int8, Plan.of({}, MixedInt8(("stem",))))
     assert table.rows == [

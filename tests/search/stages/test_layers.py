@@ -16,6 +16,7 @@ SPACE = Space((PruningGroup("a", 64),), (FLOAT, BF16, PTQ))
 TIMINGS = [(Plan(), 1.0), (Plan.of({}, BF16), 0.5), (layers.WHOLE, 0.4)]
 COSTS = Int8Costs(
     metric_loss=0.06,
+    damage=0.3,
     latency_ratio=0.4,
     layers=tuple(LayerCost(f"conv{i}", 0.0, 0.1 / (1 + i), 1.1) for i in range(6)),
 )
@@ -35,7 +36,7 @@ def test_a_resumed_run_has_the_mixtures_it_found(run, survey, capsys):
 
 
 def test_a_resumed_run_that_did_not_measure_them_has_no_mixtures(run, survey):
-    run.finish_stage("layers", Int8Costs(0.001, 0.4))
+    run.finish_stage("layers", Int8Costs(0.001, 0.001, 0.4))
     assert mixed_by(survey) == (SPACE, None)
 
 

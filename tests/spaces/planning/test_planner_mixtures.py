@@ -49,7 +49,7 @@ def made(seed):
         )
         for layer in problem.layers
     ]
-    int8 = Int8Costs(LOST, whole, tuple(costs))
+    int8 = Int8Costs(LOST, sum(cost.damage for cost in costs), whole, tuple(costs))
     problem.space = replace(problem.space, mixed=int8.mixtures(1.0))
     given = problem.setup(0)
     known = (given.space, given.layers, given.sensitivities, given.timings, given.budget)
@@ -107,7 +107,9 @@ def test_trials_of_a_mixture_correct_it():
 
 def test_a_trial_of_int8_throughout_tells_of_mixtures_what_they_have_in_common():
     problem, int8, planner = made(0)
-    half = replace(int8, layers=tuple(replace(cost, damage=0.1) for cost in int8.layers))
+    half = replace(
+        int8, damage=0.2, layers=tuple(replace(cost, damage=0.1) for cost in int8.layers)
+    )
     space = replace(problem.space, mixed=(MixedInt8((problem.hurt,)),))
     given = problem.setup(0)
     known = (given.layers, given.sensitivities, given.timings, given.budget)
