@@ -42,7 +42,7 @@ def mix_layers(
     timings = timings or []
     whole_ratio = dict(timings).get(WHOLE)
     known: Int8Costs | None = study.run.stage(LAYERS)
-    is_on = study.config.layer_precision == "auto" and whole_ratio is not None
+    is_on = study.config.layer_precision and whole_ratio is not None
     if known is None and (begun or not is_on):
         return space, None
 

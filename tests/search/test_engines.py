@@ -71,7 +71,7 @@ def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
         *("--trials", "2", "--out", str(run)),
         engine=kind,
         **IN_FULL,
-        **({"choices": "[int8_ptq]"} if uneven else {}),
+        **({"choices": "[int8_ptq]", "layer_precision": True} if uneven else {}),
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     if uneven:

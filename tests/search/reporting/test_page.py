@@ -10,7 +10,7 @@ from search.records.run_folder import RunFolder
 from search.report import main
 from search.reporting.findings import read_findings
 from search.reporting.page import comparison_page, layers_table, run_page, winner_table
-from spaces.mixing import Int8Costs, LayerCost
+from spaces.mixing import Int8Costs
 from spaces.plan import MixedInt8, Plan
 from tests.helpers.browser import WIDTHS, chromium, show
 from tests.search.made_run import MANIFEST, finish, make_run, manifest
@@ -163,17 +163,16 @@ def test_in_a_browser_the_pointer_shows_a_plan(finished):
 
 
 def test_what_int8_costs_is_told_layer_by_layer(finished):
-    assert "What INT8 costs in each layer" not in page_of(finished)
-    costs = (
-        LayerCost("stem", 0.01, 0.2, 1.05),
-        LayerCost("head", 0.06, 0.001, 1.2),
-        LayerCost("gate", None, None, None, "it fails"),
-    )
-    RunFolder(finished).finish_stage("layers", Int8Costs(0.07, 0.2, 0.4, costs))
     findings = read_findings(str(finished))
-    table = layers_table(findings.int8, Plan.of({}, MixedInt8(("stem",))))
+    table = layers_table(findings.int8, Plan.of({}, MixedInt8(("head",))))
     assert table.rows == [
-        ("stem", "+6.0 %", "2.0e-01", "+5.0 %", "float"),
-        ("head", "+1.0 %", "1.0e-03", "+20.0 %", ""),
+        ("head", "+6.0 %", "2.0e-01", "+5.0 %", "float"),
+        ("stem", "+1.0 %", "1.0e-03", "+20.0 %", ""),
     ]
     assert "of 3 layers" in page_of(finished)
+
+
+def test_a_run_that_did_not_measure_layers_tells_nothing_of_them(tmp_path):
+    run = make_run(tmp_path / "begun", 3)
+    RunFolder(run).finish_stage("layers", Int8Costs(0.001, 0.001, 0.4))
+    assert "What INT8 costs in each layer" not in page_of(run)

@@ -22,8 +22,9 @@ COSTS = Int8Costs(
 )
 
 
-def mixed_by(survey, timings=TIMINGS, begun=False, **settings):
-    return survey(partial(mix_layers, timings=timings, begun=begun), SPACE, **settings)
+def mixed_by(survey, timings=TIMINGS, begun=False, layer_precision=True):
+    stage = partial(mix_layers, timings=timings, begun=begun)
+    return survey(stage, SPACE, layer_precision=layer_precision)
 
 
 def test_a_resumed_run_has_the_mixtures_it_found(run, survey, capsys):
@@ -51,4 +52,4 @@ def test_without_the_latency_of_int8_nothing_is_measured(run, survey, timings):
 
 
 def test_it_can_be_switched_off(run, survey):
-    assert mixed_by(survey, layer_precision="off") == (SPACE, None)
+    assert mixed_by(survey, layer_precision=False) == (SPACE, None)
