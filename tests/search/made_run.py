@@ -148,7 +148,7 @@ def plan_of(number):
         name: ((number * (index + 3)) % 8) / 8 for index, name in enumerate(GROUPS) if number > 0
     }
     choice = (QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ)[number % 2]
-    return Plan.of(kept, choice, ["head"] if number == 5 else [])
+    return Plan.of(kept, choice)
 
 
 def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET, **settings):
