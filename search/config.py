@@ -59,6 +59,9 @@ class RunConfig(WorkerSettings):
     where that has nothing untried. `layers`: Optuna alone, for every group's channels."""
     choices: list[QuantizationChoice] | None = Field(default=None, min_length=1)
     """Quantization choices to search; by default all that the engine supports on this machine."""
+    layer_precision: bool = False
+    """Whether plans may keep some layers in float beside INT8 (`int8_ptq`).
+    What INT8 costs each layer is measured first, if INT8 throughout loses enough of the budget."""
     alignment: int = Field(default=8, ge=1)
     """Each group's number of channels stays a multiple of this."""
     max_ratio: float = Field(default=0.9, gt=0, lt=1)

@@ -110,7 +110,7 @@ def trial_table(records: list[TrialRecord], ledger: Ledger, title: str) -> Group
         cells = (
             str(record.number),
             record.origin.replace("_", " "),
-            record.plan.quantization.value,
+            record.plan.precisions.value,
             ratio_text(result.latency_ratio),
             loss_text(record, prospects),
             f"{ledger.cost(record):.3f}" if arithmetic else size,
@@ -247,7 +247,7 @@ class Display:
                 elif result.fidelity is not None and result.fidelity < 1:
                     verdict = f"{verdict}, {result.fidelity:.0%} trained"
                 self.say(
-                    f"  trial {record.number:>3} {record.plan.quantization.value:<13} "
+                    f"  trial {record.number:>3} {record.plan.precisions.value:<13} "
                     f"{costs_text(record, ledger):<22} "
                     f"loss {loss_text(record, prospects):>8}  {verdict} | "
                     f"{len(ledger.records)}/{planned}: {summary()}"

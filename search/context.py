@@ -15,6 +15,7 @@ from search.config import RunConfig
 from search.console import Display
 from search.needs import check_needs, check_storage
 from search.records.clock import StageClock
+from search.records.ledger import Ledger
 from search.records.run_folder import RunFolder, is_run_folder, run_once
 from search.records.search_space import build_space
 from search.records.tables import Store
@@ -122,6 +123,10 @@ class StudyContext:
     def space(self, baseline: Baseline) -> Space:
         """Return the search space. Raises ConfigError if the engine offers none of the choices."""
         return build_space(self.config, baseline)
+
+    def ledger(self, baseline: Baseline, space: Space) -> Ledger:
+        """Return the trials of the run, read from its tables."""
+        return Ledger.of_run(self.store, self.config, space.groups, baseline)
 
     def configured(self, config: RunConfig) -> StudyContext:
         """Return this study with another configuration."""

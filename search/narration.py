@@ -78,6 +78,8 @@ def say_result(
     display.console.print(trial_table(front_shown(ledger), ledger, title))
     for line in winner_lines(manifest, winner.trial, space.is_floor(winner.plan)):
         display.say(line)
+    if winner.plan.float_layers:
+        display.say(f"in float beside INT8: {', '.join(winner.plan.float_layers)}")
     retries, lost_s = ledger.lost()
     if retries:
         display.say(f"{retries} trials restarted after their worker was lost, {lost_s:.0f} s lost")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from search.context import StudyContext
 from search.narration import say_estimate, say_first_guess, say_result
-from search.records.ledger import Ledger
 from search.stages import baseline as unpruned
-from search.stages import deliver, latency, references, retrain, search, sensitivity, within
+from search.stages import deliver, latency, layers, references, retrain, search, sensitivity, within
 from search.tune.plan_source import is_planned, plan_sources
 
 
@@ -27,10 +26,11 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     sensitivities = sensitivity.measure_sensitivities(study, baseline, space)
     baseline, space = references.time_references(study, baseline, space)
     timings = latency.time_shapes(study, baseline, space) if is_planned(config, space) else None
-    begun = bool(Ledger.of_run(study.store, config, space.groups, baseline).records)
+    begun = bool(study.ledger(baseline, space).records)
+    space, int8 = layers.mix_layers(study, baseline, space, timings, begun=begun)
     study = within.fit_search(study, baseline, begun=begun)
-    ledger = Ledger.of_run(study.store, study.config, space.groups, baseline)
-    sources = plan_sources(config, space, baseline, sensitivities, timings, ledger)
+    ledger = study.ledger(baseline, space)
+    sources = plan_sources(config, space, baseline, sensitivities, timings, ledger, int8)
     if not begun:
         search.check_bounds(config, baseline, sources)
     if ledger.damage is not None:

@@ -44,7 +44,7 @@ def reference_plans(space: Space) -> list[Plan]:
 def without_branches(space: Space, plan: Plan) -> Plan:
     """Return a plan with all its branches removed."""
     branches = {group.name: 1.0 for group in space.groups if group.is_branch}
-    return space.snap(Plan.of(dict(plan.ratios) | branches, plan.quantization))
+    return space.snap(Plan.of(dict(plan.ratios) | branches, plan.precisions))
 
 
 def fast_choices(timings: Sequence[tuple[Plan, float]]) -> list[QuantizationChoice]:

@@ -1,13 +1,18 @@
-"""Layers put back to float until the loss of an INT8 model holds."""
+"""Layers put back to float: which ones, in which order, and what that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from spaces.plan import MixedInt8
+
 # Least latency that a layer in float is taken to cost, as a share of the model's in INT8: as much
 # as a timing varies by (LOG: a probe for processors that are shared).
 LEAST_SAVED = 0.02
+# Numbers of layers in float of the mixtures in a search: few, as each is a choice more for every
+# plan, and doubled, as in `fewest`. A guess.
+SIZES = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,75 @@ class LayerCost:
     """Latency in multiples of that of the model in INT8 throughout."""
     reason: str | None = None
     """Why it could not be measured."""
+
+
+@dataclass(frozen=True)
+class WholeInt8:
+    """The unpruned model in INT8 throughout."""
+
+    metric_loss: float | None
+    """Relative loss of the metric on validation."""
+    damage: float | None
+    """Squared RMS difference of the outputs from the float model's, relative to their spread."""
+    layers: tuple[str, ...]
+    """The layers that its engine runs in INT8."""
+    seconds: float
+    """What it takes to measure one layer: to quantize, evaluate and time a model."""
+    reason: str | None = None
+    """Why it could not be measured."""
+
+
+@dataclass(frozen=True)
+class Int8Costs:
+    """What INT8 costs and brings in the unpruned model, as a whole and in each layer."""
+
+    metric_loss: float
+    """Relative loss of the metric on validation in INT8 throughout."""
+    damage: float
+    """Of the outputs in INT8 throughout; see `WholeInt8`."""
+    latency_ratio: float
+    """Latency in INT8 throughout, in multiples of the float model's."""
+    layers: tuple[LayerCost, ...] = ()
+    """Empty if they were not measured."""
+
+    def mixtures(self, fastest: float) -> tuple[MixedInt8, ...]:
+        """Return INT8 with a few layers in float, more in each: those that are first in
+        `put_back_order`.
+
+        Only those that are expected to take less than `fastest`, the latency ratio of the unpruned
+        model without INT8: another precision would be as fast, and lose less.
+        """
+        order = [cost.layer for cost in self._damaging()]
+        sizes = [size for size in SIZES if size <= len(order) and size < len(self.layers)]
+        found = [MixedInt8(tuple(sorted(order[:size]))) for size in sizes]
+        return tuple(one for one in found if self.latency_ratio + self.added(one) < fastest)
+
+    def _damaging(self) -> list[LayerCost]:
+        """Return the layers that lose something in INT8, in `put_back_order`."""
+        known = {cost.layer: cost for cost in self.layers}
+        return [
+            known[name] for name in put_back_order(self.layers) if (known[name].damage or 0) > 0
+        ]
+
+    def added(self, mixed: MixedInt8) -> float:
+        """Return the latency that a mixture adds to the unpruned model in INT8, in multiples of the
+        float model's."""
+        return sum(self.added_in(layer) for layer in mixed.float_layers)
+
+    def added_in(self, layer: str) -> float:
+        """Return `added` for one layer, 0 if that is unknown."""
+        ratios = {cost.layer: cost.latency_ratio for cost in self.layers}
+        return self.latency_ratio * ((ratios.get(layer) or 1.0) - 1)
+
+    def loss_left(self, mixed: MixedInt8) -> float:
+        """Return the share of the loss in INT8 throughout that a mixture is expected to have, 0 to
+        1: the share of the damage that its layers in float do not undo.
+
+        Damages of layers add up nearly, as independent errors do; losses do not. Two layers before
+        one sum may each undo the same damage, so the share is rather too small than too large.
+        """
+        undone = sum(c.damage or 0.0 for c in self.layers if c.layer in mixed.float_layers)
+        return min(1.0, max(0.0, 1 - undone / self.damage)) if self.damage > 0 else 1.0
 
 
 def put_back_order(costs: Sequence[LayerCost]) -> tuple[str, ...]:

@@ -53,6 +53,38 @@ class QuantizationChoice(str, Enum):
         return QuantizationChoice.INT8_QAT if self.is_trained else self
 
 
+@dataclass(frozen=True)
+class MixedInt8:
+    """INT8 after training in all layers but some, which stay in float."""
+
+    float_layers: tuple[str, ...]
+    """Their names, sorted."""
+
+    @property
+    def value(self) -> str:
+        """A short name, with the number of layers in float."""
+        return f"{QuantizationChoice.INT8_PTQ.value}+{len(self.float_layers)}"
+
+    @property
+    def precision(self) -> Precision:
+        """The precision of all other layers."""
+        return "int8"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the quantized model is trained: no."""
+        return False
+
+    @property
+    def timed_as(self) -> MixedInt8:
+        """Itself: no other mixture has its latency."""
+        return self
+
+
+Precisions = QuantizationChoice | MixedInt8
+"""The precisions of a model's layers: one choice for all, or a mixture."""
+
+
 ON_CPU = tuple(choice for choice in QuantizationChoice if choice.precision != "float16")
 """The choices that engines of CPUs have."""
 
@@ -124,13 +156,21 @@ class Plan:
     def of(
         cls,
         ratios: Mapping[str, float],
-        quantization: QuantizationChoice,
+        quantization: Precisions,
         float_layers: Iterable[str] = (),
     ) -> Plan:
         """Return the plan with these ratios; groups at 0 are dropped."""
+        if isinstance(quantization, MixedInt8):
+            float_layers = quantization.float_layers
+            quantization = QuantizationChoice.INT8_PTQ
         rounded = sorted((group, round(float(ratio), 6)) for group, ratio in ratios.items())
         pruned = tuple(item for item in rounded if item[1] != 0)
         return cls(pruned, quantization, tuple(sorted(set(float_layers))))
+
+    @property
+    def precisions(self) -> Precisions:
+        """The precisions of its layers."""
+        return MixedInt8(self.float_layers) if self.float_layers else self.quantization
 
     @property
     def is_pruned(self) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 from random import Random
 
 from spaces.branches import canonical, enclosing
-from spaces.plan import ON_CPU, Plan, PruningGroup, QuantizationChoice
+from spaces.plan import ON_CPU, MixedInt8, Plan, Precisions, PruningGroup, QuantizationChoice
 
 QUANTIZATION = "quantization"
 CHANNELS = "channels/"
@@ -52,6 +52,13 @@ class Space:
     choices: tuple[QuantizationChoice, ...] = ON_CPU
     alignment: int = 8
     max_ratio: float = 0.9
+    mixed: tuple[MixedInt8, ...] = ()
+    """INT8 with some layers in float, each with another number of them."""
+
+    @property
+    def precisions(self) -> tuple[Precisions, ...]:
+        """The choices, then the mixtures."""
+        return (*self.choices, *self.mixed)
 
     @cached_property
     def _enclosing(self) -> dict[str, frozenset[str]]:
@@ -71,7 +78,7 @@ class Space:
         flat: dict[str, Parameter] = {
             CHANNELS + group.name: self._remaining(group) for group in self.groups
         }
-        flat[QUANTIZATION] = CategoricalParameter(tuple(choice.value for choice in self.choices))
+        flat[QUANTIZATION] = CategoricalParameter(tuple(one.value for one in self.precisions))
         return flat
 
     def levels(self, group: PruningGroup) -> list[int]:
@@ -100,12 +107,12 @@ class Space:
         """Return the greatest ratio of a group, 1 of a branch."""
         return 1 - self.levels(group)[0] / group.channels
 
-    def floor(self, choice: QuantizationChoice) -> Plan:
+    def floor(self, choice: Precisions) -> Plan:
         """Return the plan without any branch, and with the fewest channels in every group."""
         return self._plan({g.name: self.most_pruned(g) for g in self.groups}, choice)
 
     def random(self, rng: Random) -> Plan:
-        """Return a plan drawn at random: every level of a group and every choice equally likely.
+        """Return a plan drawn at random: every level of a group and all precisions equally likely.
 
         Branches are removed with a probability that is drawn for each plan, so that plans with few
         and with many removed are equally likely.
@@ -118,22 +125,28 @@ class Space:
             else 1 - rng.choice(self.levels(group)) / group.channels
             for group in self.groups
         }
-        return self._plan(ratios, rng.choice(self.choices))
+        return self._plan(ratios, rng.choice(self.precisions))
 
     def _canonical(self, ratios: Mapping[str, float]) -> dict[str, float]:
         known = {name: ratio for name, ratio in ratios.items() if name in self._enclosing}
         return canonical(known, self._enclosing)
 
-    def _plan(self, ratios: Mapping[str, float], choice: QuantizationChoice) -> Plan:
+    def _plan(self, ratios: Mapping[str, float], choice: Precisions) -> Plan:
         return Plan.of(self._canonical(ratios), choice)
 
     def decode(self, flat: Mapping[str, Value]) -> Plan:
         """Return the plan of flat parameters."""
+        mixed: dict[Value, Precisions] = {one.value: one for one in self.mixed}
+        named = flat[QUANTIZATION]
+        return self._plan(self._ratios(flat), mixed.get(named) or QuantizationChoice(named))
+
+    def _ratios(self, flat: Mapping[str, Value]) -> dict[str, float]:
+        """Return the ratio of every group in flat parameters."""
         ratios = {}
         for group in self.groups:
             remaining = min(int(flat[CHANNELS + group.name]), group.channels)
             ratios[group.name] = 1 - remaining / group.channels
-        return self._plan(ratios, QuantizationChoice(flat[QUANTIZATION]))
+        return ratios
 
     def encode(self, plan: Plan) -> dict[str, Value]:
         """Return the flat parameters of a plan, its channels rounded up to a level of the space.
@@ -153,12 +166,12 @@ class Space:
             steps = math.ceil((wanted - 1e-6 * group.channels) / counts.step)
             aligned = steps * counts.step
             flat[CHANNELS + group.name] = min(max(aligned, counts.low), counts.high)
-        flat[QUANTIZATION] = plan.quantization.value
+        flat[QUANTIZATION] = plan.precisions.value
         return flat
 
     def snap(self, plan: Plan) -> Plan:
         """Return the plan rounded to this space, as `encode` does."""
-        return self.decode(self.encode(plan))
+        return self._plan(self._ratios(self.encode(plan)), plan.precisions)
 
 
 def thinned(levels: Sequence[int], count: int) -> list[int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spaces.mixing import LayerCost
+from spaces.mixing import LayerCost, WholeInt8
 from spaces.plan import Plan
 from trainables.files.node import Node, RunFiles
 from trainables.listings import Demand, GroupList
@@ -121,6 +121,13 @@ def latency_job(
     from trainables.shapes import time_shapes
 
     return time_shapes(plans, _context(settings, baseline, node))
+
+
+def int8_job(settings: TrialSettings, baseline: Baseline, node: Node) -> WholeInt8:
+    """Return what `measure_int8` returns."""
+    from trainables.layer_costs import measure_int8
+
+    return measure_int8(_context(settings, baseline, node))
 
 
 def layers_job(

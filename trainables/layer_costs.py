@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spaces.errors import TrialError, one_line
-from spaces.mixing import LayerCost
+from spaces.mixing import LayerCost, WholeInt8
 from spaces.plan import QuantizationChoice
 from trainables.compression.quantization import export_candidate, layer_precisions, weight_names
 from trainables.context import TrialContext
@@ -34,7 +35,19 @@ class LayerProbe:
         self._samples = first_samples(context.task, context.settings.eval_batch)
         self._expected = context.baseline_engine.run(self._samples)
         self._whole = self._export("whole", ())
-        self._damage = self._difference(self._whole) ** 2
+        self.damage = self._difference(self._whole) ** 2
+        """In INT8 throughout."""
+
+    def whole_loss(self) -> float:
+        """Return the relative loss of the metric in INT8 throughout."""
+        loss = self._context.measure(self._whole.run, 0, 1.0).metric_loss
+        assert loss is not None
+        return loss
+
+    def whole_layers(self) -> tuple[str, ...]:
+        """Return the layers that run in INT8 then."""
+        found = layer_precisions(self._model, self._whole)
+        return tuple(layer for layer, precision in found.items() if precision == "int8")
 
     def _export(self, name: str, float_layers: Sequence[str]) -> Engine:
         context = self._context
@@ -63,21 +76,47 @@ class LayerProbe:
         return LayerCost(
             layer,
             metric_loss=context.measure(engine.run, 0, 1.0).metric_loss,
-            damage=self._damage - self._difference(engine) ** 2,
+            damage=self.damage - self._difference(engine) ** 2,
             latency_ratio=float(np.median(runs_ms[:, 0] / runs_ms[:, 1])),
         )
 
 
-def measure_layers(layers: Sequence[str], context: TrialContext) -> list[tuple[LayerCost, bool]]:
-    """Return each layer's cost, and whether it was in the cache; costs on another engine or
-    processor, or of another calibration, are others."""
+def _cache(context: TrialContext) -> tuple[JsonCache, tuple[object, ...]]:
+    """Return the cache of layers, and what the key of each starts with."""
     settings = context.settings
-    cache = JsonCache(settings.cache / "layers")
     parts = (
         *(ALGORITHM, context.baseline.fingerprint, settings.calibration, settings.seed),
         *(settings.calibration_samples, settings.latency_batch, settings.latency_effort),
         *(settings.threads, chosen_runtime(settings).describe("int8"), processor()),
     )
+    return JsonCache(settings.cache / "layers"), parts
+
+
+def measure_int8(context: TrialContext) -> WholeInt8:
+    """Return what the unpruned model loses in INT8 throughout, measured or from the cache."""
+    cache, parts = _cache(context)
+    key = fingerprint_of(*parts, "throughout")
+    known = cache.get(key, WholeInt8)
+    if known is not None:
+        return known
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            probe = LayerProbe(context, Path(folder))
+            loss, layers = probe.whole_loss(), probe.whole_layers()
+        except Exception as error:  # A search goes on without mixtures.
+            return WholeInt8(None, None, (), 0.0, one_line(error))
+    spent_s = time.perf_counter() - started
+    timing_s = FULL.times(context.settings.latency_effort).seconds
+    found = WholeInt8(loss, probe.damage, layers, spent_s + timing_s)
+    cache.put(key, WholeInt8, found)
+    return found
+
+
+def measure_layers(layers: Sequence[str], context: TrialContext) -> list[tuple[LayerCost, bool]]:
+    """Return each layer's cost, and whether it was in the cache; costs on another engine or
+    processor, or of another calibration, are others."""
+    cache, parts = _cache(context)
     found = []
     probe: LayerProbe | None = None
     with tempfile.TemporaryDirectory() as folder:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from search.config import RunConfig
 from search.records.stage_files import Timings
 from spaces.errors import ConfigError
+from spaces.mixing import Int8Costs
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
 from trainables.results import Baseline, Reference, Untimed
@@ -53,3 +55,16 @@ def drop_untimed(space: Space, found: Sequence[Reference | Untimed]) -> Space:
     untimed = tried - able - {QuantizationChoice.FLOAT}
     kept = tuple(choice for choice in space.choices if choice.timed_as not in untimed)
     return replace(space, choices=kept)
+
+
+def with_mixtures(space: Space, int8: Int8Costs | None, timings: Timings) -> Space:
+    """Return the space with INT8 models that have some layers in float, if what INT8 costs is
+    known."""
+    if int8 is None:
+        return space
+    others = [
+        ratio
+        for plan, ratio in timings
+        if not plan.is_pruned and plan.quantization.precision != "int8"
+    ]
+    return replace(space, mixed=int8.mixtures(min(others, default=inf)))

@@ -11,6 +11,7 @@ from pydantic import ValidationError, with_config
 
 from search.records.faults import first_fault
 from spaces.errors import RunFolderError, short, shown
+from spaces.mixing import Int8Costs
 from trainables.files.codec import PlanField, decode
 from trainables.results import (
     FILE,
@@ -110,6 +111,7 @@ STAGES: dict[str, Any] = {
     "sensitivity": Curves,
     "references": References,
     "latency": Timings,
+    "layers": Int8Costs,
     "within": Fitted,
     "retrain": Winner,
     "final": FinalFigures,

@@ -18,11 +18,12 @@ from search.records.manifest import Manifest
 from search.records.opening import local_copy
 from search.records.prospects import VERDICTS, Prospects
 from search.records.run_folder import GAVE_UP, JOURNAL, RunFolder, read_config
-from search.records.search_space import build_space, drop_untimed
+from search.records.search_space import build_space, drop_untimed, with_mixtures
 from search.records.stage_files import Curves, References, Timings
 from search.records.tables import Store
 from search.records.trial_record import STAGES, TrialRecord
 from spaces.heuristics import THRESHOLDS, Sensitivities, equal_loss_threshold
+from spaces.mixing import Int8Costs
 from spaces.pareto import hypervolume
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.planning.planner import Planner
@@ -116,6 +117,8 @@ class Findings:
     journal: Path | None
     """Optuna's file, if it is on this machine."""
     thresholds: Sequence[ThresholdPlan]
+    int8: Int8Costs | None
+    """What INT8 costs in each layer; None if that was not measured."""
 
     @property
     def budget(self) -> float:
@@ -173,9 +176,16 @@ class Findings:
             )
         return found
 
+    def delivered(self) -> Plan | None:
+        """Return the delivered plan, None before there is one."""
+        tried = () if self.manifest is None else self.manifest.retrained
+        records = (self.ledger.records.get(one.trial) for one in tried if one.accepted)
+        return next((record.plan for record in records if record is not None), None)
+
     def in_words(self, plan: Plan, shown: int = 12) -> str:
-        """Return the branches taken out, as lines of "without name", and the channels left in the
-        most pruned groups, as lines of "48 of 64 name"."""
+        """Return the branches taken out, as lines of "without name", the channels left in the
+        most pruned groups, as lines of "48 of 64 name", and the number of layers in float beside
+        INT8 ones."""
         pruned = [(plan.ratio(g.name), g) for g in self.groups if plan.ratio(g.name) > 0]
         pruned.sort(key=lambda pair: -pair[0])
         lines = [
@@ -186,6 +196,8 @@ class Findings:
         ]
         if len(pruned) > shown:
             lines.append(f"and {len(pruned) - shown} more groups")
+        if plan.float_layers:
+            lines.append(f"{len(plan.float_layers)} layers in float")
         return "\n".join(lines) or "nothing pruned"
 
     def progress(self) -> list[ProgressPoint]:
@@ -268,7 +280,11 @@ def _at(curve: Sequence[tuple[float, float]], ratio: float) -> float | None:
 
 
 def _threshold_plans(
-    run: RunFolder, config: RunConfig, baseline: Baseline, ledger: Ledger
+    run: RunFolder,
+    config: RunConfig,
+    baseline: Baseline,
+    ledger: Ledger,
+    int8: Int8Costs | None,
 ) -> list[ThresholdPlan]:
     """Return the plans of equal-loss thresholds around the budget; none before the timings."""
     curves: Curves | None = run.stage("sensitivity")
@@ -277,10 +293,12 @@ def _threshold_plans(
     space = drop_untimed(build_space(config, baseline), references)
     if not curves or not timings or not space.groups or not baseline.layers:
         return []
+    space = with_mixtures(space, int8, timings)
     planner = Planner(
         *(space, baseline.layers, curves, timings, config.budget),
         fidelity=ledger.fidelity,
         goal=ledger.goal,
+        int8=int8,
     )
     planner.learn(ledger.known())
     offered = (QuantizationChoice.INT8_PTQ, QuantizationChoice.INT8_QAT)
@@ -306,6 +324,11 @@ def read_findings(address: str) -> Findings:
     baseline: Baseline | None = run.stage("baseline")
     groups = build_space(config, baseline).groups if baseline is not None else ()
     ledger = Ledger.of_run(Store(path), config, groups, baseline)
+    found: Int8Costs | None = run.stage("layers")
+    int8 = found if found is not None and found.layers else None
+    thresholds = []
+    if baseline is not None:
+        thresholds = _threshold_plans(run, config, baseline, ledger, int8)
     return Findings(
         name=address.rstrip("/").rpartition("/")[2] or str(path),
         path=path,
@@ -318,5 +341,6 @@ def read_findings(address: str) -> Findings:
         gave_up=run.stage(GAVE_UP),
         stage_seconds=run.stage("seconds") or {},
         journal=path / JOURNAL if (path / JOURNAL).is_file() else None,
-        thresholds=_threshold_plans(run, config, baseline, ledger) if baseline is not None else [],
+        thresholds=thresholds,
+        int8=int8,
     )

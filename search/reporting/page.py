@@ -21,6 +21,8 @@ from search.reporting.findings import Findings
 from search.reporting.interactive import rendered
 from search.reporting.scale import bounds_text, goal_line
 from spaces.goal import NAMES
+from spaces.mixing import Int8Costs, put_back_order
+from spaces.plan import Plan
 
 # Titles and captions; {cost} is what the run minimized.
 TITLES = {
@@ -47,6 +49,9 @@ TITLES = {
     ),
     "before_and_after": ("Before and after", "The unpruned model and the delivered one."),
 }
+
+# Layers in the table of what INT8 costs: more than are ever put back. A guess.
+SHOWN_LAYERS = 12
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def front_table(findings: Findings) -> Table:
     rows = [
         (
             str(record.number),
-            record.plan.quantization.value,
+            record.plan.precisions.value,
             ratio_text(record.result.latency_ratio),
             f"{record.fidelity:.0%}",
             loss_text(record, prospects),
@@ -158,6 +163,31 @@ def about_front(findings: Findings) -> str:
         mark = "the star" if plan.delivered else "a cross: over the budget"
         lines.append(f"{plan.in_words} ({mark}).")
     return " ".join(lines)
+
+
+def layers_table(int8: Int8Costs, delivered: Plan | None) -> Table:
+    """Return what INT8 costs and brings in the layers of the unpruned model, in the order in which
+    they are put back to float, and those in float in the `delivered` plan."""
+    costs = {cost.layer: cost for cost in int8.layers}
+    order = put_back_order(int8.layers)[:SHOWN_LAYERS]
+    rows = [
+        (
+            name,
+            percent(int8.metric_loss - (costs[name].metric_loss or 0.0)),
+            f"{costs[name].damage:.1e}",
+            percent((costs[name].latency_ratio or 1.0) - 1),
+            "float" if delivered is not None and name in delivered.float_layers else "",
+        )
+        for name in order
+    ]
+    columns = (
+        f"of {len(costs)} layers",
+        f"loss less with it in float, of {percent(int8.metric_loss)}",
+        "damage to the outputs",
+        "time that INT8 saves in it",
+        "delivered in",
+    )
+    return Table("What INT8 costs in each layer", columns, rows)
 
 
 def failures_table(findings: Findings, shown: int = 5) -> Table:
@@ -199,6 +229,8 @@ def run_page(findings: Findings, address: str) -> str:
         tables.append(winner_table(manifest))
     if front_shown(findings.ledger):
         tables.append(front_table(findings))
+    if findings.int8 is not None:
+        tables.append(layers_table(findings.int8, findings.delivered()))
     if findings.failures():
         tables.append(failures_table(findings))
     for name, figure in figures(findings).items():

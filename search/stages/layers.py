@@ -3,12 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from search.console import percent
 from search.context import StudyContext
-from search.workers import each_result, split_evenly
-from spaces.mixing import LayerCost
-from trainables.jobs import layers_job
+from search.records.run_folder import run_once
+from search.records.search_space import with_mixtures
+from search.records.stage_files import Timings
+from search.workers import call_worker, each_result, split_evenly
+from spaces.mixing import Int8Costs, LayerCost, WholeInt8
+from spaces.plan import Plan, QuantizationChoice
+from spaces.space import Space
+from trainables.jobs import int8_job, layers_job
 from trainables.results import Baseline
+
+LAYERS = "layers"
+WHOLE = Plan.of({}, QuantizationChoice.INT8_PTQ)
+# Share of the budget from which the loss in INT8 throughout is worth putting layers back: below,
+# another plan gains more with that loss. A guess.
+LEAST_LOSS = 0.2
+# Share of the time that is left of a run with a deadline that the layers may take. A guess.
+TIME_SHARE = 0.1
+
+
+def mix_layers(
+    study: StudyContext,
+    baseline: Baseline,
+    space: Space,
+    timings: Timings | None,
+    *,
+    begun: bool,
+) -> tuple[Space, Int8Costs | None]:
+    """Return the space with INT8 models that have some layers in float, and what INT8 costs.
+
+    The space as it is and None if nothing is gained by them: see `_measured`. Without timings, and
+    in a search that has `begun` without this stage, there is nothing to measure for.
+    """
+    timings = timings or []
+    whole_ratio = dict(timings).get(WHOLE)
+    known: Int8Costs | None = study.run.stage(LAYERS)
+    is_on = study.config.layer_precision and whole_ratio is not None
+    if known is None and (begun or not is_on):
+        return space, None
+
+    def compute() -> Int8Costs:
+        assert whole_ratio is not None
+        return _measured(study, baseline, whole_ratio)
+
+    found: Int8Costs = run_once(study.run, LAYERS, compute)
+    if not found.layers:
+        return space, None
+    mixed = with_mixtures(space, found, timings)
+    numbers = ", ".join(str(len(one.float_layers)) for one in mixed.mixed) or "none"
+    study.display.say(f"{'':<12} mixtures of INT8 and float, by layers in float: {numbers}")
+    return mixed, found
+
+
+def _measured(study: StudyContext, baseline: Baseline, latency_ratio: float) -> Int8Costs:
+    """Return what INT8 costs; in layers too if INT8 throughout loses enough of the budget, and
+    there is time to measure them."""
+    display, config = study.display, study.config
+    with study.stage(LAYERS, "INT8 throughout, unpruned"):
+        whole: WholeInt8 = call_worker(
+            display,
+            "INT8",
+            *(int8_job, study.settings, baseline, study.node),
+            on=study.placement(timed=True),
+        )
+    if whole.metric_loss is None or whole.damage is None:
+        display.say(f"{'':<12} it cannot be measured: {whole.reason}")
+        return Int8Costs(0.0, 0.0, latency_ratio)
+    found = Int8Costs(whole.metric_loss, whole.damage, latency_ratio)
+    loses = f"it loses {percent(whole.metric_loss)}"
+    if whole.metric_loss <= LEAST_LOSS * config.budget:
+        display.say(f"{'':<12} {loses}: too little to put layers back to float")
+    elif not _fits(study, whole):
+        display.say(f"{'':<12} {loses}; the run has no time to measure {len(whole.layers)} layers")
+    else:
+        display.say(f"{'':<12} {loses}")
+        costs = measure_layer_costs(study, baseline, whole.layers)
+        return replace(found, layers=tuple(costs))
+    return found
+
+
+def _fits(study: StudyContext, whole: WholeInt8) -> bool:
+    """Return whether a run has the time to measure the layers."""
+    within = study.config.within
+    if within is None:
+        return True
+    left_s = within - study.clock.elapsed_s()
+    workers = max(1, study.cluster.now().cpus // study.config.threads)
+    return len(whole.layers) * whole.seconds / workers <= TIME_SHARE * left_s
 
 
 def measure_layer_costs(
@@ -22,7 +107,7 @@ def measure_layer_costs(
     }
     costs: dict[str, LayerCost] = {}
     from_cache = 0
-    with study.stage("layers", f"INT8 but for one of {len(layers)} layers, each in turn"):
+    with study.stage(LAYERS, f"INT8 but for one of {len(layers)} layers, each in turn"):
         for _, found in each_result(
             study.display, "parts", layers_job, arguments, study.placement(timed=True)
         ):

@@ -17,6 +17,7 @@ from search.records.search_space import reference_timings
 from search.records.trial_record import TrialRecord
 from search.tune.journal import PATIENCE, SAMPLED, Exceeded, Journal
 from spaces.heuristics import Sensitivities, warm_starts
+from spaces.mixing import Int8Costs
 from spaces.plan import Plan
 from spaces.planning.known import Known
 from spaces.planning.planner import Planner
@@ -131,7 +132,7 @@ class RandomSource:
         order = rng.sample(space.groups, len(space.groups))
         for group in sorted(order, key=lambda group: group.is_branch):
             ratios[group.name] = space.most_pruned(group)
-            narrowed = space.snap(Plan.of(ratios, plan.quantization))
+            narrowed = space.snap(Plan.of(ratios, plan.precisions))
             if not self._exceeded(narrowed):
                 return narrowed
         return None
@@ -170,6 +171,7 @@ def plan_sources(
     sensitivities: Sensitivities,
     timings: Timings | None,
     ledger: Ledger,
+    int8: Int8Costs | None = None,
 ) -> Sources:
     """Return what chooses the plans of a study, within the ledger's predictions of losses.
 
@@ -187,6 +189,7 @@ def plan_sources(
         fidelity=ledger.fidelity,
         confidence_z=config.confidence_z,
         goal=ledger.goal,
+        int8=int8,
     )
     judge = planner if bounded else None
     if timings is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,10 +79,13 @@ class SizeModel(LayerSum):
 
     covariance: Array | None = None
     """Of these three, as shares of the unpruned model's bytes."""
+    heavier: Array | None = None
+    """The bytes of each layer's weights, in multiples of those of most layers."""
 
     def errors(self, ratios: Array) -> Array:
         assert self.covariance is not None
-        features = _size_features(self.costs, ratios)
+        assert self.heavier is not None
+        features = _size_features(self.costs, ratios, self.heavier)
         variances = np.sum((features @ self.covariance) * features, axis=1)
         found: Array = np.hypot(np.sqrt(variances), super().errors(ratios))
         return found
@@ -127,36 +130,43 @@ def size_model(
     ratios: Array,
     sizes: Array,
     settings: SizeSettings = DEFAULT_SETTINGS.size,
+    float_layers: Collection[str] = (),
 ) -> SizeModel:
     """Return the model of an export's size, fitted to measured size ratios of plans, (plans,
     groups) and (plans,).
 
     A constant for the program and what is never pruned, bytes per weight, and bytes per channel
-    for biases, norms and scales.
+    for biases, norms and scales. A weight of the layers in float counts as several quantized ones.
     """
+    more = settings.weight / settings.quantized_weight
+    heavier = np.array([more if layer.name in float_layers else 1.0 for layer in costs.layers])
     weights, channels = _parameters(costs)
     per_weight = settings.quantized_weight if quantized else settings.weight
     per_channel = settings.quantized_channel if quantized else settings.channel
     whole = settings.weight * weights.sum() + settings.channel * channels.sum()
+    weights = heavier * weights
     constant = max(settings.least_constant * baseline_bytes, baseline_bytes - whole)
     prior = np.array([constant, per_weight, per_channel])
     spread = prior * np.array(settings.spreads)
-    features = _size_features(costs, ratios)
+    features = _size_features(costs, ratios, heavier)
     measured = sizes * baseline_bytes
     known = covariance(features, settings.noise * measured, spread) / baseline_bytes**2
     if len(sizes):
         prior = fit_near(features, measured, settings.noise * measured, prior, spread)
     coefficients = np.concatenate([prior[:1], prior[1] * weights, prior[2] * channels])
     return SizeModel(
-        costs, coefficients / baseline_bytes, relative_error=settings.noise, covariance=known
+        *(costs, coefficients / baseline_bytes),
+        relative_error=settings.noise,
+        covariance=known,
+        heavier=heavier,
     )
 
 
-def _size_features(costs: LayerCosts, ratios: Array) -> Array:
+def _size_features(costs: LayerCosts, ratios: Array, heavier: Array) -> Array:
     """Return 1, the remaining weights and the remaining channels of plans, shape (plans, 3)."""
     weights, channels = _parameters(costs)
     work, out = costs.remaining(ratios)
-    return np.column_stack([np.ones(len(ratios)), work @ weights, out @ channels])
+    return np.column_stack([np.ones(len(ratios)), work @ (heavier * weights), out @ channels])
 
 
 def _parameters(costs: LayerCosts) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spaces.branches import Nesting
 from spaces.layers import Array
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan, Precisions
 from spaces.planning.cost_model import WeightedSum
 from spaces.planning.knapsack import knapsack_front
 from spaces.planning.plan_models import PlanModels
@@ -34,10 +34,10 @@ class FastestPlans:
             multipliers[group] * curves.feature(group, level)
             for group, level in enumerate(self.levels)
         ]
-        self._fronts: dict[QuantizationChoice, Array] = {}
-        self._within: dict[tuple[QuantizationChoice, float], Plan] = {}
+        self._fronts: dict[Precisions, Array] = {}
+        self._within: dict[tuple[Precisions, float], Plan] = {}
 
-    def front(self, choice: QuantizationChoice) -> Array:
+    def front(self, choice: Precisions) -> Array:
         """Return the plans of the knapsack's front that keep the bounds, shape (plans, groups).
 
         Groups in a removed branch have the ratios that are best if it is restored.
@@ -47,7 +47,7 @@ class FastestPlans:
             self._fronts[choice] = self._solve(choice)
         return self._fronts[choice]
 
-    def _solve(self, choice: QuantizationChoice) -> Array:
+    def _solve(self, choice: Precisions) -> Array:
         """Return `front`: one plan for every price of a loss, and for every weight of the bounded
         costs that are not the one to minimize."""
         settings, models = self._settings, self.models
@@ -68,7 +68,7 @@ class FastestPlans:
         )
         return front[models.kept(front, choice, settings.bound_share)]
 
-    def within(self, loss: float, choice: QuantizationChoice) -> Plan:
+    def within(self, loss: float, choice: Precisions) -> Plan:
         """Return the plan of least cost that is predicted to keep the bounds and to lose at most
         `loss`.
 
@@ -79,12 +79,12 @@ class FastestPlans:
             self._within[key] = self._find(loss, choice)
         return self._within[key]
 
-    def plan(self, ratios: Array, choice: QuantizationChoice) -> Plan:
+    def plan(self, ratios: Array, choice: Precisions) -> Plan:
         """Return the plan of the space with these ratios, shape (groups,)."""
         named = {group.name: float(r) for group, r in zip(self.space.groups, ratios, strict=True)}
         return self.space.snap(Plan.of(named, choice))
 
-    def _find(self, loss: float, choice: QuantizationChoice) -> Plan:
+    def _find(self, loss: float, choice: Precisions) -> Plan:
         ratios = self.front(choice)
         feasible = ratios[self.models.losses(ratios, choice) <= loss]
         if not len(feasible):
@@ -100,7 +100,7 @@ class FastestPlans:
         given = (self.levels, self._losses, start, limit, settings, allowed, self.nesting)
         return self.plan(refined(cost, *given), choice)
 
-    def restorable(self, ratios: Array, choice: QuantizationChoice) -> Array:
+    def restorable(self, ratios: Array, choice: Precisions) -> Array:
         """Return a plan's ratios, shape (groups,), with those that its removed branches can be
         restored with: of the front's plan that is nearest in loss."""
         gone = self.nesting.gone(ratios[None])[0]

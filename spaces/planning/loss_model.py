@@ -9,7 +9,8 @@ import numpy as np
 
 from spaces.branches import Nesting
 from spaces.layers import Array
-from spaces.plan import PruningGroup, QuantizationChoice
+from spaces.mixing import Int8Costs
+from spaces.plan import MixedInt8, Precisions, PruningGroup, QuantizationChoice
 from spaces.planning.regression import fit_near
 from spaces.planning.settings import DEFAULT_SETTINGS, LossSettings
 
@@ -70,35 +71,40 @@ class LossModel:
     curves: Curves
     multipliers: Array
     """The weight of each group's feature, shape (groups,)."""
-    offsets: Mapping[QuantizationChoice, float]
-    """The loss that each quantization choice adds."""
+    offsets: Mapping[Precisions, float]
+    """The loss that each choice and each mixture adds."""
 
     @classmethod
     def fit(
         cls,
         curves: Curves,
-        choices: Sequence[QuantizationChoice],
+        choices: Sequence[Precisions],
         ratios: Array,
-        chosen: Sequence[QuantizationChoice],
+        chosen: Sequence[Precisions],
         losses: Array,
         settings: LossSettings = DEFAULT_SETTINGS.loss,
         errors: Array | None = None,
+        int8: Int8Costs | None = None,
     ) -> LossModel:
         """Return the model fitted to finished trials, the prior if there are none.
 
         `ratios` has shape (trials, groups), `chosen`, `losses` and `errors` (the losses' standard
         deviations, if they were not measured after full training) one entry per trial. A first fit
         has one multiplier for all groups, and one for all branches; they are the prior of a second
-        with one per group and branch, so that these differ only as far as trials show.
+        with one per group and branch, so that these differ only as far as trials show. What INT8 is
+        known to lose (`int8`) is the prior of its offset; a mixture has its part of that offset,
+        and one more of its own.
         """
         features = curves.features(ratios)
         kinds = curves.nesting.kinds
-        indicator = np.array([[float(one is other) for other in choices] for one in chosen])
-        indicator = indicator.reshape(len(losses), len(choices))
+        added = _added(choices, int8)
+        indicator = added[[list(choices).index(one) for one in chosen]]
         noise = settings.noise + settings.relative_noise * np.abs(losses)
         if errors is not None:
             noise = np.hypot(noise, errors)
         offsets = np.zeros(len(choices))
+        if int8 is not None and QuantizationChoice.INT8_PTQ in choices:
+            offsets[list(choices).index(QuantizationChoice.INT8_PTQ)] = max(0.0, int8.metric_loss)
         offset_spread = np.full(len(choices), settings.offset_spread)
         together = [features[:, kind].sum(axis=1) for kind in kinds]
         summed = np.column_stack([*together, indicator])
@@ -123,10 +129,21 @@ class LossModel:
             prior,
             np.concatenate([settings.multiplier_spread * prior[:groups], offset_spread]),
         )
-        return cls(curves, found[:groups], dict(zip(choices, found[groups:], strict=True)))
+        return cls(curves, found[:groups], dict(zip(choices, added @ found[groups:], strict=True)))
 
-    def predict(self, ratios: Array, chosen: Sequence[QuantizationChoice]) -> Array:
+    def predict(self, ratios: Array, chosen: Sequence[Precisions]) -> Array:
         """Return the metric losses of plans, shape (plans,)."""
         offsets = np.array([self.offsets[choice] for choice in chosen])
         predicted: Array = self.curves.features(ratios) @ self.multipliers + offsets
         return predicted
+
+
+def _added(choices: Sequence[Precisions], int8: Int8Costs | None) -> Array:
+    """Return how often each choice's own offset counts for each choice, (choices, choices): once
+    for itself, and that of INT8 in part for a mixture."""
+    counts = np.eye(len(choices))
+    for row, one in enumerate(choices):
+        if isinstance(one, MixedInt8):
+            assert int8 is not None
+            counts[row, list(choices).index(QuantizationChoice.INT8_PTQ)] = int8.loss_left(one)
+    return counts

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from spaces.goal import LATENCY, Goal, Quantity
 from spaces.layers import Array, Layer, LayerCosts, ratio_matrix
-from spaces.plan import Plan, QuantizationChoice
+from spaces.mixing import Int8Costs
+from spaces.plan import MixedInt8, Plan, Precisions, QuantizationChoice
 from spaces.planning.cost_model import CostModel, LayerSum, multiply_adds_model, size_model
 from spaces.planning.known import Known
 from spaces.planning.latency_model import LatencyModel
@@ -25,33 +26,31 @@ class PlanModels:
     """What plans are predicted to lose and to cost, from one fit."""
 
     loss: LossModel
-    latency: Mapping[QuantizationChoice, LatencyModel]
-    """By `QuantizationChoice.timed_as`."""
+    latency: Mapping[Precisions, LatencyModel]
+    """By `Precisions.timed_as`."""
     loss_error: float
     """Standard deviation of measured losses from predicted ones, near the budget."""
     goal: Goal
     multiply_adds: LayerSum
-    size: Mapping[QuantizationChoice, LayerSum]
-    """By `QuantizationChoice.timed_as`; empty if the unpruned model's size is unknown."""
+    size: Mapping[Precisions, LayerSum]
+    """By `Precisions.timed_as`; empty if the unpruned model's size is unknown."""
 
-    def model(self, quantity: Quantity, choice: QuantizationChoice) -> LayerSum:
+    def model(self, quantity: Quantity, choice: Precisions) -> LayerSum:
         """Return the model of a cost of plans in a choice."""
         if quantity == "multiply_adds":
             return self.multiply_adds
         return (self.size if quantity == "size" else self.latency)[choice.timed_as]
 
-    def cost(self, choice: QuantizationChoice) -> CostModel:
+    def cost(self, choice: Precisions) -> CostModel:
         """Return the model of the cost to minimize."""
         return self.model(self.goal.objective, choice)
 
-    def bounded(self, choice: QuantizationChoice) -> list[CostModel]:
+    def bounded(self, choice: Precisions) -> list[CostModel]:
         """Return the models of the costs that have a bound and are not the one to minimize."""
         objective = self.goal.objective
         return [self.model(q, choice) for q in self.goal.bounds() if q != objective]
 
-    def kept(
-        self, ratios: Array, choice: QuantizationChoice, share: float = 1.0
-    ) -> NDArray[np.bool_]:
+    def kept(self, ratios: Array, choice: Precisions, share: float = 1.0) -> NDArray[np.bool_]:
         """Return whether plans of one choice are predicted to keep this share of every bound."""
         found = np.ones(len(ratios), bool)
         for quantity, bound in self.goal.bounds().items():
@@ -61,7 +60,7 @@ class PlanModels:
     def keeps(self, plan: Plan, space: Space) -> bool:
         """Return whether a plan is predicted to keep the bounds."""
         ratios = ratio_matrix(space.groups, [plan])
-        return bool(self.kept(ratios, plan.quantization)[0])
+        return bool(self.kept(ratios, plan.precisions)[0])
 
     def exceeded(self, plan: Plan, space: Space) -> dict[Quantity, float]:
         """Return by how much a plan is predicted to exceed each bound, as a ratio.
@@ -70,21 +69,21 @@ class PlanModels:
         """
         ratios, found = ratio_matrix(space.groups, [plan]), {}
         for quantity, bound in self.goal.bounds().items():
-            model = self.model(quantity, plan.quantization)
+            model = self.model(quantity, plan.precisions)
             predicted, error = model.predict(ratios)[0], model.errors(ratios)[0]
             if predicted - error > bound:
                 found[quantity] = float(predicted - bound)
         return found
 
-    def losses(self, ratios: Array, choice: QuantizationChoice) -> Array:
+    def losses(self, ratios: Array, choice: Precisions) -> Array:
         """Return the metric losses of plans of one choice, shape (plans,)."""
         return self.loss.predict(ratios, [choice] * len(ratios))
 
-    def costs(self, ratios: Array, choice: QuantizationChoice) -> Array:
+    def costs(self, ratios: Array, choice: Precisions) -> Array:
         """Return the costs of plans of one choice, shape (plans,)."""
         return self.cost(choice).predict(ratios)
 
-    def predict(self, ratios: Array, choices: Sequence[QuantizationChoice]) -> tuple[Array, Array]:
+    def predict(self, ratios: Array, choices: Sequence[Precisions]) -> tuple[Array, Array]:
         """Return metric losses and costs of plans, each (plans,), each in its choice."""
         costs = [
             self.costs(row[None], choice)[0] for choice, row in zip(choices, ratios, strict=True)
@@ -105,13 +104,16 @@ class Observations:
         settings: PlannerSettings,
         measured: MeasuredPlans,
         goal: Goal = LATENCY,
+        int8: Int8Costs | None = None,
     ) -> None:
+        """`int8` is needed if the space has mixtures."""
         self._space = space
+        self._int8 = int8
         self._settings = settings
         self._scale = max(budget, settings.least_scale)
         self._costs = LayerCosts(layers, space.groups)
         self._curves = Curves(space.groups, sensitivities, settings.loss.floor)
-        self._timings = [(plan.quantization.timed_as, self._row(plan), r) for plan, r in timings]
+        self._timings = [(plan.precisions.timed_as, self._row(plan), r) for plan, r in timings]
         self._measured = measured
         self._goal = goal
         self._models: PlanModels | None = None
@@ -135,40 +137,48 @@ class Observations:
     def _fit(self, trials: Sequence[Known]) -> PlanModels:
         rows = ratio_matrix(self._space.groups, [trial.plan for trial in trials])
         loss, error = self._fit_loss(trials, rows)
-        timed: dict[QuantizationChoice, list[tuple[Array, float]]] = {
-            choice.timed_as: [] for choice in self._space.choices
+        timed: dict[Precisions, list[tuple[Array, float]]] = {
+            one.timed_as: [] for one in self._space.precisions
         }
         for choice, row, ratio in self._timings:
             timed[choice].append((row, ratio))
         for trial, row in zip(trials, rows, strict=True):
-            timed[trial.plan.quantization.timed_as].append((row, trial.latency_ratio))
-        latency = {
-            choice: LatencyModel.fit(
-                self._costs,
-                self._matrix([row for row, _ in pairs]),
-                np.array([ratio for _, ratio in pairs]),
-                self._settings.latency,
-            )
-            for choice, pairs in timed.items()
-        }
+            timed[trial.plan.precisions.timed_as].append((row, trial.latency_ratio))
+        latency: dict[Precisions, LatencyModel] = {}
+        # Mixtures come last: their models start from that of INT8 throughout.
+        for one, pairs in timed.items():
+            rows_of = self._matrix([row for row, _ in pairs])
+            ratios = np.array([ratio for _, ratio in pairs])
+            if isinstance(one, MixedInt8):
+                whole, added = latency[QuantizationChoice.INT8_PTQ], self._added(one)
+                latency[one] = whole.with_added(added, rows_of, ratios, self._settings.latency)
+            else:
+                latency[one] = LatencyModel.fit(
+                    self._costs, rows_of, ratios, self._settings.latency
+                )
         size = self._fit_sizes(trials, rows)
         return PlanModels(loss, latency, error, self._goal, multiply_adds_model(self._costs), size)
 
-    def _fit_sizes(
-        self, trials: Sequence[Known], rows: Array
-    ) -> Mapping[QuantizationChoice, LayerSum]:
+    def _added(self, mixed: MixedInt8) -> Array:
+        """Return the latency that a mixture adds in each layer, unpruned, shape (layers,)."""
+        assert self._int8 is not None
+        names = [layer.name for layer in self._costs.layers]
+        return np.array([self._int8.added_in(n) * (n in mixed.float_layers) for n in names])
+
+    def _fit_sizes(self, trials: Sequence[Known], rows: Array) -> Mapping[Precisions, LayerSum]:
         """Return the models of the exports' sizes; none if the unpruned model's is unknown."""
         whole = self._goal.baseline_bytes
         if whole is None:
             return {}
-        stored = [trial.plan.quantization.timed_as for trial in trials]
+        stored = [trial.plan.precisions.timed_as for trial in trials]
         sizes = np.array([trial.size_ratio or 0.0 for trial in trials])
         found = {}
-        for choice in dict.fromkeys(choice.timed_as for choice in self._space.choices):
-            own = np.array([one is choice for one in stored], bool) & (sizes > 0)
-            quantized = choice.precision == "int8"
+        for choice in dict.fromkeys(one.timed_as for one in self._space.precisions):
+            own = np.array([one == choice for one in stored], bool) & (sizes > 0)
             found[choice] = size_model(
-                self._costs, whole, quantized, rows[own], sizes[own], self._settings.size
+                *(self._costs, whole, choice.precision == "int8", rows[own], sizes[own]),
+                self._settings.size,
+                choice.float_layers if isinstance(choice, MixedInt8) else (),
             )
         return found
 
@@ -178,11 +188,12 @@ class Observations:
         What is measured after less training is converted, and weighs less for its error.
         """
         losses, errors = self._measured.losses(trials)
-        chosen = [trial.plan.quantization for trial in trials]
+        chosen = [trial.plan.precisions for trial in trials]
         settings = self._settings.loss
         settings = replace(settings, multiplier=settings.multiplier * self._measured.left)
         model = LossModel.fit(
-            self._curves, self._space.choices, rows, chosen, losses, settings, errors
+            *(self._curves, self._space.precisions, rows, chosen, losses, settings, errors),
+            int8=self._int8,
         )
         misses = model.predict(rows, chosen) - losses
         return model, self._loss_error(losses, errors, misses)

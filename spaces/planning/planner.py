@@ -9,7 +9,8 @@ import numpy as np
 
 from spaces.goal import LATENCY, Goal, Quantity
 from spaces.layers import Array, Layer, ratio_matrix
-from spaces.plan import Plan, QuantizationChoice
+from spaces.mixing import Int8Costs
+from spaces.plan import Plan, Precisions
 from spaces.planning.fastest import FastestPlans
 from spaces.planning.fidelity import FidelityModel
 from spaces.planning.known import Known
@@ -38,15 +39,18 @@ class Planner:
         fidelity: FidelityModel | None = None,
         confidence_z: float = 0.0,
         goal: Goal = LATENCY,
+        int8: Int8Costs | None = None,
     ) -> None:
         """`fidelity` predicts losses after full training; without it, losses count as measured.
-        The budget holds for a loss plus `confidence_z` of its standard errors."""
+        The budget holds for a loss plus `confidence_z` of its standard errors. `int8` is needed if
+        the space has mixtures."""
         self.space = space
         self.budget = budget
         self.settings = settings
         self._measured = MeasuredPlans(fidelity, confidence_z, goal)
         self._observations = Observations(
-            space, layers, sensitivities, timings, budget, settings, self._measured, goal
+            *(space, layers, sensitivities, timings, budget, settings, self._measured, goal),
+            int8=int8,
         )
         self._fastest: FastestPlans | None = None
         self._limit = budget
@@ -100,7 +104,7 @@ class Planner:
         predicted front in the best choice, and the plan at the budget in every other choice that is
         nearly as good. Those that exceed a bound are left out, unless all do.
         """
-        at_budget = {choice: self.within(1.0, choice) for choice in self.space.choices}
+        at_budget = {one: self.within(1.0, one) for one in self.space.precisions}
         plans = list(at_budget.values())
         _, ratios = self.predict(plans)
         # What exceeds a bound comes last.
@@ -109,9 +113,10 @@ class Planner:
         order = [list(at_budget)[i] for i in np.argsort(ratios, kind="stable")]
         plans = [self._unpruned()]
         plans += [self.within(share, order[0]) for share in self.settings.warm_shares]
-        # From the slowest to the second fastest, so that of choices timed alike the fastest stays.
+        # From the slowest to the second fastest, so that of choices timed alike the fastest stays,
+        # as of INT8 and its mixtures.
         near = {
-            choice.timed_as: at_budget[choice]
+            at_budget[choice].quantization.timed_as: at_budget[choice]
             for choice, ratio in zip(order[:0:-1], np.sort(ratios)[:0:-1], strict=True)
             if ratio <= self.settings.warm_slowdown * ratios.min()
         }
@@ -121,13 +126,19 @@ class Planner:
         return [plan for plan in plans if models.keeps(plan, self.space)] or plans
 
     def _unpruned(self) -> Plan:
-        """Return the unpruned model in the choice that is fastest for it, of those that need no
-        training if there are any."""
-        choices = [choice for choice in self.space.choices if not choice.is_trained]
-        plans = [Plan.of({}, choice) for choice in choices or self.space.choices]
-        return plans[int(np.argmin(self.predict(plans)[1]))]
+        """Return the unpruned model in the precisions that are fastest for it.
 
-    def within(self, share: float, choice: QuantizationChoice) -> Plan:
+        Of those that need no training, if there are any; of these, if there are any, of those that
+        are predicted to keep the budget.
+        """
+        choices = [one for one in self.space.precisions if not one.is_trained]
+        plans = [Plan.of({}, one) for one in choices or self.space.choices]
+        losses, costs = self.predict(plans)
+        if (losses <= self.limit).any():
+            costs = np.where(losses <= self.limit, costs, np.inf)
+        return plans[int(np.argmin(costs))]
+
+    def within(self, share: float, choice: Precisions) -> Plan:
         """Return the plan of least cost in a choice that is predicted to lose at most this share of
         the budget.
 
@@ -139,7 +150,7 @@ class Planner:
     def predict(self, plans: Sequence[Plan]) -> tuple[Array, Array]:
         """Return the predicted metric losses and costs of plans, each (plans,)."""
         ratios = ratio_matrix(self.space.groups, plans)
-        return self.fastest().models.predict(ratios, [plan.quantization for plan in plans])
+        return self.fastest().models.predict(ratios, [plan.precisions for plan in plans])
 
     def exceeded(self, plan: Plan) -> dict[Quantity, float]:
         """Return by how much a plan is predicted to exceed bounds: see `PlanModels.exceeded`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from spaces.layers import Array, ratio_matrix
 from spaces.pareto import Points, hypervolume
-from spaces.plan import Plan, QuantizationChoice
+from spaces.plan import Plan, Precisions
 from spaces.planning.fastest import FastestPlans
 from spaces.planning.measured import Expected
 from spaces.planning.promise import chances_within, promises
@@ -45,27 +45,28 @@ class Proposals:
         return self.filling(is_tried)
 
     def drawn(self, is_tried: IsTried, rng: Random) -> Plan | None:
-        """Return the plan of least cost within a loss and in a choice that are drawn at random."""
+        """Return the plan of least cost within a loss that is drawn at random, and so are the
+        precisions."""
         for _ in range(self.settings.draws):
             loss = rng.uniform(0.0, self.settings.drawn_range) * self.scale
-            plan = self.fastest.within(loss, rng.choice(self.fastest.space.choices))
+            plan = self.fastest.within(loss, rng.choice(self.fastest.space.precisions))
             if not is_tried(plan) and self.fastest.models.keeps(plan, self.fastest.space):
                 return plan
         return None
 
     def optimum(self, is_tried: IsTried) -> Plan | None:
-        """Return the most promising of the plans of least cost at several losses in every
-        choice."""
+        """Return the most promising of the plans of least cost at several losses in all
+        precisions."""
         plans = list(
             dict.fromkeys(
                 self.fastest.within(share * self.scale, choice)
-                for choice in self.fastest.space.choices
+                for choice in self.fastest.space.precisions
                 for share in self.settings.optimum_shares
             )
         )
         models = self.fastest.models
         losses, costs = models.predict(
-            ratio_matrix(self.fastest.space.groups, plans), [plan.quantization for plan in plans]
+            ratio_matrix(self.fastest.space.groups, plans), [plan.precisions for plan in plans]
         )
         kept = [models.keeps(plan, self.fastest.space) for plan in plans]
         promises = np.where(kept, self.promises(losses, costs, models.loss_error), 0.0)
@@ -81,7 +82,7 @@ class Proposals:
             return None
         fastest, models = self.fastest, self.fastest.models
         parent = rng.choice(self.best)
-        choice = parent.plan.quantization
+        choice = parent.plan.precisions
         own: Array = ratio_matrix(fastest.space.groups, [parent.plan])[0]
         start = fastest.restorable(own, choice)
         moved = np.array([self._moved(start, rng) for _ in range(self.settings.neighbours)])
@@ -98,8 +99,8 @@ class Proposals:
         """Return the plan of the knapsack's fronts that is predicted to add most hypervolume."""
         models, before = self.fastest.models, self._dominated(self.front)
         gains: list[float] = []
-        candidates: list[tuple[Array, QuantizationChoice]] = []
-        for choice in self.fastest.space.choices:
+        candidates: list[tuple[Array, Precisions]] = []
+        for choice in self.fastest.space.precisions:
             ratios = self.fastest.front(choice)
             losses, costs = models.losses(ratios, choice), models.costs(ratios, choice)
             for loss, cost, row in zip(losses, costs, ratios, strict=True):

@@ -16,12 +16,21 @@ from search.records.tables import Store
 from search.records.trial_record import TrialRecord
 from search.reporting.findings import read_findings
 from spaces.layers import Layer
+from spaces.mixing import Int8Costs, LayerCost
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from trainables.results import Baseline, Excluded, TrialResult
 
 GROUPS = {"stem.conv.weight": 32, "stages.0.blocks.0.depthwise.conv.weight": 64, "head.weight": 96}
 FLOAT, PTQ = QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ
 BUDGET = 0.1
+INT8 = Int8Costs(
+    *(0.07, 0.2, 0.4),
+    layers=(
+        LayerCost("stem", 0.06, 0.001, 1.2),
+        LayerCost("head", 0.01, 0.2, 1.05),
+        LayerCost("gate", None, None, None, "it fails"),
+    ),
+)
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 MANIFEST = {
@@ -156,6 +165,7 @@ def make_run(path, trials=0, *, stages=True, planned=24, budget=BUDGET, **settin
             "sensitivity",
             {name: [(0.25, 0.02), (0.5, 0.06), (0.75, 0.2)] for name in GROUPS},
         )
+        run.finish_stage("layers", INT8)
         run.finish_stage(
             "latency",
             [

@@ -48,19 +48,37 @@ def likeliest(outputs):
     return np.argsort(-outputs[0])[:5]
 
 
+def check_layers(run, said):
+    """What INT8 hurts is in float in the delivered model, and the run says so."""
+    assert "mixtures of INT8 and float, by layers in float: 1" in said
+    assert "in float beside INT8: conv2" in said
+    plan = json.loads((run / "plan.json").read_text())
+    assert (plan["quantization"], plan["float_layers"]) == ("int8_ptq", ["conv2"])
+    assert "What INT8 costs in each layer" in (run / "report.html").read_text()
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_delivered_is_what_the_engine_ran(kind, workplace, monkeypatch):
     pytest.importorskip(kind)
     run = workplace.folder / f"on-{kind}"
+    # On one of the engines, a model that INT8 hurts in one layer; in float that still reads rounded
+    # values.
+    uneven = kind == OTHERS[0]
+    budget = 0.4 if uneven else 0.15
     ended = workplace.run(
-        *("--budget", "0.15", *workplace.task(), "--trials", "2", "--out", str(run)),
+        *("--budget", str(budget)),
+        *workplace.task("make_uneven" if uneven else "make_task"),
+        *("--trials", "2", "--out", str(run)),
         engine=kind,
         **IN_FULL,
+        **({"choices": "[int8_ptq]", "layer_precision": True} if uneven else {}),
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    if uneven:
+        check_layers(run, ended.stdout)
     manifest = Manifest.model_validate_json((run / "manifest.json").read_text())
     assert manifest.latency_ms.engine == kind
-    assert manifest.metric.loss_val <= 0.15
+    assert manifest.metric.loss_val <= budget
     gained = manifest.speedup
     assert gained.by_compression == pytest.approx(1 / manifest.latency_ms.ratio)
     assert gained.together == pytest.approx(gained.by_engine * gained.by_compression)

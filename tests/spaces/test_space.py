@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from spaces.plan import Plan, PruningGroup, QuantizationChoice
+from spaces.plan import MixedInt8, Plan, PruningGroup, QuantizationChoice
 from spaces.space import (
     CategoricalParameter,
     IntegerParameter,
@@ -215,3 +215,19 @@ def test_random_plans_remove_no_branch_as_often_as_many():
     assert removed.count(0) > 60
     assert sum(count >= 4 for count in removed) > 40
     assert all(NESTED.snap(p) == p for p in (NESTED.random(Random(seed)) for seed in range(50)))
+
+
+def test_a_mixture_is_one_more_precision():
+    mixed = MixedInt8(("a", "b"))
+    space = Space((PruningGroup("g", 64),), (FLOAT, PTQ), mixed=(mixed,))
+    assert space.parameters()["quantization"].choices[-1] == "int8_ptq+2"
+    plan = space.snap(Plan.of({"g": 0.5}, mixed))
+    assert plan.float_layers == ("a", "b") and plan.precisions == mixed
+    assert space.decode(space.encode(plan)) == plan
+    drawn = [space.random(Random(seed)).precisions for seed in range(60)]
+    assert set(drawn) == {*space.choices, mixed}
+
+
+def test_snapping_leaves_the_precisions_of_a_plan_that_are_not_of_the_space():
+    plan = Plan.of({"g": 0.5}, PTQ, ["stem"])
+    assert Space((PruningGroup("g", 64),), (FLOAT,)).snap(plan) == plan

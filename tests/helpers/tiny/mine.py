@@ -83,6 +83,28 @@ def make_task(weights=None):
     return Mine(weights)
 
 
+# Factor of the weights of one channel between the two convolutions: in INT8 the others are 0 then.
+UNEVEN = 300
+
+
+class Uneven(Mine):
+    """Computes what `Mine` does, but its second convolution has weights of a great range: of one
+    channel before it they are many times as large, and its values as small."""
+
+    def build_model(self):
+        model = super().build_model()
+        factors = np.ones(16, "float32")
+        factors[0] = 1 / UNEVEN
+        for scaled in (model.bn1.weight, model.bn1.bias):
+            scaled.set_value(factors * scaled.numpy())
+        model.conv2.weight.set_value(model.conv2.weight.numpy() / factors[:, None, None])
+        return model
+
+
+def make_uneven(weights=None):
+    return Uneven(weights)
+
+
 class Broken(Mine):
     """Breaks the contract in three ways."""
 

@@ -6,9 +6,12 @@ import re
 import pytest
 
 from search.console import percent
+from search.records.run_folder import RunFolder
 from search.report import main
 from search.reporting.findings import read_findings
-from search.reporting.page import comparison_page, run_page, winner_table
+from search.reporting.page import comparison_page, layers_table, run_page, winner_table
+from spaces.mixing import Int8Costs
+from spaces.plan import MixedInt8, Plan
 from tests.helpers.browser import WIDTHS, chromium, show
 from tests.search.made_run import MANIFEST, finish, make_run, manifest
 
@@ -157,3 +160,19 @@ def test_in_a_browser_the_pointer_shows_a_plan(finished):
         shown = figure.find_element(By.CSS_SELECTOR, ".hoverlayer").text
         assert "trial " in shown and "latency" in shown
         assert browser.get_log("browser") == []
+
+
+def test_what_int8_costs_is_told_layer_by_layer(finished):
+    findings = read_findings(str(finished))
+    table = layers_table(findings.int8, Plan.of({}, MixedInt8(("head",))))
+    assert table.rows == [
+        ("head", "+6.0 %", "2.0e-01", "+5.0 %", "float"),
+        ("stem", "+1.0 %", "1.0e-03", "+20.0 %", ""),
+    ]
+    assert "of 3 layers" in page_of(finished)
+
+
+def test_a_run_that_did_not_measure_layers_tells_nothing_of_them(tmp_path):
+    run = make_run(tmp_path / "begun", 3)
+    RunFolder(run).finish_stage("layers", Int8Costs(0.001, 0.001, 0.4))
+    assert "What INT8 costs in each layer" not in page_of(run)

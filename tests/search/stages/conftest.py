@@ -21,8 +21,8 @@ def run(tmp_path):
 def survey(run):
     """Run a stage that measures before the search, on a baseline and a space."""
 
-    def found(stage, space):
-        config = RunConfig(budget=0.1)
+    def found(stage, space, **settings):
+        config = RunConfig(budget=0.1, **settings)
         study = StudyContext(config, run, None, None, None, None, Display(), StageClock())
         return stage(study, baseline(), space)
 
