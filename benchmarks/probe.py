@@ -1,15 +1,24 @@
-"""Repeatability of the latency probe beside a process that loads the machine."""
+"""Repeatability of the latency probe beside a process that loads the machine.
+
+python -m benchmarks.probe [--engine ENGINE]
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from trainables.deployment.engines.registry import EngineKind
 
 # Readings of each model. A guess.
 REPEATS = 10
@@ -25,11 +34,11 @@ while True:
 """
 
 
-def measure() -> dict[str, float]:
+def measure(engine: EngineKind = "onednn") -> dict[str, float]:
     """Return the coefficient of variation of readings, and how often two models are ordered right.
 
-    A dozen models of the built-in problem: four widths in float, bfloat16 and INT8. The true
-    latency of each is taken to be the median of its readings.
+    A dozen models of the built-in problem: four widths in float, bfloat16 and INT8, as far as the
+    engine has them. The true latency of each is taken to be the median of its readings.
     """
     os.environ.update(OMP_NUM_THREADS="1", FLAGS_enable_pir_api="0")
     from clusters.lease import device_lease
@@ -49,7 +58,10 @@ def measure() -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         settings = TrialSettings(
-            task="fashion_mnist", run_folder=folder, cache_folder=str(Path(folder) / "cache")
+            task="fashion_mnist",
+            engine=engine,
+            run_folder=folder,
+            cache_folder=str(Path(folder) / "cache"),
         )
         baseline = measure_baseline(load_task(settings.task, {}), settings)
         node = Node(device_lease())
@@ -58,7 +70,8 @@ def measure() -> dict[str, float]:
         references = timed(time_references(reference_plans(space), context))
         context = TrialContext(settings, replace(baseline, references=references), node)
         engines = []
-        for choice in (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ):
+        tried = (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ)
+        for choice in (one for one in tried if one in baseline.choices):
             for ratio in WIDTHS:
                 plan = uniform(space, ratio, choice)
                 target = Path(folder) / f"{choice.value}-{ratio}"
@@ -95,6 +108,6 @@ def summarise(readings: np.ndarray) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    import json
-
-    print(json.dumps(measure(), indent=1))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", default="onednn")
+    print(json.dumps(measure(parser.parse_args().engine), indent=1))
