@@ -162,8 +162,9 @@ class Observations:
     def _added(self, mixed: MixedInt8) -> Array:
         """Return the latency that a mixture adds in each layer, unpruned, shape (layers,)."""
         assert self._int8 is not None
+        kept = set(mixed.float_layers)
         names = [layer.name for layer in self._costs.layers]
-        return np.array([self._int8.added_in(n) * (n in mixed.float_layers) for n in names])
+        return np.array([self._int8.added_in(n) if n in kept else 0.0 for n in names])
 
     def _fit_sizes(self, trials: Sequence[Known], rows: Array) -> Mapping[Precisions, LayerSum]:
         """Return the models of the exports' sizes; none if the unpruned model's is unknown."""
