@@ -26,8 +26,9 @@ def run_stages(study: StudyContext, dry: bool) -> bool:
     sensitivities = sensitivity.measure_sensitivities(study, baseline, space)
     baseline, space = references.time_references(study, baseline, space)
     timings = latency.time_shapes(study, baseline, space) if is_planned(config, space) else None
-    begun = bool(study.ledger(baseline, space).records)
-    space, int8 = layers.mix_layers(study, baseline, space, timings, begun=begun)
+    tried = study.ledger(baseline, space).plans()
+    space, int8 = layers.mix_layers(study, baseline, space, timings, tried)
+    begun = bool(tried)
     study = within.fit_search(study, baseline, begun=begun)
     ledger = study.ledger(baseline, space)
     sources = plan_sources(config, space, baseline, sensitivities, timings, ledger, int8)

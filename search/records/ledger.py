@@ -247,6 +247,10 @@ class Ledger:
         records = self.records.values()
         return sum(r.retries for r in records), sum(r.lost_s for r in records)
 
+    def plans(self) -> list[Plan]:
+        """Return the plans that were tried, by number."""
+        return [record.plan for _, record in sorted(self.records.items())]
+
     def complete(self) -> list[TrialRecord]:
         """Return the trials of full fidelity, by number."""
         return [

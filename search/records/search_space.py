@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import inf
 
 from search.config import RunConfig
 from search.records.stage_files import Timings
-from spaces.errors import ConfigError
+from spaces.errors import ConfigError, RunFolderError, short
 from spaces.mixing import Int8Costs
 from spaces.plan import Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
@@ -68,3 +68,15 @@ def with_mixtures(space: Space, int8: Int8Costs | None, timings: Timings) -> Spa
         if not plan.is_pruned and plan.quantization.precision != "int8"
     ]
     return replace(space, mixed=int8.mixtures(min(others, default=inf)))
+
+
+def check_mixtures(address: str, space: Space, tried: Iterable[Plan]) -> None:
+    """Raise RunFolderError if a plan that was tried has layers in float, and the space has no such
+    mixture: the run at `address` has lost what INT8 costs in each layer."""
+    for plan in tried:
+        if plan.float_layers and plan.precisions not in space.mixed:
+            names = short(", ".join(plan.float_layers), 40)
+            raise RunFolderError(
+                f"run folder {address}: stages/layers.json is missing, or not that of its trials, "
+                f"which have {names} in float; restore it"
+            )

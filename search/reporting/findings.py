@@ -18,7 +18,7 @@ from search.records.manifest import Manifest
 from search.records.opening import local_copy
 from search.records.prospects import VERDICTS, Prospects
 from search.records.run_folder import GAVE_UP, JOURNAL, RunFolder, read_config
-from search.records.search_space import build_space, drop_untimed, with_mixtures
+from search.records.search_space import build_space, check_mixtures, drop_untimed, with_mixtures
 from search.records.stage_files import Curves, References, Timings
 from search.records.tables import Store
 from search.records.trial_record import STAGES, TrialRecord
@@ -294,6 +294,7 @@ def _threshold_plans(
     if not curves or not timings or not space.groups or not baseline.layers:
         return []
     space = with_mixtures(space, int8, timings)
+    check_mixtures(str(run.path), space, ledger.plans())
     planner = Planner(
         *(space, baseline.layers, curves, timings, config.budget),
         fidelity=ledger.fidelity,
@@ -317,7 +318,8 @@ def _threshold_plans(
 
 
 def read_findings(address: str) -> Findings:
-    """Return the findings of the run at a folder or URI. Raises RunFolderError if there is none."""
+    """Return the findings of the run at a folder or URI. Raises RunFolderError if there is none, or
+    if files of its stages are damaged or, though its trials need them, missing."""
     path = local_copy(address)
     config, run = read_config(path), RunFolder(path)
     run.check_stages()

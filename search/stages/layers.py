@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from search.console import percent
 from search.context import StudyContext
 from search.records.run_folder import run_once
-from search.records.search_space import with_mixtures
+from search.records.search_space import check_mixtures, with_mixtures
 from search.records.stage_files import Timings
 from search.workers import call_worker, each_result, split_evenly
 from spaces.mixing import Int8Costs, LayerCost, WholeInt8
@@ -31,32 +31,39 @@ def mix_layers(
     baseline: Baseline,
     space: Space,
     timings: Timings | None,
-    *,
-    begun: bool,
+    tried: Collection[Plan],
 ) -> tuple[Space, Int8Costs | None]:
     """Return the space with INT8 models that have some layers in float, and what INT8 costs.
 
     The space as it is and None if nothing is gained by them: see `_measured`. Without timings, and
-    in a search that has `begun` without this stage, there is nothing to measure for.
+    in a search that has `tried` plans without this stage, there is nothing to measure for. Raises
+    RunFolderError if plans were tried with mixtures that are no longer known.
     """
-    timings = timings or []
+    found = _costs(study, baseline, timings or [], begun=bool(tried))
+    mixed = with_mixtures(space, found, timings or [])
+    check_mixtures(study.run.address, mixed, tried)
+    if found is not None:
+        numbers = ", ".join(str(len(one.float_layers)) for one in mixed.mixed) or "none"
+        study.display.say(f"{'':<12} mixtures of INT8 and float, by layers in float: {numbers}")
+    return mixed, found
+
+
+def _costs(
+    study: StudyContext, baseline: Baseline, timings: Timings, *, begun: bool
+) -> Int8Costs | None:
+    """Return what INT8 costs in layers, None if that is not known."""
     whole_ratio = dict(timings).get(WHOLE)
     known: Int8Costs | None = study.run.stage(LAYERS)
     is_on = study.config.layer_precision and whole_ratio is not None
     if known is None and (begun or not is_on):
-        return space, None
+        return None
 
     def compute() -> Int8Costs:
         assert whole_ratio is not None
         return _measured(study, baseline, whole_ratio)
 
     found: Int8Costs = run_once(study.run, LAYERS, compute)
-    if not found.layers:
-        return space, None
-    mixed = with_mixtures(space, found, timings)
-    numbers = ", ".join(str(len(one.float_layers)) for one in mixed.mixed) or "none"
-    study.display.say(f"{'':<12} mixtures of INT8 and float, by layers in float: {numbers}")
-    return mixed, found
+    return found if found.layers else None
 
 
 def _measured(study: StudyContext, baseline: Baseline, latency_ratio: float) -> Int8Costs:

@@ -19,14 +19,19 @@ from search.records.opening import resume_run
 from search.records.run_folder import JOURNAL
 from search.records.search_space import build_space
 from search.records.tables import Store
+from search.records.trial_record import TrialRecord
 from search.report import build_parser
+from search.reporting.findings import read_findings
 from search.reporting.page import run_page, state_line
 from search.tune.plan_source import Sources
 from search.tune.searcher import Limits, PlanSearcher
 from spaces.errors import LINE, RunFolderError
+from spaces.mixing import Int8Costs
+from spaces.plan import Plan, QuantizationChoice
 from tests.search.commands import COMMANDS, RayStartsError, ray_starts
-from tests.search.made_run import MANIFEST, make_run, plan_of
+from tests.search.made_run import BEGAN, MANIFEST, baseline, make_run, plan_of, result_of
 from trainables.deployment.exported import PADDLE_FILES
+from trainables.files.codec import encode
 
 CASES = 500
 SEED = 24
@@ -274,3 +279,23 @@ def test_a_stage_that_was_damaged_is_named_in_one_line(tmp_path, name, text, sai
     # And it was let go again.
     (path / "stages" / f"{name}.json").unlink()
     resume_run(path)[0].release()
+
+
+@pytest.mark.parametrize("left", [None, "{", encode(Int8Costs, Int8Costs(0.07, 0.2, 0.4))])
+def test_lost_layers_that_trials_have_in_float_are_said_in_one_line(tmp_path, runs, capsys, left):
+    # What --resume does then: tests/search/stages/test_layers.py.
+    run = make_finished(tmp_path / "run")
+    plan = Plan.of({"head.weight": 0.5}, QuantizationChoice.INT8_PTQ, ["head"])
+    ledger = Ledger.load(Store(run), 0.1, baseline().groups, baseline().layers)
+    ledger.record(TrialRecord(TRIALS, plan, "proposed", result_of(TRIALS, plan), BEGAN, 15.0))
+    report, select = ("report", [str(run)]), ("select", [str(run), "--budget", "0.05"])
+    assert call(*report, capsys) == 0
+    path = run / "stages" / "layers.json"
+    path.unlink()
+    if left is not None:
+        path.write_text(left)
+    with pytest.raises(RunFolderError, match=r"stages/layers\.json"):
+        read_findings(str(run))
+    assert call(*report, capsys) == 2
+    # It predicts nothing of them, so it needs the file only to be whole.
+    assert call(*select, capsys) == (2 if left == "{" else None)

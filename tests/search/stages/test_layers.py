@@ -6,6 +6,7 @@ import pytest
 
 from search.stages import layers
 from search.stages.layers import mix_layers
+from spaces.errors import RunFolderError
 from spaces.mixing import Int8Costs, LayerCost
 from spaces.plan import MixedInt8, Plan, PruningGroup, QuantizationChoice
 from spaces.space import Space
@@ -22,18 +23,35 @@ COSTS = Int8Costs(
 )
 
 
-def mixed_by(survey, timings=TIMINGS, begun=False, layer_precision=True):
-    stage = partial(mix_layers, timings=timings, begun=begun)
+WHOLE_TRIED = (Plan.of({"a": 0.5}, PTQ),)
+
+
+def mixed_by(survey, timings=TIMINGS, tried=(), layer_precision=True):
+    stage = partial(mix_layers, timings=timings, tried=tried)
     return survey(stage, SPACE, layer_precision=layer_precision)
 
 
 def test_a_resumed_run_has_the_mixtures_it_found(run, survey, capsys):
     run.finish_stage("layers", COSTS)
-    space, int8 = mixed_by(survey, begun=True)
+    space, int8 = mixed_by(survey, tried=WHOLE_TRIED)
     # With four layers in float it would take longer than in bfloat16.
     assert space.mixed == (MixedInt8(("conv0",)), MixedInt8(("conv0", "conv1")))
     assert int8 == COSTS
     assert "mixtures of INT8 and float, by layers in float: 1, 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("left", [None, Int8Costs(0.06, 0.3, 0.4)])
+def test_a_run_that_has_lost_the_layers_of_its_mixtures_is_refused_in_one_line(run, survey, left):
+    tried = [*WHOLE_TRIED, Plan.of({"a": 0.5}, PTQ, ["conv0"])]
+    run.finish_stage("layers", COSTS)
+    assert mixed_by(survey, tried=tried)[1] == COSTS
+    if left is None:
+        run.forget_stage("layers")
+    else:
+        run.finish_stage("layers", left)
+    with pytest.raises(RunFolderError, match=r"stages/layers\.json is missing.*conv0") as caught:
+        mixed_by(survey, tried=tried)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_resumed_run_that_did_not_measure_them_has_no_mixtures(run, survey):
@@ -42,7 +60,7 @@ def test_a_resumed_run_that_did_not_measure_them_has_no_mixtures(run, survey):
 
 
 def test_a_run_of_an_older_version_whose_search_has_begun_goes_on_without(run, survey):
-    assert mixed_by(survey, begun=True) == (SPACE, None)
+    assert mixed_by(survey, tried=WHOLE_TRIED) == (SPACE, None)
 
 
 @pytest.mark.parametrize("timings", [None, TIMINGS[:2]])
