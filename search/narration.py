@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from search.config import RunConfig
 from search.console import Display, front_shown, trial_table
 from search.context import StudyContext
 from search.needs import trials_at_once
@@ -12,8 +13,9 @@ from search.records.manifest import Manifest
 from search.records.run_folder import JOURNAL, RunFolder
 from search.records.stage_files import Winner
 from search.reporting.advice import as_timed, next_steps, winner_lines
-from search.schedule.durations import about, duration_text, minutes
-from search.schedule.estimates import estimate, survey_seconds
+from search.schedule.durations import about, duration_text
+from search.schedule.estimates import estimate, layers_seconds, survey_seconds
+from search.schedule.fitting import LAYERS_SHARE
 from search.schedule.forecast import Standing
 from spaces.plan import Plan
 from spaces.space import Space
@@ -29,20 +31,29 @@ def say_untimed(found: Sequence[object], display: Display) -> None:
 
 def say_first_guess(study: StudyContext, baseline: Baseline) -> None:
     """Print a first estimate of the whole duration, from the unpruned model's speed."""
-    config, cluster = study.config, study.cluster.now()
-    at_once = trials_at_once(config, cluster)
+    config = study.config
+    at_once = trials_at_once(config, study.cluster.now())
+    words = first_guess(config, baseline, at_once, study.clock.elapsed_s())
+    study.display.say(f"{'ahead':<12} {words}")
+
+
+def first_guess(config: RunConfig, baseline: Baseline, at_once: int, elapsed_s: float) -> str:
+    """Return how long a run takes, in words; with a deadline, what comes before its search.
+
+    `elapsed_s` are the seconds since its start.
+    """
     surveys = survey_seconds(config, baseline, at_once)
+    # Layers are measured only if INT8 throughout loses enough, and there is the time.
+    layers = layers_seconds(config, baseline, at_once)
     if config.within is not None:
-        study.display.say(
-            f"{'ahead':<12} about {minutes(surveys)} before the search; the run ends within "
+        layers = min(layers, LAYERS_SHARE * max(0.0, config.within - elapsed_s))
+        return (
+            f"about {about(surveys, surveys + layers)} before the search; the run ends within "
             f"{duration_text(config.within)} of its start"
         )
-        return
     guess = estimate(config, baseline, config.trials, at_once)
-    total = about(surveys + guess.least_s, surveys + guess.total_s)
-    study.display.say(
-        f"{'ahead':<12} about {total} in all; a first estimate, before any plan is trained"
-    )
+    total = about(surveys + guess.least_s, surveys + layers + guess.total_s)
+    return f"about {total} in all; a first estimate, before any plan is trained"
 
 
 def say_estimate(

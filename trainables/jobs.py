@@ -123,7 +123,9 @@ def latency_job(
     return time_shapes(plans, _context(settings, baseline, node))
 
 
-def int8_job(settings: TrialSettings, baseline: Baseline, node: Node) -> WholeInt8:
+def int8_job(
+    settings: TrialSettings, baseline: Baseline, node: Node
+) -> tuple[WholeInt8, list[LayerCost]]:
     """Return what `measure_int8` returns."""
     from trainables.layer_costs import measure_int8
 

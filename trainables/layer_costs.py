@@ -92,13 +92,21 @@ def _cache(context: TrialContext) -> tuple[JsonCache, tuple[object, ...]]:
     return JsonCache(settings.cache / "layers"), parts
 
 
-def measure_int8(context: TrialContext) -> WholeInt8:
-    """Return what the unpruned model loses in INT8 throughout, measured or from the cache."""
+def measure_int8(context: TrialContext) -> tuple[WholeInt8, list[LayerCost]]:
+    """Return what the unpruned model loses in INT8 throughout, measured or from the cache, and the
+    costs of its layers that are in the cache."""
     cache, parts = _cache(context)
     key = fingerprint_of(*parts, "throughout")
-    known = cache.get(key, WholeInt8)
-    if known is not None:
-        return known
+    found = cache.get(key, WholeInt8)
+    if found is None:
+        found = _whole(context)
+        if found.reason is None:
+            cache.put(key, WholeInt8, found)
+    costs = (cache.get(fingerprint_of(*parts, layer), LayerCost) for layer in found.layers)
+    return found, [cost for cost in costs if cost is not None]
+
+
+def _whole(context: TrialContext) -> WholeInt8:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -108,9 +116,7 @@ def measure_int8(context: TrialContext) -> WholeInt8:
             return WholeInt8(None, None, (), 0.0, one_line(error))
     spent_s = time.perf_counter() - started
     timing_s = FULL.times(context.settings.latency_effort).seconds
-    found = WholeInt8(loss, probe.damage, layers, spent_s + timing_s)
-    cache.put(key, WholeInt8, found)
-    return found
+    return WholeInt8(loss, probe.damage, layers, spent_s + timing_s)
 
 
 def measure_layers(layers: Sequence[str], context: TrialContext) -> list[tuple[LayerCost, bool]]:

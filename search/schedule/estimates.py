@@ -10,6 +10,7 @@ from search.records.search_space import build_space, searched_items
 from search.schedule.durations import about
 from search.schedule.forecast import Course, Standing
 from spaces.measurements import reference_plans
+from spaces.plan import QuantizationChoice
 from trainables.levels import training_levels
 from trainables.results import Baseline
 from trainables.settings import WorkerSettings, norm_samples
@@ -202,6 +203,27 @@ def survey_seconds(config: RunConfig, baseline: Baseline, at_once: int) -> float
         + _shapes_s(config, baseline)
         + 2 * SPEEDS.worker_s
     )
+
+
+def layers_seconds(config: RunConfig, baseline: Baseline, at_once: int) -> float:
+    """Return the most seconds of measuring what INT8 costs in each layer, if none is cached; 0 if
+    the settings do not ask for it.
+
+    Only INT8 throughout is measured if that loses little.
+    """
+    space = build_space(config, baseline)
+    able = QuantizationChoice.INT8_PTQ in space.choices and bool(space.groups)
+    # Without the planner's timings no layer is put back.
+    if not (config.layer_precision and config.sampler == "knapsack" and able):
+        return 0.0
+    export_s = SPEEDS.quantized_shapes * _export_s(baseline)
+    model_s = export_s + SPEEDS.engine_s + SPEEDS.evaluation * baseline.evaluate_s
+    layers = len(baseline.layers)
+    # Each part begins with INT8 throughout.
+    models = layers + min(layers, PARTS * at_once)
+    crowded = SPEEDS.side_by_side if at_once > 1 else 1.0
+    whole_s = SPEEDS.worker_s + model_s
+    return whole_s + crowded * models * model_s / at_once + layers * SPEEDS.shape_s
 
 
 def _export_s(baseline: Baseline) -> float:

@@ -43,6 +43,8 @@ BRANCHES_SHARE = 0.6
 LEAST_POINTS, SHARES, FEWEST_POINTS = 3, (1.0, 0.5, 0.25), 2
 # Fewest untrained plans that are timed: half of the default. A guess.
 LEAST_SHAPES = 6
+# Share of the time left after those that measuring INT8 in each layer may take. A guess.
+LAYERS_SHARE = 0.1
 # Halvings of the interval of sizes, which is then 0.1 % wide.
 HALVINGS = 16
 
@@ -75,6 +77,12 @@ def fitted_survey(
     if baseline.branches and share_of_time(found) > BRANCHES_SHARE:
         found = replace(found, branches=False)
     return found
+
+
+def fits_layers(seconds: float, left_s: float) -> bool:
+    """Return whether what INT8 costs in each layer may take these wall seconds: none, or at most
+    LAYERS_SHARE of `left_s`."""
+    return seconds <= 0 or seconds <= LAYERS_SHARE * left_s
 
 
 def fitted(config: RunConfig, baseline: Baseline, left_s: float, at_once: int) -> Fitted | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from search.console import percent
 from search.context import StudyContext
+from search.needs import trials_at_once
 from search.records.run_folder import run_once
 from search.records.search_space import check_mixtures, with_mixtures
 from search.records.stage_files import Timings
+from search.schedule.fitting import fits_layers
 from search.workers import call_worker, each_result, split_evenly
 from spaces.mixing import Int8Costs, LayerCost, WholeInt8
 from spaces.plan import Plan, QuantizationChoice
@@ -22,8 +24,6 @@ WHOLE = Plan.of({}, QuantizationChoice.INT8_PTQ)
 # Share of the budget from which the loss in INT8 throughout is worth putting layers back: below,
 # another plan gains more with that loss. A guess.
 LEAST_LOSS = 0.2
-# Share of the time that is left of a run with a deadline that the layers may take. A guess.
-TIME_SHARE = 0.1
 
 
 def mix_layers(
@@ -68,10 +68,12 @@ def _costs(
 
 def _measured(study: StudyContext, baseline: Baseline, latency_ratio: float) -> Int8Costs:
     """Return what INT8 costs; in layers too if INT8 throughout loses enough of the budget, and
-    there is time to measure them."""
+    there is time to measure those that are not in the cache."""
     display, config = study.display, study.config
     with study.stage(LAYERS, "INT8 throughout, unpruned"):
-        whole: WholeInt8 = call_worker(
+        whole: WholeInt8
+        known: list[LayerCost]
+        whole, known = call_worker(
             display,
             "INT8",
             *(int8_job, study.settings, baseline, study.node),
@@ -82,44 +84,55 @@ def _measured(study: StudyContext, baseline: Baseline, latency_ratio: float) -> 
         return Int8Costs(0.0, 0.0, latency_ratio)
     found = Int8Costs(whole.metric_loss, whole.damage, latency_ratio)
     loses = f"it loses {percent(whole.metric_loss)}"
+    unknown = len(whole.layers) - len(known)
     if whole.metric_loss <= LEAST_LOSS * config.budget:
         display.say(f"{'':<12} {loses}: too little to put layers back to float")
-    elif not _fits(study, whole):
-        display.say(f"{'':<12} {loses}; the run has no time to measure {len(whole.layers)} layers")
+    elif not _fits(study, unknown * whole.seconds):
+        display.say(f"{'':<12} {loses}; the run has no time to measure {unknown} layers")
     else:
         display.say(f"{'':<12} {loses}")
-        costs = measure_layer_costs(study, baseline, whole.layers)
+        costs = measure_layer_costs(study, baseline, whole.layers, known)
         return replace(found, layers=tuple(costs))
     return found
 
 
-def _fits(study: StudyContext, whole: WholeInt8) -> bool:
-    """Return whether a run has the time to measure the layers."""
+def _fits(study: StudyContext, work_s: float) -> bool:
+    """Return whether a run has the time for this work of its workers."""
     within = study.config.within
     if within is None:
         return True
-    left_s = within - study.clock.elapsed_s()
-    workers = max(1, study.cluster.now().cpus // study.config.threads)
-    return len(whole.layers) * whole.seconds / workers <= TIME_SHARE * left_s
+    at_once = trials_at_once(study.config, study.cluster.now())
+    return fits_layers(work_s / at_once, within - study.clock.elapsed_s())
 
 
 def measure_layer_costs(
-    study: StudyContext, baseline: Baseline, layers: Sequence[str]
+    study: StudyContext,
+    baseline: Baseline,
+    layers: Sequence[str],
+    known: Collection[LayerCost] = (),
 ) -> list[LayerCost]:
-    """Return each layer's cost, measured by workers or read from the cache."""
-    workers = study.cluster.now().cpus // study.config.threads
-    arguments = {
-        part: (study.settings, baseline, study.node, names)
-        for part, names in split_evenly(layers, workers).items()
-    }
-    costs: dict[str, LayerCost] = {}
-    from_cache = 0
+    """Return each layer's cost: one that is `known`, or measured by workers, or read from their
+    caches."""
+    costs = {cost.layer: cost for cost in known}
+    unknown = [layer for layer in layers if layer not in costs]
+    from_cache = len(costs)
     with study.stage(LAYERS, f"INT8 but for one of {len(layers)} layers, each in turn"):
-        for _, found in each_result(
-            study.display, "parts", layers_job, arguments, study.placement(timed=True)
-        ):
+        for _, found in _on_workers(study, baseline, unknown) if unknown else ():
             for cost, cached in found:
                 costs[cost.layer] = cost
                 from_cache += cached
         study.display.say(f"{'':<12} {from_cache} of them known from the cache")
     return [costs[layer] for layer in layers]
+
+
+def _on_workers(
+    study: StudyContext, baseline: Baseline, layers: Sequence[str]
+) -> Iterator[tuple[str, list[tuple[LayerCost, bool]]]]:
+    """Yield parts of the layers, with their costs, in order of ending."""
+    arguments = {
+        part: (study.settings, baseline, study.node, names)
+        for part, names in split_evenly(
+            layers, trials_at_once(study.config, study.cluster.now())
+        ).items()
+    }
+    return each_result(study.display, "parts", layers_job, arguments, study.placement(timed=True))

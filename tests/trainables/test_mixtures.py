@@ -32,7 +32,8 @@ def uneven(context, tiny_weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def int8(uneven):
-    whole = measure_int8(uneven)
+    whole, known = measure_int8(uneven)
+    assert not known
     costs = [cost for cost, _ in measure_layers(whole.layers, uneven)]
     return whole, Int8Costs(whole.metric_loss, whole.damage, 0.5, tuple(costs))
 
@@ -49,9 +50,11 @@ def test_the_layer_that_int8_hurts_is_the_first_to_be_put_back(int8):
     assert losses["conv2"] < 0.05 < losses["conv1"]
 
 
-def test_int8_throughout_is_measured_once(uneven, int8, monkeypatch):
+def test_int8_throughout_and_in_each_layer_is_measured_once(uneven, int8, monkeypatch):
+    whole, costs = int8
     monkeypatch.setattr(LayerProbe, "__init__", None)
-    assert measure_int8(uneven) == int8[0]
+    # With the costs that need no time, so that a run without time has them too.
+    assert measure_int8(uneven) == (whole, [*costs.layers])
 
 
 def test_int8_that_cannot_be_measured_has_a_reason(uneven, monkeypatch, tmp_path):
@@ -60,7 +63,7 @@ def test_int8_that_cannot_be_measured_has_a_reason(uneven, monkeypatch, tmp_path
 
     monkeypatch.setattr(LayerProbe, "__init__", fails)
     empty = uneven.settings.having(cache_folder=str(tmp_path))
-    found = measure_int8(TrialContext(empty, uneven.baseline, Node()))
+    found, _ = measure_int8(TrialContext(empty, uneven.baseline, Node()))
     assert found.metric_loss is None
     assert "no such operator" in found.reason
 

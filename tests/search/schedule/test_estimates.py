@@ -9,6 +9,7 @@ from search.schedule.estimates import (
     SPEEDS,
     estimate,
     final_seconds,
+    layers_seconds,
     survey_seconds,
 )
 from search.schedule.forecast import Standing
@@ -54,6 +55,21 @@ def test_what_comes_before_the_search_takes_longer_with_more_groups_and_fewer_pl
 def test_what_comes_before_the_search_is_counted_in_exports():
     quick, slow = (survey_seconds(RunConfig(budget=0.1), baseline(export_s=s), 2) for s in (0.1, 2))
     assert slow > 1.5 * quick
+
+
+def test_layers_count_if_they_may_be_measured_and_more_of_them_take_longer():
+    def seconds(layers=3, places=1, **settings):
+        made = baseline()
+        several = replace(made, layers=made.layers * (layers // 3))
+        return layers_seconds(RunConfig(budget=0.1, **settings), several, places)
+
+    on = {"layer_precision": True}
+    assert seconds() == 0
+    assert seconds(**on, choices=["float", "int8_qat"]) == 0
+    assert seconds(**on, sampler="layers") == 0
+    few = seconds(**on)
+    assert 1.5 * few < seconds(30, **on) > seconds(30, 2, **on)
+    assert few > 3 * SPEEDS.shape_s
 
 
 def test_steps_count_samples_by_the_batch():

@@ -8,11 +8,13 @@ from search.config import RunConfig, changed
 from search.records.stage_files import Survey
 from search.schedule.estimates import estimate, final_seconds, level_seconds, survey_seconds
 from search.schedule.fitting import (
+    LAYERS_SHARE,
     LEAST_PLANS,
     LEAST_TRAINING,
     MOST_TRAINING,
     SHORTEST_TRAINING,
     SLOWER,
+    fits_layers,
     fitted,
     fitted_survey,
     with_levels,
@@ -128,3 +130,9 @@ def test_a_survey_is_never_more_thorough_than_the_settings():
     few = config(sensitivity_points=2, latency_points=4, sensitivity_share=0.5)
     for within_s, found in ((7200, Survey(2, 0.5, 4)), (1, Survey(2, 0.125, 4))):
         assert fitted_survey(few, baseline(**PACE), within_s, CORES) == found
+
+
+def test_layers_have_their_share_of_the_time_and_those_that_are_known_take_none():
+    assert fits_layers(LAYERS_SHARE * 600, 600)
+    assert not fits_layers(LAYERS_SHARE * 601, 600)
+    assert fits_layers(0, -5) and not fits_layers(1, -5)

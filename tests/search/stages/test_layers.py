@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from search.stages import layers
-from search.stages.layers import mix_layers
+from search.stages.layers import measure_layer_costs, mix_layers
 from spaces.errors import RunFolderError
 from spaces.mixing import Int8Costs, LayerCost
 from spaces.plan import MixedInt8, Plan, PruningGroup, QuantizationChoice
@@ -71,3 +71,13 @@ def test_without_the_latency_of_int8_nothing_is_measured(run, survey, timings):
 
 def test_it_can_be_switched_off(run, survey):
     assert mixed_by(survey, layer_precision=False) == (SPACE, None)
+
+
+def test_layers_that_are_all_known_need_no_worker(survey, capsys):
+    names = [cost.layer for cost in COSTS.layers]
+
+    def measured(study, unpruned, _):
+        return measure_layer_costs(study, unpruned, names, COSTS.layers[::-1])
+
+    assert survey(measured, SPACE) == [*COSTS.layers]
+    assert "6 of them known from the cache" in capsys.readouterr().out
