@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spaces.plan import Plan
+from spaces.plan import Plan, Precision
 from trainables.baseline import load_baseline
+from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import load_engine
 from trainables.deployment.exported import size_bytes
 from trainables.evaluation import evaluate, first_samples
@@ -28,6 +29,13 @@ def loss_on_test(metric: Metric, baseline: float, candidate: float) -> float:
         return relative_loss(metric, baseline, candidate)
     is_worse = candidate < 0 if metric.maximize else candidate > 0
     return 1.0 if is_worse else 0.0
+
+
+def float_precision(engine: Engine) -> Precision | None:
+    """Return what the layers of a model are computed in that are not in INT8; None if the engine
+    does not tell, or it is not the same for all."""
+    found = {precision for precision in engine.layers().values() if precision != "int8"}
+    return found.pop() if len(found) == 1 else None
 
 
 def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) -> FinalFigures:
@@ -76,4 +84,5 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
         engine_versions=dict(configuration.versions),
         int8_operators=configuration.int8_operators,
         deleted_passes=configuration.deleted_passes,
+        float_precision=float_precision(winner) if plan.float_layers else None,
     )

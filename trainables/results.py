@@ -1,7 +1,6 @@
 """Every value that crosses from workers to the driver. Imports no paddle.
 
-The tables of a run have a column for each field that is annotated with a `Column`
-(search/records/tables.py).
+The tables of a run (search/records/tables.py) have a column for each field with a `Column`.
 """
 
 from __future__ import annotations
@@ -327,8 +326,7 @@ class FinalFigures:
     size_bytes: Sizes
     engine: str
     engine_config: dict[str, bool | int | str]
-    """What the engine was given; for Paddle Inference methods of paddle.inference.Config, and
-    whether to call each."""
+    """What the engine was given: see `Configuration.options` of the engines' protocol."""
     int8_operators: tuple[str, ...] | None = None
     """Argument of `enable_mkldnn_int8` if oneDNN cannot quantize all operators; else None."""
     deleted_passes: tuple[str, ...] = ()
@@ -339,6 +337,8 @@ class FinalFigures:
     """Engine that evaluated the models, if a command timed them."""
     engine_versions: dict[str, str] = field(default_factory=dict)
     """Versions of the engine's packages, but for Paddle."""
+    float_precision: Precision | None = None
+    """What layers in float beside INT8 are computed in; None without, or if that is not known."""
 
 
 @dataclass(frozen=True)

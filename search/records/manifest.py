@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from spaces.goal import Quantity
+from spaces.plan import Precision
 from trainables.data.image_input import Preparation
 from trainables.deployment.exported import PADDLE_FILES
 
@@ -133,6 +134,16 @@ class MultiplyAddsFigures(_Part):
     """Multiply-adds of the delivered model."""
 
 
+class FloatLayers(_Part):
+    """Layers that are not in INT8, though the others are."""
+
+    names: tuple[str, ...]
+    """Names of the layers in the network, sorted."""
+    precision: Precision | None = None
+    """What they are computed in, as the engine tells of all that is not in INT8; None if it does
+    not tell, or of several."""
+
+
 class TrialFigures(_Part):
     """Counts of the search's trials."""
 
@@ -240,6 +251,9 @@ class Manifest(_Part):
     """What to give `enable_mkldnn_int8`, where oneDNN cannot quantize all; None: nothing."""
     deleted_passes: tuple[str, ...] = ()
     """What to give `delete_pass`, each in turn: passes of Paddle Inference that compute wrongly."""
+    float_layers: FloatLayers | None = None
+    """The layers that stay in float beside INT8; None if all have one precision, and in files of an
+    older version."""
     stages_s: dict[str, float]
     """Wall seconds of each stage of the run."""
     sha256: dict[str, str]

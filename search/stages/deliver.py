@@ -10,6 +10,7 @@ from search.records.columns import cells
 from search.records.ledger import Ledger
 from search.records.manifest import (
     EngineFigures,
+    FloatLayers,
     InputFigures,
     LatencyFigures,
     Manifest,
@@ -155,6 +156,7 @@ def _manifest_of(
         evaluated_on=final.evaluated_on,
         int8_operators=final.int8_operators,
         deleted_passes=final.deleted_passes,
+        float_layers=float_layers(winner.plan, final),
         stages_s=study.clock.seconds(),
         sha256=digests(root, delivered),
     )
@@ -207,6 +209,13 @@ def multiply_adds_figures(ledger: Ledger, plan: Plan) -> MultiplyAddsFigures | N
     """Return the multiply-adds of the baseline and of a plan; None if there are none."""
     whole, left = ledger.multiply_adds(Plan()), ledger.multiply_adds(plan)
     return MultiplyAddsFigures(baseline=whole, winner=left) if whole and left is not None else None
+
+
+def float_layers(plan: Plan, final: FinalFigures) -> FloatLayers | None:
+    """Return the layers that stay in float beside INT8; None if there are none."""
+    if not plan.float_layers:
+        return None
+    return FloatLayers(names=plan.float_layers, precision=final.float_precision)
 
 
 def _trial_figures(ledger: Ledger, repeats: int) -> TrialFigures:

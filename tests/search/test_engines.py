@@ -54,6 +54,8 @@ def check_layers(run, said):
     assert "in float beside INT8: conv2" in said
     plan = json.loads((run / "plan.json").read_text())
     assert (plan["quantization"], plan["float_layers"]) == ("int8_ptq", ["conv2"])
+    told = json.loads((run / "manifest.json").read_text())["float_layers"]
+    assert told == {"names": ["conv2"], "precision": "float"}
     assert "What INT8 costs in each layer" in (run / "report.html").read_text()
 
 

@@ -5,7 +5,9 @@ import pytest
 from spaces.mixing import Int8Costs
 from spaces.plan import Plan, QuantizationChoice
 from trainables.context import TrialContext
+from trainables.deployment.engines.registry import load_engine
 from trainables.files.node import Node
+from trainables.final import float_precision
 from trainables.layer_costs import LayerProbe, measure_int8, measure_layers
 from trainables.trial import run_trial
 
@@ -77,5 +79,9 @@ def test_a_pruned_trial_keeps_the_layer_of_its_unpruned_name_in_float(uneven, in
     for number, plan in enumerate(Plan.of({"conv2.weight": 0.25}, one) for one in (mixed, PTQ)):
         *_, result = run_trial(number, plan, trials)
         assert result.layers["conv2"] == ("float" if plan.float_layers else "int8")
+        if plan.float_layers:
+            # As the manifest says, of what is loaded from the files alone.
+            engine = load_engine(slow.candidate_folder(number), "int8", slow)
+            assert float_precision(engine) == "float"
         losses.append(result.metric_loss)
     assert losses[0] < losses[1] - 0.1
