@@ -16,7 +16,7 @@ from trainables.data.problems import Problems
 from trainables.data.text import TextImage, TextRegion, check_samples, read_labels
 from trainables.metrics.text_regions import HarmonicMean, RegionFinder
 from trainables.remarks import remark
-from trainables.task import Batch, Metric, Split, TrainingRecipe
+from trainables.task import Batch, Metric, Split
 from trainables.tasks.config_file import section
 from trainables.tasks.paddleocr.architecture import searched_architecture
 from trainables.tasks.paddleocr.db_targets import DBTargets, make_targets
@@ -26,7 +26,7 @@ from trainables.tasks.paddleocr.images import (
     omitted_augmentations,
     transforms,
 )
-from trainables.tasks.paddleocr.splits import read_splits
+from trainables.tasks.paddleocr.splits import read_splits, training_recipe
 
 if TYPE_CHECKING:
     import paddle
@@ -59,8 +59,7 @@ class DetectionTask:
     ) -> None:
         self._architecture = searched_architecture(config, config_file, "det")
         self.weights = Path(weights)
-        loader = section(config, "Train", "loader")
-        self.recipe = TrainingRecipe(batch_size=int(loader.get("batch_size_per_card", 8)))
+        self.recipe = training_recipe(config)
         found = section(config, "PostProcess")
         finder = RegionFinder(
             threshold=float(found.get("thresh", 0.3)),

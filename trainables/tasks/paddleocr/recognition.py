@@ -15,14 +15,14 @@ from trainables.data.preparing import prepare, read_pixels
 from trainables.data.problems import Problems
 from trainables.data.text import read_lines
 from trainables.remarks import remark
-from trainables.task import Batch, Metric, Split, TrainingRecipe
+from trainables.task import Batch, Metric, Split
 from trainables.tasks.config_file import section
 from trainables.tasks.paddleocr.architecture import searched_architecture
 from trainables.tasks.paddleocr.characters import Characters, read_characters
 from trainables.tasks.paddleocr.images import omitted_augmentations, transforms
 from trainables.tasks.paddleocr.line_input import SUPPORTED, line_input
 from trainables.tasks.paddleocr.line_metric import LineMetric
-from trainables.tasks.paddleocr.splits import read_splits
+from trainables.tasks.paddleocr.splits import read_splits, training_recipe
 
 if TYPE_CHECKING:
     import paddle
@@ -57,8 +57,7 @@ class RecognitionTask:
         where = f"config_file {config_file}:"
         self._network = _network_options(searched_architecture(config, config_file, "rec"), where)
         self.weights = Path(weights)
-        loader = section(config, "Train", "loader")
-        self.recipe = TrainingRecipe(batch_size=int(loader.get("batch_size_per_card", 8)))
+        self.recipe = training_recipe(config)
         named = {**section(config, "PostProcess"), **section(config, "Global")}
         self._characters = read_characters(
             named.get("character_dict_path"), bool(named.get("use_space_char")), where

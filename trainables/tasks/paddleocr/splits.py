@@ -1,4 +1,4 @@
-"""The samples that a configuration's data sets name, by split."""
+"""What a configuration says of its data: the samples of each split, and the batches of training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from spaces.errors import TaskError
 from trainables.data.problems import Problems
 from trainables.data.splitting import halves, remark_split
-from trainables.task import Split
+from trainables.task import Split, TrainingRecipe
 from trainables.tasks.config_file import section
 
 Sample = TypeVar("Sample")
@@ -18,6 +18,14 @@ Reader = Callable[[Path, Path, Problems], list[Sample]]
 
 # The data set of images and label files.
 READABLE = "SimpleDataSet"
+# Where a file names none. A guess.
+BATCH_SIZE = 8
+
+
+def training_recipe(config: Mapping[str, Any]) -> TrainingRecipe:
+    """Return the recipe with the batch size of Train."""
+    given = section(config, "Train", "loader").get("batch_size_per_card", BATCH_SIZE)
+    return TrainingRecipe(batch_size=int(given))
 
 
 def read_splits(

@@ -78,6 +78,7 @@ def test_trained_it_finds_the_regions_and_meets_every_demand(options):
 def test_the_size_of_the_engines_input_is_that_of_the_configuration(options):
     task = make_task(**options)
     assert task.inputs[0].shape == (3, 64, 96) and task.inputs[0].channel_order == "BGR"
+    assert task.recipe.batch_size == 4
     (batch,) = task.eval_batches("val", 10)
     assert batch.inputs[0].shape == (3, 3, 64, 96) and len(batch.targets) == 3
     # 120 by 80 pixels have become 96 by 64.
