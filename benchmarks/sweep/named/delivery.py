@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,14 @@ from benchmarks.sweep.named.files import SETTINGS, Named
 
 WEIGHTS, RUN, APPLIED = "weights.safetensors", "run", "applied"
 BASELINE, MANIFEST = "stages/baseline.json", "manifest.json"
+# Where a plan replaces a search: the ratio of each group.
+RATIOS = "ratios.yaml"
 # The output of all commands of a file.
 LOG = "commands.log"
-# The uniform plan's ratio, where it replaces a search. A guess.
+# The ratio of every group, where a plan replaces a search. A guess.
 RATIO = 0.3
+# A line of `search.apply groups` that names a group with channels.
+GROUP = re.compile(r"^(\S+): \d+ channels", re.MULTILINE)
 # Greatest length of a command's last line in a row. A guess.
 WORDS = 300
 # Ratio of latency or size above which the program says that nothing was gained: `GAIN` in
@@ -89,10 +94,16 @@ def search(folder: Path, task: list[str], limit_s: float) -> Ended:
 
 
 def apply(folder: Path, task: list[str], limit_s: float) -> Ended:
+    """Deliver the plan with RATIO for every group that the program lists."""
     # A failed apply has left files there.
     shutil.rmtree(folder / APPLIED, ignore_errors=True)
+    listed = command(folder, ["search.apply", "groups", *task], limit_s)
+    if listed.status != 0:
+        return listed
+    ratios = dict.fromkeys(GROUP.findall(listed.said), RATIO)
+    (folder / RATIOS).write_text(yaml.safe_dump(ratios))
     out = ["--out", APPLIED]
-    return command(folder, ["search.apply", "uniform", "--ratio", str(RATIO), *out, *task], limit_s)
+    return command(folder, ["search.apply", "explicit", "--ratios", RATIOS, *out, *task], limit_s)
 
 
 def of_search(folder: Path) -> dict[str, Any]:

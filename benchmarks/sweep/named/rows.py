@@ -19,7 +19,7 @@ HEAD = f"""
 `python -m benchmarks.sweep.named --checkouts FOLDER` draws learnable data in the layout that a file
 names, trains its network from random weights until it is clearly better than chance, checks the
 contract, searches with a budget of 0.1 in a few short trials, and compares the delivered model's
-metric on its engine with its manifest. Where a search takes too long, `search.apply uniform`
+metric on its engine with its manifest. Where a search takes too long, `search.apply explicit`
 replaces it. Inputs are as small as the network allows, so compare latencies within a row only. A
 row without a number of branches is older than their removal. Rows are in bench/named_configs.json.
 

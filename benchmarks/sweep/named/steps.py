@@ -162,7 +162,7 @@ def run_steps(
 
 
 def deliver(row: NamedRow, named: Named, file: Path, folder: Path, limits: Limits) -> NamedRow:
-    """Return the row with the delivered model, by a search or else by a uniform plan."""
+    """Return the row with the delivered model, by a search or else by a plan with equal ratios."""
     arguments = delivery.task_arguments(named, TOOLKITS[named.toolkit].task, file)
     delivery.write_settings(folder, named)
     failed, notes = [*row.failed, *row.unmet], ()
