@@ -19,7 +19,9 @@ class Deployed:
     def __init__(self, run: Path) -> None:
         self._code = runpy.run_path(str(run / "model" / DEPLOY_FILE))
         given = InputFigures.model_validate(self._code["INPUT"])
-        self._image = preparation(ModelInput(**{**vars(given), "shape": given.shape[1:]}))
+        # Images are prepared for the first shape only.
+        here = {"shape": given.shape[1:], "more_shapes": ()}
+        self._image = preparation(ModelInput(**{**vars(given), **here}))
         self._run = self._code["load"](self._code["FOLDER"], self._code["MANIFEST"])
 
     @property

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from search.cli.delivered import open_delivered
 from search.cli.parser import command_parser, run_command, whole
-from search.reporting.advice import as_timed
+from search.reporting.advice import as_timed, size_text
 from trainables.files.task_folder import restored_folder
 from trainables.jobs import timing_job
-from trainables.results import RunTimes
+from trainables.run_times import SizeTimes
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,20 @@ class Timing:
 
     batch: int
     threads: int
-    before: RunTimes
-    after: RunTimes
+    sizes: list[SizeTimes]
 
-    def in_words(self) -> str:
-        return (
-            f"{as_timed(self.batch, self.threads)}: {self.before.mean_ms:.2f} "
-            f"(± {self.before.spread_ms:.2f}) to {self.after.mean_ms:.2f} "
-            f"(± {self.after.spread_ms:.2f}) ms, "
-            f"{self.before.mean_ms / self.after.mean_ms:.2f}x faster"
-        )
+    def in_words(self) -> list[str]:
+        """Return a line for each size."""
+        lines = []
+        for size in self.sizes:
+            before, after = size.before, size.after
+            of = f" of {size_text(size.shapes[0])}" if len(self.sizes) > 1 else ""
+            lines.append(
+                f"{as_timed(self.batch, self.threads)}{of}: {before.mean_ms:.2f} "
+                f"(± {before.spread_ms:.2f}) to {after.mean_ms:.2f} (± {after.spread_ms:.2f}) ms, "
+                f"{before.mean_ms / after.mean_ms:.2f}x faster"
+            )
+        return lines
 
 
 def time_run(
@@ -51,10 +55,8 @@ def time_run(
     for size in batches:
         settings = found.settings.having(latency_batch=size, threads=threads)
         with restored_folder():
-            before, after = timing_job(
-                settings, found.files, found.plan, found.models, warmup, runs
-            )
-        timings.append(Timing(size, threads, before, after))
+            sizes = timing_job(settings, found.files, found.plan, found.models, warmup, runs)
+        timings.append(Timing(size, threads, sizes))
     return timings
 
 
@@ -74,7 +76,7 @@ def run(given: argparse.Namespace) -> int:
     timings = time_run(given.run, given.batch, given.threads, given.warmup, given.runs)
     print(f"mean (± standard deviation) of {given.runs} runs after {given.warmup}:")
     for timing in timings:
-        print(timing.in_words())
+        print("\n".join(timing.in_words()))
     return 0
 
 

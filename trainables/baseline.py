@@ -28,7 +28,7 @@ from trainables.deployment.export import export_float
 from trainables.deployment.exported import size_bytes
 from trainables.deployment.gpu import power_state
 from trainables.distillation import remark_if_off
-from trainables.evaluation import evaluate, first_samples
+from trainables.evaluation import evaluate, timed_batches
 from trainables.metrics import metric_value
 from trainables.models import new_model
 from trainables.probe import FULL, NoLease, check_timed, time_in_turn
@@ -36,7 +36,7 @@ from trainables.remarks import remark
 from trainables.results import Baseline
 from trainables.sanity import FirstPass, check_order, compare_with_chance
 from trainables.settings import TrialSettings
-from trainables.task import Split, Task
+from trainables.task import Split, Task, timed_shapes
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
 
@@ -80,8 +80,8 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     try:
         engine, _ = export_candidate(model, QuantizationChoice.FLOAT, None, task, settings, folder)
         export_s = export_pace(model, task)
-        inputs = first_samples(task, settings.latency_batch)
-        check_timed(engine, inputs)
+        batches = timed_batches(task, settings.latency_batch)
+        check_timed(engine, batches)
         start = time.monotonic()
         statistics = evaluate(engine.run, task, "val", settings.eval_batch, observe=first_pass)
         evaluate_s = time.monotonic() - start
@@ -100,14 +100,14 @@ def measure_baseline(task: Task, settings: TrialSettings) -> Baseline:
     survey = survey_groups(
         lambda: new_model(task), task.inputs, task.protected_layers, task_samples(task)
     )
-    runs_ms = time_in_turn([engine], inputs, NoLease(), FULL.times(settings.latency_effort))
+    runs_ms = time_in_turn([engine], batches, NoLease(), FULL.times(settings.latency_effort))
     if listing_of(settings).on_gpu:
         remark(f"The GPU, right after the timing: {power_state() or 'nvidia-smi tells nothing'}.")
     return Baseline(
         metric_name=task.metric.name,
         maximize=bool(task.metric.maximize),
         metric=metric,
-        latency_ms=float(np.median(runs_ms)),
+        latency_ms=float(np.median(runs_ms[..., 0])),
         size_bytes=size_bytes(folder, chosen_runtime(settings).files("float")),
         fingerprint=_identity(task, settings, weights, metric),
         groups=survey.groups,
@@ -135,11 +135,13 @@ def _check_metric(metric: float, task: Task, settings: TrialSettings) -> None:
 
 
 def _identity(task: Task, settings: TrialSettings, weights: str, metric: float) -> str:
-    """Return a digest of weights, validation data and metric: caches of equal ones are shared."""
+    """Return a digest of weights, validation data, metric and the further sizes that are timed:
+    caches of equal ones are shared."""
     data = data_fingerprint(task, "val", settings.eval_batch)
     # The metric is part of it: the task may judge the same outputs differently, or by other heads.
     score = f"{task.metric.name} {metric:.6g}"
-    return hashlib.sha256((weights + data + score).encode()).hexdigest()
+    sizes = "".join(map(str, timed_shapes(task.inputs)[1:]))
+    return hashlib.sha256((weights + data + score + sizes).encode()).hexdigest()
 
 
 def training_pace(model: paddle.nn.Layer, task: Task, settings: TrialSettings) -> float:

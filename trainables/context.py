@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from trainables.deployment import gpu
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import chosen_runtime, load_engine
 from trainables.distillation import Distillation, Teacher, load_teacher
-from trainables.evaluation import Predict, evaluate, first_samples
+from trainables.evaluation import Predict, evaluate, timed_batches
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.files.node import Node
 from trainables.levels import training_cost, training_levels
@@ -47,12 +47,12 @@ class TrialContext:
             )
         self.baseline_engine = load_baseline(settings)
         self.baseline_statistics = load_statistics(settings.baseline_folder)
-        self.latency_inputs = first_samples(self.task, settings.latency_batch)
+        self.latency_batches = timed_batches(self.task, settings.latency_batch)
         self.levels = training_levels(settings, baseline)
         self._costs = LayerCosts(baseline.layers, baseline.items) if baseline.layers else None
         self._readings = JsonCache(settings.cache / "latency")
         self._processor = processor()
-        self._references: dict[QuantizationChoice, list[tuple[Engine, float]]] = {}
+        self._references: dict[QuantizationChoice, list[tuple[Engine, Sequence[float]]]] = {}
 
     def measure(
         self,
@@ -123,7 +123,7 @@ class TrialContext:
     @cached_property
     def teacher(self) -> Teacher:
         """The unpruned model on its engine, shared by all trainings of this process."""
-        return load_teacher(self.settings, self.baseline_engine, self.latency_inputs)
+        return load_teacher(self.settings, self.baseline_engine, self.latency_batches[0])
 
     def _is_taught(self, plan: Plan, level: int) -> bool:
         """Return whether a plan's model learns from the teacher in a level.
@@ -144,21 +144,22 @@ class TrialContext:
         ratios = ratio_matrix(self.baseline.items, [plan])
         return float(self._costs.multiply_adds(ratios)[0])
 
-    def references(self, choice: QuantizationChoice) -> list[tuple[Engine, float]]:
-        """Return the reference engines of models timed as `choice`, each with its latency ratio.
+    def references(self, choice: QuantizationChoice) -> list[tuple[Engine, Sequence[float]]]:
+        """Return the reference engines of models timed as `choice`, each with its latency ratios,
+        one for each size.
 
         In float the baseline is one of them; a choice without references has the baseline alone.
         """
         if choice not in self._references:
-            found = []
+            found: list[tuple[Engine, Sequence[float]]] = []
             for reference in self.baseline.references:
                 if reference.plan.quantization.timed_as is choice:
                     self.files.fetch(self.settings.folder, reference_name(reference.plan))
                     folder = self.settings.reference_folder(reference.plan)
                     engine = load_engine(folder, choice.precision, self.settings)
-                    found.append((engine, reference.latency_ratio))
+                    found.append((engine, reference.ratios))
             if choice is QuantizationChoice.FLOAT or not found:
-                found.append((self.baseline_engine, 1.0))
+                found.append((self.baseline_engine, [1.0] * len(self.latency_batches)))
             self._references[choice] = found
         return self._references[choice]
 
@@ -167,13 +168,13 @@ class TrialContext:
         references = self.references(choice)
         runs_ms = time_in_turn(
             [engine, *(other for other, _ in references)],
-            self.latency_inputs,
+            self.latency_batches,
             self.lease,
             effort.times(self.settings.latency_effort),
         )
         return read_latency(
             runs_ms,
-            [ratio for _, ratio in references],
+            [ratios for _, ratios in references],
             baseline_ms=self.baseline.latency_ms,
             batch_size=self.settings.latency_batch,
             threads=self.settings.threads,
@@ -190,12 +191,12 @@ class TrialContext:
         """
         choice = plan.quantization.timed_as
         key = fingerprint_of(
-            "latency-6",
+            "latency-7",
             stage,
             self.baseline.fingerprint,
             plan.to_json(),
             # A reading beside other references, or earlier ratios of them, is on another scale.
-            [ratio for _, ratio in self.references(choice)],
+            [ratios for _, ratios in self.references(choice)],
             self.settings.latency_batch,
             self.settings.latency_effort,
             self.settings.threads,

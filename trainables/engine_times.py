@@ -13,7 +13,7 @@ from spaces.plan import Precision, QuantizationChoice
 from trainables.compression.quantization import export_candidate
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import LocalKind, runtime
-from trainables.evaluation import first_samples
+from trainables.evaluation import timed_batches
 from trainables.models import new_model
 from trainables.probe import FULL, DeviceLease, time_in_turn
 from trainables.results import EngineTime
@@ -35,8 +35,8 @@ def time_engines(
     lease: DeviceLease,
 ) -> list[EngineTime]:
     """Return the unpruned model's latency on every engine in every precision that it has here, all
-    timed in turn; or the reason why it has none."""
-    inputs = first_samples(task, settings.latency_batch)
+    timed in turn; or the reason why it has none. Of several sizes it is that at the first."""
+    batches = timed_batches(task, settings.latency_batch)
     model = new_model(task)
     loaded: list[tuple[LocalKind, Precision, Engine]] = []
     failed: list[EngineTime] = []
@@ -51,7 +51,8 @@ def time_engines(
                     engine, _ = export_candidate(
                         model, UNTRAINED[precision], None, task, here, target, SHAPE_SAMPLES
                     )
-                    engine.run(inputs)
+                    for inputs in batches:
+                        engine.run(inputs)
                 except Exception as error:  # One engine that fails leaves the others.
                     failed.append(EngineTime(kind, precision, None, one_line(error)))
                 else:
@@ -60,7 +61,8 @@ def time_engines(
         if loaded:
             engines = [engine for *_, engine in loaded]
             effort = FULL.times(settings.latency_effort)
-            times = np.median(time_in_turn(engines, inputs, lease, effort), axis=0).tolist()
+            runs_ms = time_in_turn(engines, batches, lease, effort)
+            times = np.median(runs_ms[..., 0], axis=0).tolist()
     timed = [
         EngineTime(kind, precision, latency_ms)
         for (kind, precision, _), latency_ms in zip(loaded, times, strict=True)

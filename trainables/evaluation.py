@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from spaces.errors import TrialError
-from trainables.task import Batch, Split, Task
+from trainables.task import Batch, Split, Task, timed_shapes
 from trainables.training import StepGuard
 
 Predict = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
@@ -21,6 +21,25 @@ def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
     batch: Batch = next(iter(task.eval_batches("val", count)))
     index = np.arange(count) % len(batch.inputs[0])
     return tuple(array[index] for array in batch.inputs)
+
+
+def timed_batches(task: Task, count: int) -> list[tuple[np.ndarray, ...]]:
+    """Return the first `count` validation samples at each size that is timed (`timed_shapes`).
+
+    Nearest neighbours resize them to the sizes that they are not evaluated at.
+    """
+    samples = first_samples(task, count)
+    return [
+        tuple(_resized(array, shape) for array, shape in zip(samples, shapes, strict=True))
+        for shapes in timed_shapes(task.inputs)
+    ]
+
+
+def _resized(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    for axis, (old, new) in enumerate(zip(array.shape[1:], shape, strict=True), start=1):
+        if old != new:
+            array = np.take(array, np.arange(new) * old // new, axis)
+    return array
 
 
 def predict(model: paddle.nn.Layer, inputs: list[paddle.Tensor]) -> list[np.ndarray]:

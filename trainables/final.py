@@ -9,7 +9,7 @@ from trainables.baseline import load_baseline
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import load_engine
 from trainables.deployment.exported import size_bytes
-from trainables.evaluation import evaluate, first_samples
+from trainables.evaluation import evaluate, timed_batches
 from trainables.files.node import Node
 from trainables.loading import study_task
 from trainables.metrics import loss_standard_error, metric_value, relative_loss
@@ -50,16 +50,17 @@ def measure_final(settings: TrialSettings, node: Node, plan: Plan, name: str) ->
     winner = load_engine(folder, plan.quantization.precision, settings)
     baseline = load_baseline(settings)
     # Without other references: the ratio is the speed-up as measured.
+    batches = timed_batches(task, settings.latency_batch)
     runs_ms = time_in_turn(
         [winner, baseline],
-        first_samples(task, settings.latency_batch),
+        batches,
         node.lease,
         FINAL.times(settings.latency_effort),
     )
     reading = read_latency(
         runs_ms,
-        [1.0],
-        baseline_ms=float(np.median(runs_ms[:, 1])),
+        [[1.0] * len(batches)],
+        baseline_ms=float(np.median(runs_ms[:, 1, 0])),
         batch_size=settings.latency_batch,
         threads=settings.threads,
     )

@@ -22,12 +22,12 @@ from trainables.results import (
     Measurement,
     OnnxFile,
     Reference,
-    RunTimes,
     Sensitivity,
     TimedShape,
     TrialResult,
     Untimed,
 )
+from trainables.run_times import SizeTimes
 from trainables.settings import BASELINE, MODEL, TrialSettings
 
 if TYPE_CHECKING:
@@ -200,21 +200,24 @@ def timing_job(
     folders: list[str],
     warmup: int,
     runs: int,
-) -> list[RunTimes]:
-    """Return the times of the float baseline and of the plan's model, in that order."""
+) -> list[SizeTimes]:
+    """Return the times of the float baseline and of the plan's model at each size."""
     from trainables.deployment.engines.registry import load_engine
-    from trainables.evaluation import first_samples
+    from trainables.evaluation import timed_batches
     from trainables.loading import study_task
     from trainables.probe import mean_of_runs
+    from trainables.task import timed_shapes
 
-    inputs = first_samples(study_task(settings, files), settings.latency_batch)
+    task = study_task(settings, files)
     precisions: tuple[Precision, Precision] = ("float", plan.quantization.precision)
-    return [
-        mean_of_runs(
-            load_engine(Path(folder), precision, settings),
-            *(inputs, warmup, runs),
-        )
+    engines = [
+        load_engine(Path(folder), precision, settings)
         for folder, precision in zip(folders, precisions, strict=True)
+    ]
+    batches = timed_batches(task, settings.latency_batch)
+    return [
+        SizeTimes(shapes, *(mean_of_runs(engine, inputs, warmup, runs) for engine in engines))
+        for shapes, inputs in zip(timed_shapes(task.inputs), batches, strict=True)
     ]
 
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from spaces.errors import TrialError, one_line
 from spaces.mixing import LayerCost, WholeInt8
 from spaces.plan import QuantizationChoice
@@ -20,7 +18,7 @@ from trainables.deployment.export import output_difference
 from trainables.evaluation import first_samples
 from trainables.files.cache import JsonCache, fingerprint_of, processor
 from trainables.models import new_model
-from trainables.probe import FULL, time_in_turn
+from trainables.probe import FULL, mean_ratio, time_in_turn
 
 # Part of the cache key: raise it with every change that alters results.
 ALGORITHM = "all-but-one-2"
@@ -72,12 +70,12 @@ class LayerProbe:
             raise TrialError(f"the engine quantizes {layer} all the same")
         effort = FULL.times(context.settings.latency_effort)
         engines = [engine, self._whole]
-        runs_ms = time_in_turn(engines, context.latency_inputs, context.lease, effort)
+        runs_ms = time_in_turn(engines, context.latency_batches, context.lease, effort)
         return LayerCost(
             layer,
             metric_loss=context.measure(engine.run, 0, 1.0).metric_loss,
             damage=self.damage - self._difference(engine) ** 2,
-            latency_ratio=float(np.median(runs_ms[:, 0] / runs_ms[:, 1])),
+            latency_ratio=mean_ratio(runs_ms[:, 0], runs_ms[:, 1]),
         )
 
 

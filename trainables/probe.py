@@ -21,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.deployment.engines.protocol import Engine, SelfTimed, WarmingUp
-from trainables.results import LatencyReading, RunTimes
+from trainables.results import LatencyReading
+from trainables.run_times import RunTimes
 
 Array = NDArray[np.float64]
+Inputs = Sequence[np.ndarray]
+"""A batch: an array for each input of the model."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +86,23 @@ FINAL = Effort(rounds=200, seconds=20.0)
 
 def time_in_turn(
     engines: Sequence[Engine],
-    inputs: Sequence[np.ndarray],
+    batches: Sequence[Inputs],
     lease: DeviceLease,
     effort: Effort,
 ) -> Array:
-    """Return the milliseconds of every run, shape (rounds, engines).
+    """Return the milliseconds of every run, shape (rounds, engines, batches).
 
-    Each round runs every engine once, in a random order: an engine that runs twice in a row finds
-    its weights in the caches, and each should as often as any other (LOG: engines in turn). The
+    `batches` are of different sizes, or one. Each round runs every engine on each batch once, in a
+    random order: an engine that runs twice in a row finds its weights in the caches, and each
+    should as often as any other (LOG: engines in turn). So sizes change from run to run. The
     device is leased for `Pacing.slice_s`, or for as long as the probe waited. Only leased time
     counts: if others hold the device for seconds, for a training step of a large model, the probe
     takes longer and is as exact.
     """
-    timers = [_timer(engine, inputs) for engine in engines]
-    _warm_up(engines, inputs, PACING.warmup_runs)
+    timers = [_timer(engine, inputs) for engine in engines for inputs in batches]
+    _warm_up(engines, batches, PACING.warmup_runs)
     rounds: list[list[float]] = []
-    order, shuffling = list(range(len(engines))), Random(0)
+    order, shuffling = list(range(len(timers))), Random(0)
     spent = 0.0
     while True:
         asked = time.perf_counter()
@@ -106,7 +110,7 @@ def time_in_turn(
             started = now = time.perf_counter()
             lease_s = max(PACING.slice_s, started - asked)
             while now - started < lease_s and not _is_enough(len(rounds), spent, effort):
-                row = [0.0] * len(engines)
+                row = [0.0] * len(timers)
                 for index in order:
                     row[index] = timers[index]()
                 rounds.append(row)
@@ -114,26 +118,27 @@ def time_in_turn(
                 spent += time.perf_counter() - now
                 now = time.perf_counter()
         if _is_enough(len(rounds), spent, effort):
-            return np.array(rounds)
+            return np.array(rounds).reshape(-1, len(engines), len(batches))
 
 
-def check_timed(engine: Engine, inputs: Sequence[np.ndarray]) -> None:
+def check_timed(engine: Engine, batches: Sequence[Inputs]) -> None:
     """Raise TrialError if an engine that times itself cannot: known before what takes minutes."""
     if isinstance(engine, SelfTimed):
-        engine.run_ms(inputs)
+        engine.check_timed(batches)
 
 
-def _warm_up(engines: Sequence[Engine], inputs: Sequence[np.ndarray], runs: int) -> None:
+def _warm_up(engines: Sequence[Engine], batches: Sequence[Inputs], runs: int) -> None:
     """Run all engines in turn, some times or for as long as one of them needs."""
     least_s = max((e.warmup_s for e in engines if isinstance(e, WarmingUp)), default=0.0)
     begun, done = time.perf_counter(), 0
     while done < runs or time.perf_counter() - begun < least_s:
         for engine in engines:
-            engine.run(inputs)
+            for inputs in batches:
+                engine.run(inputs)
         done += 1
 
 
-def _timer(engine: Engine, inputs: Sequence[np.ndarray]) -> Callable[[], float]:
+def _timer(engine: Engine, inputs: Inputs) -> Callable[[], float]:
     """Return a function that runs an engine once and returns the milliseconds."""
     if isinstance(engine, SelfTimed):
         return partial(engine.run_ms, inputs)
@@ -153,13 +158,13 @@ def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
 
 
 def mean_of_runs(
-    engine: Engine, inputs: Sequence[np.ndarray], warmup: int = 10, runs: int = 50
+    engine: Engine, inputs: Inputs, warmup: int = 10, runs: int = 50
 ) -> RunTimes:
     """Return the mean time of `runs` runs, after `warmup` runs that do not count.
 
     This is how the toolkits time their models. Without references it includes the machine's load.
     """
-    _warm_up([engine], inputs, warmup)
+    _warm_up([engine], [inputs], warmup)
     timer = _timer(engine, inputs)
     times = [timer() for _ in range(runs)]
     return RunTimes(float(np.mean(times)), float(np.std(times)))
@@ -184,24 +189,38 @@ def ratios_between(candidate: Array, references: Array, ratios: Sequence[float])
     return result
 
 
+def mean_ratio(one: Array, other: Array) -> float:
+    """Return how much longer one model takes than another: the mean over the batches of the median
+    ratio. Milliseconds have the shape (rounds, batches)."""
+    return float(np.median(one / other, axis=0).mean())
+
+
 def read_latency(
     runs_ms: Array,
-    ratios: Sequence[float],
+    ratios: Sequence[Sequence[float]],
     *,
     baseline_ms: float,
     batch_size: int,
     threads: int,
 ) -> LatencyReading:
-    """Return the reading of `runs_ms`: the candidate in column 0, then its references."""
-    by_round = ratios_between(runs_ms[:, 0], runs_ms[:, 1:], ratios)
-    low, ratio, high = (float(value) for value in np.percentile(by_round, [25, 50, 75]))
+    """Return the reading of `runs_ms`: the candidate in column 0, then its references.
+
+    `ratios` are those of each reference to the baseline, one for each batch. The candidate's is the
+    mean over the batches; its milliseconds are `baseline_ms`, of the first batch, times that.
+    """
+    sizes = zip(np.moveaxis(runs_ms, 2, 0), zip(*ratios, strict=True), strict=True)
+    found = np.array([ratios_between(runs[:, 0], runs[:, 1:], known) for runs, known in sizes])
+    at_sizes = np.median(found, axis=1)
+    low, high = np.percentile(found.mean(axis=0), [25, 75])
+    ratio = float(at_sizes.mean())
     return LatencyReading(
         latency_ms=ratio * baseline_ms,
         baseline_latency_ms=baseline_ms,
         ratio=ratio,
-        ratio_spread=(high - low) / 2,
-        run_ms=float(np.median(runs_ms[:, 0])),
+        ratio_spread=float(high - low) / 2,
+        run_ms=float(np.median(runs_ms[:, 0, 0])),
         rounds=len(runs_ms),
         batch_size=batch_size,
         threads=threads,
+        ratios=tuple(at_sizes.tolist()),
     )

@@ -55,13 +55,6 @@ class Chance:
     reached: bool
     """Whether the baseline is no better, within the sampling error."""
 
-    def in_words(self, name: str, baseline: float) -> str:
-        """Return a warning, for a chance that is `reached`."""
-        return (
-            f"WARNING: {name} {baseline:.4f} is no better than that of a model that ignores its "
-            f"inputs ({self.metric:.4f}), so a loss hardly shows; load trained weights"
-        )
-
 
 @with_config(FILE)
 @dataclass(frozen=True)
@@ -71,6 +64,13 @@ class Reference:
     plan: PlanField
     latency_ratio: Positive
     """To the baseline; all references and the baseline are timed in turn."""
+    by_size: tuple[Positive, ...] = ()
+    """The same at each size that is timed; none in a run of an older version, which has one."""
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The latency ratio at each size; `latency_ratio` is their mean."""
+        return self.by_size or (self.latency_ratio,)
 
 
 @with_config(FILE)
@@ -182,6 +182,8 @@ class LatencyReading:
     rounds: Annotated[int, Column("timed rounds")]
     batch_size: Annotated[int, Column("samples per run")]
     threads: Annotated[int, Column("threads of the engine")]
+    ratios: tuple[float, ...] = ()
+    """At each size that is timed; `ratio` is their mean. None in a run of an older version."""
 
 
 @dataclass(frozen=True)
@@ -202,15 +204,6 @@ class TimedShape:
     plan: Plan
     reused: bool
     reading: LatencyReading
-
-
-@dataclass(frozen=True)
-class RunTimes:
-    """Milliseconds per run, without a reference."""
-
-    mean_ms: float
-    spread_ms: float
-    """Standard deviation over the runs."""
 
 
 # --- trials

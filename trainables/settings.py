@@ -125,7 +125,8 @@ class WorkerSettings(BaseModel):
     `command`: one of yours that times models on another device, `probe_command`."""
     probe_command: str | None = None
     """With engine=command: what times a model, for example "ssh board bench {model} {batch}".
-    {model} is the folder of its files; the last line that is printed is milliseconds."""
+    {model} is the folder of its files; the last line that is printed is milliseconds.
+    {shape} is the input's shape, as 3x480x640, needed for a model that is timed at several."""
     probe_engine: LocalKind = "onednn"
     """With engine=command: the engine on this node that evaluates the models."""
     probe_timeout_s: float = Field(default=300.0, gt=0)

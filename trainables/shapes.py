@@ -101,17 +101,21 @@ def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Refere
             reasons[plan] = one_line(error)
     ratios = _reference_ratios(engines, context)
     return [
-        Reference(plan, ratios[plan]) if plan in ratios else Untimed(plan, reasons[plan])
+        Reference(plan, float(np.mean(ratios[plan])), tuple(ratios[plan]))
+        if plan in ratios
+        else Untimed(plan, reasons[plan])
         for plan in plans
     ]
 
 
-def _reference_ratios(engines: Mapping[Plan, Engine], context: TrialContext) -> dict[Plan, float]:
-    """Return each engine's latency ratio to the baseline, all timed in turn."""
+def _reference_ratios(
+    engines: Mapping[Plan, Engine], context: TrialContext
+) -> dict[Plan, list[float]]:
+    """Return each engine's latency ratios to the baseline, one for each size, all timed in turn."""
     settings = context.settings
     cache = JsonCache(settings.cache / "references")
     key = fingerprint_of(
-        "references-2",
+        "references-3",
         context.baseline.fingerprint,
         [plan.to_json() for plan in engines],
         settings.latency_batch,
@@ -120,14 +124,14 @@ def _reference_ratios(engines: Mapping[Plan, Engine], context: TrialContext) -> 
         [chosen_runtime(settings).describe(plan.quantization.precision) for plan in engines],
         processor(),
     )
-    ratios = cache.get(key, list[float])
+    ratios = cache.get(key, list[list[float]])
     if ratios is None or len(ratios) != len(engines):
         runs_ms = time_in_turn(
             [context.baseline_engine, *engines.values()],
-            context.latency_inputs,
+            context.latency_batches,
             context.lease,
             FINAL.times(settings.latency_effort),
         )
         ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0).tolist()
-        cache.put(key, list[float], ratios)
+        cache.put(key, list[list[float]], ratios)
     return dict(zip(engines, ratios, strict=True))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from spaces.errors import TaskError
 from trainables.data.image_input import Preparation
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class ModelInput:
 
     name: str
     shape: tuple[int, ...]
-    """Without the batch axis, for example (3, 224, 224)."""
+    """Without the batch axis, for example (3, 224, 224); samples are evaluated at it."""
     dtype: str = "float32"
     layout: str = "NCHW"
     channel_order: str = "RGB"
@@ -53,13 +54,45 @@ class ModelInput:
     std: tuple[float, ...] = (1.0,)
     image: Preparation | None = None
     """Steps from an image file to this input; None if they are not described."""
+    more_shapes: tuple[tuple[int, ...], ...] = ()
+    """Further shapes that the model is timed at. Where they differ from `shape`, the size is free
+    in exports."""
 
     def __post_init__(self) -> None:
         # Neither Paddle nor JSON takes numpy's numbers.
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        more = tuple(tuple(int(size) for size in shape) for shape in self.more_shapes)
+        object.__setattr__(self, "more_shapes", more)
         object.__setattr__(self, "scale", float(self.scale))
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+
+    @property
+    def exported_shape(self) -> tuple[int | None, ...]:
+        """`shape` with None for sizes that are free."""
+        sizes = zip(*(self.shape, *self.more_shapes), strict=True)
+        return tuple(same[0] if len(set(same)) == 1 else None for same in sizes)
+
+
+Shapes = tuple[tuple[int, ...], ...]
+"""A shape for each input of a model, without the batch axis."""
+
+
+def timed_shapes(inputs: Sequence[ModelInput]) -> tuple[Shapes, ...]:
+    """Return the inputs' shapes at each size that is timed; samples are evaluated at the first.
+
+    An input with one shape has it at every size. Raises TaskError if others have different numbers
+    of shapes.
+    """
+    counts = {len(spec.more_shapes) for spec in inputs if spec.more_shapes}
+    if len(counts) > 1:
+        raise TaskError(
+            f"inputs {', '.join(i.name for i in inputs)} have different numbers of more_shapes; "
+            "give each as many, or none"
+        )
+    more = max(counts, default=0)
+    every = [(spec.shape, *(spec.more_shapes or (spec.shape,) * more)) for spec in inputs]
+    return tuple(zip(*every, strict=True))
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,15 @@ class LatencyFigures(_Part):
     """Milliseconds of a run of batch_size samples, both models timed in turn."""
 
     baseline: float
-    """Milliseconds of the baseline."""
+    """Milliseconds of the baseline; at the first of several sizes."""
     winner: float
-    """Milliseconds of the delivered model."""
+    """Milliseconds of the delivered model: the baseline's, times the ratio if there are several
+    sizes."""
     ratio: float
-    """Median of winner to baseline over rounds that time both in turn."""
+    """Median of winner to baseline over rounds that time both in turn; of several sizes the mean of
+    these."""
+    ratios: list[float] = []
+    """The same at each size: at the input's `shape`, then at its `more_shapes`."""
     batch_size: int
     """Samples of a timed run."""
     threads: int
@@ -170,6 +174,9 @@ class InputFigures(_Part):
     """Name of the input in the exported model."""
     shape: list[int | None]
     """The batch axis, first, is None."""
+    more_shapes: list[list[int | None]] = []
+    """Further shapes that the models were timed at; the model takes other sizes too where these
+    differ."""
     dtype: str
     """Type of its values."""
     layout: str

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,11 @@ def chance_warning(baseline: Baseline) -> str | None:
     """Return a warning if the baseline does no better than a model that ignores its inputs."""
     if baseline.chance is None or not baseline.chance.reached:
         return None
-    return baseline.chance.in_words(baseline.metric_name, baseline.metric)
+    return (
+        f"WARNING: {baseline.metric_name} {baseline.metric:.4f} is no better than that of a model "
+        f"that ignores its inputs ({baseline.chance.metric:.4f}), so a loss hardly shows; load "
+        "trained weights"
+    )
 
 
 def nothing_to_prune(baseline: Baseline) -> str | None:
@@ -62,6 +67,25 @@ def nothing_to_prune(baseline: Baseline) -> str | None:
 def as_timed(batch: int, threads: int) -> str:
     """Return the batch size and threads that a latency holds for, in words."""
     return f"batches of {batch}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def size_text(shape: Sequence[int | None]) -> str:
+    """Return the shape of an input, as 3 x 480 x 640."""
+    return " x ".join(str(size) for size in shape if size is not None)
+
+
+def ratios_by_size(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return each size that was timed with its latency ratio, in words; none if there was one."""
+    sized = [spec for spec in (manifest.input, *manifest.more_inputs) if spec.more_shapes]
+    shapes = [shape for spec in sized[:1] for shape in (spec.shape, *spec.more_shapes)]
+    ratios = zip(shapes, manifest.latency_ms.ratios, strict=False)
+    return [(size_text(shape), ratio_text(ratio)) for shape, ratio in ratios]
+
+
+def sizes_line(manifest: Manifest) -> str | None:
+    """Return the latency ratio at each size that was timed; None if there was one."""
+    each = ", ".join(f"{ratio} at {size}" for size, ratio in ratios_by_size(manifest))
+    return f"latency ratios by size, of which it is the mean: {each}" if each else None
 
 
 def batch_hint(batch: int, threads: int) -> str:
@@ -154,7 +178,8 @@ def winner_lines(manifest: Manifest, trial: int, is_floor: bool = False) -> list
         f"{figures.name} {figures.baseline_test:.4f} to {figures.winner_test:.4f} on test "
         f"({percent(figures.loss_test)} loss, budget {percent(manifest.budget)})"
     ]
-    lines += filter(None, [speedup_line(manifest), budget_use_line(manifest, is_floor)])
+    more = [sizes_line(manifest), speedup_line(manifest), budget_use_line(manifest, is_floor)]
+    lines += filter(None, more)
     if not figures.within_budget_on_test:
         lines.append(
             "MISSED: on the test split the model loses more than the budget, though it kept it on "

@@ -14,7 +14,14 @@ from plotly.offline import get_plotlyjs
 from search.console import front_shown, loss_text, percent, ratio_text
 from search.records.manifest import LatencyFigures, Manifest
 from search.records.prospects import Prospects
-from search.reporting.advice import as_timed, budget_in_numbers, gains, next_steps, no_gain
+from search.reporting.advice import (
+    as_timed,
+    budget_in_numbers,
+    gains,
+    next_steps,
+    no_gain,
+    ratios_by_size,
+)
 from search.reporting.figure import Figure
 from search.reporting.figures import figures, fronts, minimized
 from search.reporting.findings import Findings
@@ -103,6 +110,7 @@ def winner_table(manifest: Manifest) -> Table:
             f"{latency.winner:.2f}",
             gained.latency,
         ),
+        *((f"latency ratio at {at}", "1.00", found, "") for at, found in ratios_by_size(manifest)),
         (
             "size, MB",
             f"{size.baseline / 1e6:.2f}",

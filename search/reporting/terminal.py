@@ -7,7 +7,7 @@ from rich.text import Text
 
 from search.console import front_shown, percent, trial_table
 from search.records.manifest import Manifest
-from search.reporting.advice import as_timed, gains, no_gain, speedup_line
+from search.reporting.advice import as_timed, gains, no_gain, sizes_line, speedup_line
 from search.reporting.findings import Findings
 from search.reporting.page import state_line
 from search.reporting.scale import goal_line
@@ -61,8 +61,6 @@ def delivered_lines(manifest: Manifest | None) -> list[str]:
             f"  multiply-adds: {adds.baseline / 1e6:,.1f} to {adds.winner / 1e6:,.1f} million a "
             f"sample ({gained.multiply_adds})"
         )
-    speedup = speedup_line(manifest)
-    if speedup is not None:
-        lines.append(f"  {speedup}")
+    lines += [f"  {line}" for line in (sizes_line(manifest), speedup_line(manifest)) if line]
     lines += [f"MISSED: {missed}" for missed in manifest.missed()]
     return [*lines, *filter(None, [no_gain(manifest)])]

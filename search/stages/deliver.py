@@ -62,9 +62,13 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _input_figures(spec: ModelInput) -> InputFigures:
-    return InputFigures(
-        **{**vars(spec), "shape": [None, *spec.shape], "mean": [*spec.mean], "std": [*spec.std]}
-    )
+    changed = {
+        "shape": [None, *spec.shape],
+        "more_shapes": [[None, *shape] for shape in spec.more_shapes],
+        "mean": [*spec.mean],
+        "std": [*spec.std],
+    }
+    return InputFigures(**{**vars(spec), **changed})
 
 
 def deliver(
@@ -187,6 +191,7 @@ def _latency_figures(final: FinalFigures) -> LatencyFigures:
         baseline=reading.baseline_latency_ms,
         winner=reading.latency_ms,
         ratio=reading.ratio,
+        ratios=[*reading.ratios],
         batch_size=reading.batch_size,
         threads=reading.threads,
         engine=final.engine,

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from search import timing
-from trainables.results import RunTimes
+from trainables.run_times import RunTimes, SizeTimes
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def asked(monkeypatch):
 
     def job(settings, files, plan, models, warmup, runs):
         calls.append((settings.latency_batch, settings.threads, warmup, runs))
-        return RunTimes(20.0, 0.5), RunTimes(5.0, 0.25)
+        shapes = [((3, 8, 8),), ((3, 8, 16),)][: sizes.count]
+        return [SizeTimes(one, RunTimes(20.0, 0.5), RunTimes(5.0, 0.25)) for one in shapes]
 
     found = SimpleNamespace(
         settings=Settings(latency_batch=64, threads=2), files=None, plan=None, models=[]

@@ -21,7 +21,7 @@ from trainables.probe import (
 )
 from trainables.results import LatencyReading
 
-INPUTS = [np.zeros((8, 1), "float32")]
+BATCHES = [[np.zeros((8, 1), "float32")]]
 SOME = Effort(rounds=40, seconds=4.0)
 
 
@@ -67,17 +67,17 @@ def stretches(clock, slow, share, length=1.0):
 
 def read(candidate, *references, effort=SOME):
     """Return a candidate's reading beside (engine, ratio) pairs."""
-    runs_ms = time_in_turn([candidate, *(e for e, _ in references)], INPUTS, NoLease(), effort)
-    ratios = [ratio for _, ratio in references]
+    runs_ms = time_in_turn([candidate, *(e for e, _ in references)], BATCHES, NoLease(), effort)
+    ratios = [[ratio] for _, ratio in references]
     return read_latency(runs_ms, ratios, baseline_ms=8.0, batch_size=8, threads=1)
 
 
 def test_runs_are_milliseconds_by_round_and_engine(clock):
     engines = [TimedEngine(clock, 0.002), TimedEngine(clock, 0.008), TimedEngine(clock, 0.1)]
-    runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 0.0))
-    assert runs_ms == pytest.approx(np.array([[2.0, 8.0, 100.0]]))
-    runs_ms = time_in_turn(engines, INPUTS, NoLease(), Effort(3, 0.8))
-    assert runs_ms.shape == (3, 3)
+    runs_ms = time_in_turn(engines, BATCHES, NoLease(), Effort(3, 0.0))
+    assert runs_ms == pytest.approx(np.array([[[2.0], [8.0], [100.0]]]))
+    runs_ms = time_in_turn(engines, BATCHES, NoLease(), Effort(3, 0.8))
+    assert runs_ms.shape == (3, 3, 1)
     assert [engine.runs for engine in engines] == [2 * PACING.warmup_runs + 4] * 3
 
 
@@ -101,7 +101,7 @@ def test_each_round_runs_all_and_every_counted_run_is_under_the_lease(clock):
 
     lease = Lease()
     one, other = Watched(clock, 0.4), Watched(clock, 0.8)
-    time_in_turn([one, other], INPUTS, lease, Effort(rounds=3, seconds=9.0))
+    time_in_turn([one, other], BATCHES, lease, Effort(rounds=3, seconds=9.0))
     assert [{*held[start : start + 2]} for start in (0, 2, 4)] == [{one, other}] * 3
     assert len(outside) == 2 * PACING.warmup_runs
     # Round by round, so that others come in between.
@@ -118,14 +118,14 @@ def test_every_engine_runs_twice_in_a_row_as_often_as_any_other(clock):
             return super().run(inputs)
 
     engines = [Watched(clock, 0.001) for _ in range(4)]
-    time_in_turn(engines, INPUTS, NoLease(), Effort(rounds=1_000, seconds=8.0))
+    time_in_turn(engines, BATCHES, NoLease(), Effort(rounds=1_000, seconds=8.0))
     counted = ran[len(engines) * PACING.warmup_runs :]
     twice = [sum(a is b is engine for a, b in pairwise(counted)) for engine in engines]
     # A sixteenth of the rounds each. If the order were reversed: two in half of them, two never.
     assert max(twice) < 1.6 * min(twice)
     again = [*ran]
     ran.clear()
-    time_in_turn(engines, INPUTS, NoLease(), Effort(rounds=1_000, seconds=8.0))
+    time_in_turn(engines, BATCHES, NoLease(), Effort(rounds=1_000, seconds=8.0))
     assert ran == again
 
 
@@ -143,7 +143,7 @@ def test_waiting_for_the_device_does_not_count_and_is_paid_back(clock, step, lea
 
     lease = Shared()
     engines = [TimedEngine(clock, 0.02), TimedEngine(clock, 0.02)]
-    assert len(time_in_turn(engines, INPUTS, lease, Effort(rounds=20, seconds=1.0))) == 20
+    assert len(time_in_turn(engines, BATCHES, lease, Effort(rounds=20, seconds=1.0))) == 20
     assert lease.times == leases
 
 
@@ -152,7 +152,7 @@ def test_waiting_for_the_device_does_not_count_and_is_paid_back(clock, step, lea
 def test_a_probe_ends_with_its_rounds_but_not_at_once_and_not_late(clock, effort, seconds):
     engines = [TimedEngine(clock, seconds), TimedEngine(clock, seconds)]
     started = clock.now
-    runs_ms = time_in_turn(engines, INPUTS, NoLease(), effort)
+    runs_ms = time_in_turn(engines, BATCHES, NoLease(), effort)
     spent = clock.now - started - 2 * PACING.warmup_runs * seconds
     assert spent <= effort.seconds + 2 * seconds + 1e-6
     assert spent >= PACING.least_share * effort.seconds
@@ -160,7 +160,7 @@ def test_a_probe_ends_with_its_rounds_but_not_at_once_and_not_late(clock, effort
 
 
 def test_there_is_always_one_round(clock):
-    assert len(time_in_turn([TimedEngine(clock, 9.0)], INPUTS, NoLease(), QUICK)) == 1
+    assert len(time_in_turn([TimedEngine(clock, 9.0)], BATCHES, NoLease(), QUICK)) == 1
 
 
 def test_the_fields_of_a_reading(clock):
@@ -253,7 +253,7 @@ def test_the_order_of_references_does_not_matter():
 
 def test_an_engine_that_warms_up_is_timed_when_it_is_warm(clock):
     engine = ColdEngine(clock, 0.01)
-    runs_ms = time_in_turn([engine], INPUTS, NoLease(), QUICK)
+    runs_ms = time_in_turn([engine], BATCHES, NoLease(), QUICK)
     assert np.allclose(runs_ms, 10)
     clock.now = 0.0
-    assert np.isclose(probe.mean_of_runs(engine, INPUTS, warmup=1).mean_ms, 10)
+    assert np.isclose(probe.mean_of_runs(engine, BATCHES[0], warmup=1).mean_ms, 10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,19 @@ from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.deployment.engines.protocol import Engine
 from trainables.deployment.engines.registry import chosen_runtime
 from trainables.deployment.export import check_outputs, export_float
+from trainables.deployment.exported import write_sizes
 from trainables.deployment.seams import drop_steps
-from trainables.evaluation import eager, first_samples
+from trainables.evaluation import eager, first_samples, timed_batches
 from trainables.settings import TrialSettings
-from trainables.task import Task
+from trainables.task import Task, timed_shapes
 
 if TYPE_CHECKING:
     from trainables.compression.slim import QuantizationAware
 
 # Samples on which an exported model is compared with the model. A guess.
 CHECKED_SAMPLES = 64
+# The same at each further size, which may be large. A guess.
+MORE_CHECKED = 8
 # Most characters of a reason: a few lines of a terminal. A guess.
 MAX_REASON = 300
 # Name of a layer's weight.
@@ -101,6 +104,18 @@ def layer_precisions(model: paddle.nn.Layer, engine: Engine) -> dict[str, Precis
     return {layer: found[weight] for layer, weight in names.items() if weight in found}
 
 
+def _outputs(
+    engine: Engine, inputs: Sequence[np.ndarray], model: paddle.nn.Layer
+) -> list[np.ndarray]:
+    """Return the outputs of an engine. Raises TrialError, with the known reason, if it has none."""
+    try:
+        return engine.run(inputs)
+    except Exception as error:  # The engine's operators raise errors of many kinds.
+        shapes = ", ".join(str(array.shape[1:]) for array in inputs)
+        reason = f"the engine cannot run it on {shapes}: {_hint(model)}{one_line(error)}"
+        raise TrialError(reason[:MAX_REASON]) from error
+
+
 def export_candidate(
     model: paddle.nn.Layer,
     choice: QuantizationChoice,
@@ -111,15 +126,16 @@ def export_candidate(
     checked: int = CHECKED_SAMPLES,
     float_layers: Collection[str] = (),
 ) -> tuple[Engine, float]:
-    """Export the model as deployed, load it in the engine and compare on `checked` samples.
+    """Export the model as deployed, load it in the engine and compare on `checked` samples; at
+    further sizes that are timed on MORE_CHECKED at most.
 
     Returns the engine and the largest difference of its outputs from the model's. Raises TrialError
     if that is too large. `quantization` comes from `prepare_quantization`; with it the model
     cannot be run again, as PaddleSlim's export makes it static. `float_layers` are not quantized
     after training.
     """
-    inputs = first_samples(task, checked)
-    reference = eager(model)(inputs)
+    batches = [first_samples(task, checked), *timed_batches(task, min(checked, MORE_CHECKED))[1:]]
+    references = [*map(eager(model), batches)]
     if quantization is not None:
         quantization.export(task.inputs, folder)
     elif choice is QuantizationChoice.INT8_PTQ:
@@ -140,18 +156,18 @@ def export_candidate(
             drop_steps(folder)
         # The quantized model exists only as a program. Its reference is that program without INT8
         # kernels, which simulates INT8 in float.
-        reference = PaddleEngine(folder, None, settings.threads).run(inputs)
+        references = [*map(PaddleEngine(folder, None, settings.threads).run, batches)]
     else:
         export_float(model, task.inputs, folder)
+    if len(batches) > 1:
+        write_sizes(folder, timed_shapes(task.inputs))
     chosen = chosen_runtime(settings)
     chosen.prepare(folder, choice.precision)
     engine = chosen.load(folder, choice.precision, settings.threads)
-    try:
-        outputs = engine.run(inputs)
-    except Exception as error:  # The engine's operators raise errors of many kinds.
-        reason = f"the engine cannot run it: {_hint(model)}{one_line(error)}"
-        raise TrialError(reason[:MAX_REASON]) from error
-    difference = check_outputs(outputs, reference, choice.precision)
+    difference = max(
+        check_outputs(_outputs(engine, inputs, model), reference, choice.precision)
+        for inputs, reference in zip(batches, references, strict=True)
+    )
     if choice.precision == "int8" and engine.quantizations() == 0:
         raise TrialError(
             f"{choice.value}: the engine runs the exported model in float only: none of its "

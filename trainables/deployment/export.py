@@ -32,7 +32,7 @@ TOLERANCE: dict[Precision, float] = {
 
 def input_spec(inputs: Sequence[ModelInput]) -> list[paddle.static.InputSpec]:
     """Return the input specifications of an export, for any batch size."""
-    return [paddle.static.InputSpec([None, *i.shape], i.dtype, i.name) for i in inputs]
+    return [paddle.static.InputSpec([None, *i.exported_shape], i.dtype, i.name) for i in inputs]
 
 
 def _save(model: paddle.nn.Layer, inputs: Sequence[ModelInput], folder: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from paddle.base.proto import framework_pb2
 
 from spaces.errors import ExportError
-from trainables.deployment.exported import MODEL_FILE
+from trainables.deployment.exported import MODEL_FILE, read_sizes
 
 # The second is that of adaptive maxima.
 TYPES = ("pool2d", "max_pool2d_with_index")
@@ -42,9 +42,16 @@ class AdaptivePool:
 
 def uneven_pools(folder: Path) -> list[AdaptivePool]:
     """Return the uneven adaptive poolings of an exported program; maps of unknown size are not
-    among them."""
+    among them. Raises ExportError for one of a model whose sizes are free, unless it pools the
+    whole map."""
     program = framework_pb2.ProgramDesc.FromString((folder / MODEL_FILE).read_bytes())
-    return [pool for pool in _adaptive_pools(program.blocks[0]) if pool.is_uneven]
+    pools = [*_adaptive_pools(program.blocks[0])]
+    if read_sizes(folder) and (parts := [p for p in pools if p.to_side != (1, 1)]):
+        raise ExportError(
+            f"adaptive pooling to {parts[0].to_side} pixels of maps of several sizes: ONNX has "
+            "windows of one size only; give one size, or use another engine"
+        )
+    return [pool for pool in pools if pool.is_uneven]
 
 
 def _adaptive_pools(block: framework_pb2.BlockDesc) -> Iterator[AdaptivePool]:

@@ -23,8 +23,9 @@ from trainables.compression.graph.modes import quietly
 from trainables.deployment.program import ENDS, StoredProgram, read_program, stored_program
 from trainables.deployment.uniform import BINARY, MOVES, common_value, output_value
 
-# Size of the batch when shapes are inferred: a prime, which is unlikely to be another size.
-BATCH = 7919
+# Sizes of the batch and of other free axes when shapes are inferred, by axis. They are unlikely to
+# be other sizes: a prime, and primes times 32, the largest stride of most networks.
+FREE = (7919, 32 * 211, 32 * 223, 32 * 227, 32 * 229)
 # The only type whose values are followed; exports have no other floats.
 FLOAT = paddle.base.core.VarDesc.VarType.FP32
 # The operand which leaves the other as it is: its value, and where it may stand.
@@ -172,7 +173,8 @@ class _Interpreter:
 
 
 class _Shapes:
-    """Shapes of a program's tensors for a batch of BATCH, inferred when first asked for."""
+    """Shapes of a program's tensors for inputs whose free sizes are those of FREE, inferred when
+    first asked for."""
 
     def __init__(self, program: paddle.static.Program) -> None:
         self._program = program
@@ -185,8 +187,9 @@ class _Shapes:
         for op in block.ops:
             if op.type == "feed":
                 for name in op.output("Out"):
-                    first, *sizes = block.var(name).shape
-                    block.var(name).desc.set_shape([BATCH if first < 0 else first, *sizes])
+                    sizes = enumerate(block.var(name).shape)
+                    known = [FREE[at % len(FREE)] if size < 0 else size for at, size in sizes]
+                    block.var(name).desc.set_shape(known)
             elif op.type != "fetch":
                 # Each operator raises its own type. The exported shapes then stay.
                 with suppress(Exception):

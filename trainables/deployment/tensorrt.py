@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,13 @@ import paddle.inference
 
 from spaces.plan import Precision
 from trainables.deployment import gpu
-from trainables.deployment.exported import MODEL_FILE, PADDLE_FILES, WEIGHTS_FILE
+from trainables.deployment.exported import MODEL_FILE, WEIGHTS_FILE, model_files, read_sizes
 from trainables.deployment.program import read_input_shapes
 
 SHAPES = "shapes.pbtxt"
-# What the range of one tensor begins with there.
+# What the range of one tensor begins with there, and its ends.
 RANGE = "shape_range_info"
+ENDS: Mapping[str, Callable[[Sequence[int]], int]] = {"min": min, "max": max}
 # Engines that a node keeps, each about as large as its model; those of older trials are of no use.
 # A guess.
 KEPT = 64
@@ -91,19 +93,23 @@ class Workshop:
 
 
 def collected_shapes(model: Path, builds: Builds) -> str:
-    """Return the range of every tensor's shape in an exported model, as Paddle writes it.
+    """Return the range of every tensor's shape in an exported model, as Paddle writes it: over all
+    sizes that are timed, best at the first.
 
     Sizes are linear in the batch, so batches of 1 and 2 give them: without optimization, which
     shapes are collected with, a large batch does not fit into the memory of a GPU.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / SHAPES
-        _run_both(model, written)
-        blocks = written.read_text().split(RANGE)[1:]
-    return "".join(_extended(block, builds.batches) for block in blocks)
+    by_size = []
+    for shapes in read_sizes(model) or [read_input_shapes(model)]:
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / SHAPES
+            _run_both(model, shapes, written)
+            blocks = written.read_text().split(RANGE)[1:]
+        by_size.append({_name(block): _ranges(block, builds.batches) for block in blocks})
+    return "".join(_written(name, [found[name] for found in by_size]) for name in by_size[0])
 
 
-def _run_both(model: Path, written: Path) -> None:
+def _run_both(model: Path, shapes: Sequence[Sequence[int]], written: Path) -> None:
     """Run a model with batches of 1 and 2, and have Paddle write its shapes."""
     config = paddle.inference.Config(str(model / MODEL_FILE), str(model / WEIGHTS_FILE))
     config.disable_gpu()
@@ -114,7 +120,6 @@ def _run_both(model: Path, written: Path) -> None:
     config.collect_shape_range_info(str(written))
     predictor = paddle.inference.create_predictor(config)
     handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
-    shapes = read_input_shapes(model)
     for batch in (1, 2):
         for handle, shape in zip(handles, shapes, strict=True):
             # Ones, since an input may be a size that is divided by.
@@ -123,17 +128,33 @@ def _run_both(model: Path, written: Path) -> None:
     # The file is written as the predictor is freed, with the last name for it.
 
 
-def _extended(block: str, batches: tuple[int, int, int]) -> str:
-    """Return the range of one tensor, from batches of 1 and 2 to other batches.
+def _name(block: str) -> str:
+    (line,) = re.findall(r"^  name: .*$", block, re.MULTILINE)
+    return str(line)
+
+
+def _ranges(block: str, batches: tuple[int, int, int]) -> dict[str, list[int]]:
+    """Return the range of one tensor by field, from batches of 1 and 2 to other batches.
 
     Paddle writes the range of its values, too, if they are sizes themselves.
     """
-    lines = re.findall(r"^  name: .*$", block, re.MULTILINE)
+    found = {}
     for kind in ("shape", "value"):
-        one, two = (re.findall(rf"{end}_{kind}: (-?\d+)", block) for end in ("min", "max"))
-        for end, batch in zip(("min", "max", "opt"), batches, strict=True):
-            for first, second in zip(map(int, one), map(int, two), strict=True):
-                lines.append(f"  {end}_{kind}: {first + (batch - 1) * (second - first)}")
+        one, two = (re.findall(rf"{end}_{kind}: (-?\d+)", block) for end in ENDS)
+        for end, batch in zip((*ENDS, "opt"), batches, strict=True):
+            both = zip(map(int, one), map(int, two), strict=True)
+            found[f"{end}_{kind}"] = [a + (batch - 1) * (b - a) for a, b in both]
+    return found
+
+
+def _written(name: str, by_size: Sequence[dict[str, list[int]]]) -> str:
+    """Return the range of one tensor over several sizes."""
+    lines = [name]
+    for field, first in by_size[0].items():
+        widen = ENDS.get(field[:3])
+        every = [ranges[field] for ranges in by_size]
+        numbers = map(widen, zip(*every, strict=True)) if widen else first
+        lines += [f"  {field}: {number}" for number in numbers]
     return "\n".join([f"{RANGE} {{", *lines, "}\n"])
 
 
@@ -141,7 +162,7 @@ def digest(model: Path, precision: Precision, builds: Builds) -> str:
     """Return a digest of all that a built engine depends on."""
     told = [paddle.__version__, gpu.versions("tensorrt"), precision, builds.batches]
     found = hashlib.sha256(json.dumps(told).encode())
-    for name in PADDLE_FILES:
+    for name in model_files(model):
         found.update((model / name).read_bytes())
     return found.hexdigest()[:32]
 

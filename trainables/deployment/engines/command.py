@@ -21,13 +21,13 @@ from spaces.plan import Precision
 from trainables.deployment.engines.protocol import Configuration, Engine, Runtime
 
 NAME = "command"
-PLACES = ("model", "batch", "threads", "precision")
+PLACES = ("model", "batch", "shape", "threads", "precision")
 # How often a command is called before it counts as failed: a connection may break. A guess.
 CALLS = 2
 
 
 def arguments_of(command: str, values: Mapping[str, object]) -> list[str]:
-    """Return a command's arguments with {model}, {batch}, {threads} and {precision} filled in.
+    """Return a command's arguments with the names in braces, of PLACES, filled in.
 
     No shell reads them. Raises ConfigError if the command is no list of words, has another name in
     braces, or does not name the model.
@@ -79,6 +79,11 @@ def _milliseconds(arguments: Sequence[str], timeout_s: float) -> float:
     return found
 
 
+def _shape(inputs: Sequence[np.ndarray]) -> str:
+    """Return the shapes of inputs without the batch axis, as 3x480x640, with commas between."""
+    return ",".join("x".join(map(str, array.shape[1:])) for array in inputs)
+
+
 @dataclass(frozen=True)
 class CommandEngine:
     """A model that a command times and a local engine computes."""
@@ -98,9 +103,24 @@ class CommandEngine:
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return self.local.run(inputs)
 
+    def check_timed(self, batches: Sequence[Sequence[np.ndarray]]) -> None:
+        if len(set(map(_shape, batches))) > 1 and "{shape}" not in self.command:
+            raise TrialError(
+                f"probe_command {shown(self.command)} does not say which of the {len(batches)} "
+                f"sizes is timed; add {{shape}}, which is {_shape(batches[0])} for the first"
+            )
+        for inputs in batches:
+            self.run_ms(inputs)
+
     def run_ms(self, inputs: Sequence[np.ndarray]) -> float:
-        values = {"model": self.folder, "batch": len(inputs[0]), "threads": self.threads}
-        arguments = arguments_of(self.command, {**values, "precision": self.precision})
+        values = {
+            "model": self.folder,
+            "batch": len(inputs[0]),
+            "shape": _shape(inputs),
+            "threads": self.threads,
+            "precision": self.precision,
+        }
+        arguments = arguments_of(self.command, values)
         for call in range(1, CALLS + 1):
             try:
                 return _milliseconds(arguments, self.timeout_s)

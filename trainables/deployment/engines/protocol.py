@@ -71,6 +71,10 @@ class Engine(Protocol):
 class SelfTimed(Protocol):
     """An engine that is not timed by a clock around its run."""
 
+    def check_timed(self, batches: Sequence[Sequence[np.ndarray]]) -> None:
+        """Raise TrialError if it cannot time these batches."""
+        ...
+
     def run_ms(self, inputs: Sequence[np.ndarray]) -> float:
         """Return the milliseconds of a run. Raises TrialError."""
         ...

@@ -47,16 +47,32 @@ def numbers(value: Any, option: str) -> tuple[float, ...]:
         ) from error
 
 
-def pair(value: Any) -> tuple[int, int]:
+Size = tuple[int, int]
+"""Height and width."""
+
+
+def pair(value: Any) -> Size:
     """Return height and width."""
     found = [value, value] if _is_whole(value) else value
     is_pair = isinstance(found, Sequence) and len(found) == 2
     if not is_pair or not all(map(_is_whole, found)):
         raise TaskError(
-            f"size {shown(value)} is not one or two numbers of pixels (height, width); give 480 "
-            "or [480, 640]"
+            f"size {shown(value)} is not one or two numbers of pixels (height, width); give 480, "
+            "[480, 640] or several, [[480, 480], [480, 640]]"
         )
     return int(found[0]), int(found[1])
+
+
+def pairs(value: Any) -> tuple[Size, ...]:
+    """Return each height and width of one size, or of a list of sizes."""
+    several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    if not several or any(map(_is_whole, value)):
+        return (pair(value),)
+    found = tuple(map(pair, value))
+    for index, size in enumerate(found):
+        if size in found[:index]:
+            raise TaskError(f"size {list(size)} is given twice; leave one out")
+    return found
 
 
 def _is_whole(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from trainables.deployment.engines.paddle_inference import PaddleEngine, without
 from trainables.deployment.export import export_float, output_difference, tolerance
 from trainables.distillation import Teacher
 from trainables.evaluation import predict
-from trainables.task import ModelInput
+from trainables.task import ModelInput, Shapes, timed_shapes
 from trainables.tasks.exported.network import ExportedNetwork, build_network, settle
 from trainables.tasks.exported.program import ExportedProgram, find_files
+from trainables.tasks.exported.windows import checked_windows
 
 # Largest difference of the rebuilt network's outputs from the export's, relative to their spread.
 # They are the same kernels in the same order: most networks' are equal to the bit.
@@ -60,6 +62,8 @@ class Original:
         with tempfile.TemporaryDirectory() as folder:
             export_float(network, inputs, Path(folder))
             engine = PaddleEngine(Path(folder), "float", 1)
+        for shapes in timed_shapes(inputs)[1:]:
+            self._check_size(network, engine, shapes)
         self._ends = ends
         # What is evaluated is asked for again and again; what is trained on may be new every time.
         self._evaluated, self._trained = Teacher(engine.run), Teacher(engine.run)
@@ -87,12 +91,38 @@ class Original:
                 f"{self._program.file}: an output has no axis of samples; name others with "
                 "task_options.outputs"
             )
-        sizes = ", ".join(f"{i.name} {i.shape}" for i in self._inputs)
         assert error is not None
-        raise TaskError(
-            f"{self._program.file} cannot run on {sizes}; give other sizes with task_options.size, "
-            f"as multiples of 32 ({one_line(error, 120)})"
-        ) from error
+        raise self._cannot_run([i.shape for i in self._inputs], error) from error
+
+    def _cannot_run(self, shapes: Sequence[Sequence[int]], error: Exception) -> TaskError:
+        return TaskError(
+            f"{self._program.file} cannot run on {self._named(shapes)}; give other sizes with "
+            f"task_options.size, as multiples of 32 ({one_line(error, 120)})"
+        )
+
+    def _named(self, shapes: Sequence[Sequence[int]]) -> str:
+        named = zip(self._inputs, shapes, strict=True)
+        return ", ".join(f"{spec.name} {tuple(shape)}" for spec, shape in named)
+
+    def _check_size(self, network: ExportedNetwork, engine: PaddleEngine, shapes: Shapes) -> None:
+        """Run the model at a further size. Raises TaskError if it cannot, or if its export, in
+        which sizes are free, gives other outputs there."""
+        sized = zip(self._inputs, shapes, strict=True)
+        arrays = random_samples([replace(spec, shape=s, more_shapes=()) for spec, s in sized])
+        try:
+            with paddle.no_grad(), checked_windows(network, self._program.file):
+                wanted = predict(network, [paddle.to_tensor(array) for array in arrays])
+            self._check(network, arrays)
+            difference = output_difference(engine.run(arrays), wanted)
+        except TaskError:
+            raise
+        except Exception as error:  # Each operator raises its own type.
+            raise self._cannot_run(shapes, error) from error
+        if not difference <= max(REBUILT, tolerance("float")):
+            raise TaskError(
+                f"{self._program.file}: exported for several sizes it gives other outputs on "
+                f"{self._named(shapes)}; give one size with task_options.size"
+            )
 
     def _network(self, outputs: Sequence[str], matched: Sequence[str]) -> ExportedNetwork:
         network = build_network(self._program, self._plans, outputs, matched)

@@ -25,7 +25,7 @@ from trainables.data.image_input import (
 from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.remarks import remark
 from trainables.tasks.config_file import pixel_scale
-from trainables.tasks.exported.options import numbers, pair
+from trainables.tasks.exported.options import Size, numbers, pairs
 from trainables.tasks.exported.program import Fed
 
 WRITTEN = ("inference.yml", "inference.yaml", "infer_cfg.yml", "deploy.yaml")
@@ -198,22 +198,27 @@ def preprocessing(
     return replace(written, **said)
 
 
-def input_shape(fed: Fed, prepared: Prepared, size: int | Sequence[int] | None) -> tuple[int, ...]:
-    """Return an input's shape without the batch axis.
+def input_shapes(fed: Fed, prepared: Prepared, size: Any) -> list[tuple[int, ...]]:
+    """Return an input's shapes without the batch axis, one for each size.
 
     Raises TaskError if a size is free and not given, or is not the one that the model has.
     """
+    named = size if size is not None else prepared.size
+    sizes = pairs(named) if named is not None else ()
+    if len(fed.shape) != 4 or not sizes:
+        return [_shape(fed, None)]
+    return [_shape(fed, one) for one in sizes]
+
+
+def _shape(fed: Fed, size: Size | None) -> tuple[int, ...]:
     shape = list(fed.shape[1:])
-    if len(shape) == 3 and (size is not None or prepared.size is not None):
-        named: Any = size if size is not None else prepared.size
-        wanted = pair(named)
-        for axis, side in zip((1, 2), wanted, strict=True):
-            if shape[axis] not in (-1, side):
-                raise TaskError(
-                    f"size {named!r}: the model was exported for {shape[1]} x {shape[2]}; "
-                    "leave out size, or export the model for other sizes"
-                )
-            shape[axis] = side
+    for axis, side in enumerate(size or (), start=1):
+        if shape[axis] not in (-1, side):
+            raise TaskError(
+                f"size {list(size or ())}: the model was exported for {shape[1]} x {shape[2]}; "
+                "leave out size, or export the model for other sizes"
+            )
+        shape[axis] = side
     if -1 in shape:
         raise TaskError(
             f"input {fed.name} has free sizes {tuple(fed.shape)}; give those of the engine with "

@@ -11,6 +11,7 @@ it is that of the labels (labels.py). The training needs none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from trainables.tasks.exported.outputs import matched_tensors, output_kinds
 from trainables.tasks.exported.preprocessing import (
     Prepared,
     image_preparation,
-    input_shape,
+    input_shapes,
     preprocessing,
 )
 from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, read_program
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from trainables.tasks.exported.original import Original
 
 Numbers = Sequence[float] | float
+Sizes = int | Sequence[int] | Sequence[Sequence[int]]
 
 
 class Exported:
@@ -151,16 +153,16 @@ class Exported:
 
 
 def _inputs(
-    program: ExportedProgram, prepared: Prepared | None, size: int | Sequence[int] | None
+    program: ExportedProgram, prepared: Prepared | None, size: Sizes | None
 ) -> list[ModelInput]:
     """Return the model's inputs; `prepared` is for images, None for ready tensors."""
     found = []
     for fed in program.inputs:
-        shape = input_shape(fed, prepared or Prepared(), size)
+        shape, *more = input_shapes(fed, prepared or Prepared(), size)
         spec = ModelInput(fed.name, shape, fed.dtype)
         if prepared is not None and len(shape) == 3:
             spec = _image_input(fed, prepared, shape)
-        found.append(spec)
+        found.append(replace(spec, more_shapes=tuple(more)))
     return found
 
 
@@ -186,7 +188,7 @@ def _image_input(fed: Fed, prepared: Prepared, shape: tuple[int, ...]) -> ModelI
 def make_task(
     model: str,
     data: str,
-    size: int | Sequence[int] | None = None,
+    size: Sizes | None = None,
     mean: Numbers | None = None,
     std: Numbers | None = None,
     scale: float | str | None = None,
@@ -201,7 +203,8 @@ def make_task(
 ) -> Exported:
     """Return the task; `model` is the folder of an exported model, `data` a folder of images, a
     list of them, or an .npy or .npz file of ready tensors, `size` the engine's height and width
-    where the model leaves them free. A pixel becomes (pixel * `scale` - `mean`) / `std`, in
+    where the model leaves them free, or several that it is timed at, of which samples are evaluated
+    at the first. A pixel becomes (pixel * `scale` - `mean`) / `std`, in
     `channel_order` RGB or BGR; without these the toolkit's file beside the model says so. `outputs`
     names tensors to end the model at, `matched` those that training matches, `kind` what the
     outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
