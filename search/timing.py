@@ -32,7 +32,7 @@ class Timing:
         lines = []
         for size in self.sizes:
             before, after = size.before, size.after
-            of = f" of {size_text(size.shapes[0])}" if len(self.sizes) > 1 else ""
+            of = f", {size_text(size.shapes[0])}" if len(self.sizes) > 1 else ""
             lines.append(
                 f"{as_timed(self.batch, self.threads)}{of}: {before.mean_ms:.2f} "
                 f"(± {before.spread_ms:.2f}) to {after.mean_ms:.2f} (± {after.spread_ms:.2f}) ms, "

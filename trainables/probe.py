@@ -157,9 +157,7 @@ def _is_enough(rounds: int, seconds: float, effort: Effort) -> bool:
     return seconds > effort.seconds
 
 
-def mean_of_runs(
-    engine: Engine, inputs: Inputs, warmup: int = 10, runs: int = 50
-) -> RunTimes:
+def mean_of_runs(engine: Engine, inputs: Inputs, warmup: int = 10, runs: int = 50) -> RunTimes:
     """Return the mean time of `runs` runs, after `warmup` runs that do not count.
 
     This is how the toolkits time their models. Without references it includes the machine's load.

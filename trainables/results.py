@@ -55,6 +55,13 @@ class Chance:
     reached: bool
     """Whether the baseline is no better, within the sampling error."""
 
+    def in_words(self, name: str, baseline: float) -> str:
+        """Return a warning, for a chance that is `reached`."""
+        return (
+            f"WARNING: {name} {baseline:.4f} is no better than that of a model that ignores its "
+            f"inputs ({self.metric:.4f}), so a loss hardly shows; load trained weights"
+        )
+
 
 @with_config(FILE)
 @dataclass(frozen=True)

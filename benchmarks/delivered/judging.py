@@ -132,8 +132,8 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
     models = [row for row in rows if row.folder is not None]
     engines = [PaddleEngine(Path(row.folder), row.precision, settings.threads) for row in models]
     effort = Effort(ROUNDS, SECONDS_EACH * (len(engines) + 1))
-    inputs = first_samples(task, settings.latency_batch)
-    runs_ms = time_in_turn([baseline, *engines], inputs, device_lease(), effort)
+    batches = [first_samples(task, settings.latency_batch)]
+    runs_ms = time_in_turn([baseline, *engines], batches, device_lease(), effort)[..., 0]
     ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0)
 
     def statistics(engine: PaddleEngine, split: Split) -> np.ndarray:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.delivered.model import Candidate
 from benchmarks.delivered.problems import PROBLEMS, Problem
 from clusters.lease import device_lease
@@ -206,12 +204,11 @@ class Bench:
 
     def timed(self, candidate: Candidate) -> Candidate:
         from trainables.deployment.engines.paddle_inference import PaddleEngine
-        from trainables.probe import FULL, time_in_turn
+        from trainables.probe import FULL, mean_ratio, time_in_turn
 
         engine = PaddleEngine(
             Path(candidate.folder), candidate.precision, self.place.settings.threads
         )
         engines = [engine, self.context.baseline_engine]
-        runs_ms = time_in_turn(engines, self.context.latency_inputs, self.context.lease, FULL)
-        ratio = float(np.median(runs_ms[:, 0] / runs_ms[:, 1]))
-        return replace(candidate, latency_ratio=ratio)
+        runs_ms = time_in_turn(engines, self.context.latency_batches, self.context.lease, FULL)
+        return replace(candidate, latency_ratio=mean_ratio(runs_ms[:, 0], runs_ms[:, 1]))

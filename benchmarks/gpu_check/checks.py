@@ -191,7 +191,8 @@ def engine(kind: LocalKind, precision: Precision, other: LocalKind = "gpu") -> s
         float_engine, _ = export_candidate(
             task.build_model(), UNTRAINED["float"], None, task, beside, root / "float"
         )
-        runs_ms = time_in_turn([made, float_engine], first_samples(task, BATCH), NoLease(), QUICK)
+        batches = [first_samples(task, BATCH)]
+        runs_ms = time_in_turn([made, float_engine], batches, NoLease(), QUICK)[..., 0]
         own_ms, float_ms = np.median(runs_ms, axis=0)
         spread = float(runs_ms[:, 0].std() / runs_ms[:, 0].mean())
     return (

@@ -180,7 +180,8 @@ def _timed(tried: Sequence[tuple[Export, list[Any]]], inputs: Sequence[np.ndarra
 
     loaded = [engine for _, engines in tried for engine in engines]
     effort = Effort(ROUNDS, SECONDS_EACH * len(loaded))
-    medians = np.median(time_in_turn(loaded, inputs, device_lease(), effort), axis=0).tolist()
+    runs_ms = time_in_turn(loaded, [inputs], device_lease(), effort)[..., 0]
+    medians = np.median(runs_ms, axis=0).tolist()
     found = []
     for export, engines in tried:
         mine, medians = medians[: len(engines)], medians[len(engines) :]

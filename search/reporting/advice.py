@@ -6,8 +6,8 @@ import os
 import shlex
 import shutil
 import sys
-from importlib.util import find_spec
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,11 +50,7 @@ def chance_warning(baseline: Baseline) -> str | None:
     """Return a warning if the baseline does no better than a model that ignores its inputs."""
     if baseline.chance is None or not baseline.chance.reached:
         return None
-    return (
-        f"WARNING: {baseline.metric_name} {baseline.metric:.4f} is no better than that of a model "
-        f"that ignores its inputs ({baseline.chance.metric:.4f}), so a loss hardly shows; load "
-        "trained weights"
-    )
+    return baseline.chance.in_words(baseline.metric_name, baseline.metric)
 
 
 def nothing_to_prune(baseline: Baseline) -> str | None:

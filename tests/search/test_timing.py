@@ -9,7 +9,13 @@ from trainables.run_times import RunTimes, SizeTimes
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def widths():
+    """Those of the images that are timed."""
+    return [8]
+
+
+@pytest.fixture
+def asked(monkeypatch, widths):
     """What the timing job was asked for; the run's own batch is 64, its threads 2."""
     calls = []
 
@@ -19,11 +25,11 @@ def asked(monkeypatch):
 
     def job(settings, files, plan, models, warmup, runs):
         calls.append((settings.latency_batch, settings.threads, warmup, runs))
-        shapes = [((3, 8, 8),), ((3, 8, 16),)][: sizes.count]
-        return [SizeTimes(one, RunTimes(20.0, 0.5), RunTimes(5.0, 0.25)) for one in shapes]
+        times = RunTimes(20.0, 0.5), RunTimes(5.0, 0.25)
+        return [SizeTimes(((3, 8, width),), *times) for width in plan]
 
     found = SimpleNamespace(
-        settings=Settings(latency_batch=64, threads=2), files=None, plan=None, models=[]
+        settings=Settings(latency_batch=64, threads=2), files=None, plan=widths, models=[]
     )
     monkeypatch.setattr(timing, "open_delivered", lambda run: found)
     monkeypatch.setattr(timing, "timing_job", job)
@@ -46,3 +52,11 @@ def test_batches_and_threads_are_the_runs_unless_given(flags, calls, asked, caps
         f"batches of {calls[-1][0]}, {calls[-1][1]} threads: "
         "20.00 (± 0.50) to 5.00 (± 0.25) ms, 4.00x faster"
     )
+
+
+def test_several_sizes_have_a_line_each(asked, widths, capsys):
+    widths.append(16)
+    assert timing.main(["RUN", "--batch", "1"]) == 0
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("batches of 1, 2 threads, 3 x 8 x 8: 20.00")
+    assert second.startswith("batches of 1, 2 threads, 3 x 8 x 16: 20.00")

@@ -189,9 +189,9 @@ def test_an_untrained_model_learns_from_the_trained_one_alone(tiny_weights):
 
 
 def test_a_worker_trains_with_the_baselines_export_as_teacher(context, monkeypatch):
-    teacher = load_teacher(context.settings, context.baseline_engine, context.latency_inputs)
-    (found,) = teacher.outputs(context.latency_inputs)
-    (expected,) = context.baseline_engine.run(context.latency_inputs)
+    teacher = load_teacher(context.settings, context.baseline_engine, context.latency_batches[0])
+    (found,) = teacher.outputs(context.latency_batches[0])
+    (expected,) = context.baseline_engine.run(context.latency_batches[0])
     assert np.sqrt(((found - expected) ** 2).mean()) <= 0.05 * expected.std()
     plan = Plan.of({"conv1.weight": 0.5, "conv2.weight": 0.5}, QuantizationChoice.FLOAT)
     model = context.task.build_model()

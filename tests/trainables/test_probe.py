@@ -257,3 +257,44 @@ def test_an_engine_that_warms_up_is_timed_when_it_is_warm(clock):
     assert np.allclose(runs_ms, 10)
     clock.now = 0.0
     assert np.isclose(probe.mean_of_runs(engine, BATCHES[0], warmup=1).mean_ms, 10)
+
+
+class SizedEngine(TimedEngine):
+    """A run takes `seconds` for each place of the input."""
+
+    def __init__(self, clock, seconds):
+        super().__init__(clock, seconds)
+        self.widths = []
+
+    def run(self, inputs):
+        width = inputs[0].shape[1]
+        self.widths.append(width)
+        self.clock.now += self.seconds * width
+        return []
+
+
+SIZES = [[np.zeros((8, width), "float32")] for width in (1, 4)]
+
+
+def test_each_round_runs_every_engine_at_every_size(clock):
+    engines = [SizedEngine(clock, 0.002), SizedEngine(clock, 0.008)]
+    runs_ms = time_in_turn(engines, SIZES, NoLease(), Effort(100, 9.0))
+    assert runs_ms == pytest.approx(np.array([[[2.0, 8.0], [8.0, 32.0]]] * len(runs_ms)))
+    for engine in engines:
+        counts = engine.widths.count(1), engine.widths.count(4)
+        assert counts == (PACING.warmup_runs + len(runs_ms),) * 2
+    # In a random order: sizes change, as they do in use.
+    pairs = [a == b for a, b in pairwise(engines[0].widths)]
+    assert 0.2 < np.mean(pairs) < 0.8
+
+
+def test_the_ratio_is_the_mean_over_the_sizes_and_milliseconds_are_of_the_first():
+    # Rounds, then the candidate, two references, the baseline; each at two sizes.
+    runs_ms = np.array([[[2.0, 24.0], [1.0, 12.0], [4.0, 48.0], [8.0, 60.0]]] * 5)
+    ratios = runs_ms[0, 1:] / runs_ms[0, 3]
+    reading = read_latency(runs_ms, ratios.tolist(), baseline_ms=8.0, batch_size=8, threads=1)
+    assert reading.ratios == pytest.approx((0.25, 0.4))
+    assert reading.ratio == pytest.approx(0.325)
+    assert (reading.run_ms, reading.latency_ms) == pytest.approx((2.0, 8.0 * 0.325))
+    assert probe.mean_ratio(runs_ms[:, 0], runs_ms[:, 3]) == pytest.approx(0.325)
+    assert decode(LatencyReading, encode(LatencyReading, reading)) == reading

@@ -44,15 +44,15 @@ def test_references_are_timed_together_and_their_exports_stay(fresh):
     able = with_references(fresh, *references)
     for choice in (FLOAT, PTQ, QAT):
         found = able.references(choice)
-        assert [ratio for _, ratio in found][: len(found) - (choice is FLOAT)] == [
-            r.latency_ratio for r in references if r.plan.quantization is choice
+        assert [ratios for _, ratios in found][: len(found) - (choice is FLOAT)] == [
+            (r.latency_ratio,) for r in references if r.plan.quantization is choice
         ]
         # The same engines the next time.
         assert able.references(choice) is found
     (_, half), (baseline, one) = able.references(FLOAT)
     assert baseline is able.baseline_engine
-    assert one == 1.0
-    assert half == references[0].latency_ratio
+    assert one == [1.0]
+    assert half == (references[0].latency_ratio,)
 
 
 def test_a_later_study_reuses_the_ratios_and_has_its_own_exports(fresh, tmp_path):
@@ -78,15 +78,15 @@ def test_a_reference_that_fails_has_a_reason_and_the_others_are_timed(fresh):
 
 
 def test_a_choice_without_references_is_timed_beside_the_baseline(fresh):
-    assert fresh.references(PTQ) == [(fresh.baseline_engine, 1.0)]
+    assert fresh.references(PTQ) == [(fresh.baseline_engine, [1.0])]
 
 
 def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
     plan = Plan.of(HALF, PTQ)
     (reference,) = time_references([plan], fresh)
     # A ratio that no noise gives: the reading is of the reference's, not of the milliseconds.
-    able = with_references(fresh, replace(reference, latency_ratio=1e-3))
-    ((engine, ratio),) = able.references(PTQ)
+    able = with_references(fresh, replace(reference, by_size=(1e-3,)))
+    ((engine, (ratio,)),) = able.references(PTQ)
     reading = able.time(engine, PTQ, Effort(200, 4.0))
     assert ratio / 3 < reading.ratio < 3 * ratio
     assert reading.latency_ms == pytest.approx(reading.ratio * able.baseline.latency_ms)

@@ -27,11 +27,11 @@ def write_sizes(folder: Path, shapes: Sequence[Sequence[Sequence[int]]]) -> None
     (folder / SIZES_FILE).write_text(json.dumps(shapes))
 
 
-def read_sizes(folder: Path) -> list[list[list[int]]]:
+def read_sizes(folder: Path) -> list[list[tuple[int, ...]]]:
     """Return the inputs' shapes at each size, without the batch axis; none if there is one size."""
     file = folder / SIZES_FILE
-    found: list[list[list[int]]] = json.loads(file.read_text()) if file.is_file() else []
-    return found
+    found = json.loads(file.read_text()) if file.is_file() else []
+    return [[*map(tuple, shapes)] for shapes in found]
 
 
 def size_bytes(folder: Path, files: Sequence[str] = PADDLE_FILES) -> int:

@@ -12,9 +12,9 @@ from spaces.plan import QuantizationChoice
 from tests.trainables.deployment.engines.exports import exported
 from trainables.deployment import gpu, tensorrt
 from trainables.deployment.export import export_float
-from trainables.deployment.exported import PADDLE_FILES
+from trainables.deployment.exported import PADDLE_FILES, write_sizes
 from trainables.deployment.program import read_input_shapes
-from trainables.task import ModelInput
+from trainables.task import ModelInput, timed_shapes
 
 pytestmark = pytest.mark.skipif(gpu.has_gpu(), reason="there is a GPU")
 
@@ -92,6 +92,23 @@ def test_ranges_are_those_that_paddle_collects_from_the_batches(
     found = tensorrt.collected_shapes(folder, tensorrt.Builds(timed=4, largest=9))
     assert ranges(found) == ranges(expected)
     assert len(ranges(found)) > 5
+
+
+def test_ranges_are_over_all_sizes_and_the_first_is_the_best(tmp_path):
+    paddle.seed(0)
+    model = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 3, stride=2), paddle.nn.ReLU())
+    spec = ModelInput("image", (3, 9, 20), more_shapes=((3, 15, 12),))
+    export_float(model, [spec], tmp_path)
+    one = tensorrt.digest(tmp_path, "float", tensorrt.Builds())
+    write_sizes(tmp_path, timed_shapes([spec]))
+    assert tensorrt.digest(tmp_path, "float", tensorrt.Builds()) != one
+    found = ranges(tensorrt.collected_shapes(tmp_path, tensorrt.Builds(timed=2, largest=9)))
+    assert found["image"] == {
+        "min_shape": [1, 3, 9, 12],
+        "max_shape": [9, 3, 15, 20],
+        "opt_shape": [2, 3, 9, 20],
+    }
+    assert [1, 4, 4, 5] in [of["min_shape"] for of in found.values()]
 
 
 def test_an_engine_is_kept_by_content(tiny_export, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from spaces.errors import TaskError
 from trainables.data.image_input import IMAGENET_MEAN, CenterCrop, Normalize, Resize
 from trainables.remarks import collected
-from trainables.tasks.exported.preprocessing import image_preparation, input_shape, preprocessing
+from trainables.tasks.exported.preprocessing import image_preparation, input_shapes, preprocessing
 from trainables.tasks.exported.program import Fed
 
 FREE = Fed("x", (-1, 3, -1, -1), "float32")
@@ -37,7 +37,7 @@ def test_as_paddleclas_and_paddlex_write_it(tmp_path):
         found = preprocessing(tmp_path)
     assert "inference.yml" in said[0]
     assert found.mean == (0.4, 0.5, 0.6) and found.scale == pytest.approx(1 / 255)
-    shape = input_shape(FREE, found, None)
+    (shape,) = input_shapes(FREE, found, None)
     steps = image_preparation(found, shape).steps
     assert shape == (3, 224, 224)
     assert [type(step) for step in steps] == [Resize, CenterCrop, Normalize]
@@ -48,12 +48,12 @@ def test_as_paddleclas_and_paddlex_write_it(tmp_path):
 def test_as_paddledetection_and_paddleseg_write_it(tmp_path):
     (tmp_path / "infer_cfg.yml").write_text(PADDLEDETECTION)
     found = preprocessing(tmp_path)
-    assert input_shape(FREE, found, None) == (3, 320, 416)
+    assert input_shapes(FREE, found, None) == [(3, 320, 416)]
     assert found.steps[0].interpolation == "bicubic" and found.std == (0.2, 0.3, 0.4)
     (tmp_path / "infer_cfg.yml").unlink()
     (tmp_path / "deploy.yaml").write_text(PADDLESEG)
     found = preprocessing(tmp_path)
-    assert input_shape(FREE, found, None) == (3, 512, 1024)
+    assert input_shapes(FREE, found, None) == [(3, 512, 1024)]
     assert (found.mean, found.std, found.scale) == ((0.5,), (0.5,), 1 / 255)
 
 
@@ -102,8 +102,12 @@ def test_options_that_are_refused(tmp_path, options, said):
 
 def test_sizes(tmp_path):
     found = preprocessing(tmp_path)
-    assert input_shape(FREE, found, 64) == (3, 64, 64)
-    assert input_shape(Fed("x", (-1, 3, 48, -1), "float32"), found, [48, 160]) == (3, 48, 160)
+    assert input_shapes(FREE, found, 64) == [(3, 64, 64)]
+    line = Fed("x", (-1, 3, 48, -1), "float32")
+    assert input_shapes(line, found, [48, 160]) == [(3, 48, 160)]
+    assert input_shapes(line, found, [[48, 160], [48, 320]]) == [(3, 48, 160), (3, 48, 320)]
+    # What is no image has no such size.
+    assert input_shapes(Fed("factor", (-1, 2), "float32"), found, [[48, 160], [48, 320]]) == [(2,)]
     for fed, size, said in (
         (FREE, None, "has free sizes"),
         (FREE, [1, 2, 3], "is not one or two numbers"),
@@ -111,4 +115,4 @@ def test_sizes(tmp_path):
         (Fed("x", (-1, 3, 48, 48), "float32"), 64, "was exported for 48 x 48"),
     ):
         with pytest.raises(TaskError, match=said):
-            input_shape(fed, found, size)
+            input_shapes(fed, found, size)

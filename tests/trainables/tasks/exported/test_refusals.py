@@ -204,6 +204,11 @@ def test_tensors(place, array, said):
         ({"size": 16.5}, "size 16.5 is not one or two numbers"),
         ({"size": True}, "size True is not one or two numbers"),
         ({"size": [32, 32]}, "was exported for 16 x 16"),
+        ({"size": []}, "size [] is not one or two numbers"),
+        ({"size": [[16, 16], 32]}, "size [[16, 16], 32] is not one or two numbers"),
+        ({"size": [[16, 16], [16, 0]]}, "size [16, 0] is not one or two numbers"),
+        ({"size": [[16, 16], [16, 16]]}, "size [16, 16] is given twice"),
+        ({"size": [[16, 16], [32, 32]]}, "size [32, 32]: the model was exported for 16 x 16"),
         ({"image_size": 16}, "its options are model, data"),
         ({"outputs": "nothing"}, "'nothing' is no tensor of"),
         ({"outputs": ["linear_0.tmp"]}, "did you mean linear_0.tmp_1?"),
@@ -268,6 +273,8 @@ class Skips(nn.Layer):
         (31, "cannot run on x (3, 31, 31); give other sizes"),
         # Paddle computes this outside of its memory.
         (5, "a filter of 7 x 7 is on a map of 5 x 5; give a larger task_options.size"),
+        ([[16, 16], [31, 31]], "cannot run on x (3, 31, 31); give other sizes"),
+        ([[16, 16], [16, 5]], "a filter of 7 x 7 is on a map of 16 x 5; give a larger"),
     ),
 )
 def test_sizes(good, tmp_path, size, said):

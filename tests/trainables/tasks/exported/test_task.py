@@ -1,6 +1,7 @@
 """An exported model and unlabelled samples, as a task."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from spaces.errors import TaskError
+from spaces.plan import QuantizationChoice
 from tests.helpers.tiny.mine import Mine
 from tests.trainables.compression.networks import IMAGE, Between, Residual
 from tests.trainables.tasks.exported.exports import export
@@ -15,25 +17,31 @@ from trainables.checking import check_task
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.graph.verification import task_samples
 from trainables.compression.pruner import ChannelPruner
+from trainables.compression.quantization import export_candidate
+from trainables.deployment.engines.registry import LISTINGS
 from trainables.deployment.export import input_spec
-from trainables.evaluation import eager, evaluate
+from trainables.evaluation import eager, evaluate, timed_batches
 from trainables.models import new_model
+from trainables.probe import Effort, NoLease, read_latency, time_in_turn
 from trainables.remarks import collected
+from trainables.settings import TrialSettings
 from trainables.tasks.exported.task import make_task
 from trainables.training import Trainer
 
 
 @pytest.fixture(scope="session")
 def tiny_export(shared_folder, tiny_weights):
-    """The tiny network's export, with its images as tensors; not shaken, as it is trained."""
+    """The tiny network's export for any size, with its images as tensors; not shaken, as it is
+    trained."""
     folder = shared_folder / "tiny_export"
     task = Mine(tiny_weights)
     model = task.build_model()
     model.eval()
-    paddle.jit.save(model, str(folder / "inference"), input_spec=input_spec(task.inputs))
+    free = [replace(spec, more_shapes=[(1, 15, 15)]) for spec in task.inputs]
+    paddle.jit.save(model, str(folder / "inference"), input_spec=input_spec(free))
     images = [images for images, _ in task.splits.values()]
     np.save(folder / "images.npy", np.concatenate(images))
-    return {"model": str(folder), "data": str(folder / "images.npy")}
+    return {"model": str(folder), "data": str(folder / "images.npy"), "size": 14}
 
 
 class Chooses(Residual):
@@ -104,6 +112,31 @@ def test_a_model_with_an_arg_max_at_its_end_keeps_it_and_is_trained_before_it(tm
     assert survey.groups
 
 
+@pytest.mark.parametrize("kind", ["onednn", "openvino"])
+@pytest.mark.parametrize("choice", [QuantizationChoice.FLOAT, QuantizationChoice.INT8_PTQ])
+def test_a_model_is_timed_at_several_sizes_and_exact_at_each(kind, choice, tiny_export, tmp_path):
+    for package in LISTINGS[kind].packages:
+        pytest.importorskip(package)
+    task = make_task(**{**tiny_export, "size": [[14, 14], [56, 84]]})
+    (spec,) = task.inputs
+    assert (spec.shape, spec.exported_shape) == ((1, 14, 14), (1, None, None))
+    settings = TrialSettings(
+        run_folder=str(tmp_path), cache_folder=str(tmp_path), calibration_samples=64, engine=kind
+    )
+    engine, difference = export_candidate(
+        *(new_model(task), choice, None, task, settings, tmp_path / "model")
+    )
+    # Its largest one, on samples at both sizes.
+    assert difference < (1e-5 if choice is QuantizationChoice.FLOAT else 0.5)
+    batches = timed_batches(task, 8)
+    assert [inputs[0].shape for inputs in batches] == [(8, 1, 14, 14), (8, 1, 56, 84)]
+    runs_ms = time_in_turn([engine, engine], batches, NoLease(), Effort(10, 1.0))
+    small, large = np.median(runs_ms[:, 0], axis=0)
+    assert large > 2 * small
+    reading = read_latency(runs_ms, [[1.0, 1.0]], baseline_ms=1.0, batch_size=8, threads=1)
+    assert len(reading.ratios) == 2 and 0.5 < reading.ratio < 2
+
+
 def test_a_model_whose_reshapes_were_written_for_one_image(tmp_path):
     paddle.seed(0)
     model = Between(lambda x: x.reshape([1, 8 * 16 * 16]).reshape([1, 8, 16, 16]))
@@ -148,9 +181,11 @@ def test_the_groups_of_an_export(local_workplace, tiny_export):
 def test_a_whole_search(local_workplace, tiny_export):
     """From the export alone to a delivered model that agrees with it."""
     run = local_workplace.folder / "exported"
+    sizes = {"size": [[14, 14], [21, 28]]}
     few = {"finetune_samples": 320, "qat_samples": 96, "retrain_samples": 640}
     ended = local_workplace.run(
-        *("--budget", "0.1", *arguments(tiny_export), "--trials", "3", "--out", str(run)),
+        *("--budget", "0.1", *arguments({**tiny_export, **sizes})),
+        *("--trials", "3", "--out", str(run)),
         **few,
         retrain_qat_samples=96,
     )
@@ -158,3 +193,10 @@ def test_a_whole_search(local_workplace, tiny_export):
     assert "the budget bounds the loss of top1_agreement" in ended.stdout + ended.stderr
     manifest = json.loads((run / "manifest.json").read_text())
     assert "top1_agreement" in json.dumps(manifest)
+    assert manifest["input"]["shape"] == [None, 1, 14, 14]
+    assert manifest["input"]["more_shapes"] == [[None, 1, 21, 28]]
+    latency = manifest["latency_ms"]
+    assert len(set(latency["ratios"])) == 2
+    assert latency["ratio"] == pytest.approx(np.mean(latency["ratios"]))
+    assert "latency ratio at 1 x 21 x 28" in (run / "report.html").read_text()
+    assert "latency ratios by size, of which it is the mean" in ended.stdout
