@@ -24,7 +24,7 @@ from trainables.models import new_model
 from trainables.remarks import collected
 from trainables.sanity import FirstPass, compare_with_chance
 from trainables.settings import TrialSettings, WorkerSettings
-from trainables.task import SPLITS, Batch, Split, Task
+from trainables.task import SPLITS, Batch, Split, Task, timed_shapes
 from trainables.training import Trainer
 from trainables.weights import fingerprint, model_weights
 
@@ -70,6 +70,7 @@ def _small_batches(task: Task, split: Split) -> list[Batch]:
 
 def _check_inputs(task: Task) -> str:
     _need(len(task.inputs) > 0, "`inputs` is empty; name at least one")
+    timed_shapes(task.inputs)
     for spec in task.inputs:
         _need(len(spec.mean) == len(spec.std), f"input {spec.name}: mean and std differ in length")
     return ", ".join(f"{spec.name} {tuple(spec.shape)} {spec.dtype}" for spec in task.inputs)

@@ -81,9 +81,15 @@ Shapes = tuple[tuple[int, ...], ...]
 def timed_shapes(inputs: Sequence[ModelInput]) -> tuple[Shapes, ...]:
     """Return the inputs' shapes at each size that is timed; samples are evaluated at the first.
 
-    An input with one shape has it at every size. Raises TaskError if others have different numbers
-    of shapes.
+    An input with one shape has it at every size. Raises TaskError if shapes of an input have
+    different numbers of axes, or inputs different numbers of shapes.
     """
+    for spec in inputs:
+        if any(len(shape) != len(spec.shape) for shape in spec.more_shapes):
+            raise TaskError(
+                f"input {spec.name}: more_shapes {spec.more_shapes} have other numbers of axes "
+                f"than shape {spec.shape}; give each as many"
+            )
     counts = {len(spec.more_shapes) for spec in inputs if spec.more_shapes}
     if len(counts) > 1:
         raise TaskError(

@@ -6,9 +6,10 @@ import numpy as np
 import paddle
 import pytest
 
-from spaces.errors import TrialError
+from spaces.errors import TaskError, TrialError
 from tests.helpers.tiny.mine import Mine
-from trainables.evaluation import eager, evaluate, first_samples, predict
+from trainables.evaluation import eager, evaluate, first_samples, predict, timed_batches
+from trainables.task import ModelInput, timed_shapes
 
 
 class Nested(paddle.nn.Layer):
@@ -32,6 +33,34 @@ def test_first_samples_repeat_where_the_split_is_too_small(tiny_weights):
     (images,) = first_samples(Mine(tiny_weights), 500)
     assert images.shape == (500, 1, 14, 14)
     assert (images[0] == images[400]).all()
+
+
+def test_samples_of_further_sizes_are_resized(tiny_weights):
+    task = Mine(tiny_weights)
+    task.inputs = (ModelInput("image", (1, 14, 14), more_shapes=((1, 14, 28), (1, 7, 14))),)
+    (images,), (wide,), (flat,) = timed_batches(task, 3)
+    assert (wide == images.repeat(2, axis=3)).all()
+    assert (flat == images[:, :, ::2]).all()
+    assert (images == first_samples(task, 3)[0]).all()
+
+
+def test_an_input_of_one_shape_has_it_at_every_size():
+    image = ModelInput("image", (3, 8, 8), more_shapes=((3, 8, 16), (3, 8, 32)))
+    assert image.exported_shape == (3, 8, None)
+    factor = ModelInput("factor", (2,))
+    assert timed_shapes([factor]) == (((2,),),)
+    shapes = timed_shapes([factor, image])
+    assert shapes == tuple(((2,), (3, 8, width)) for width in (8, 16, 32))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(((2, 2),), "have other numbers of axes"), (((1,),), "different numbers of more_shapes")],
+)
+def test_shapes_that_do_not_fit_each_other_are_refused(more, said):
+    image = ModelInput("image", (3, 8, 8), more_shapes=((3, 8, 16), (3, 8, 32)))
+    with pytest.raises(TaskError, match=said):
+        timed_shapes([image, ModelInput("factor", (2,), more_shapes=more)])
 
 
 def test_statistics_are_in_the_order_of_the_samples_whatever_the_batch(tiny_weights):

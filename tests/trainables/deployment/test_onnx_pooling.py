@@ -8,6 +8,7 @@ from paddle import nn
 
 from spaces.errors import ExportError
 from trainables.deployment.export import export_float
+from trainables.deployment.exported import write_sizes
 from trainables.deployment.onnx_export import export_onnx
 from trainables.deployment.onnx_pooling import AdaptivePool, bins, uneven_pools
 from trainables.task import ModelInput
@@ -50,6 +51,15 @@ def test_a_maximum_is_refused_with_what_to_do(tmp_path):
     images = exported(F.adaptive_max_pool2d, tmp_path / "model")
     with pytest.raises(ExportError, match=r"from \(5, 4\) to \(3, 3\) pixels.*use an input"):
         export_onnx(tmp_path / "model", tmp_path / "m.onnx", [images], "float", 1)
+
+
+def test_maps_of_several_sizes_are_refused_unless_they_are_pooled_whole(tmp_path):
+    exported(F.adaptive_avg_pool2d, tmp_path)
+    write_sizes(tmp_path, [[(3, 10, 7)], [(3, 20, 7)]])
+    with pytest.raises(ExportError, match=r"to \(3, 3\) pixels of maps of several sizes.*one size"):
+        uneven_pools(tmp_path)
+    export_float(nn.Sequential(nn.Conv2D(3, 4, 3), nn.AdaptiveAvgPool2D(1)), INPUTS, tmp_path)
+    assert uneven_pools(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Exports without what removed branches leave, beside exports of networks that never had them."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -141,6 +142,15 @@ def test_nothing_of_a_removed_branch_is_left(middle, never_had_it, tmp_path):
     assert operators(tmp_path / "after") == operators(never_had_it)
     assert_equal(tmp_path / "after", tmp_path / "before")
     assert paddle.in_dynamic_mode()
+
+
+@pytest.mark.parametrize("middle", [residual_block, sum_of_many])
+def test_nothing_is_left_where_sizes_are_free(middle, never_had_it, tmp_path):
+    free = [replace(IMAGE[0], more_shapes=((3, 32, 48),))]
+    save(built(middle), tmp_path / "before")
+    export_float(built(middle), free, tmp_path / "after")
+    assert operators(tmp_path / "after") == operators(never_had_it)
+    assert_equal(tmp_path / "after", tmp_path / "before")
 
 
 class Stored(Network):

@@ -163,6 +163,12 @@ def _inputs(
         if prepared is not None and len(shape) == 3:
             spec = _image_input(fed, prepared, shape)
         found.append(replace(spec, more_shapes=tuple(more)))
+        if more:
+            named = ", ".join(" x ".join(map(str, sides)) for _, *sides in (shape, *more))
+            remark(
+                f"latency ratios are means over the sizes {named}; samples are trained on and "
+                "evaluated at the first"
+            )
     return found
 
 
