@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from spaces.errors import TrialError
-from trainables.task import Batch, Split, Task, timed_shapes
+from trainables.task import Batch, ModelInput, Split, Task, timed_shapes
 from trainables.training import StepGuard
 
 Predict = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
@@ -24,14 +24,17 @@ def first_samples(task: Task, count: int) -> tuple[np.ndarray, ...]:
 
 
 def timed_batches(task: Task, count: int) -> list[tuple[np.ndarray, ...]]:
-    """Return the first `count` validation samples at each size that is timed (`timed_shapes`).
+    """Return the first `count` validation samples at each size that is timed (`timed_shapes`)."""
+    return at_sizes(first_samples(task, count), task.inputs)
 
-    Nearest neighbours resize them to the sizes that they are not evaluated at.
-    """
-    samples = first_samples(task, count)
+
+def at_sizes(
+    samples: Sequence[np.ndarray], inputs: Sequence[ModelInput]
+) -> list[tuple[np.ndarray, ...]]:
+    """Return samples at each size that is timed, resized by nearest neighbours."""
     return [
         tuple(_resized(array, shape) for array, shape in zip(samples, shapes, strict=True))
-        for shapes in timed_shapes(task.inputs)
+        for shapes in timed_shapes(inputs)
     ]
 
 

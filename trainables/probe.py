@@ -95,10 +95,10 @@ def time_in_turn(
     `batches` are of different sizes, or one. Each round runs every engine on each batch once, in a
     random order: an engine that runs twice in a row finds its weights in the caches, and each
     should as often as any other (LOG: engines in turn). Sizes change from run to run as they do in
-    use, which costs up to a fifth of a run (LOG: several sizes). The
-    device is leased for `Pacing.slice_s`, or for as long as the probe waited. Only leased time
-    counts: if others hold the device for seconds, for a training step of a large model, the probe
-    takes longer and is as exact.
+    use, which costs up to a fifth of a run (LOG: several sizes). The device is leased for
+    `Pacing.slice_s`, or for as long as the probe waited. Only leased time counts: if others hold
+    the device for seconds, for a training step of a large model, the probe takes longer and is as
+    exact.
     """
     timers = [_timer(engine, inputs) for engine in engines for inputs in batches]
     _warm_up(engines, batches, PACING.warmup_runs)

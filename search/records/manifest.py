@@ -113,7 +113,7 @@ class EngineFigures(_Part):
 
     by_engine: float
     """The unpruned float model's latency on Paddle Inference, in multiples of that on the engine;
-    timed in turn, before the search."""
+    timed in turn, before the search; at the first of several sizes."""
     by_compression: float
     """The unpruned float model's latency on the engine, in multiples of the delivered model's."""
     together: float

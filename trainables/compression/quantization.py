@@ -19,7 +19,7 @@ from trainables.deployment.engines.registry import chosen_runtime
 from trainables.deployment.export import check_outputs, export_float
 from trainables.deployment.exported import write_sizes
 from trainables.deployment.seams import drop_steps
-from trainables.evaluation import eager, first_samples, timed_batches
+from trainables.evaluation import at_sizes, eager, first_samples
 from trainables.settings import TrialSettings
 from trainables.task import Task, timed_shapes
 
@@ -134,7 +134,9 @@ def export_candidate(
     cannot be run again, as PaddleSlim's export makes it static. `float_layers` are not quantized
     after training.
     """
-    batches = [first_samples(task, checked), *timed_batches(task, min(checked, MORE_CHECKED))[1:]]
+    inputs = first_samples(task, checked)
+    few = [array[:MORE_CHECKED] for array in inputs]
+    batches = [inputs, *at_sizes(few, task.inputs)[1:]]
     references = [*map(eager(model), batches)]
     if quantization is not None:
         quantization.export(task.inputs, folder)

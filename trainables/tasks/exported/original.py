@@ -144,8 +144,8 @@ class Original:
         allowed = max(REBUILT, tolerance("float"))
         if not output_difference(found[: len(wanted)], wanted) <= allowed:
             raise TaskError(
-                f"{self._program.file}: the network rebuilt from it gives other outputs; "
-                "search the model in Python"
+                f"{self._program.file}: the network rebuilt from it gives other outputs on "
+                f"{self._named([array.shape[1:] for array in arrays])}; search the model in Python"
             )
 
     def build(self) -> ExportedNetwork:
