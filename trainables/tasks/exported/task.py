@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
     from trainables.tasks.exported.original import Original
 
+# Samples in a training batch by default, of a model with an output at each place and of others.
+# Guesses: the toolkits train segmentation and text detection with 4 to 16 on a device.
+MAP_BATCH, BATCH = 8, 32
 Numbers = Sequence[float] | float
 Sizes = int | Sequence[int] | Sequence[Sequence[int]]
 
@@ -65,16 +68,17 @@ class Exported:
         matched: Sequence[str] = (),
         kind: str | Sequence[str] | None = None,
         threshold: float = THRESHOLD,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         augment: bool = True,
         labels: Path | None = None,
     ) -> None:
         self.inputs = tuple(inputs)
-        self.recipe = TrainingRecipe(batch_size=batch_size)
         self._program = program
         self._outputs = tuple(outputs) or program.outputs
         self._matched = matched_tensors(program, self._outputs, matched)
         self._kinds = output_kinds(program, self._outputs, kind)
+        batch = MAP_BATCH if {*self._kinds} & {"map", "class_map"} else BATCH
+        self.recipe = TrainingRecipe(batch_size=batch_size or batch)
         self._threshold = threshold
         self._labels = None if labels is None else self._read_labels(labels, data)
         labelled, masks = (self._labels.files, self._labels.masks) if self._labels else ((), ())
@@ -203,7 +207,7 @@ def make_task(
     matched: Sequence[str] = (),
     kind: str | Sequence[str] | None = None,
     threshold: float = 0.5,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     augment: bool = True,
     labels: str | None = None,
 ) -> Exported:
@@ -214,8 +218,9 @@ def make_task(
     `channel_order` RGB or BGR; without these the toolkit's file beside the model says so. `outputs`
     names tensors to end the model at, `matched` those that training matches, `kind` what the
     outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
-    of a map counts, `batch_size` that of training, `augment` whether training crops and mirrors,
-    `labels` a file of labels: the budget then bounds the loss of their metric."""
+    of a map counts, `batch_size` that of training (by default 8 for maps, else 32), `augment`
+    whether training crops and mirrors, `labels` a file of labels: the budget then bounds the loss
+    of their metric."""
     folder, path = Path(str(model)), Path(str(data))
     if not path.exists():
         raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")
@@ -234,7 +239,7 @@ def make_task(
         matched=names(matched, "matched"),
         kind=kind,
         threshold=chance(threshold, "threshold"),
-        batch_size=count(batch_size, "batch_size"),
+        batch_size=None if batch_size is None else count(batch_size, "batch_size"),
         augment=flag(augment, "augment"),
         labels=None if labels is None else Path(str(labels)),
     )

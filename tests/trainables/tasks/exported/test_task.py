@@ -25,7 +25,7 @@ from trainables.models import new_model
 from trainables.probe import Effort, NoLease, read_latency, time_in_turn
 from trainables.remarks import collected
 from trainables.settings import TrialSettings
-from trainables.tasks.exported.task import make_task
+from trainables.tasks.exported.task import BATCH, MAP_BATCH, make_task
 from trainables.training import Trainer
 
 
@@ -67,6 +67,7 @@ def test_every_demand_of_the_contract_is_met(tiny_export):
 
 def test_a_pruned_model_learns_what_the_original_gives_without_labels(tiny_export):
     task = make_task(**tiny_export)
+    assert task.recipe.batch_size == BATCH
     model = new_model(task)
     pruner = ChannelPruner(model, task.inputs)
     pruner.prune(dict.fromkeys(pruner.groups, 0.5))
@@ -99,6 +100,7 @@ def test_a_model_with_an_arg_max_at_its_end_keeps_it_and_is_trained_before_it(tm
     folder = export(Chooses(), IMAGE, tmp_path)
     np.save(tmp_path / "d.npy", np.random.default_rng(0).normal(size=(20, 3, 16, 16)).astype("f4"))
     task = make_task(str(folder), str(tmp_path / "d.npy"), batch_size=4)
+    assert make_task(str(folder), str(tmp_path / "d.npy")).recipe.batch_size == MAP_BATCH
     model = new_model(task)
     assert task.metric.name == "mean_iou_with_original" and value(task, model) == 1
     model.train()
