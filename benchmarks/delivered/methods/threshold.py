@@ -1,7 +1,8 @@
 """PaddleX's whole flow: sensitivities, one threshold for all layers, training in full, INT8.
 
 Thresholds are swept as far as the time allows: quadrupled until a model misses the budget, then
-bisected. PaddleX leaves the threshold to its user.
+bisected. PaddleX leaves the threshold to its user. If no pruned model keeps the budget, the
+unpruned one is quantized.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def deliver(problem: Problem, seed: int, seconds: float, folder: Path) -> Delive
         training_s = QAT_COST * baseline.train_s * team.lengths.full_quantized
         floats = sweep(team, curves, CALIBRATION_S + training_s)
         chosen = None
-        for source in floats:
+        for source in floats or [team.ask(workshop.unpruned)]:
             chosen = in_int8(team, source, training_s)
             if chosen is not None or team.left < CALIBRATION_S:
                 break
