@@ -17,7 +17,7 @@ from clusters.authentication import matching_token, token_mode_restored
 from clusters.resources import live_nodes
 from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
-from spaces.errors import ConfigError, one_line
+from spaces.errors import ConfigError, UserError, one_line
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,14 @@ def _refusal(address: str | None, error: BaseException) -> ConfigError:
             f"cluster {address or 'local'}: it asks for a token that this machine does not have; "
             "copy ~/.ray/auth_token of its head here, or set RAY_AUTH_TOKEN"
         )
+    if address in (None, "local"):
+        return ConfigError(
+            f"a local Ray does not start ({one_line(error)}); start again when the machine is less "
+            "busy, or give the --address of a cluster"
+        )
     return ConfigError(
-        f"cluster {address or 'local'}: cannot connect ({one_line(error)}); start Ray there, "
-        "or leave --address out for a local one"
+        f"cluster {address}: cannot connect ({one_line(error)}); start Ray there, or leave "
+        "--address out for a local one"
     )
 
 
@@ -103,7 +108,7 @@ def connected(
     None starts a local cluster on all cores of this machine, unless RAY_ADDRESS is set.
     `dashboard_host` is what a local cluster's dashboard listens on. `is_run` recognises the folders
     of runs, which are not sent with the working folder. Raises ConfigError if nothing answers at
-    the address, or the working folder cannot be sent.
+    the address, a local cluster does not start, or the working folder cannot be sent.
     """
     ray_quirks.quieten()
     address = address or os.environ.get("RAY_ADDRESS")
@@ -130,12 +135,9 @@ def connected(
                 f"working folder: cannot be sent to the nodes ({one_line(error)}); start from "
                 "another folder, or name what cannot be read in .rayignore"
             ) from error
-        except (
-            ConnectionError,
-            ValueError,
-            RuntimeError,
-            ray.exceptions.AuthenticationError,
-        ) as error:
+        except UserError:
+            raise
+        except Exception as error:  # At the start of a node Ray raises even bare Exceptions.
             raise _refusal(address, error) from error
         try:
             yield _cluster(context.dashboard_url or None, local=address in (None, "local"))
