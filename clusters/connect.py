@@ -17,7 +17,10 @@ from clusters.authentication import matching_token, token_mode_restored
 from clusters.resources import live_nodes
 from clusters.waiting import Awaited, said_while
 from clusters.working_folder import beyond_the_job, job_environment, with_excludes
-from spaces.errors import ConfigError, UserError, one_line
+from spaces.errors import ConfigError, one_line
+
+# What Ray raises where no cluster answers, or one that does not let us in. A full disk is none.
+REFUSED = (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError)
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,11 @@ def connected(
                 f"working folder: cannot be sent to the nodes ({one_line(error)}); start from "
                 "another folder, or name what cannot be read in .rayignore"
             ) from error
-        except UserError:
+        except Exception as error:
+            # Where a node does not start in its time, Ray raises a bare Exception.
+            if type(error) is Exception or isinstance(error, REFUSED):
+                raise _refusal(address, error) from error
             raise
-        except Exception as error:  # At the start of a node Ray raises even bare Exceptions.
-            raise _refusal(address, error) from error
         try:
             yield _cluster(context.dashboard_url or None, local=address in (None, "local"))
         finally:
