@@ -54,7 +54,7 @@ def measure(engine: EngineKind = "onednn") -> dict[str, float]:
     from trainables.loading import load_task
     from trainables.probe import FULL
     from trainables.settings import TrialSettings
-    from trainables.shapes import shape_engine, time_references
+    from trainables.shapes import export_references, shape_engine, time_references
 
     with tempfile.TemporaryDirectory() as folder:
         settings = TrialSettings(
@@ -67,7 +67,9 @@ def measure(engine: EngineKind = "onednn") -> dict[str, float]:
         node = Node(device_lease())
         context = TrialContext(settings, baseline, node)
         space = Space(baseline.groups)
-        references = timed(time_references(reference_plans(space), context))
+        plans = reference_plans(space)
+        export_references(plans, context)
+        references = timed(time_references(plans, context))
         context = TrialContext(settings, replace(baseline, references=references), node)
         engines = []
         tried = (Choice.FLOAT, Choice.BFLOAT16, Choice.INT8_PTQ)

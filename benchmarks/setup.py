@@ -18,7 +18,7 @@ from spaces.space import Space
 from trainables.deployment.exported import MODEL_FILE
 from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.files.node import Node
-from trainables.jobs import baseline_job, latency_job, reference_job, sensitivity_job
+from trainables.jobs import baseline_job, export_job, latency_job, reference_job, sensitivity_job
 from trainables.results import Baseline, TimedShape, TrialResult
 from trainables.settings import TrialSettings
 
@@ -112,8 +112,9 @@ class Prepared:
                 self._stored.put("baseline", Baseline, mine)
                 known = mine
         plans = reference_plans(self._space(known))
-        found = reference_job(self.settings, known, Node(device_lease()), plans)
-        return replace(known, references=timed(found))
+        arguments = self.settings, known, Node(device_lease()), plans
+        export_job(*arguments)
+        return replace(known, references=timed(reference_job(*arguments)))
 
     def _space(self, baseline: Baseline) -> Space:
         from search.config import RunConfig

@@ -154,14 +154,17 @@ class TrialContext:
             found: list[tuple[Engine, Sequence[float]]] = []
             for reference in self.baseline.references:
                 if reference.plan.quantization.timed_as is choice:
-                    self.files.fetch(self.settings.folder, reference_name(reference.plan))
-                    folder = self.settings.reference_folder(reference.plan)
-                    engine = load_engine(folder, choice.precision, self.settings)
-                    found.append((engine, reference.ratios))
+                    found.append((self.reference_engine(reference.plan), reference.ratios))
             if choice is QuantizationChoice.FLOAT or not found:
                 found.append((self.baseline_engine, [1.0] * len(self.latency_batches)))
             self._references[choice] = found
         return self._references[choice]
+
+    def reference_engine(self, plan: Plan) -> Engine:
+        """Return the engine of a plan that was exported as a reference, on this or another node."""
+        self.files.fetch(self.settings.folder, reference_name(plan))
+        folder = self.settings.reference_folder(plan)
+        return load_engine(folder, plan.quantization.precision, self.settings)
 
     def time(self, engine: Engine, choice: QuantizationChoice, effort: Effort) -> LatencyReading:
         """Return a model's latency, timed in turn with the references of its choice."""

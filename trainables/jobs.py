@@ -105,10 +105,19 @@ def sensitivity_job(
     )
 
 
+def export_job(
+    settings: TrialSettings, baseline: Baseline, node: Node, plans: Sequence[Plan]
+) -> list[Untimed]:
+    """Return what `export_references` returns; the exports stay in the run folder."""
+    from trainables.shapes import export_references
+
+    return export_references(plans, _context(settings, baseline, node))
+
+
 def reference_job(
     settings: TrialSettings, baseline: Baseline, node: Node, plans: Sequence[Plan]
 ) -> list[Reference | Untimed]:
-    """Return what `time_references` returns; the exports stay in the run folder."""
+    """Return what `time_references` returns for plans that `export_job` has exported."""
     from trainables.shapes import time_references
 
     return time_references(plans, _context(settings, baseline, node))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,22 +83,35 @@ def time_shapes(plans: Sequence[Plan], context: TrialContext) -> list[TimedShape
     return found
 
 
-def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Reference | Untimed]:
-    """Return every plan's latency ratio to the baseline, or the reason why it has none.
+def export_references(plans: Sequence[Plan], context: TrialContext) -> list[Untimed]:
+    """Export every plan's shape to the run folder; return those that cannot be, with the reason.
 
-    The exports stay in the run folder. All plans are timed in turn, once per type of processor:
-    later studies of the same model read the ratios from the cache.
+    Those leave no files, so `time_references` finds none.
     """
-    settings = context.settings
+    failed = []
+    for plan in plans:
+        folder = context.settings.reference_folder(plan)
+        try:
+            shape_engine(_model(plan, context), plan, context, folder)
+            context.files.upload(context.settings.folder, reference_name(plan))
+        except Exception as error:  # A shape that fails does not end the study.
+            shutil.rmtree(folder, ignore_errors=True)
+            failed.append(Untimed(plan, one_line(error)))
+    return failed
+
+
+def time_references(plans: Sequence[Plan], context: TrialContext) -> list[Reference | Untimed]:
+    """Return every exported plan's latency ratio to the baseline, or the reason why it has none.
+
+    All plans are timed in turn, once per type of processor: later studies of the same model read
+    the ratios from the cache.
+    """
     reasons: dict[Plan, str] = {}
     engines: dict[Plan, Engine] = {}
     for plan in plans:
-        folder = settings.reference_folder(plan)
         try:
-            engines[plan] = shape_engine(_model(plan, context), plan, context, folder)
-            context.files.upload(settings.folder, reference_name(plan))
+            engines[plan] = context.reference_engine(plan)
         except Exception as error:  # A shape that fails does not end the study.
-            engines.pop(plan, None)
             reasons[plan] = one_line(error)
     ratios = _reference_ratios(engines, context)
     return [

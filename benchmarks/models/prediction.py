@@ -65,7 +65,7 @@ def measure(name: str, choice: str, work: Path) -> Row:
     from spaces.plan import QuantizationChoice
     from spaces.planning.latency_model import LatencyModel
     from trainables.files.node import Node
-    from trainables.jobs import baseline_job, latency_job, reference_job
+    from trainables.jobs import baseline_job, export_job, latency_job, reference_job
     from trainables.results import TimedShape
 
     problem, chosen = MODELS[name], QuantizationChoice(choice)
@@ -75,7 +75,9 @@ def measure(name: str, choice: str, work: Path) -> Row:
         baseline, node = baseline_job(settings), Node(device_lease())
         space = build_space(RunConfig(budget=problem.budget), baseline)
         space = replace(space, choices=(chosen,))
-        found = reference_job(settings, baseline, node, reference_plans(space))
+        references = reference_plans(space)
+        export_job(settings, baseline, node, references)
+        found = reference_job(settings, baseline, node, references)
         baseline = replace(baseline, references=timed(found))
         known = reference_timings(baseline, space)
         # The first of each is the unpruned model, a reference.

@@ -200,7 +200,7 @@ def survey_seconds(config: RunConfig, baseline: Baseline, at_once: int) -> float
     return (
         _sensitivities_s(config, baseline, at_once)
         + timing_s
-        + _shapes_s(config, baseline)
+        + _shapes_s(config, baseline, at_once)
         + 2 * SPEEDS.worker_s
     )
 
@@ -246,10 +246,10 @@ def _sensitivities_s(config: RunConfig, baseline: Baseline, at_once: int) -> flo
     return crowded * (groups_s + branches * branch_s + parts_s) / at_once
 
 
-def _shapes_s(config: RunConfig, baseline: Baseline) -> float:
+def _shapes_s(config: RunConfig, baseline: Baseline, at_once: int) -> float:
     """Return the seconds to export the references, and to export and time other plans.
 
-    One after the other: they are timed on one device.
+    The others are taken one after the other: they are timed on one device.
     """
     space = build_space(config, baseline)
     exports = {
@@ -259,5 +259,6 @@ def _shapes_s(config: RunConfig, baseline: Baseline) -> float:
     references = sum(exports[plan.quantization] for plan in reference_plans(space))
     # The others are in the fast choices, which are not known yet.
     others = config.latency_points * max(exports.values())
-    shapes_s = (references + others) * _export_s(baseline)
+    crowded = SPEEDS.side_by_side if at_once > 1 else 1.0
+    shapes_s = (crowded * references / at_once + others) * _export_s(baseline)
     return shapes_s + config.latency_points * SPEEDS.shape_s

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from spaces.errors import TrialError
 from spaces.plan import Plan, QuantizationChoice
 from trainables.context import TrialContext
 from trainables.files.codec import decode, encode
 from trainables.files.node import Node
-from trainables.jobs import latency_job, reference_job
+from trainables.jobs import export_job, latency_job, reference_job
 from trainables.probe import Effort
 from trainables.results import Baseline, Probe, Reference, TimedShape, Untimed
-from trainables.shapes import time_references, time_shape
+from trainables.shapes import export_references, shape_engine, time_references, time_shape
 from trainables.trial import run_trial
 
 HALF = {"conv1.weight": 0.5, "conv2.weight": 0.5}
@@ -35,9 +36,14 @@ def with_references(fresh, *references):
     return TrialContext(fresh.settings, baseline, Node())
 
 
+def exported(plans, fresh):
+    assert export_references(plans, fresh) == []
+    return time_references(plans, fresh)
+
+
 def test_references_are_timed_together_and_their_exports_stay(fresh):
     plans = [Plan.of(HALF, FLOAT), Plan.of({}, PTQ), Plan.of(HALF, QAT)]
-    references = time_references(plans, fresh)
+    references = exported(plans, fresh)
     assert decode(list[Reference], encode(list[Reference], references)) == references
     assert [reference.plan for reference in references] == plans
     assert all(reference.latency_ratio > 0 for reference in references)
@@ -58,10 +64,12 @@ def test_references_are_timed_together_and_their_exports_stay(fresh):
 def test_a_later_study_reuses_the_ratios_and_has_its_own_exports(fresh, tmp_path):
     plans = [Plan.of(HALF, FLOAT)]
     arguments = fresh.baseline, Node(), plans
+    assert export_job(fresh.settings, *arguments) == []
     first = reference_job(fresh.settings, *arguments)
     again = fresh.settings.having(run_folder=str(tmp_path / "later"))
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "baseline").symlink_to(fresh.settings.baseline_folder)
+    assert export_job(again, *arguments) == []
     assert reference_job(again, *arguments) == first
     assert any(again.reference_folder(plans[0]).iterdir())
     # The batch and the effort are part of the key.
@@ -72,9 +80,24 @@ def test_a_later_study_reuses_the_ratios_and_has_its_own_exports(fresh, tmp_path
 
 def test_a_reference_that_fails_has_a_reason_and_the_others_are_timed(fresh):
     wrong = Plan.of({"conv9.weight": 0.5}, FLOAT)
-    untimed, reference = time_references([wrong, Plan.of(HALF, FLOAT)], fresh)
-    assert isinstance(untimed, Untimed) and "conv9.weight" in untimed.reason
+    plans = [wrong, Plan.of(HALF, FLOAT)]
+    (failed,) = export_references(plans, fresh)
+    assert failed.plan == wrong and "conv9.weight" in failed.reason
+    untimed, reference = time_references(plans, fresh)
+    assert isinstance(untimed, Untimed) and untimed.plan == wrong
     assert isinstance(reference, Reference) and reference.latency_ratio > 0
+
+
+def test_an_export_that_fails_late_leaves_nothing_to_time(fresh, monkeypatch):
+    def differs(model, plan, context, folder):
+        shape_engine(model, plan, context, folder)
+        raise TrialError("the export differs")
+
+    monkeypatch.setattr("trainables.shapes.shape_engine", differs)
+    plan = Plan.of(HALF, FLOAT)
+    assert export_references([plan], fresh) == [Untimed(plan, "TrialError: the export differs")]
+    assert not fresh.settings.reference_folder(plan).exists()
+    assert isinstance(*time_references([plan], fresh), Untimed)
 
 
 def test_a_choice_without_references_is_timed_beside_the_baseline(fresh):
@@ -83,7 +106,7 @@ def test_a_choice_without_references_is_timed_beside_the_baseline(fresh):
 
 def test_a_model_is_as_fast_as_the_reference_it_is(fresh):
     plan = Plan.of(HALF, PTQ)
-    (reference,) = time_references([plan], fresh)
+    (reference,) = exported([plan], fresh)
     # A ratio that no noise gives: the reading is of the reference's, not of the milliseconds.
     able = with_references(fresh, replace(reference, by_size=(1e-3,)))
     ((engine, (ratio,)),) = able.references(PTQ)
@@ -96,7 +119,7 @@ def test_a_shape_is_timed_again_beside_other_references(fresh):
     plan = Plan.of(HALF, PTQ)
     _, reused = time_shape(plan, fresh)
     assert not reused
-    able = with_references(fresh, *time_references([plan], fresh))
+    able = with_references(fresh, *exported([plan], fresh))
     _, reused = time_shape(plan, able)
     assert not reused
 
