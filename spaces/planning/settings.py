@@ -31,8 +31,9 @@ class LossSettings:
     whole branches)."""
     least_multiplier: float = 0.1
     """Least common multiplier, as a share of `multiplier`. A guess."""
-    multiplier_spread: float = 0.7
-    """Spread of one group's multiplier, as a share of the common one. A guess."""
+    multiplier_spread: float = 4.0
+    """Spread of one group's multiplier, as a share of the common one: wide, since a branch may cost
+    many times as much once the others are gone (LOG: the last branch)."""
     noise: float = 0.01
     """Noise of a trial's loss. A guess."""
     relative_noise: float = 0.15
