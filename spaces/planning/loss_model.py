@@ -118,16 +118,16 @@ class LossModel:
         )[: len(kinds)]
         common = np.maximum(common, settings.least_multiplier * multiplier)
         groups = features.shape[1]
-        own = np.empty(groups)
-        for kind, value in zip(kinds, common, strict=True):
-            own[kind] = value
-        prior = np.concatenate([own, offsets])
+        own, spread = np.empty(groups), np.empty(groups)
+        spreads = (settings.multiplier_spread, settings.branch_spread)
+        for kind, value, share in zip(kinds, common, spreads, strict=False):
+            own[kind], spread[kind] = value, share * value
         found = fit_near(
             np.column_stack([features, indicator]),
             losses,
             noise,
-            prior,
-            np.concatenate([settings.multiplier_spread * prior[:groups], offset_spread]),
+            np.concatenate([own, offsets]),
+            np.concatenate([spread, offset_spread]),
         )
         return cls(curves, found[:groups], dict(zip(choices, added @ found[groups:], strict=True)))
 

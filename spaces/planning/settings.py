@@ -31,9 +31,11 @@ class LossSettings:
     whole branches)."""
     least_multiplier: float = 0.1
     """Least common multiplier, as a share of `multiplier`. A guess."""
-    multiplier_spread: float = 4.0
-    """Spread of one group's multiplier, as a share of the common one: wide, since a branch may cost
-    many times as much once the others are gone (LOG: the last branch)."""
+    multiplier_spread: float = 2.0
+    """Spread of one group's multiplier, as a share of the common one (LOG: the last branch)."""
+    branch_spread: float = 4.0
+    """The same of branches: the last one may cost many times as much as each alone (LOG: the last
+    branch)."""
     noise: float = 0.01
     """Noise of a trial's loss. A guess."""
     relative_noise: float = 0.15
