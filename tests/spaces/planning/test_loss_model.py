@@ -173,3 +173,22 @@ def test_trials_with_branches_removed_teach_about_other_branches_more_than_about
     assert block == pytest.approx(0.15 / (0.3 + FLOOR), rel=0.2)
     assert other > 2 * PRIOR
     assert inner == pytest.approx(PRIOR)
+
+
+def test_what_the_last_branch_costs_is_learnt_from_two_trials_without_it():
+    # In searches of the built-in problem five of its branches could go, for a loss of 0.12, but not
+    # the sixth: 0.56, many times what it costs alone.
+    groups = tuple(PruningGroup(f"branch{i}", 1, is_branch=True) for i in range(6))
+    curves = Curves(groups, {group.name: [(1.0, 0.1)] for group in groups})
+    five, six = np.array([1.0, 1, 1, 1, 1, 0]), np.ones(6)
+    model = LossModel.fit(
+        curves,
+        (FLOAT,),
+        np.array([five, five, six, six]),
+        [FLOAT] * 4,
+        np.array([0.12, 0.12, 0.56, 0.56]),
+    )
+    kept, lost = model.predict(np.array([five, six]), [FLOAT] * 2)
+    assert kept == pytest.approx(0.12, abs=0.03)
+    assert lost > 0.3
+    assert model.multipliers[5] > 3 * model.multipliers[:5].max()
