@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from search.records.ledger import Ledger
-from search.records.run_folder import RunFolder, read_config
+from search.records.prospects import Prospects
+from search.records.run_folder import RunFolder
 from search.records.search_space import build_space, drop_untimed, with_mixtures
-from search.records.tables import Store
+from search.reporting.findings import read_findings
 from search.tune.plan_source import WARM_START
 from spaces.planning.planner import Planner
 from spaces.planning.settings import DEFAULT_SETTINGS, PlannerSettings
@@ -34,31 +34,26 @@ NEAR = 2.0
 def foreseen(path: Path, settings: PlannerSettings) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the losses predicted for a run's proposed plans, those known at its end, each
     (plans,), and its budget."""
-    config, run = read_config(path), RunFolder(path)
-    baseline, int8 = run.stage("baseline"), run.stage("layers")
-    timings = run.stage("latency")
-    int8 = int8 if int8 is not None and int8.layers else None
-    space = drop_untimed(build_space(config, baseline), run.stage("references") or [])
-    ledger = Ledger.of_run(Store(path), config, space.groups, baseline)
-    space = with_mixtures(space, int8, timings)
-    predicted, known = [], []
-    records = [ledger.records[number] for number in sorted(ledger.records)]
-    for count, record in enumerate(records):
-        if record.origin == WARM_START or not ledger.known_of([record]):
-            continue
-        planner = Planner(
-            *(space, baseline.layers, run.stage("sensitivity"), timings, config.budget, settings),
-            fidelity=ledger.fidelity,
-            confidence_z=config.confidence_z,
-            goal=ledger.goal,
-            int8=int8,
-        )
-        planner.learn(ledger.known_of(records[:count]))
-        predicted.append(planner.predict([record.plan])[0][0])
-        (own,) = ledger.known_of([record])
-        after, _ = ledger.fidelity.predict(np.array([own.fidelity]), np.array([own.metric_loss]))
-        known.append(after[0])
-    return np.array(predicted), np.array(known), config.budget
+    run, stages = read_findings(str(path)), RunFolder(path)
+    ledger, budget, timings = run.ledger, run.config.budget, stages.stage("latency")
+    space = drop_untimed(build_space(run.config, run.baseline), stages.stage("references") or [])
+    space = with_mixtures(space, run.int8, timings)
+    planner = Planner(
+        *(space, run.baseline.layers, run.sensitivities, timings, budget, settings),
+        fidelity=ledger.fidelity,
+        confidence_z=run.config.confidence_z,
+        goal=ledger.goal,
+        int8=run.int8,
+    )
+    prospects, predicted, known = Prospects(ledger), [], []
+    for number in sorted(ledger.records):
+        record = ledger.records[number]
+        for own in ledger.known_of([record]):
+            if record.origin != WARM_START:
+                predicted.append(planner.predict([own.plan])[0][0])
+                known.append(prospects.predicted([record])[0][0])
+            planner.learn([own])
+    return np.array(predicted), np.array(known), budget
 
 
 def line(predicted: np.ndarray, known: np.ndarray, budget: float) -> str:

