@@ -11,23 +11,31 @@ import numpy as np
 
 from benchmarks.delivered.judging import Judged
 from benchmarks.delivered.methods import (
-    ABLATIONS,
     AUTO_COMPRESSION,
     BEFORE,
     METHODS,
     OURS,
     THRESHOLD,
+    VARIANTS,
 )
-from benchmarks.delivered.methods.ours import WITHOUT_BRANCHES
+from benchmarks.delivered.methods.ours import FASTEST_ENGINE, LAYER_PRECISION, WITHOUT_BRANCHES
 from benchmarks.delivered.model import CONFIDENCE_Z
 
-# Figures that compare ours with another method: the method, and what is compared.
+# Figures that compare two methods: the method, the other one, and what is compared.
 COMPARED = {
-    "delivered_latency_vs_threshold_int8": (THRESHOLD, "latency_ratio"),
-    "delivered_latency_vs_auto_compression": (AUTO_COMPRESSION, "latency_ratio"),
-    "delivered_latency_vs_before": (BEFORE, "latency_ratio"),
-    "delivered_size_vs_threshold_int8": (THRESHOLD, "size_ratio"),
-    "delivered_latency_with_branches_vs_without": (WITHOUT_BRANCHES, "latency_ratio"),
+    "delivered_latency_vs_threshold_int8": (OURS, THRESHOLD, "latency_ratio"),
+    "delivered_latency_vs_auto_compression": (OURS, AUTO_COMPRESSION, "latency_ratio"),
+    "delivered_latency_vs_before": (OURS, BEFORE, "latency_ratio"),
+    "delivered_size_vs_threshold_int8": (OURS, THRESHOLD, "size_ratio"),
+    "delivered_latency_with_branches_vs_without": (OURS, WITHOUT_BRANCHES, "latency_ratio"),
+    "delivered_latency_on_fastest_engine_vs_paddle_inference": (
+        *(FASTEST_ENGINE, OURS),
+        "latency_ratio",
+    ),
+    "delivered_latency_with_layer_precision_vs_without": (
+        *(LAYER_PRECISION, FASTEST_ENGINE),
+        "latency_ratio",
+    ),
 }
 HEADER = (
     "| problem | method | seeds (nothing delivered) | latency ratio | size ratio "
@@ -54,8 +62,10 @@ def expected_share(model: Judged) -> float:
     return normal_share((model.budget - model.loss_val) / error)
 
 
-def compared(judged: Iterable[Judged], method: str, column: str) -> dict[str, Any] | None:
-    """Return ours relative to a method, over problems and by problem; None without a pair.
+def compared(
+    judged: Iterable[Judged], method: str, other: str, column: str
+) -> dict[str, Any] | None:
+    """Return a method relative to another, over problems and by problem; None without a pair.
 
     Only models that were timed in turn are compared, of each seed those that were judged last.
     All means are geometric.
@@ -64,9 +74,9 @@ def compared(judged: Iterable[Judged], method: str, column: str) -> dict[str, An
     for model in judged:
         by_judgement[model.judgement][model.method] = getattr(model, column)
     pairs = {
-        (problem, seed): math.log(values[OURS] / values[method])
+        (problem, seed): math.log(values[method] / values[other])
         for (problem, seed, _), values in sorted(by_judgement.items())
-        if {OURS, method} <= set(values)
+        if {method, other} <= set(values)
     }
     logs: dict[str, list[float]] = defaultdict(list)
     for (problem, _), value in pairs.items():
@@ -165,11 +175,11 @@ def line(problem: str, method: str, models: Sequence[Judged]) -> str:
 
 
 def table(judged: Sequence[Judged]) -> str:
-    """Return the table of all methods by problem, ours and its ablations last."""
+    """Return the table of all methods by problem, ours and its variants last."""
     groups: dict[tuple[str, str], list[Judged]] = defaultdict(list)
     for model in judged_last(judged):
         groups[model.problem, model.method].append(model)
-    order = [*METHODS, *ABLATIONS]
+    order = [*METHODS, *VARIANTS]
     problems = list(dict.fromkeys(model.problem for model in judged))
     rows = [
         line(problem, method, groups[problem, method])

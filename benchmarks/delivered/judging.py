@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.delivered.block import block_folder, read_rows
 from benchmarks.delivered.cell import Row
 from benchmarks.delivered.problems import PROBLEMS
+from trainables.deployment.engines.registry import LocalKind
 from trainables.files.codec import decode, encode
 from trainables.task import Split
 
@@ -31,7 +32,7 @@ ROUNDS = 60
 
 @dataclass(frozen=True)
 class Judged:
-    """A delivered model's figures, all relative to the float baseline."""
+    """A delivered model's figures, all relative to the float baseline on Paddle Inference."""
 
     problem: str
     method: str
@@ -53,6 +54,8 @@ class Judged:
     """The machine's processor."""
     commit: str | None = None
     """The commit of this project that was measured; None if it is not known."""
+    engine: LocalKind = "onednn"
+    """What runs it."""
 
     @property
     def judgement(self) -> tuple[str, int, str]:
@@ -111,7 +114,8 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
     from clusters.lease import device_lease
     from spaces.plan import QuantizationChoice
     from trainables.compression.quantization import export_candidate
-    from trainables.deployment.engines.paddle_inference import PaddleEngine
+    from trainables.deployment.engines.protocol import Engine
+    from trainables.deployment.engines.registry import runtime
     from trainables.deployment.exported import size_bytes
     from trainables.evaluation import evaluate, first_samples
     from trainables.final import loss_on_test
@@ -130,13 +134,16 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
         new_model(task), QuantizationChoice.FLOAT, None, task, settings, folder
     )
     models = [row for row in rows if row.folder is not None]
-    engines = [PaddleEngine(Path(row.folder), row.precision, settings.threads) for row in models]
+    engines = [
+        runtime(row.engine).load(Path(row.folder), row.precision, settings.threads)
+        for row in models
+    ]
     effort = Effort(ROUNDS, SECONDS_EACH * (len(engines) + 1))
     batches = [first_samples(task, settings.latency_batch)]
     runs_ms = time_in_turn([baseline, *engines], batches, device_lease(), effort)[..., 0]
     ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0)
 
-    def statistics(engine: PaddleEngine, split: Split) -> np.ndarray:
+    def statistics(engine: Engine, split: Split) -> np.ndarray:
         return evaluate(engine.run, task, split, settings.eval_batch)
 
     before = {split: statistics(baseline, split) for split in ("val", "test")}
@@ -153,10 +160,12 @@ def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
         if row.folder is not None:
             index = models.index(row)
             ratio = float(ratios[index])
-            relative = size_bytes(Path(row.folder)) / size
+            files = runtime(row.engine).files(row.precision)
+            relative = size_bytes(Path(row.folder), files) / size
             losses = [loss(s, statistics(engines[index], s)) for s in ("val", "test")]
         given = (row.problem, row.method, row.seed, row.budget, row.folder is not None)
-        return Judged(*given, ratio, relative, *losses[0], *losses[1], row.processor_s)
+        figures = (ratio, relative, *losses[0], *losses[1], row.processor_s)
+        return Judged(*given, *figures, engine=row.engine)
 
     return [judged(row) for row in rows]
 

@@ -7,8 +7,20 @@ from pathlib import Path
 from benchmarks.delivered.block import read_rows, run_block
 from benchmarks.delivered.judging import Judged, judge
 from benchmarks.delivered.methods import METHODS, OURS
-from benchmarks.delivered.methods.ours import WITHOUT, WITHOUT_BRANCHES
-from benchmarks.delivered.problems import COMPARED, PROBLEMS, SECONDS, WITH_BRANCHES
+from benchmarks.delivered.methods.ours import (
+    FASTEST_ENGINE,
+    LAYER_PRECISION,
+    WITHOUT,
+    WITHOUT_BRANCHES,
+)
+from benchmarks.delivered.problems import (
+    COMPARED,
+    ON_ENGINES,
+    PROBLEMS,
+    SECONDS,
+    WITH_BRANCHES,
+    WITH_LAYERS,
+)
 from trainables.files.codec import decode, encode
 
 SEEDS = 3
@@ -17,13 +29,15 @@ ABLATED = ("fashion_mnist", "digits")
 
 
 def methods_on(problem: str) -> list[str]:
-    """Return the methods that are compared on a problem, parts of our search last."""
-    methods = list(METHODS) if problem in COMPARED else [OURS]
-    if problem in ABLATED:
-        methods += WITHOUT
-    elif problem in WITH_BRANCHES:
-        methods.append(WITHOUT_BRANCHES)
-    return methods
+    """Return the methods that are compared on a problem, variants of our search last."""
+    methods = {
+        **dict.fromkeys(METHODS if problem in COMPARED else ()),
+        **dict.fromkeys([OURS, WITHOUT_BRANCHES] if problem in WITH_BRANCHES else ()),
+        **dict.fromkeys(WITHOUT if problem in ABLATED else ()),
+        **dict.fromkeys([OURS, FASTEST_ENGINE] if problem in ON_ENGINES else ()),
+        **dict.fromkeys([FASTEST_ENGINE, LAYER_PRECISION] if problem in WITH_LAYERS else ()),
+    }
+    return list(methods)
 
 
 def measure(work: Path, *, finished: bool, seconds: float = SECONDS) -> list[Judged]:

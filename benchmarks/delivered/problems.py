@@ -145,9 +145,40 @@ PROBLEMS = {
         Problem(
             "hardnet", "paddleseg", 0.025, 8, Lengths(240, 80, 2_400, 600, 12), model="HarDNet"
         ),
+        # The lengths of those below are of like models; only ours is run on them.
+        Problem(
+            "mobilenet_v2_single",
+            "classification",
+            0.02,
+            1,
+            Lengths(1_600, 480, 12_000, 3_000, 12),
+            model="MobileNetV2",
+            more=SMALL_BATCHES,
+        ),
+        Problem(
+            "mobilenet_v3",
+            "classification",
+            0.02,
+            32,
+            Lengths(1_600, 480, 12_000, 3_000, 12),
+            model="MobileNetV3",
+            more=SMALL_BATCHES,
+        ),
+        Problem(
+            *("pp_liteseg", "paddleseg", 0.025, 8, Lengths(960, 320, 9_600, 2_400, 12)),
+            model="PP-LiteSeg",
+        ),
+        Problem(
+            *("db", "paddleocr", 0.025, 4, Lengths(480, 160, 4_800, 1_200, 12)),
+            model="DB-MobileNetV3",
+        ),
     )
 }
 # On which all methods are compared.
 COMPARED = ("fashion_mnist", "digits", "nuclei", "mobilenet_v2")
 # On which the search is compared with itself without branches.
 WITH_BRANCHES = ("fashion_mnist", "mobilenet_v2", "resnet50_vd", "hardnet")
+# On which the fastest engine is compared with Paddle Inference.
+ON_ENGINES = ("mobilenet_v2", "mobilenet_v2_single")
+# On which a precision for every layer is compared with one for all, on the fastest engine.
+WITH_LAYERS = ("mobilenet_v3", "resnet50_vd", "pp_liteseg", "db")

@@ -25,6 +25,6 @@ METHODS: dict[str, Method] = {
     BEFORE: before.deliver,
     OURS: ours.deliver,
 }
-ABLATIONS: dict[str, Method] = {
-    name: partial(ours.deliver_without, name=name) for name in ours.WITHOUT
+VARIANTS: dict[str, Method] = {
+    name: partial(ours.deliver_variant, name=name) for name in ours.VARIANTS
 }

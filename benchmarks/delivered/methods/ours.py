@@ -1,4 +1,4 @@
-"""This search, whole and without each of its parts that a setting takes away.
+"""This search: whole, without each of its parts that a setting takes away, and on other engines.
 
 Without the model of fidelity it is the search as it was (before.py). Without compute budgets there
 is no form of it: levels, promotion and distillation are counted in compute.
@@ -30,6 +30,14 @@ WITHOUT: dict[str, Mapping[str, Any]] = {
     WITHOUT_BRANCHES: {"branches": False},
 }
 
+FASTEST_ENGINE, LAYER_PRECISION = "fastest engine", "layer precision"
+# Settings beside the defaults, which are one precision on Paddle Inference.
+WITH: dict[str, Mapping[str, Any]] = {
+    FASTEST_ENGINE: {"engine": "auto"},
+    LAYER_PRECISION: {"engine": "auto", "layer_precision": True},
+}
+VARIANTS = {**WITHOUT, **WITH}
+
 
 def planned(problem: Problem, seed: int, seconds: float, folder: Path) -> dict[str, Any]:
     """Return the settings of our search: the time as its deadline, all else by default."""
@@ -46,9 +54,9 @@ def deliver(problem: Problem, seed: int, seconds: float, folder: Path) -> Delive
     return search(planned(problem, seed, seconds, folder), REPOSITORY, seconds, folder)
 
 
-def deliver_without(
+def deliver_variant(
     problem: Problem, seed: int, seconds: float, folder: Path, *, name: str
 ) -> DeliveredModel:
-    """Deliver by our search without one of its parts."""
-    settings = {**planned(problem, seed, seconds, folder), **WITHOUT[name]}
-    return search(settings, REPOSITORY, seconds, folder, **WITHOUT[name])
+    """Deliver by our search with the settings of a variant."""
+    settings = {**planned(problem, seed, seconds, folder), **VARIANTS[name]}
+    return search(settings, REPOSITORY, seconds, folder, **VARIANTS[name])

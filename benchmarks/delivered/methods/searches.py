@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.delivered.model import DeliveredModel
 from benchmarks.delivered.problems import Problem
 from benchmarks.delivered.processor import ProcessorClock
 from benchmarks.delivered.team import work_folder
-from search.records.run_folder import PLAN
+from search.records.run_folder import CONFIG, PLAN
 from spaces.plan import Plan
 
 # A command that has used this multiple of its processor time is ended, and delivers the baseline.
@@ -88,6 +90,8 @@ def read_delivered(out: Path, processor_s: float, **notes: object) -> DeliveredM
     plan = Plan.from_json(json.loads((out / PLAN).read_text()))
     metric = manifest["metric"]
     words = {name: str(value) for name, value in notes.items()}
+    # A run's own configuration has the engine that `auto` stood for.
+    engine = yaml.safe_load((out / CONFIG).read_text()).get("engine", "onednn")
     return DeliveredModel(
         str(out / "model"),
         plan.quantization.precision,
@@ -96,4 +100,5 @@ def read_delivered(out: Path, processor_s: float, **notes: object) -> DeliveredM
         metric["loss_val_standard_error"],
         plan,
         {**words, "trials": json.dumps(manifest.get("trials"))},
+        engine,
     )

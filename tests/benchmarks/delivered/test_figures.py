@@ -32,7 +32,7 @@ def judged():
 
 
 def test_ours_is_compared_seed_by_seed_and_problems_count_alike(judged):
-    figure = compared(judged, "threshold", "latency_ratio")
+    figure = compared(judged, "ours", "threshold", "latency_ratio")
     assert figure["value"] == pytest.approx((0.5 * 0.8) ** 0.5)
     assert figure["by_problem"] == pytest.approx({"a": 0.5, "b": 0.8})
     # Two logarithms, 0.0953 above and below their mean.
@@ -42,8 +42,8 @@ def test_ours_is_compared_seed_by_seed_and_problems_count_alike(judged):
 
 def test_a_seed_that_only_one_of_them_has_does_not_count(judged):
     more = [*judged, replace(MODEL, seed=9, latency_ratio=0.001)]
-    assert compared(more, "threshold", "latency_ratio") == compared(
-        judged, "threshold", "latency_ratio"
+    assert compared(more, "ours", "threshold", "latency_ratio") == compared(
+        judged, "ours", "threshold", "latency_ratio"
     )
 
 
@@ -52,8 +52,8 @@ def test_only_models_that_were_timed_in_turn_are_compared(judged):
         replace(m, at="2", latency_ratio=2 * m.latency_ratio) for m in judged if m.problem == "a"
     ]
     alone = replace(MODEL, at="3", latency_ratio=0.001)
-    figure = compared([alone, *later, *judged], "threshold", "latency_ratio")
-    assert figure == compared(judged, "threshold", "latency_ratio")
+    figure = compared([alone, *later, *judged], "ours", "threshold", "latency_ratio")
+    assert figure == compared(judged, "ours", "threshold", "latency_ratio")
     # The table has the model that was judged last.
     (ours,) = [row for row in table([alone, *judged]).splitlines() if row.startswith("| a | ours")]
     assert "(0.0010 to 0.0455)" in ours

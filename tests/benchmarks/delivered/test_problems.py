@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.delivered.methods import ABLATIONS, METHODS
+from benchmarks.delivered.methods import METHODS, VARIANTS
 from benchmarks.delivered.methods.before import COMMIT, REPOSITORY, work_tree
-from benchmarks.delivered.methods.ours import WITHOUT, planned
+from benchmarks.delivered.methods.ours import VARIANTS as SETTINGS
+from benchmarks.delivered.methods.ours import planned
+from benchmarks.delivered.part import methods_on
 from benchmarks.delivered.problems import PROBLEMS, SECONDS
 from search.config import RunConfig
 
@@ -34,13 +36,20 @@ def test_a_search_takes_the_settings(name, tmp_path):
     assert worker.cache.is_relative_to(folder)
 
 
-@pytest.mark.parametrize("name", WITHOUT)
-def test_a_part_is_taken_away_by_settings_that_there_are(name):
-    RunConfig(budget=0.1, **WITHOUT[name])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_variant_has_settings_that_there_are(name):
+    RunConfig(budget=0.1, **SETTINGS[name])
 
 
 def test_every_method_has_one_name():
-    assert not METHODS.keys() & ABLATIONS.keys()
+    assert not METHODS.keys() & VARIANTS.keys()
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_problem_compares_at_least_two_methods(name):
+    methods = methods_on(name)
+    assert len({*methods}) == len(methods) > 1
+    assert {*methods} <= METHODS.keys() | VARIANTS.keys()
 
 
 def test_the_work_tree_is_the_recorded_commits_and_is_removed(tmp_path):

@@ -15,7 +15,7 @@ def test_a_finished_run_is_read(whole_run):
     manifest = json.loads((run / "manifest.json").read_text())
     assert found.metric_loss == manifest["metric"]["loss_val"]
     assert found.precision == found.plan.quantization.precision
-    assert (Path(found.folder) / "inference.pdmodel").is_file()
+    assert (Path(found.folder) / "inference.pdmodel").is_file() and found.engine == "onednn"
     assert found.processor_s == 12.5 and found.notes["status"] == "0"
 
 
