@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmarks.delivered.model import DeliveredModel
+from trainables.deployment.engines.registry import LocalKind
 from trainables.files.codec import PlanField, encode
 
 ROW = "row.json"
@@ -40,19 +41,20 @@ class Row:
     standard_error: float
     date: str
     notes: dict[str, str] = field(default_factory=dict)
+    engine: LocalKind = "onednn"
 
 
 def run_cell(name: str, seed: int, seconds: float, method: str, folder: Path) -> Row:
     """Return the row of a cell. Whatever the method leaves running is ended."""
-    from benchmarks.delivered.methods import ABLATIONS, METHODS
-    from benchmarks.delivered.problems import PROBLEMS
+    from benchmarks.delivered.methods import ALL
+    from benchmarks.delivered.problems import problem_named
     from benchmarks.delivered.processor import adopt_orphans, end_descendants
 
     adopt_orphans()
-    problem = PROBLEMS[name]
+    problem = problem_named(name)
     started = time.monotonic()
     try:
-        found: DeliveredModel = {**METHODS, **ABLATIONS}[method](problem, seed, seconds, folder)
+        found: DeliveredModel = ALL[method](problem, seed, seconds, folder)
     finally:
         end_descendants()
     return Row(
@@ -70,6 +72,7 @@ def run_cell(name: str, seed: int, seconds: float, method: str, folder: Path) ->
         standard_error=found.standard_error,
         date=datetime.now(timezone.utc).date().isoformat(),
         notes=found.notes,
+        engine=found.engine,
     )
 
 

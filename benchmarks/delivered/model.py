@@ -8,6 +8,7 @@ from typing import Protocol
 
 from benchmarks.delivered.problems import Problem
 from spaces.plan import Plan, Precision
+from trainables.deployment.engines.registry import LocalKind
 
 # Margin between the loss on validation and the budget, in standard errors: the search's default.
 CONFIDENCE_Z = 1.64
@@ -49,6 +50,8 @@ class DeliveredModel:
     plan: Plan | None = None
     notes: dict[str, str] = field(default_factory=dict)
     """What the method did, for the row: how many models it trained, which sampler it had."""
+    engine: LocalKind = "onednn"
+    """What runs the model."""
 
     @classmethod
     def of(cls, chosen: Candidate | None, processor_s: float, **notes: object) -> DeliveredModel:

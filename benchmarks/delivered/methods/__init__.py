@@ -28,3 +28,6 @@ METHODS: dict[str, Method] = {
 ABLATIONS: dict[str, Method] = {
     name: partial(ours.deliver_without, name=name) for name in ours.WITHOUT
 }
+# On whichever engine is fastest; the others are on Paddle Inference.
+ON_FASTEST = "ours, fastest engine"
+ALL: dict[str, Method] = {**METHODS, **ABLATIONS, ON_FASTEST: ours.deliver_on_fastest}

@@ -46,6 +46,12 @@ def deliver(problem: Problem, seed: int, seconds: float, folder: Path) -> Delive
     return search(planned(problem, seed, seconds, folder), REPOSITORY, seconds, folder)
 
 
+def deliver_on_fastest(problem: Problem, seed: int, seconds: float, folder: Path) -> DeliveredModel:
+    """Deliver by our search for the fastest engine of this machine."""
+    settings = {**planned(problem, seed, seconds, folder), "engine": "auto"}
+    return search(settings, REPOSITORY, seconds, folder)
+
+
 def deliver_without(
     problem: Problem, seed: int, seconds: float, folder: Path, *, name: str
 ) -> DeliveredModel:

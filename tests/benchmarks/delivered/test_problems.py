@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.delivered.methods import ABLATIONS, METHODS
+from benchmarks.delivered.methods import ABLATIONS, ALL, METHODS
 from benchmarks.delivered.methods.before import COMMIT, REPOSITORY, work_tree
 from benchmarks.delivered.methods.ours import WITHOUT, planned
-from benchmarks.delivered.problems import PROBLEMS, SECONDS
+from benchmarks.delivered.problems import OCR, PROBLEMS, SECONDS, problem_named
 from search.config import RunConfig
 
 LENGTHS = PROBLEMS["fashion_mnist"].lengths
@@ -23,13 +23,12 @@ def test_with_less_time_all_is_shorter_and_with_more_there_are_more_trials():
     assert (long.full, long.trial, long.trials) == (LENGTHS.full, LENGTHS.trial, 48)
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist", "digits", "nuclei"])
+@pytest.mark.parametrize("name", ["fashion_mnist", "digits", "nuclei", *OCR])
 def test_a_search_takes_the_settings(name, tmp_path):
-    folder = tmp_path / "delivered" / "cell"
-    settings = planned(PROBLEMS[name], 1, SECONDS, folder)
-    config = RunConfig(**settings)
-    assert (config.seed, config.budget) == (1, PROBLEMS[name].budget)
-    worker = PROBLEMS[name].settings(tmp_path, folder, 1)
+    folder, problem = tmp_path / "delivered" / "cell", problem_named(name)
+    config = RunConfig(**planned(problem, 1, SECONDS, folder))
+    assert (config.seed, config.budget) == (1, problem.budget)
+    worker = problem.settings(tmp_path, folder, 1)
     assert worker.task == config.task
     assert worker.cache.is_relative_to(folder)
 
@@ -39,8 +38,9 @@ def test_a_part_is_taken_away_by_settings_that_there_are(name):
     RunConfig(budget=0.1, **WITHOUT[name])
 
 
-def test_every_method_has_one_name():
-    assert not METHODS.keys() & ABLATIONS.keys()
+def test_every_method_and_every_problem_has_one_name():
+    assert len(ALL) == len(METHODS) + len(ABLATIONS) + 1
+    assert not PROBLEMS.keys() & OCR.keys()
 
 
 def test_the_work_tree_is_the_recorded_commits_and_is_removed(tmp_path):
