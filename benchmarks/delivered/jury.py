@@ -79,13 +79,23 @@ class Jury:
             for name in PADDLE_FILES:
                 shutil.copyfile(exported.shipped(self._work) / name, folder / name)
             runtime(kind).prepare(folder, "float")
-            engines = {
-                precision: runtime(kind).load(folder, precision, self.settings.threads)
-                for precision in runtime(kind).precisions()
-                if precision != "int8"
-            }
+            engines = {"float": runtime(kind).load(folder, "float", self.settings.threads)}
+            engines |= self._untrained(kind, folder)
         found = self.statistics(engines["float"])
         return Baseline(engines, size_bytes(folder, files), found)
+
+    def _untrained(self, kind: LocalKind, folder: Path) -> dict[Precision, Engine]:
+        """Return a model in the precisions below float that need no data and run it."""
+        found: dict[Precision, Engine] = {}
+        for precision in runtime(kind).precisions():
+            if precision not in ("float", "int8"):
+                try:
+                    engine = runtime(kind).load(folder, precision, self.settings.threads)
+                    engine.run(first_samples(self.task, 1))
+                except Exception:  # Each engine raises its own types.
+                    continue
+                found[precision] = engine
+        return found
 
     def load(self, row: Row) -> Engine:
         """Return a delivered model on its engine."""

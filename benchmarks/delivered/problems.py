@@ -175,7 +175,7 @@ DICTIONARY = "ch_ppocr_rec/ppocr_keys_v1.txt"
 
 
 def _ocr(name: str, exported: ExportedModel, batch: int) -> Problem:
-    more = {"eval_batch": batch, "calibration_samples": 64}
+    more = {"eval_batch": 8, "calibration_samples": 64}
     return Problem(name, "exported", 0.02, batch, ANY_LENGTHS, exported=exported, more=more)
 
 
