@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.delivered.block import WORK, run_block
 from benchmarks.delivered.judging import judge
-from benchmarks.delivered.methods import METHODS, VARIANTS
+from benchmarks.delivered.methods import ALL, METHODS
 from benchmarks.delivered.problems import PROBLEMS, SECONDS
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--problem", required=True, choices=PROBLEMS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="processor seconds each")
-    parser.add_argument("--method", nargs="*", choices=[*METHODS, *VARIANTS], default=[*METHODS])
+    parser.add_argument("--method", nargs="*", choices=[*ALL], default=[*METHODS])
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--judge", action="store_true")
     chosen = parser.parse_args()

@@ -31,8 +31,8 @@ def cell_folder(work: Path, seconds: float, problem: str, seed: int, method: str
 def prepare(problem: str, work: Path) -> None:
     """Train the problem's baseline in a process of its own: no flow pays for it."""
     code = (
-        "import sys, pathlib; from benchmarks.delivered.problems import PROBLEMS; "
-        "PROBLEMS[sys.argv[1]].prepare(pathlib.Path(sys.argv[2]))"
+        "import sys, pathlib; from benchmarks.delivered.problems import problem_named; "
+        "problem_named(sys.argv[1]).prepare(pathlib.Path(sys.argv[2]))"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLAGS_enable_pir_api": "0"}
     subprocess.run([sys.executable, "-c", code, problem, str(work)], check=True, env=environment)

@@ -46,15 +46,15 @@ class Row:
 
 def run_cell(name: str, seed: int, seconds: float, method: str, folder: Path) -> Row:
     """Return the row of a cell. Whatever the method leaves running is ended."""
-    from benchmarks.delivered.methods import METHODS, VARIANTS
-    from benchmarks.delivered.problems import PROBLEMS
+    from benchmarks.delivered.methods import ALL
+    from benchmarks.delivered.problems import problem_named
     from benchmarks.delivered.processor import adopt_orphans, end_descendants
 
     adopt_orphans()
-    problem = PROBLEMS[name]
+    problem = problem_named(name)
     started = time.monotonic()
     try:
-        found: DeliveredModel = {**METHODS, **VARIANTS}[method](problem, seed, seconds, folder)
+        found: DeliveredModel = ALL[method](problem, seed, seconds, folder)
     finally:
         end_descendants()
     return Row(

@@ -7,32 +7,43 @@ splits and the same baseline, and is timed in turn with all others of its proble
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.delivered.block import block_folder, read_rows
 from benchmarks.delivered.cell import Row
-from benchmarks.delivered.problems import PROBLEMS
+from spaces.plan import Precision
 from trainables.deployment.engines.registry import LocalKind
-from trainables.files.codec import decode, encode
-from trainables.task import Split
+from trainables.files.codec import decode
 
 JUDGED = "judged.json"
-# Seconds of timing for each model. A guess.
-SECONDS_EACH = 4.0
-ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class OnEngine:
+    """A delivered model beside the float baseline on its own engine."""
+
+    engine: LocalKind
+    precision: Precision
+    metric_name: str
+    latency_ratio: float
+    """Median over rounds."""
+    metric_test: tuple[float, float]
+    """The baseline's, then the delivered model's; those below likewise."""
+    latency_ms: tuple[float, float]
+    size_bytes: tuple[int, int]
+    untrained_ms: float | None = None
+    """The baseline in the fastest precision that needs no data, of a model that was exported
+    elsewhere."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A delivered model's figures, all relative to the float baseline on Paddle Inference."""
+    """A delivered model's figures, all relative to the float baseline, whose latency and size are
+    those on Paddle Inference: so models on different engines compare."""
 
     problem: str
     method: str
@@ -54,8 +65,8 @@ class Judged:
     """The machine's processor."""
     commit: str | None = None
     """The commit of this project that was measured; None if it is not known."""
-    engine: LocalKind = "onednn"
-    """What runs it."""
+    on_engine: OnEngine | None = None
+    """None in older judgements, and if the baseline is delivered."""
 
     @property
     def judgement(self) -> tuple[str, int, str]:
@@ -72,7 +83,7 @@ def judge(problem: str, seed: int, seconds: float, work: Path) -> list[Judged]:
     rows = read_rows(work, seconds, problem, seed)
     folder = block_folder(work, seconds, problem, seed)
     if not _same(rows, read_judged(folder)):
-        command = [sys.executable, "-m", "benchmarks.delivered.judging", problem, str(seed)]
+        command = [sys.executable, "-m", "benchmarks.delivered.jury", problem, str(seed)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLAGS_enable_pir_api": "0"}
         subprocess.run([*command, f"{seconds:g}", str(work)], check=True, env=environment)
     return read_judged(folder)
@@ -108,86 +119,3 @@ def _same(rows: Sequence[Row], known: Sequence[Judged]) -> bool:
 def read_judged(folder: Path) -> list[Judged]:
     file = folder / JUDGED
     return decode(list[Judged], file.read_bytes()) if file.is_file() else []
-
-
-def _judge(rows: Sequence[Row], work: Path, folder: Path) -> list[Judged]:
-    from clusters.lease import device_lease
-    from spaces.plan import QuantizationChoice
-    from trainables.compression.quantization import export_candidate
-    from trainables.deployment.engines.protocol import Engine
-    from trainables.deployment.engines.registry import runtime
-    from trainables.deployment.exported import size_bytes
-    from trainables.evaluation import evaluate, first_samples
-    from trainables.final import loss_on_test
-    from trainables.loading import study_task
-    from trainables.metrics import loss_standard_error, metric_value
-    from trainables.models import new_model
-    from trainables.probe import Effort, time_in_turn
-
-    if not rows:
-        return []
-    problem = PROBLEMS[rows[0].problem]
-    settings = problem.settings(work, folder, 0)
-    task = study_task(settings)
-    shutil.rmtree(folder, ignore_errors=True)
-    baseline, _ = export_candidate(
-        new_model(task), QuantizationChoice.FLOAT, None, task, settings, folder
-    )
-    models = [row for row in rows if row.folder is not None]
-    engines = [
-        runtime(row.engine).load(Path(row.folder), row.precision, settings.threads)
-        for row in models
-    ]
-    effort = Effort(ROUNDS, SECONDS_EACH * (len(engines) + 1))
-    batches = [first_samples(task, settings.latency_batch)]
-    runs_ms = time_in_turn([baseline, *engines], batches, device_lease(), effort)[..., 0]
-    ratios = np.median(runs_ms[:, 1:] / runs_ms[:, :1], axis=0)
-
-    def statistics(engine: Engine, split: Split) -> np.ndarray:
-        return evaluate(engine.run, task, split, settings.eval_batch)
-
-    before = {split: statistics(baseline, split) for split in ("val", "test")}
-
-    def loss(split: Split, after: np.ndarray) -> tuple[float, float]:
-        values = (metric_value(task.metric, rows) for rows in (before[split], after))
-        error = loss_standard_error(task.metric, before[split], after)
-        return loss_on_test(task.metric, *values), error
-
-    size = size_bytes(folder)
-
-    def judged(row: Row) -> Judged:
-        ratio, relative, losses = 1.0, 1.0, [(0.0, 0.0), (0.0, 0.0)]
-        if row.folder is not None:
-            index = models.index(row)
-            ratio = float(ratios[index])
-            files = runtime(row.engine).files(row.precision)
-            relative = size_bytes(Path(row.folder), files) / size
-            losses = [loss(s, statistics(engines[index], s)) for s in ("val", "test")]
-        given = (row.problem, row.method, row.seed, row.budget, row.folder is not None)
-        figures = (ratio, relative, *losses[0], *losses[1], row.processor_s)
-        return Judged(*given, *figures, engine=row.engine)
-
-    return [judged(row) for row in rows]
-
-
-def _commit() -> str | None:
-    """Return the commit of the work tree, None outside of one."""
-    command = ["git", "rev-parse", "--short=10", "HEAD"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ended.stdout.strip() or None
-
-
-def main() -> None:
-    from trainables.files.cache import processor
-
-    problem, seed, seconds, work = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-    folder = block_folder(Path(work), seconds, problem, seed)
-    rows = read_rows(Path(work), seconds, problem, seed)
-    found = _judge(rows, Path(work), folder / "judging")
-    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    stamped = [replace(m, at=at, processor=processor(), commit=_commit()) for m in found]
-    (folder / JUDGED).write_text(encode(list[Judged], stamped, indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -51,7 +51,7 @@ class DeliveredModel:
     notes: dict[str, str] = field(default_factory=dict)
     """What the method did, for the row: how many models it trained, which sampler it had."""
     engine: LocalKind = "onednn"
-    """The engine that the model is exported for."""
+    """What runs the model."""
 
     @classmethod
     def of(cls, chosen: Candidate | None, processor_s: float, **notes: object) -> DeliveredModel:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.delivered.exported import ExportedModel
+from benchmarks.models.data import ocr
+from trainables.data.image_input import IMAGENET_MEAN, IMAGENET_STD
 from trainables.settings import TrialSettings
 
 # Processor seconds of a flow for which the lengths below are meant; with fewer, all are shortened.
@@ -52,6 +55,8 @@ class Problem:
     """The problem under benchmarks/problems whose baseline is trained first."""
     model: str | None = None
     """The model of benchmarks/models whose baseline is trained first."""
+    exported: ExportedModel | None = None
+    """The model that was exported elsewhere, which is brought into the work folder first."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of every command."""
 
@@ -76,6 +81,8 @@ class Problem:
         return work / f"{self.name}.safetensors"
 
     def task_options(self, work: Path) -> dict[str, Any]:
+        if self.exported is not None:
+            return self.exported.task_options(work)
         if self.model is not None:
             options: dict[str, Any] = self._case().task_options(work / "models")
             return options
@@ -182,3 +189,45 @@ WITH_BRANCHES = ("fashion_mnist", "mobilenet_v2", "resnet50_vd", "hardnet")
 ON_ENGINES = ("mobilenet_v2", "mobilenet_v2_single")
 # On which a precision for every layer is compared with one for all, on the fastest engine.
 WITH_LAYERS = ("mobilenet_v3", "resnet50_vd", "pp_liteseg", "db")
+
+# The search and AutoCompression find their own lengths. A guess.
+ANY_LENGTHS = Lengths(64, 64, 640, 160, 12)
+RECOGNISER = ExportedModel("models/ch_PP-OCRv4_rec_infer", "lines", ocr.LINE)
+DETECTOR = ExportedModel(
+    "models/ch_PP-OCRv4_det_infer",
+    "photos",
+    (ocr.PHOTO, ocr.PHOTO),
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    augment=True,
+)
+CLASSIFIER = ExportedModel("models/ch_ppocr_mobile_v2_cls_infer", "turned", ocr.TURNED)
+DICTIONARY = "ch_ppocr_rec/ppocr_keys_v1.txt"
+
+
+def _ocr(name: str, exported: ExportedModel, batch: int) -> Problem:
+    more = {"eval_batch": 8, "calibration_samples": 64}
+    return Problem(name, "exported", 0.02, batch, ANY_LENGTHS, exported=exported, more=more)
+
+
+# PP-OCR's published models, with fidelity and with labels. Lines are read in batches of six, as
+# rapidocr does; a photo is read alone.
+OCR = {
+    problem.name: problem
+    for problem in (
+        _ocr("ocr_detector", DETECTOR, 1),
+        _ocr("ocr_detector_labels", replace(DETECTOR, labelled=True), 1),
+        _ocr("ocr_recogniser", RECOGNISER, 6),
+        _ocr(
+            "ocr_recogniser_labels",
+            replace(RECOGNISER, labelled=True, dictionary=DICTIONARY),
+            6,
+        ),
+        _ocr("ocr_classifier", CLASSIFIER, 6),
+    )
+}
+
+
+def problem_named(name: str) -> Problem:
+    """Return a problem of `make bench`, or one of OCR."""
+    return {**PROBLEMS, **OCR}[name]

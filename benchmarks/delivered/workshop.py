@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.delivered.model import Candidate
-from benchmarks.delivered.problems import PROBLEMS, Problem
+from benchmarks.delivered.problems import Problem, problem_named
 from clusters.lease import device_lease
 from spaces.plan import CalibrationAlgorithm, Plan, Precision, QuantizationChoice
 from trainables.files.cache import JsonCache
@@ -41,7 +41,7 @@ class Place:
 
     @property
     def problem(self) -> Problem:
-        return PROBLEMS[self.problem_name]
+        return problem_named(self.problem_name)
 
     @property
     def settings(self) -> TrialSettings:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import faults
 from benchmarks.delivered import figures as delivered_figures
+from benchmarks.delivered import ocr
 from benchmarks.delivered import part as delivered_part
 from benchmarks.models import searches, table
 from benchmarks.page import PAGE, with_table, write_table
@@ -47,6 +48,8 @@ def rows_of(name):
         return delivered_figures.table(
             delivered_part.read(PAGE.parents[1] / "bench/delivered.json")
         )
+    if name == "ocr":
+        return ocr.table(delivered_part.read(PAGE.parents[1] / ocr.TARGET))
     if name == "faults":
         return faults.rows(read("faults.json")["faults"])
     if name == "make models":
@@ -57,7 +60,7 @@ def rows_of(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["make bench", "delivered", "parts", "make models", "searches", "faults"]
+    "name", ["make bench", "delivered", "ocr", "parts", "make models", "searches", "faults"]
 )
 def test_the_page_has_the_committed_figures(name):
     text = PAGE.read_text()

@@ -28,3 +28,4 @@ METHODS: dict[str, Method] = {
 VARIANTS: dict[str, Method] = {
     name: partial(ours.deliver_variant, name=name) for name in ours.VARIANTS
 }
+ALL: dict[str, Method] = {**METHODS, **VARIANTS}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.delivered.workshop import Place
 from trainables.files.codec import decode
+from trainables.task import Task
 
 # Regularization of PaddleSlim's default training.
 WEIGHT_DECAY = 4e-5
@@ -46,6 +47,18 @@ class CompressionJob:
     """PaddleSlim's default training in place of `learning_rate`."""
 
 
+def training_inputs(task: Task, seed: int) -> Iterator[Sequence[np.ndarray]]:
+    """Yield one pass over the training data. AutoCompression runs the teacher itself, so that of an
+    exported model is not run here."""
+    from trainables.tasks.exported.task import Exported
+
+    size = task.recipe.batch_size
+    if isinstance(task, Exported):
+        yield from task.train_inputs(size, seed)
+    else:
+        yield from (batch.inputs for batch in task.train_batches(size, seed))
+
+
 def batches(job: CompressionJob) -> Iterator[dict[str, np.ndarray]]:
     """Yield training inputs by name, one pass over the data after the other, without end.
 
@@ -58,14 +71,14 @@ def batches(job: CompressionJob) -> Iterator[dict[str, np.ndarray]]:
     names = [spec.name for spec in task.inputs]
     step, started = 0, 0.0
     for epoch in range(1 if job.automatic else job.steps):
-        for batch in task.train_batches(task.recipe.batch_size, job.place.seed + 100_003 * epoch):
+        for inputs in training_inputs(task, job.place.seed + 100_003 * epoch):
             step += 1
             if step == FIRST_TIMED:
                 started = time.process_time()
             if step == job.steps > FIRST_TIMED:
                 pace = (time.process_time() - started) / (step - FIRST_TIMED)
                 (Path(job.target) / PACE).write_text(repr(pace))
-            yield dict(zip(names, batch.inputs, strict=True))
+            yield dict(zip(names, inputs, strict=True))
             if job.automatic and step == job.steps:
                 return
 

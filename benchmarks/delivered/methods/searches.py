@@ -9,16 +9,16 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, cast
 
 from benchmarks.delivered.model import DeliveredModel
 from benchmarks.delivered.problems import Problem
 from benchmarks.delivered.processor import ProcessorClock
 from benchmarks.delivered.team import work_folder
+from search.config import read_config_file
 from search.records.run_folder import CONFIG, PLAN
 from spaces.plan import Plan
+from trainables.deployment.engines.registry import LocalKind
 
 # A command that has used this multiple of its processor time is ended, and delivers the baseline.
 PATIENCE = 1.5
@@ -90,8 +90,6 @@ def read_delivered(out: Path, processor_s: float, **notes: object) -> DeliveredM
     plan = Plan.from_json(json.loads((out / PLAN).read_text()))
     metric = manifest["metric"]
     words = {name: str(value) for name, value in notes.items()}
-    # A run's own configuration has the engine that `auto` stood for.
-    engine = yaml.safe_load((out / CONFIG).read_text()).get("engine", "onednn")
     return DeliveredModel(
         str(out / "model"),
         plan.quantization.precision,
@@ -100,5 +98,11 @@ def read_delivered(out: Path, processor_s: float, **notes: object) -> DeliveredM
         metric["loss_val_standard_error"],
         plan,
         {**words, "trials": json.dumps(manifest.get("trials"))},
-        engine,
+        _engine(out),
     )
+
+
+def _engine(out: Path) -> LocalKind:
+    """Return the engine of a finished run, which has replaced `auto`. An older run names none."""
+    engine = read_config_file(out / CONFIG).get("engine", "onednn")
+    return cast("LocalKind", engine)

@@ -49,50 +49,72 @@ def words(rng: np.random.Generator) -> str:
     return str(rng.choice([line, line.upper(), line.title()]))
 
 
-def background(photo: Path, rng: np.random.Generator) -> Image.Image:
+def background(photo: Path, rng: np.random.Generator, pixels: int = SIDE) -> Image.Image:
     """Return a square part of a photo."""
     with Image.open(photo) as opened:
         image = opened.convert("RGB")
     side = int(min(image.size) * rng.uniform(0.5, 1))
     left, top = (int(rng.integers(size - side + 1)) for size in image.size)
-    return image.crop((left, top, left + side, top + side)).resize((SIDE, SIDE))
+    return image.crop((left, top, left + side, top + side)).resize((pixels, pixels))
 
 
 def draw_line(
     image: Image.Image, taken: Image.Image, font_folder: Path, rng: np.random.Generator
 ) -> dict[str, object] | None:
-    """Draw one line of text and return its entry of Label.txt.
+    """Draw one line of random words; return what `place_line` returns."""
+    font = ImageFont.truetype(str(font_folder / rng.choice(FONTS)), int(rng.integers(12, 30)))
+    return place_line(image, taken, words(rng), font, rng)
+
+
+def colour_on(behind: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Return a colour that is seen on one, given as red, green and blue."""
+    colour = rng.integers(0, 256, 3)
+    if np.abs(colour - behind).mean() < LEAST_CONTRAST:
+        colour = np.full(3, 0 if behind.mean() > 127 else 255)
+    red, green, blue = (int(value) for value in colour)
+    return red, green, blue
+
+
+def drawn(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """Return a mask of a text, with an edge of two pixels."""
+    left, top, right, bottom = font.getbbox(text)
+    layer = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4))
+    ImageDraw.Draw(layer).text((2 - left, 2 - top), text, font=font, fill=255)
+    return layer
+
+
+def place_line(
+    image: Image.Image,
+    taken: Image.Image,
+    text: str,
+    font: ImageFont.FreeTypeFont,
+    rng: np.random.Generator,
+) -> dict[str, object] | None:
+    """Draw a text somewhere on a square image and return its entry of Label.txt.
 
     Returns None if it does not fit, or would cover another one. `taken` marks all lines so far.
     """
-    font = ImageFont.truetype(str(font_folder / rng.choice(FONTS)), int(rng.integers(12, 30)))
-    text = words(rng)
-    left, top, right, bottom = font.getbbox(text)
-    width, height = right - left + 4, bottom - top + 4
+    layer = drawn(text, font)
     angle = float(rng.uniform(-15, 15)) if rng.random() < 0.5 else 0.0
     turn = np.deg2rad(-angle)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    corners = (np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (width / 2, height / 2)) @ spin.T
-    margin = SIDE / 2 - np.abs(corners).max(0) - 2
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (layer.width / 2, layer.height / 2)
+    corners = corners @ spin.T
+    margin = image.width / 2 - np.abs(corners).max(0) - 2
     if (margin < 0).any():
         return None
-    corners = corners + SIDE / 2 + rng.uniform(-margin, margin)
+    corners = corners + image.width / 2 + rng.uniform(-margin, margin)
     polygon = [tuple(corner) for corner in corners.tolist()]
     footprint = Image.new("1", image.size)
     ImageDraw.Draw(footprint).polygon(polygon, fill=1)
     under = np.asarray(footprint)
     if (under & np.asarray(taken)).any():
         return None
-    behind = np.asarray(image)[under].mean(0)
-    colour = rng.integers(0, 256, 3)
-    if np.abs(colour - behind).mean() < LEAST_CONTRAST:
-        colour = np.full(3, 0 if behind.mean() > 127 else 255)
-    layer = Image.new("L", (width, height))
-    ImageDraw.Draw(layer).text((2 - left, 2 - top), text, font=font, fill=255)
+    colour = colour_on(np.asarray(image)[under].mean(0), rng)
     turned = layer.rotate(angle, Image.Resampling.BICUBIC, expand=True)
     centre = corners.mean(0)
     position = (round(centre[0] - turned.width / 2), round(centre[1] - turned.height / 2))
-    image.paste(tuple(int(value) for value in colour), position, turned)
+    image.paste(colour, position, turned)
     # A margin, so that two lines do not become one.
     ImageDraw.Draw(taken).polygon(
         [tuple(c) for c in (centre + (corners - centre) * 1.15).tolist()], fill=1

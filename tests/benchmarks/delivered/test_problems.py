@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.delivered.methods import METHODS, VARIANTS
+from benchmarks.delivered.methods import ALL, METHODS, VARIANTS
 from benchmarks.delivered.methods.before import COMMIT, REPOSITORY, work_tree
 from benchmarks.delivered.methods.ours import VARIANTS as SETTINGS
 from benchmarks.delivered.methods.ours import planned
 from benchmarks.delivered.part import methods_on
-from benchmarks.delivered.problems import PROBLEMS, SECONDS
+from benchmarks.delivered.problems import OCR, PROBLEMS, SECONDS, problem_named
 from search.config import RunConfig
 
 LENGTHS = PROBLEMS["fashion_mnist"].lengths
@@ -25,13 +25,12 @@ def test_with_less_time_all_is_shorter_and_with_more_there_are_more_trials():
     assert (long.full, long.trial, long.trials) == (LENGTHS.full, LENGTHS.trial, 48)
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist", "digits", "nuclei"])
+@pytest.mark.parametrize("name", ["fashion_mnist", "digits", "nuclei", *OCR])
 def test_a_search_takes_the_settings(name, tmp_path):
-    folder = tmp_path / "delivered" / "cell"
-    settings = planned(PROBLEMS[name], 1, SECONDS, folder)
-    config = RunConfig(**settings)
-    assert (config.seed, config.budget) == (1, PROBLEMS[name].budget)
-    worker = PROBLEMS[name].settings(tmp_path, folder, 1)
+    folder, problem = tmp_path / "delivered" / "cell", problem_named(name)
+    config = RunConfig(**planned(problem, 1, SECONDS, folder))
+    assert (config.seed, config.budget) == (1, problem.budget)
+    worker = problem.settings(tmp_path, folder, 1)
     assert worker.task == config.task
     assert worker.cache.is_relative_to(folder)
 
@@ -41,15 +40,16 @@ def test_a_variant_has_settings_that_there_are(name):
     RunConfig(budget=0.1, **SETTINGS[name])
 
 
-def test_every_method_has_one_name():
-    assert not METHODS.keys() & VARIANTS.keys()
+def test_every_method_and_every_problem_has_one_name():
+    assert len(ALL) == len(METHODS) + len(VARIANTS)
+    assert not PROBLEMS.keys() & OCR.keys()
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_every_problem_compares_at_least_two_methods(name):
     methods = methods_on(name)
     assert len({*methods}) == len(methods) > 1
-    assert {*methods} <= METHODS.keys() | VARIANTS.keys()
+    assert {*methods} <= ALL.keys()
 
 
 def test_the_work_tree_is_the_recorded_commits_and_is_removed(tmp_path):

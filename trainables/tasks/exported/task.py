@@ -33,6 +33,7 @@ from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, 
 from trainables.tasks.exported.samples import (
     CHANNELS,
     TENSORS,
+    Inputs,
     check_images_fit,
     epoch,
     read_samples,
@@ -135,8 +136,12 @@ class Exported:
 
     def train_batches(self, batch_size: int, seed: int) -> Iterator[Batch]:
         """Yield an epoch of samples with what the original gives for them."""
-        for inputs in epoch(self._samples, batch_size, seed):
+        for inputs in self.train_inputs(batch_size, seed):
             yield Batch(inputs, self._original.matched(inputs))
+
+    def train_inputs(self, batch_size: int, seed: int) -> Iterator[Inputs]:
+        """Yield an epoch of samples alone, for training that runs the original itself."""
+        return epoch(self._samples, batch_size, seed)
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yield a split with the labels, or else the original's outputs, as targets.
