@@ -27,7 +27,7 @@ Inputs = tuple[np.ndarray, ...]
 # training draws new crops from the same images. A guess.
 SHARES = (0.6, 0.2, 0.2)
 # Smallest area of a training crop, relative to the image's: an export does not say how it was
-# trained, so its images are changed little. A guess.
+# trained, so its images are changed little. The same of a line's width. A guess.
 LEAST_AREA = 0.5
 
 
@@ -110,8 +110,11 @@ class ImageSamples:
         evaluated = {digests[i] for split in ("val", "test") for i in self.labelled[split]}
         others = range(count, len(digests))
         self.splits["train"] += [i for i in others if digests[i] not in evaluated]
-        areas = (LEAST_AREA, 1.0) if augment else None
-        self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment)
+        # Text cannot be mirrored, and has to keep its height.
+        lines = _are_lines(spec)
+        self._cuts = augment and lines
+        areas = (LEAST_AREA, 1.0) if augment and not lines else None
+        self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment and not lines)
 
     def read(self, indices: Sequence[int]) -> Inputs:
         return self._stacked(indices, [None] * len(indices))
@@ -130,7 +133,22 @@ class ImageSamples:
     def _image(self, file: Path, rng: np.random.Generator | None) -> np.ndarray:
         how = self._how
         pixels = read_pixels(file, how.decoding, how.input.shape[0])
+        if self._cuts and rng is not None:
+            pixels = _part_of_line(pixels, rng)
         return prepare(pixels, how.input) if rng is None else how.augmented(pixels, rng)
+
+
+def _are_lines(spec: ModelInput) -> bool:
+    steps = spec.image.steps if spec.image else ()
+    return any(isinstance(step, Resize) and step.rule == "line" for step in steps)
+
+
+def _part_of_line(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a part of a line's pixels, as high as the line."""
+    width = pixels.shape[1]
+    wide = max(1, round(width * rng.uniform(LEAST_AREA, 1.0)))
+    left = rng.integers(width - wide + 1)
+    return pixels[:, left : left + wide]
 
 
 def _check_crops(files: Sequence[Path], spec: ModelInput, problems: Problems) -> None:

@@ -66,6 +66,25 @@ def test_training_shows_other_crops_by_its_seed_unless_told_not_to(photos):
     assert sorted(array.tobytes() for array in batch) == contents(plain, "train")
 
 
+def test_training_shows_parts_of_lines_that_are_as_high_and_not_mirrored(tmp_path):
+    shape = (3, 8, 64)
+    how = Prepared(resize="line", mean=(0.0,), std=(1.0,))
+    spec = ModelInput("x", shape, image=image_preparation(how, shape), scale=1.0, mean=0, std=1)
+    for number in range(9):
+        # Darker from top to bottom, brighter from left to right.
+        pixels = np.arange(48)[None, :, None] * 2 - np.arange(8)[:, None, None] + 20 + number
+        Image.fromarray(np.repeat(pixels, 3, 2).astype("u1")).save(tmp_path / f"{number}.png")
+    whole = read_samples(tmp_path, [spec], augment=False)
+    (plain,) = next(epoch(whole, 5, 0))
+    (parts,) = next(epoch(read_samples(tmp_path, [spec], augment=True), 5, 0))
+    assert (plain[:, :, :, 47] > 0).all() and not plain[:, :, :, 48:].any()
+    widths = (parts[:, 0, 0] > 0).sum(1)
+    assert len(set(widths)) > 1 and widths.min() >= 24 and widths.max() <= 48
+    for part, wide in zip(parts, widths, strict=True):
+        assert (np.diff(part[0, :, :wide], axis=1) == 2).all()
+        assert (np.diff(part[0, :, :wide], axis=0) == -1).all()
+
+
 def test_a_batch_of_more_samples_than_there_are_repeats_them(photos):
     samples = read_samples(photos, [SPEC], augment=False)
     (batch,) = next(epoch(samples, 16, 0))
