@@ -25,12 +25,15 @@ class Dictionary:
         """Return the characters of a model's classes; TaskError, in one line, for another number
         of them."""
         plain = self.characters
-        both = (plain, plain.with_space()) if plain.file else (plain,)
-        possible = both if self.use_space is None else both[self.use_space :] or both
+        # As in PaddleOCR, there is no space without a dictionary.
+        spaced = plain.with_space() if plain.file else plain
+        possible: tuple[Characters, ...] = (plain, spaced)
+        if self.use_space is not None:
+            possible = (spaced if self.use_space else plain,)
         for characters in possible:
             if characters.count == classes:
                 return characters
-        counts = " or ".join(str(characters.count) for characters in possible)
+        counts = " or ".join(sorted({str(characters.count) for characters in possible}))
         named = f"the dictionary {plain.file}" if plain.file else "PaddleOCR's digits and letters"
         raise TaskError(
             f"{where} the model has {classes} classes, and {named} make {counts} with the blank; "

@@ -168,9 +168,9 @@ def _of_line(found: Prepared, given: dict[str, Any], file: Path) -> Prepared:
     """Return PaddleOCR's preparation of lines, which normalizes too."""
     shape = given.get("image_shape")
     size = _pair(shape[1:] if isinstance(shape, list) else shape, file)
-    is_line = given.get("padding", True)
-    of_lines = replace(OF_LINES, resize="line" if is_line else "exact", size=size)
-    return replace(of_lines, channel_order=found.channel_order, file=file)
+    resize: Resizing = "line" if given.get("padding", True) else "exact"
+    order = found.channel_order
+    return replace(OF_LINES, resize=resize, size=size, channel_order=order, file=file)
 
 
 def _pair(size: Any, file: Path) -> tuple[int, int]:

@@ -69,7 +69,7 @@ def test_training_shows_other_crops_by_its_seed_unless_told_not_to(photos):
 def test_training_shows_parts_of_lines_that_are_as_high_and_not_mirrored(tmp_path):
     shape = (3, 8, 64)
     how = Prepared(resize="line", mean=(0.0,), std=(1.0,))
-    spec = ModelInput("x", shape, image=image_preparation(how, shape), scale=1.0, mean=0, std=1)
+    spec = ModelInput("x", shape, image=image_preparation(how, shape))
     for number in range(9):
         # Darker from top to bottom, brighter from left to right.
         pixels = np.arange(48)[None, :, None] * 2 - np.arange(8)[:, None, None] + 20 + number
