@@ -224,7 +224,10 @@ def test_lines_of_text(recogniser, tmp_path, name):
     # A repeated character has to be read twice.
     wrong = [line.replace("aa", "a").replace("b", "bb") for line in lines]
     task = make_task(**options, labels=labelled(tmp_path, wrong))
-    assert 0 < task.metric.aggregate(evaluate(eager(new_model(task)), task, "train", 5)) < 1
+    model = eager(new_model(task))
+    read = np.concatenate([evaluate(model, task, split, 5) for split in SPLITS])
+    # Still right are a, c and ca.
+    assert len(read) == len(TEXTS) and read[:, 0].sum() == 3
 
 
 def test_what_paddleocr_wrote_beside_a_recogniser_is_enough(recogniser, tmp_path):
