@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spaces.errors import TaskError
 from trainables.data.characters import Characters, read_characters
+from trainables.tasks.exported.options import flag
 from trainables.tasks.exported.preprocessing import WRITTEN, read_written
 
 
@@ -49,6 +50,7 @@ def read_dictionary(
 
     Raises TaskError, in one line, for a file that cannot be read or has no characters.
     """
+    use_space = None if use_space is None else flag(use_space, "use_space_char")
     if named is not None:
         return Dictionary(read_characters(named, False, "task_options:"), use_space)
     for file in (folder / name for name in WRITTEN):

@@ -31,6 +31,7 @@ from trainables.tasks.exported.preprocessing import (
     preprocessing,
 )
 from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, read_program
+from trainables.tasks.exported.rewriting import with_inputs_read
 from trainables.tasks.exported.samples import (
     CHANNELS,
     TENSORS,
@@ -238,23 +239,23 @@ def make_task(
     program = read_program(folder)
     if not program.weights:
         raise TaskError(f"{program.file} has no weights, so nothing can be pruned; name another")
-    ends = names(outputs, "outputs") or program.outputs
-    kinds, beside = output_kinds(program, ends, kind), find_files(folder)[0].parent
-    reads_lines, prepared = "line" in kinds, None
+    ends, imitated = names(outputs, "outputs") or program.outputs, names(matched, "matched")
+    kinds = output_kinds(program, ends, kind)
+    if ends != program.outputs:
+        program = with_inputs_read(program, {*ends, *imitated})
+    prepared, dictionary, beside = None, None, find_files(folder)[0].parent
     if path.suffix not in TENSORS:
         said = (mean, std, scale, channel_order, resize)
-        prepared = preprocessing(beside, *said, reads_lines=reads_lines)
-    dictionary = None
-    if labels is not None and reads_lines:
-        space = None if use_space_char is None else flag(use_space_char, "use_space_char")
-        dictionary = read_dictionary(beside, character_dict_path, space)
+        prepared = preprocessing(beside, *said, reads_lines="line" in kinds)
+    if labels is not None and "line" in kinds:
+        dictionary = read_dictionary(beside, character_dict_path, use_space_char)
     return Exported(
         program,
         _inputs(program, prepared, size),
         path,
         outputs=ends,
         kinds=kinds,
-        matched=names(matched, "matched"),
+        matched=imitated,
         threshold=chance(threshold, "threshold"),
         batch_size=None if batch_size is None else count(batch_size, "batch_size"),
         augment=flag(augment, "augment"),
