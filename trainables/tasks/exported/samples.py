@@ -19,6 +19,7 @@ from trainables.data.images import READERS, check_images, image_size
 from trainables.data.lines import numbered_lines
 from trainables.data.preparing import prepare, read_pixels, target_size
 from trainables.data.problems import Problems
+from trainables.remarks import remark
 from trainables.task import SPLITS, ModelInput, Split
 
 Inputs = tuple[np.ndarray, ...]
@@ -111,7 +112,8 @@ class ImageSamples:
         others = range(count, len(digests))
         self.splits["train"] += [i for i in others if digests[i] not in evaluated]
         # Text cannot be mirrored, and has to keep its height.
-        lines = _are_lines(spec)
+        lines = _line_step(spec) is not None
+        _remark_squeezed(self._files, spec)
         self._cuts = augment and lines
         areas = (LEAST_AREA, 1.0) if augment and not lines else None
         self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment and not lines)
@@ -138,9 +140,25 @@ class ImageSamples:
         return prepare(pixels, how.input) if rng is None else how.augmented(pixels, rng)
 
 
-def _are_lines(spec: ModelInput) -> bool:
-    steps = spec.image.steps if spec.image else ()
-    return any(isinstance(step, Resize) and step.rule == "line" for step in steps)
+def _line_step(spec: ModelInput) -> Resize | None:
+    """Return the step that resizes lines of text; None if images are no lines."""
+    for step in spec.image.steps if spec.image else ():
+        if isinstance(step, Resize) and step.rule == "line":
+            return step
+    return None
+
+
+def _remark_squeezed(files: Sequence[Path], spec: ModelInput) -> None:
+    step = _line_step(spec)
+    if step is None or step.height is None or step.width is None:
+        return
+    sizes = [image_size(file) for file in files]
+    squeezed = sum(step.height * wide > step.width * high for high, wide in sizes)
+    if squeezed:
+        remark(
+            f"{squeezed} of the {len(files)} lines are squeezed into the input's width of "
+            f"{step.width}; give a wider task_options.size"
+        )
 
 
 def _part_of_line(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from spaces.errors import DataError
+from trainables.remarks import collected
 from trainables.task import SPLITS, ModelInput
 from trainables.tasks.exported.preprocessing import Prepared, image_preparation
 from trainables.tasks.exported.samples import epoch, read_samples, split_by_content
@@ -83,6 +84,26 @@ def test_training_shows_parts_of_lines_that_are_as_high_and_not_mirrored(tmp_pat
     for part, wide in zip(parts, widths, strict=True):
         assert (np.diff(part[0, :, :wide], axis=1) == 2).all()
         assert (np.diff(part[0, :, :wide], axis=0) == -1).all()
+
+
+def test_lines_that_are_squeezed_are_counted(photos):
+    lines = [
+        ModelInput(
+            "x", (3, 8, width), image=image_preparation(Prepared(resize="line"), (3, 8, width))
+        )
+        for width in (6, 7)
+    ]
+    # All are 12 high and 10 wide: 8 high they are 6.7 wide.
+    with collected() as said:
+        read_samples(photos, [lines[0]], augment=True)
+    assert said == [
+        "10 of the 10 lines are squeezed into the input's width of 6; give a wider "
+        "task_options.size"
+    ]
+    with collected() as said:
+        read_samples(photos, [lines[1]], augment=True)
+        read_samples(photos, [SPEC], augment=True)
+    assert said == []
 
 
 def test_a_batch_of_more_samples_than_there_are_repeats_them(photos):
