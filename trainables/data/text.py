@@ -1,4 +1,4 @@
-"""Images with lines of text, or of one line: PaddleOCR's Label.txt."""
+"""Images with lines of text, or of one line: PaddleOCR's Label.txt, and the size of a line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.data.image_input import Normalize, Pad, Resize, Step
 from trainables.data.images import check_images, size_if_whole
 from trainables.data.lines import numbered_lines
 from trainables.data.problems import Problems
 
 UNREADABLE = ("###", "*")
 """PaddleOCR's labels of illegible text, which counts neither as found nor as missed."""
+# PaddleOCR's mean and standard deviation of a line's pixels, of 0 to 1, in all channels.
+MIDDLE = 0.5
 # Pixels by which a corner may lie outside its image, from rounding. A guess.
 SLACK = 2.0
 
@@ -107,3 +110,12 @@ def check_samples(samples: Sequence[TextImage], problems: Problems) -> None:
                     f"region {number} ({region.text!r}) is partly outside its image, "
                     f"{width} wide and {height} high",
                 )
+
+
+def line_steps(height: int, width: int) -> tuple[Step, ...]:
+    """Return PaddleOCR's RecResizeImg, which resizes a line to a height and keeps its aspect ratio.
+
+    What is left of the width is zeros after normalization; a longer line is squeezed into it.
+    """
+    line = Resize("line", height=height, width=width, library="opencv")
+    return line, Normalize(divides=True), Pad(height, width)

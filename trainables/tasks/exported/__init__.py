@@ -10,5 +10,5 @@ rewriting.py       biases in their layers, filters as they are used
 windows.py         filters that are larger than their map
 outputs.py         what outputs are; fidelity.py: how they are judged; imitation.py: the loss
 samples.py         images and tensors; preprocessing.py: from image to input
-labels.py          labels of images, and their metric
+labels.py          labels of images, and their metric; dictionary.py: a recogniser's characters
 """

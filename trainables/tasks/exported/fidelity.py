@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from trainables.data.characters import BLANK
 from trainables.tasks.exported.outputs import Kind
 
 # Chance above which a place counts as found.
 THRESHOLD = 0.5
-# Class of CTC's blank, which PaddleOCR puts first.
-BLANK = 0
 
 
 class Agreement:

@@ -3,6 +3,7 @@
 classes     "image class" in each line, PaddleClas's; top-1 accuracy
 class_map   image, tab, mask in each line, as PaddleSeg's with that separator; mean IoU
 map         PaddleOCR's Label.txt, of a detector's map; hmean
+line        PaddleOCR's Label.txt, of a recogniser; accuracy of whole lines
 """
 
 from __future__ import annotations
@@ -17,17 +18,24 @@ import numpy as np
 from spaces.errors import TaskError
 from trainables.data import classification, segmentation, text
 from trainables.data.image_input import Normalize, Resize
-from trainables.data.images import image_size, read_mask
+from trainables.data.images import check_images, image_size, read_mask
 from trainables.data.lines import numbered_lines
 from trainables.data.preparing import apply, placement, resized
 from trainables.data.problems import Problems
 from trainables.data.segmentation import IGNORED, MaskedImage
 from trainables.metrics import MeanIoU, TopOneAccuracy
+from trainables.metrics.text_lines import LineMetric
 from trainables.task import Metric, ModelInput
+from trainables.tasks.exported.dictionary import Dictionary
 from trainables.tasks.exported.outputs import Kind
 
 # Axes of an output, by its kind, with that of the samples: scores, or the classes themselves.
-AXES: dict[Kind, tuple[int, ...]] = {"classes": (1, 2), "class_map": (3, 4), "map": (4,)}
+AXES: dict[Kind, tuple[int, ...]] = {
+    "classes": (1, 2),
+    "class_map": (3, 4),
+    "map": (4,),
+    "line": (2, 3),
+}
 
 
 class Output(NamedTuple):
@@ -37,6 +45,8 @@ class Output(NamedTuple):
     shape: tuple[int, ...]
     """With an axis of samples."""
     classes: int
+    dictionary: Dictionary
+    """Of the classes of lines."""
 
 
 class Labels(NamedTuple):
@@ -144,7 +154,9 @@ def _as_map(mask: np.ndarray, spec: ModelInput, size: Sequence[int]) -> np.ndarr
     return resized(classes, exact)[..., 0]
 
 
-def _lines(file: Path, root: Path, spec: ModelInput, output: Output, problems: Problems) -> Labels:
+def _regions(
+    file: Path, root: Path, spec: ModelInput, output: Output, problems: Problems
+) -> Labels:
     from trainables.metrics.text_regions import HarmonicMean
 
     samples = text.read_labels(file, root, problems)
@@ -166,8 +178,21 @@ def _lines(file: Path, root: Path, spec: ModelInput, output: Output, problems: P
     return Labels(tuple(sample.image for sample in samples), HarmonicMean(), targets)
 
 
+def _lines(file: Path, root: Path, spec: ModelInput, output: Output, problems: Problems) -> Labels:
+    characters = output.dictionary.fitted(output.classes, f"labels {file}:")
+    samples = text.read_lines(file, root, problems)
+    check_images(((sample.image, sample.where) for sample in samples), problems)
+    texts = [characters.label(sample, problems) for sample in samples]
+    return Labels(
+        tuple(sample.image for sample in samples),
+        LineMetric(characters),
+        lambda indices: [texts[index] for index in indices],
+    )
+
+
 READERS: dict[Kind, Callable[[Path, Path, ModelInput, Output, Problems], Labels]] = {
     "classes": _classes,
     "class_map": _masks,
-    "map": _lines,
+    "map": _regions,
+    "line": _lines,
 }

@@ -111,7 +111,6 @@ def matched_tensors(
 
     Raises TaskError for a name that the program does not have.
     """
-    _check_names(program, outputs, "outputs:")
     _check_names(program, named, "matched:")
     reader = OutputReader(program)
     found = {m.tensor: m for m in map(reader.matched, named or outputs)}
@@ -129,8 +128,10 @@ def output_kinds(
 ) -> tuple[Kind, ...]:
     """Return the kind of each output: as said, for one or for all, or as found.
 
-    Raises TaskError for a kind that is unknown, or for another number of them.
+    Raises TaskError for an output that the program does not have, for a kind that is unknown, or
+    for another number of them.
     """
+    _check_names(program, outputs, "outputs:")
     if said is None:
         return tuple(map(OutputReader(program).kind, outputs))
     kinds = [said] * len(outputs) if isinstance(said, str) else list(said)

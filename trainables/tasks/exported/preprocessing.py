@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from spaces.errors import TaskError
 from trainables.data.image_input import (
@@ -22,6 +22,7 @@ from trainables.data.image_input import (
     Resize,
     Step,
 )
+from trainables.data.text import MIDDLE, line_steps
 from trainables.files.yaml_reader import YamlError, read_yaml
 from trainables.remarks import remark
 from trainables.tasks.config_file import pixel_scale
@@ -30,7 +31,10 @@ from trainables.tasks.exported.program import Fed
 
 WRITTEN = ("inference.yml", "inference.yaml", "infer_cfg.yml", "deploy.yaml")
 # Transforms that change no pixels.
-WITHOUT_EFFECT = ("DecodeImage", "ToCHWImage", "Permute", "KeepKeys", "DetLabelEncode")
+WITHOUT_EFFECT = (
+    *("DecodeImage", "ToCHWImage", "Permute", "KeepKeys"),
+    *("DetLabelEncode", "CTCLabelEncode", "MultiLabelEncode"),
+)
 INTERPOLATIONS: Mapping[int, Interpolation] = {
     0: "nearest",
     1: "bilinear",
@@ -38,6 +42,10 @@ INTERPOLATIONS: Mapping[int, Interpolation] = {
     3: "area",
     4: "lanczos",
 }
+Resizing = Literal["exact", "line"]
+"""To the input's height and width, or as PaddleOCR resizes a line of text: to the height, with the
+aspect ratio, up to the width."""
+RESIZINGS: tuple[Resizing, ...] = get_args(Resizing)
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Prepared:
     """What is known of a model's preprocessing."""
 
     steps: tuple[Step, ...] = ()
-    """Before the normalization; without any the image is resized to the input's size."""
+    """Before the normalization; without any the image is resized as `resize` says."""
+    resize: Resizing = "exact"
     size: tuple[int, int] | None = None
     """Height and width of the input."""
     scale: float = 1 / 255
@@ -53,6 +62,10 @@ class Prepared:
     std: tuple[float, ...] = IMAGENET_STD
     channel_order: str = "RGB"
     file: Path | None = field(default=None, compare=False)
+
+
+# PaddleOCR's, of recognisers.
+OF_LINES = Prepared(resize="line", mean=(MIDDLE,), std=(MIDDLE,), channel_order="BGR")
 
 
 def written_beside(folder: Path) -> Prepared | None:
@@ -63,15 +76,20 @@ def written_beside(folder: Path) -> Prepared | None:
     file = next((folder / name for name in WRITTEN if (folder / name).is_file()), None)
     if file is None:
         return None
-    try:
-        config = read_yaml(file.read_text(encoding="utf-8"))
-    except (OSError, YamlError, UnicodeDecodeError) as error:
-        raise TaskError(f"{file} is not YAML ({error}); correct or remove it") from error
-    transforms = _transforms(config if isinstance(config, Mapping) else {})
+    transforms = _transforms(read_written(file))
     found = Prepared(file=file, scale=1.0, mean=(0.0,), std=(1.0,))
     for name, given in transforms:
         found = _with(found, name, given, file)
     return found
+
+
+def read_written(file: Path) -> Mapping[str, Any]:
+    """Return what a toolkit wrote beside a model. Raises TaskError for a file that is no YAML."""
+    try:
+        config = read_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, YamlError, UnicodeDecodeError) as error:
+        raise TaskError(f"{file} is not YAML ({error}); correct or remove it") from error
+    return config if isinstance(config, Mapping) else {}
 
 
 def _transforms(config: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -104,6 +122,8 @@ def _with(found: Prepared, name: str, given: dict[str, Any], file: Path) -> Prep
         return replace(found, steps=(*found.steps, CenterCrop(*size)), size=size)
     if name in ("Resize", "ResizeImage"):
         return _resized(found, name, given, file)
+    if name == "RecResizeImg":
+        return _of_line(found, given, file)
     raise TaskError(
         f"{file}: transform {name} is not supported; give task_options mean, std, scale, size and "
         "channel_order, which are then taken instead of the file"
@@ -144,6 +164,15 @@ def _resized(found: Prepared, name: str, given: dict[str, Any], file: Path) -> P
     return replace(found, steps=(*found.steps, step), size=size)
 
 
+def _of_line(found: Prepared, given: dict[str, Any], file: Path) -> Prepared:
+    """Return PaddleOCR's preparation of lines, which normalizes too."""
+    shape = given.get("image_shape")
+    size = _pair(shape[1:] if isinstance(shape, list) else shape, file)
+    resize: Resizing = "line" if given.get("padding", True) else "exact"
+    order = found.channel_order
+    return replace(OF_LINES, resize=resize, size=size, channel_order=order, file=file)
+
+
 def _pair(size: Any, file: Path) -> tuple[int, int]:
     pair = [size, size] if isinstance(size, int) else list(size or [])
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
@@ -160,6 +189,7 @@ def _said(
     std: Sequence[float] | float | None,
     scale: float | str | None,
     order: str | None,
+    resize: str | None,
 ) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if mean is not None:
@@ -174,6 +204,14 @@ def _said(
         if order not in ("RGB", "BGR"):
             raise TaskError(f"task_options.channel_order {order!r} is not RGB or BGR")
         said["channel_order"] = order
+    if resize is not None:
+        if resize not in RESIZINGS:
+            raise TaskError(
+                f"task_options.resize {resize!r} is not {' or '.join(RESIZINGS)}; line keeps the "
+                "aspect ratio of a line of text"
+            )
+        # It takes the place of a toolkit's steps.
+        said |= {"resize": resize, "steps": ()}
     return said
 
 
@@ -183,19 +221,31 @@ def preprocessing(
     std: Sequence[float] | float | None = None,
     scale: float | str | None = None,
     channel_order: str | None = None,
+    resize: str | None = None,
+    *,
+    reads_lines: bool = False,
 ) -> Prepared:
-    """Return a model's preprocessing: as said, else as written beside it, else ImageNet's."""
-    said = _said(mean, std, scale, channel_order)
+    """Return a model's preprocessing: as said, else as written beside it, else ImageNet's, or that
+    of PaddleOCR's recognisers for a model that reads lines of text."""
+    said = _said(mean, std, scale, channel_order, resize)
     written = None if {"mean", "std", "scale"} <= said.keys() else written_beside(folder)
-    if written is None:
-        if "mean" not in said or "std" not in said:
-            remark(
-                "mean and std are not given, nor written beside the model: ImageNet's are taken "
-                "(task_options mean, std, scale, channel_order)"
-            )
-        return replace(Prepared(), **said)
-    remark(f"images are prepared as {written.file} says")
-    return replace(written, **said)
+    if written is not None:
+        remark(f"images are prepared as {written.file} says")
+        return replace(written, **said)
+    of_lines = said.get("resize", "line" if reads_lines else "exact") == "line"
+    default = replace(OF_LINES if of_lines else Prepared(), **said)
+    if of_lines:
+        remark(
+            "images are lines of text, resized as PaddleOCR does: with their aspect ratio, up to "
+            f"the input's width, in {default.channel_order} (task_options resize, channel_order)"
+        )
+    if "mean" not in said or "std" not in said:
+        whose = "PaddleOCR's for lines (0.5)" if of_lines else "ImageNet's"
+        remark(
+            f"mean and std are not given, nor written beside the model: {whose} are taken "
+            "(task_options mean, std, scale, channel_order)"
+        )
+    return default
 
 
 def input_shapes(fed: Fed, prepared: Prepared, size: Any) -> list[tuple[int, ...]]:
@@ -229,6 +279,8 @@ def _shape(fed: Fed, size: Size | None) -> tuple[int, ...]:
 
 def image_preparation(prepared: Prepared, shape: Sequence[int]) -> Preparation:
     """Return the steps from an image to an input of this shape."""
+    if prepared.resize == "line":
+        return Preparation(line_steps(shape[1], shape[2]), decoder="opencv")
     resize = Resize("exact", height=shape[1], width=shape[2], library="opencv")
     fits = bool(prepared.steps) and prepared.size == tuple(shape[1:])
     steps = prepared.steps if fits else (resize,)

@@ -1,4 +1,5 @@
-"""The program as layers would have it: biases in their layers, filters as they are used."""
+"""The program as layers would have it: biases in their layers, filters as they are used, and no
+input that is not read."""
 
 from __future__ import annotations
 
@@ -39,6 +40,16 @@ def _written(op: Operation) -> list[tuple[str, str]]:
     hidden = ("XShape", "Mask") if op.type != "max_pool2d_with_index" else ()
     left_out = norm if op.type.endswith("norm") else hidden
     return [(s, name) for s, names in op.outputs.items() if s not in left_out for name in names]
+
+
+def with_inputs_read(program: ExportedProgram, ends: Collection[str]) -> ExportedProgram:
+    """Return the program without inputs that the tensors `ends` do not depend on.
+
+    Of a detector that is ended at its maps these are the sizes that only its boxes need.
+    """
+    read = {name for op in read_operations(program.operations, ends) for name in op.reads}
+    kept = tuple(fed for fed in program.inputs if fed.name in read)
+    return replace(program, inputs=kept or program.inputs)
 
 
 def with_whole_filters(program: ExportedProgram) -> ExportedProgram:

@@ -19,6 +19,7 @@ from trainables.data.images import READERS, check_images, image_size
 from trainables.data.lines import numbered_lines
 from trainables.data.preparing import prepare, read_pixels, target_size
 from trainables.data.problems import Problems
+from trainables.remarks import remark
 from trainables.task import SPLITS, ModelInput, Split
 
 Inputs = tuple[np.ndarray, ...]
@@ -27,7 +28,7 @@ Inputs = tuple[np.ndarray, ...]
 # training draws new crops from the same images. A guess.
 SHARES = (0.6, 0.2, 0.2)
 # Smallest area of a training crop, relative to the image's: an export does not say how it was
-# trained, so its images are changed little. A guess.
+# trained, so its images are changed little. The same of a line's width. A guess.
 LEAST_AREA = 0.5
 
 
@@ -110,8 +111,12 @@ class ImageSamples:
         evaluated = {digests[i] for split in ("val", "test") for i in self.labelled[split]}
         others = range(count, len(digests))
         self.splits["train"] += [i for i in others if digests[i] not in evaluated]
-        areas = (LEAST_AREA, 1.0) if augment else None
-        self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment)
+        # Text cannot be mirrored, and has to keep its height.
+        lines = _line_step(spec) is not None
+        _remark_squeezed(self._files, spec)
+        self._cuts = augment and lines
+        areas = (LEAST_AREA, 1.0) if augment and not lines else None
+        self._how = Preprocessing(spec, areas, library="opencv", mirrors=augment and not lines)
 
     def read(self, indices: Sequence[int]) -> Inputs:
         return self._stacked(indices, [None] * len(indices))
@@ -130,7 +135,38 @@ class ImageSamples:
     def _image(self, file: Path, rng: np.random.Generator | None) -> np.ndarray:
         how = self._how
         pixels = read_pixels(file, how.decoding, how.input.shape[0])
+        if self._cuts and rng is not None:
+            pixels = _part_of_line(pixels, rng)
         return prepare(pixels, how.input) if rng is None else how.augmented(pixels, rng)
+
+
+def _line_step(spec: ModelInput) -> Resize | None:
+    """Return the step that resizes lines of text; None if images are no lines."""
+    for step in spec.image.steps if spec.image else ():
+        if isinstance(step, Resize) and step.rule == "line":
+            return step
+    return None
+
+
+def _remark_squeezed(files: Sequence[Path], spec: ModelInput) -> None:
+    step = _line_step(spec)
+    if step is None or step.height is None or step.width is None:
+        return
+    sizes = [image_size(file) for file in files]
+    squeezed = sum(step.height * wide > step.width * high for high, wide in sizes)
+    if squeezed:
+        remark(
+            f"{squeezed} of the {len(files)} lines are squeezed into the input's width of "
+            f"{step.width}; give a wider task_options.size"
+        )
+
+
+def _part_of_line(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a part of a line's pixels, as high as the line."""
+    width = pixels.shape[1]
+    wide = max(1, round(width * rng.uniform(LEAST_AREA, 1.0)))
+    left = rng.integers(width - wide + 1)
+    return pixels[:, left : left + wide]
 
 
 def _check_crops(files: Sequence[Path], spec: ModelInput, problems: Problems) -> None:

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from spaces.errors import TaskError
 from trainables.remarks import remark
 from trainables.task import Batch, Matching, Metric, ModelInput, Split, TrainingRecipe
+from trainables.tasks.exported.dictionary import Dictionary, read_dictionary
 from trainables.tasks.exported.fidelity import THRESHOLD, Fidelity, part_of
 from trainables.tasks.exported.labels import Labels, Output, read_labels
 from trainables.tasks.exported.options import chance, count, flag, names
-from trainables.tasks.exported.outputs import matched_tensors, output_kinds
+from trainables.tasks.exported.outputs import Kind, matched_tensors, output_kinds
 from trainables.tasks.exported.preprocessing import (
     Prepared,
     image_preparation,
@@ -30,6 +31,7 @@ from trainables.tasks.exported.preprocessing import (
     preprocessing,
 )
 from trainables.tasks.exported.program import ExportedProgram, Fed, find_files, read_program
+from trainables.tasks.exported.rewriting import with_inputs_read
 from trainables.tasks.exported.samples import (
     CHANNELS,
     TENSORS,
@@ -65,19 +67,21 @@ class Exported:
         inputs: Sequence[ModelInput],
         data: Path,
         *,
-        outputs: Sequence[str] = (),
+        outputs: Sequence[str],
+        kinds: Sequence[Kind],
         matched: Sequence[str] = (),
-        kind: str | Sequence[str] | None = None,
         threshold: float = THRESHOLD,
         batch_size: int | None = None,
         augment: bool = True,
         labels: Path | None = None,
+        dictionary: Dictionary | None = None,
     ) -> None:
+        """`kinds` are those of the `outputs`; `dictionary` is of the labels of lines."""
         self.inputs = tuple(inputs)
         self._program = program
-        self._outputs = tuple(outputs) or program.outputs
+        self._outputs, self._kinds = tuple(outputs), tuple(kinds)
         self._matched = matched_tensors(program, self._outputs, matched)
-        self._kinds = output_kinds(program, self._outputs, kind)
+        self._dictionary = dictionary or Dictionary()
         batch = MAP_BATCH if {*self._kinds} & {"map", "class_map"} else BATCH
         self.recipe = TrainingRecipe(batch_size=batch_size or batch)
         self._threshold = threshold
@@ -103,14 +107,18 @@ class Exported:
             raise TaskError(f"labels {labels} are of images, and data {data} is of tensors")
         check_images_fit(data, self.inputs)
         found = zip(self._outputs, self._kinds, strict=True)
-        outputs = [Output(k, self._original.shapes[n], self._class_count(n)) for n, k in found]
+        outputs = [
+            Output(k, self._original.shapes[n], self._class_count(n, k), self._dictionary)
+            for n, k in found
+        ]
         return read_labels(labels, data if data.is_dir() else data.parent, self.inputs[0], outputs)
 
-    def _class_count(self, output: str) -> int:
+    def _class_count(self, output: str, kind: Kind) -> int:
         """Return the number of classes of an output: its own scores', or those it is chosen of."""
         shape = self._original.shapes[output]
         if self._program.dtypes[output].startswith("float"):
-            return shape[1] if len(shape) > 1 else 1
+            axis = 2 if kind == "line" else 1
+            return shape[axis] if len(shape) > axis else 1
         return max(self._original.shapes[m.tensor][m.axis] for m in self._matched)
 
     @cached_property
@@ -208,6 +216,7 @@ def make_task(
     std: Numbers | None = None,
     scale: float | str | None = None,
     channel_order: str | None = None,
+    resize: str | None = None,
     outputs: Sequence[str] = (),
     matched: Sequence[str] = (),
     kind: str | Sequence[str] | None = None,
@@ -215,36 +224,46 @@ def make_task(
     batch_size: int | None = None,
     augment: bool = True,
     labels: str | None = None,
+    character_dict_path: str | None = None,
+    use_space_char: bool | None = None,
 ) -> Exported:
     """Return the task; `model` is the folder of an exported model, `data` a folder of images, a
     list of them, or an .npy or .npz file of ready tensors, `size` the engine's height and width
     where the model leaves them free, or several that it is timed at, of which samples are evaluated
-    at the first. A pixel becomes (pixel * `scale` - `mean`) / `std`, in
-    `channel_order` RGB or BGR; without these the toolkit's file beside the model says so. `outputs`
+    at the first. A pixel becomes (pixel * `scale` - `mean`) / `std`, in `channel_order` RGB or BGR;
+    `resize` is exact, or line; without these the toolkit's file beside the model says so. `outputs`
     names tensors to end the model at, `matched` those that training matches, `kind` what the
     outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
     of a map counts, `batch_size` that of training (by default 8 for maps, else 32), `augment`
     whether training crops and mirrors, `labels` a file of labels: the budget then bounds the loss
-    of their metric."""
+    of their metric. For those of text lines `character_dict_path` names the characters, and
+    `use_space_char` says whether a space is added."""
     folder, path = Path(str(model)), Path(str(data))
     if not path.exists():
         raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")
     program = read_program(folder)
     if not program.weights:
         raise TaskError(f"{program.file} has no weights, so nothing can be pruned; name another")
-    prepared = None
+    ends, imitated = names(outputs, "outputs") or program.outputs, names(matched, "matched")
+    kinds = output_kinds(program, ends, kind)
+    if ends != program.outputs:
+        program = with_inputs_read(program, {*ends, *imitated})
+    prepared, dictionary, beside = None, None, find_files(folder)[0].parent
     if path.suffix not in TENSORS:
-        beside = find_files(folder)[0].parent
-        prepared = preprocessing(beside, mean, std, scale, channel_order)
+        said = (mean, std, scale, channel_order, resize)
+        prepared = preprocessing(beside, *said, reads_lines="line" in kinds)
+    if labels is not None and "line" in kinds:
+        dictionary = read_dictionary(beside, character_dict_path, use_space_char)
     return Exported(
         program,
         _inputs(program, prepared, size),
         path,
-        outputs=names(outputs, "outputs"),
-        matched=names(matched, "matched"),
-        kind=kind,
+        outputs=ends,
+        kinds=kinds,
+        matched=imitated,
         threshold=chance(threshold, "threshold"),
         batch_size=None if batch_size is None else count(batch_size, "batch_size"),
         augment=flag(augment, "augment"),
         labels=None if labels is None else Path(str(labels)),
+        dictionary=dictionary,
     )

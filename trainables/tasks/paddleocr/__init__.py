@@ -13,8 +13,8 @@ db_targets.py    the maps that the loss compares with
 
 recognition.py   the recogniser's task: configuration, batches
 line_input.py    what a configuration does to images of lines
-characters.py    the dictionary; labels and outputs as text
 crnn_network.py  the network: MobileNetV3, recurrent layers, CTC head
 ctc.py           the loss
-line_metric.py   accuracy of whole lines, similarity of texts
+
+The dictionary is in trainables/data/characters.py, the metrics are in trainables/metrics.
 """

@@ -11,7 +11,7 @@ import paddle
 import paddle.nn.functional as F
 from numpy.typing import NDArray
 
-from trainables.tasks.paddleocr.characters import BLANK
+from trainables.data.characters import BLANK
 
 
 class CTCTargets(NamedTuple):

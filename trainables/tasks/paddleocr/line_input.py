@@ -1,7 +1,7 @@
 """Preprocessing of lines of text, from PaddleOCR's configurations of recognisers.
 
-RecResizeImg resizes a line to the input's height and keeps its aspect ratio. What is left of the
-width is zeros after normalization; a line that is too long is squeezed into it.
+RecResizeImg keeps a line's aspect ratio (`line_steps` in trainables/data/text.py), or fills the
+width with it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from spaces.errors import TaskError
-from trainables.data.image_input import Normalize, Pad, Preparation, Resize, Step
+from trainables.data.image_input import Normalize, Preparation, Resize
+from trainables.data.text import MIDDLE, line_steps
 from trainables.task import ModelInput
 from trainables.tasks.paddleocr.images import Transforms, channel_order, checked
 
@@ -21,8 +22,6 @@ SUPPORTED: Mapping[str, tuple[str, ...] | None] = {
     "CTCLabelEncode": None,
     "KeepKeys": None,
 }
-# PaddleOCR's mean and standard deviation of a pixel, in all three channels.
-MIDDLE = 0.5
 
 
 def line_input(given: Transforms, where: str, image_size: Sequence[int] | None) -> ModelInput:
@@ -47,13 +46,10 @@ def line_input(given: Transforms, where: str, image_size: Sequence[int] | None) 
             "false is"
         )
     height, width = (int(side) for side in (image_size or shape[1:]))
-    steps: tuple[Step, ...]
-    if resizing.get("padding", True):
-        line = Resize("line", height=height, width=width, library="opencv")
-        steps = (line, Normalize(divides=True), Pad(height, width))
-    else:
-        line = Resize(height=height, width=width, library="opencv")
-        steps = (line, Normalize(divides=True))
+    steps = line_steps(height, width)
+    if not resizing.get("padding", True):
+        filling = Resize(height=height, width=width, library="opencv")
+        steps = (filling, Normalize(divides=True))
     return ModelInput(
         "image",
         (3, height, width),

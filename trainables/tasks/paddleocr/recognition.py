@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spaces.errors import TaskError
+from trainables.data.characters import Characters, read_characters
 from trainables.data.images import READERS, check_images
 from trainables.data.preparing import prepare, read_pixels
 from trainables.data.problems import Problems
 from trainables.data.text import read_lines
+from trainables.metrics.text_lines import LineMetric
 from trainables.remarks import remark
 from trainables.task import Batch, Metric, Split
 from trainables.tasks.config_file import section
 from trainables.tasks.paddleocr.architecture import searched_architecture
-from trainables.tasks.paddleocr.characters import Characters, read_characters
 from trainables.tasks.paddleocr.images import omitted_augmentations, transforms
 from trainables.tasks.paddleocr.line_input import SUPPORTED, line_input
-from trainables.tasks.paddleocr.line_metric import LineMetric
 from trainables.tasks.paddleocr.splits import read_splits, training_recipe
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _read_samples(
     lines: dict[Split, list[_Line]] = {}
     for split, samples in listed.items():
         check_images(((sample.image, sample.where) for sample in samples), problems)
-        texts = [characters.label(sample, longest, problems) for sample in samples]
+        texts = [characters.label(sample, problems, longest) for sample in samples]
         lines[split] = [
             _Line(sample.image, text)
             for sample, text in zip(samples, texts, strict=True)

@@ -1,6 +1,7 @@
 """Labels for exported models: the metric is theirs, on the images that have one."""
 
 import json
+import shutil
 
 import numpy as np
 import paddle
@@ -164,6 +165,87 @@ def test_text(rectangles, tmp_path, name):
     assert value(make_task(**options, labels=labelled(tmp_path, lines))) == 0
 
 
+class Reader(nn.Layer):
+    """Reads red, green and blue bars as three characters, and a blank elsewhere."""
+
+    def __init__(self, end):
+        super().__init__()
+        self.filter, self.end = nn.Conv2D(3, 4, 1), end
+        of_colours = 20 * np.eye(3, dtype="f4")[::-1] - 10
+        self.filter.weight.set_value(
+            np.concatenate([np.zeros_like(of_colours[:1]), of_colours])[..., None, None]
+        )
+        self.filter.bias.set_value(np.array([15, 0, 0, 0], "f4"))
+
+    def forward(self, x):
+        columns = F.avg_pool2d(self.filter(x), [8, 4])
+        return self.end(columns.squeeze(2).transpose([0, 2, 1]))
+
+
+READERS = {"chances": lambda x: F.softmax(x, 2), "classes": lambda x: x.argmax(2)}
+TEXTS = ["a", "b", "c", "aa", "ab", "ca", "bb", "cab", "bca", "aba", "ccb", "bbb"]
+INK = {"a": (255, 0, 0), "b": (0, 255, 0), "c": (0, 0, 255)}
+
+
+def draw_line(text, file):
+    """Draw a character as a bar, on white paper."""
+    pixels = np.full((16, 32 * len(text) + 16, 3), 255, np.uint8)
+    for place, one in enumerate(text):
+        pixels[:, 32 * place + 16 : 32 * place + 32] = INK[one]
+    Image.fromarray(pixels).save(file)
+
+
+@pytest.fixture(scope="module")
+def recogniser(tmp_path_factory):
+    """Options for a recogniser whose export has free widths, with lines of differing widths, and
+    their labels."""
+    folder = tmp_path_factory.mktemp("recogniser")
+    (folder / "lines").mkdir()
+    for number, text in enumerate(TEXTS):
+        draw_line(text, folder / f"lines/{number}.png")
+    (folder / "keys.txt").write_text("a\nb\nc\n")
+    for name, end in READERS.items():
+        spec = ModelInput("x", (3, 8, 64), more_shapes=[(3, 8, 128)])
+        export(Reader(end), (spec,), folder / name)
+    options = {"model": str(folder / "chances"), "data": str(folder / "lines"), "size": [8, 64]}
+    options["character_dict_path"] = str(folder / "keys.txt")
+    return options, [f"{number}.png\t{text}" for number, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_lines_of_text(recogniser, tmp_path, name):
+    options, lines = recogniser
+    options = {**options, "model": options["model"].replace("chances", name), "kind": "line"}
+    with collected() as said:
+        task = make_task(**options, labels=labelled(tmp_path, lines))
+    assert task.metric.name == "line_accuracy" and value(task) == value(task, "test") == 1
+    assert any("the budget bounds the loss of line_accuracy on the 12 labels" in s for s in said)
+    assert any("images are lines of text, resized as PaddleOCR does" in s for s in said)
+    # A repeated character has to be read twice.
+    wrong = [line.replace("aa", "a").replace("b", "bb") for line in lines]
+    task = make_task(**options, labels=labelled(tmp_path, wrong))
+    model = eager(new_model(task))
+    read = np.concatenate([evaluate(model, task, split, 5) for split in SPLITS])
+    # Still right are a, c and ca.
+    assert len(read) == len(TEXTS) and read[:, 0].sum() == 3
+
+
+def test_what_paddleocr_wrote_beside_a_recogniser_is_enough(recogniser, tmp_path):
+    options, lines = recogniser
+    shutil.copytree(options["model"], tmp_path / "model")
+    (tmp_path / "model/inference.yml").write_text(
+        "PreProcess: {transform_ops: [DecodeImage: {img_mode: BGR}, MultiLabelEncode: {},"
+        " RecResizeImg: {image_shape: [3, 8, 64]}, KeepKeys: {}]}\n"
+        "PostProcess: {name: CTCLabelDecode, character_dict: [a, b, c]}"
+    )
+    data = {"data": options["data"], "labels": labelled(tmp_path, lines)}
+    task = make_task(str(tmp_path / "model"), **data)
+    assert value(task) == 1
+    plain = make_task(**options)
+    assert plain.metric.name == "line_agreement"
+    assert task.inputs == plain.inputs and task.inputs[0].shape == (3, 8, 64)
+
+
 def refusal(**options):
     with pytest.raises(UserError) as caught:
         make_task(**options)
@@ -189,6 +271,24 @@ def test_refusals(scored, tmp_path, monkeypatch, lines, changed, said):
     options, labels = scored[0], labelled(tmp_path, lines)
     wanted = said.format(photos=options["data"], labels=labels)
     assert wanted in refusal(**{**options, **changed}, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("lines", "changed", "said"),
+    (
+        (["0.png"], {}, "'0.png' is not \"path<tab>text\"; correct the line"),
+        (["0.png\tx"], {}, "'x' in 'x' is not in the dictionary"),
+        (["none.png\ta"], {}, "none.png is missing"),
+        (["0.png\ta", "0.png\ta"], {}, "0.png is listed twice"),
+        (["0.png\ta"], {"character_dict_path": "none"}, "none cannot be read"),
+        (["0.png\ta"], {"character_dict_path": None}, "has 4 classes, and PaddleOCR's digits"),
+        (["0.png\ta"], {"use_space_char": True}, "keys.txt make 5 with the blank; name"),
+        (["0.png\ta"], {"use_space_char": "yes"}, "use_space_char 'yes' is not true or false"),
+    ),
+)
+def test_refused_lines(recogniser, tmp_path, lines, changed, said):
+    options = {**recogniser[0], **changed}
+    assert said in refusal(**options, labels=labelled(tmp_path, lines))
 
 
 def test_refused_files(scored, rectangles, tmp_path):

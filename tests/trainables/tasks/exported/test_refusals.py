@@ -220,6 +220,7 @@ def test_tensors(place, array, said):
         ({"augment": "no"}, "augment 'no' is not true or false"),
         ({"mean": "red"}, "mean 'red' is not a number"),
         ({"mean": [None, 1, 1]}, "mean [None, 1, 1] is not a number"),
+        ({"resize": 48}, "resize 48 is not exact or line"),
         ({"std": []}, "std [] has a value that is not above 0"),
     ),
 )

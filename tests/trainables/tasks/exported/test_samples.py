@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from spaces.errors import DataError
+from trainables.remarks import collected
 from trainables.task import SPLITS, ModelInput
 from trainables.tasks.exported.preprocessing import Prepared, image_preparation
 from trainables.tasks.exported.samples import epoch, read_samples, split_by_content
@@ -64,6 +65,45 @@ def test_training_shows_other_crops_by_its_seed_unless_told_not_to(photos):
     plain = read_samples(photos, [SPEC], augment=False)
     (batch,) = next(epoch(plain, 6, 0))
     assert sorted(array.tobytes() for array in batch) == contents(plain, "train")
+
+
+def test_training_shows_parts_of_lines_that_are_as_high_and_not_mirrored(tmp_path):
+    shape = (3, 8, 64)
+    how = Prepared(resize="line", mean=(0.0,), std=(1.0,))
+    spec = ModelInput("x", shape, image=image_preparation(how, shape))
+    for number in range(9):
+        # Darker from top to bottom, brighter from left to right.
+        pixels = np.arange(48)[None, :, None] * 2 - np.arange(8)[:, None, None] + 20 + number
+        Image.fromarray(np.repeat(pixels, 3, 2).astype("u1")).save(tmp_path / f"{number}.png")
+    whole = read_samples(tmp_path, [spec], augment=False)
+    (plain,) = next(epoch(whole, 5, 0))
+    (parts,) = next(epoch(read_samples(tmp_path, [spec], augment=True), 5, 0))
+    assert (plain[:, :, :, 47] > 0).all() and not plain[:, :, :, 48:].any()
+    widths = (parts[:, 0, 0] > 0).sum(1)
+    assert len(set(widths)) > 1 and widths.min() >= 24 and widths.max() <= 48
+    for part, wide in zip(parts, widths, strict=True):
+        assert (np.diff(part[0, :, :wide], axis=1) == 2).all()
+        assert (np.diff(part[0, :, :wide], axis=0) == -1).all()
+
+
+def test_lines_that_are_squeezed_are_counted(photos):
+    lines = [
+        ModelInput(
+            "x", (3, 8, width), image=image_preparation(Prepared(resize="line"), (3, 8, width))
+        )
+        for width in (6, 7)
+    ]
+    # All are 12 high and 10 wide: 8 high they are 6.7 wide.
+    with collected() as said:
+        read_samples(photos, [lines[0]], augment=True)
+    assert said == [
+        "10 of the 10 lines are squeezed into the input's width of 6; give a wider "
+        "task_options.size"
+    ]
+    with collected() as said:
+        read_samples(photos, [lines[1]], augment=True)
+        read_samples(photos, [SPEC], augment=True)
+    assert said == []
 
 
 def test_a_batch_of_more_samples_than_there_are_repeats_them(photos):

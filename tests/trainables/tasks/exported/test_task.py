@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 from PIL import Image
 
-from spaces.errors import TaskError
+from spaces.errors import DataError, TaskError
 from spaces.plan import QuantizationChoice
 from tests.helpers.tiny.mine import Mine
 from tests.trainables.compression.networks import IMAGE, Between, Residual
@@ -25,6 +26,8 @@ from trainables.models import new_model
 from trainables.probe import Effort, NoLease, read_latency, time_in_turn
 from trainables.remarks import collected
 from trainables.settings import TrialSettings
+from trainables.task import ModelInput
+from trainables.tasks.exported.program import read_program
 from trainables.tasks.exported.task import BATCH, MAP_BATCH, make_task
 from trainables.training import Trainer
 
@@ -49,6 +52,17 @@ class Chooses(Residual):
 
     def forward(self, x):
         return self.body(x).argmax(1)
+
+
+class Scaled(nn.Layer):
+    """Scores that a second input multiplies."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = Residual()
+
+    def forward(self, image, factor):
+        return self.body(image) * factor
 
 
 def value(task, model, split="val"):
@@ -93,6 +107,22 @@ def test_images_with_options(tmp_path):
     assert value(task, new_model(task)) == 1
     with pytest.raises(TaskError, match=r"mean has 2 values, and input image 3 channels"):
         make_task(**{**options, "mean": [1, 2]})
+
+
+def test_inputs_of_what_comes_after_the_outputs_are_left_out(tmp_path):
+    paddle.seed(0)
+    inputs = (*IMAGE, ModelInput("factor", (1,)))
+    folder = export(Scaled(), inputs, tmp_path / "model")
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    with pytest.raises(DataError, match=r"does not take one image, but image .*, factor"):
+        make_task(str(folder), str(tmp_path))
+    (product,) = (o for o in read_program(folder).operations if o.type == "elementwise_mul")
+    scores = product.inputs["X"][0]
+    task = make_task(str(folder), str(tmp_path), outputs=scores)
+    assert [spec.name for spec in task.inputs] == ["image"] and task.inputs[0].image
+    assert value(task, new_model(task)) == 1
 
 
 def test_a_model_with_an_arg_max_at_its_end_keeps_it_and_is_trained_before_it(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from trainables.tasks.paddleocr.characters import Characters
+from trainables.data.characters import Characters
 from trainables.tasks.paddleocr.ctc import columns_needed, ctc_loss, ctc_targets
 
 

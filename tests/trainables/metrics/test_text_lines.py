@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainables.tasks.paddleocr.characters import Characters
-from trainables.tasks.paddleocr.line_metric import LineMetric, edit_distance
+from trainables.data.characters import Characters
+from trainables.metrics.text_lines import LineMetric, edit_distance
 
 CHARACTERS = Characters(tuple("abcAB1 -"))
 
@@ -31,6 +31,14 @@ def test_whole_lines_count_and_similarity_is_beside_them():
     assert statistics.tolist() == [[1, 1], [0, 0.5], [0, 0]]
     assert metric.aggregate(statistics) == pytest.approx(1 / 3)
     assert LineMetric(CHARACTERS, "norm_edit_dis").aggregate(statistics) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("shape", [(2, -1), (2, -1, 1)])
+def test_the_class_of_each_column_reads_as_its_scores_do(shape):
+    (chances,), metric = outputs_of("abc", "ab"), LineMetric(CHARACTERS)
+    classes = chances.argmax(2).astype("int32").reshape(shape)
+    found, wanted = (metric.sample_statistics([o], ["abc", "b"]) for o in (classes, chances))
+    assert found.tolist() == wanted.tolist() == [[1, 1], [0, 0.5]]
 
 
 @pytest.mark.parametrize(

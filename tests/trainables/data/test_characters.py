@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from spaces.errors import TaskError
+from trainables.data.characters import Characters, read_characters
 from trainables.data.problems import Problems
 from trainables.data.text import TextLine
-from trainables.tasks.paddleocr.characters import Characters, read_characters
 
 
 def line(text):
@@ -23,7 +23,13 @@ def test_a_dictionary_has_a_character_per_line_and_may_get_a_space(tmp_path):
 def test_without_a_dictionary_digits_and_letters_are_read_in_lower_case():
     plain = read_characters(None, True, "x:")
     assert plain.count == 37
-    assert plain.label(line("It's 5!"), 25, Problems()) == "its5"
+    assert plain.label(line("It's 5!"), Problems(), 25) == "its5"
+
+
+def test_spaces_of_a_label_are_dropped_where_the_network_has_none():
+    known = Characters(("a", "b"), Path("keys.txt"))
+    assert known.label(line("a b"), Problems()) == "ab"
+    assert known.with_space().label(line("a b"), Problems()) == "a b"
 
 
 def test_repetitions_count_once_and_blanks_not_at_all():
@@ -42,13 +48,13 @@ def test_repetitions_count_once_and_blanks_not_at_all():
 )
 def test_a_label_that_the_network_cannot_give_is_noted(text, said):
     problems = Problems()
-    assert Characters(("a", "b"), Path("keys.txt")).label(line(text), 2, problems) is None
+    assert Characters(("a", "b"), Path("keys.txt")).label(line(text), problems, 2) is None
     assert problems.found[0].startswith(f"train.txt:3: {said}")
 
 
 def test_a_label_without_digits_and_letters_is_noted():
     problems = Problems()
-    assert Characters().label(line("..."), 25, problems) is None
+    assert Characters().label(line("..."), problems) is None
     assert "'...' has no digit or letter" in problems.found[0]
 
 

@@ -37,16 +37,26 @@ class Characters:
         """Number of classes, with the blank."""
         return len(self.known) + 1
 
-    def label(self, sample: TextLine, longest: int, problems: Problems) -> str | None:
-        """Return the text that the network can be asked for; None with a note if there is none."""
+    def with_space(self) -> Characters:
+        """Return these characters and a space behind them."""
+        return Characters((*self.known, " "), self.file)
+
+    def label(self, sample: TextLine, problems: Problems, longest: int | None = None) -> str | None:
+        """Return the text that the network can be asked for; None with a note if there is none.
+
+        `longest` is the most characters that are allowed, None for any number.
+        """
         text = sample.text
-        if len(text) > longest:
+        if longest is not None and len(text) > longest:
             problems.note(
                 sample.where,
                 f"{text!r} has {len(text)} characters, max_text_length is {longest}; raise it or "
                 "remove the line",
             )
             return None
+        if " " not in self._classes:
+            # PaddleOCR's metric compares texts without spaces.
+            text = text.replace(" ", "")
         if self.file is None:
             text = "".join(character for character in text.lower() if character in self._classes)
         unknown = [character for character in text if character not in self._classes]
@@ -99,4 +109,5 @@ def read_characters(named: object, use_space: bool, where: str) -> Characters:
     known = [line.strip("\r") for line in lines]
     if not any(known):
         raise TaskError(f"{where} character_dict_path {file} lists no character; one per line")
-    return Characters(tuple([*known, " "] if use_space else known), file)
+    found = Characters(tuple(known), file)
+    return found.with_space() if use_space else found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.tasks.paddleocr.characters import Characters
+from trainables.data.characters import Characters
 
 KEPT = frozenset(string.digits + string.ascii_letters)
 
@@ -53,9 +53,12 @@ class LineMetric:
     ) -> NDArray[np.float64]:
         """Return for each line 1.0 if it is right, else 0.0, and its similarity, shape (n, 2).
 
-        `outputs[0]` has shape (n, columns, classes).
+        `outputs[0]` has shape (n, columns, classes), or is the class of each column.
         """
-        found = (self.characters.text(classes) for classes in np.argmax(outputs[0], axis=2))
+        scores = outputs[0]
+        chosen = scores.dtype.kind in "iub"
+        classes = scores.reshape(len(scores), -1) if chosen else np.argmax(scores, axis=2)
+        found = map(self.characters.text, classes)
         return np.array(
             [self._compared(*pair) for pair in zip(found, targets, strict=True)], np.float64
         )
