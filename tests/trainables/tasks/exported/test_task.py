@@ -91,6 +91,12 @@ def test_a_pruned_model_learns_what_the_original_gives_without_labels(tiny_expor
     assert before < 0.5 and value(task, model) > before + 0.25
 
 
+def test_an_epoch_without_the_originals_outputs_has_the_same_samples(tiny_export):
+    task = make_task(**tiny_export)
+    pairs = zip(task.train_inputs(32, 1), task.train_batches(32, 1), strict=True)
+    assert sum(np.array_equal(one, batch.inputs) for one, batch in pairs) == 1440 // 32
+
+
 def test_images_with_options(tmp_path):
     paddle.seed(0)
     folder = export(Residual(), IMAGE, tmp_path / "model")
