@@ -35,10 +35,12 @@ class Dictionary:
             if characters.count == classes:
                 return characters
         counts = " or ".join(sorted({str(characters.count) for characters in possible}))
-        named = f"the dictionary {plain.file}" if plain.file else "PaddleOCR's digits and letters"
+        listed = f"the dictionary {plain.file}" if plain.file else "PaddleOCR's default dictionary"
+        or_space = "" if self.use_space is None else ", or leave out use_space_char"
         raise TaskError(
-            f"{where} the model has {classes} classes, and {named} make {counts} with the blank; "
+            f"{where} the model has {classes} classes, and {listed} has {counts} with the blank; "
             "name the dictionary that it was trained with by task_options.character_dict_path"
+            f"{or_space}"
         )
 
 

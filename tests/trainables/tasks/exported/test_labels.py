@@ -281,8 +281,8 @@ def test_refusals(scored, tmp_path, monkeypatch, lines, changed, said):
         (["none.png\ta"], {}, "none.png is missing"),
         (["0.png\ta", "0.png\ta"], {}, "0.png is listed twice"),
         (["0.png\ta"], {"character_dict_path": "none"}, "none cannot be read"),
-        (["0.png\ta"], {"character_dict_path": None}, "has 4 classes, and PaddleOCR's digits"),
-        (["0.png\ta"], {"use_space_char": True}, "keys.txt make 5 with the blank; name"),
+        (["0.png\ta"], {"character_dict_path": None}, "has 4 classes, and PaddleOCR's default"),
+        (["0.png\ta"], {"use_space_char": True}, "keys.txt has 5 with the blank; name"),
         (["0.png\ta"], {"use_space_char": "yes"}, "use_space_char 'yes' is not true or false"),
     ),
 )
