@@ -68,8 +68,9 @@ class FidelityModel:
 
     @property
     def left(self) -> float:
-        """The share of a small loss at the first level that is left after full training."""
-        return float(np.prod(self.coefficients[:, 0]))
+        """The share of a small loss at the first level that is left after full training: 0 where
+        losses turned into gains."""
+        return float(np.prod(np.maximum(self.coefficients[:, 0], 0.0)))
 
     def predict(self, fidelities: Array, losses: Array) -> tuple[Array, Array]:
         """Return predicted losses after full training and their standard deviations.

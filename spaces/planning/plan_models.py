@@ -191,7 +191,9 @@ class Observations:
         losses, errors = self._measured.losses(trials)
         chosen = [trial.plan.precisions for trial in trials]
         settings = self._settings.loss
-        settings = replace(settings, multiplier=settings.multiplier * self._measured.left)
+        # Multipliers and their spreads have to stay above 0, also where training leaves no loss.
+        left = max(self._measured.left, settings.least_multiplier)
+        settings = replace(settings, multiplier=settings.multiplier * left)
         model = LossModel.fit(
             *(self._curves, self._space.precisions, rows, chosen, losses, settings, errors),
             int8=self._int8,

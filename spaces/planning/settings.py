@@ -30,7 +30,8 @@ class LossSettings:
     """The same of branches, whose sensitivity is measured with batch norms' statistics anew (LOG:
     whole branches)."""
     least_multiplier: float = 0.1
-    """Least common multiplier, as a share of `multiplier`. A guess."""
+    """Least common multiplier, as a share of `multiplier`: before any trial, and of a fit. A
+    guess."""
     multiplier_spread: float = 2.0
     """Spread of one group's multiplier, as a share of the common one (LOG: the last branch)."""
     branch_spread: float = 4.0

@@ -1,12 +1,14 @@
 """Models of loss and latency, refitted as trials are added."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from spaces.layers import ratio_matrix
 from spaces.plan import Plan
+from spaces.planning.fidelity import FidelityModel
 from spaces.planning.measured import MeasuredPlans
 from spaces.planning.plan_models import Observations
 from spaces.planning.settings import DEFAULT_SETTINGS
@@ -86,3 +88,17 @@ def test_the_planner_predicts_with_these_models():
     row = ratio_matrix(problem.space.groups, [plan])
     expected = observations(problem)[0].models().predict(row, [PTQ])
     assert (loss, latency) == pytest.approx((expected[0][0], expected[1][0]))
+
+
+def test_predictions_stay_finite_where_training_turns_losses_into_gains():
+    problem, levels = PROBLEMS[0], (1 / 16, 1 / 4, 1.0)
+    fidelity = FidelityModel(levels, problem.budget)
+    seen, measured = observations(problem, fidelity=fidelity)
+    for before, after in pairwise(levels):
+        for loss in (0.1, 0.15, 0.2):
+            fidelity.learn((before, loss), (after, -2 * loss))
+    assert fidelity.left == 0
+    measured.add([replace(trial, metric_loss=-0.3) for trial in trials(problem, 3)])
+    row = ratio_matrix(problem.space.groups, [Plan.of({problem.space.groups[0].name: 0.5}, PTQ)])
+    assert np.isfinite(seen.models().predict(row, [PTQ])).all()
+    assert (seen.models().loss.multipliers >= 0).all()
