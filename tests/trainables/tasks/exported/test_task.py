@@ -156,8 +156,8 @@ def test_a_model_is_timed_at_several_sizes_and_exact_at_each(kind, choice, tiny_
     for package in LISTINGS[kind].packages:
         pytest.importorskip(package)
     with collected() as said:
-        task = make_task(**{**tiny_export, "size": [[14, 14], [56, 84]]})
-    assert said[0].startswith("latency ratios are means over the sizes 14 x 14, 56 x 84;")
+        task = make_task(**{**tiny_export, "size": [[14, 14], [84, 112]]})
+    assert said[0].startswith("latency ratios are means over the sizes 14 x 14, 84 x 112;")
     (spec,) = task.inputs
     assert (spec.shape, spec.exported_shape) == ((1, 14, 14), (1, None, None))
     settings = TrialSettings(
@@ -169,11 +169,10 @@ def test_a_model_is_timed_at_several_sizes_and_exact_at_each(kind, choice, tiny_
     # Its largest one, on samples at both sizes.
     assert difference < (1e-5 if choice is QuantizationChoice.FLOAT else 0.5)
     batches = timed_batches(task, 8)
-    assert [inputs[0].shape for inputs in batches] == [(8, 1, 14, 14), (8, 1, 56, 84)]
+    assert [inputs[0].shape for inputs in batches] == [(8, 1, 14, 14), (8, 1, 84, 112)]
     runs_ms = time_in_turn([engine, engine], batches, NoLease(), Effort(10, 1.0))
     small, large = np.median(runs_ms[:, 0], axis=0)
-    # 24 times the pixels; how much longer they take is the machine's matter.
-    assert runs_ms.shape[1:] == (2, 2) and large > small
+    assert large > 2 * small
     reading = read_latency(runs_ms, [[1.0, 1.0]], baseline_ms=1.0, batch_size=8, threads=1)
     assert len(reading.ratios) == 2 and 0.5 < reading.ratio < 2
 
