@@ -6,6 +6,7 @@ chance to keep the budget once it is trained in full.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from search.records.ledger import Ledger
@@ -72,19 +73,19 @@ class Promotions:
         return len(self._ledger.fidelities) - 1
 
     def _due(self, running: Mapping[int, int]) -> list[int]:
-        """Return the levels of which a trial should be promoted by now.
-
-        A trial that is being trained for a level has taken its place there, but may not be chosen
-        beside those that have reached it, so they wait for it.
-        """
-        measured = [r for r in self._ledger.records.values() if r.result.state in MEASURED]
-        levels = range(self._top + 1)
-        reached = [sum(r.level >= level for r in measured) for level in levels]
-        taken = [
-            sum(max(r.level, running.get(r.number, 0)) >= level for r in measured)
-            for level in levels
+        """Return the levels of which a trial should be promoted by now."""
+        counts = Counter(
+            max(record.level, running.get(number, 0))
+            for number, record in self._ledger.records.items()
+            if record.result.state in MEASURED
+        )
+        reached = [
+            sum(counts[at] for at in counts if at >= level)
+            for level in range(len(self._ledger.fidelities))
         ]
-        return [n for n in range(self._top) if reached[n] // REDUCTION > taken[n + 1]]
+        return [
+            level for level in range(self._top) if reached[level] // REDUCTION > reached[level + 1]
+        ]
 
     def _last(
         self, ranked: Sequence[tuple[float, TrialRecord]], running: Mapping[int, int]

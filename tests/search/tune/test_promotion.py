@@ -49,16 +49,6 @@ def test_the_highest_level_is_promoted_first(ledger, paused):
     assert Promotions(ledger, 0).next({}, closing=False).result.level == 1
 
 
-def test_those_at_a_level_wait_for_one_that_is_being_trained_for_it(ledger, paused):
-    for number in (3, 4):
-        ledger.record(paused(number, 0.1, 0.4, level=1))
-    ledger.record(paused(5, 0.1, 0.3))
-    promotions = Promotions(ledger, 0)
-    assert promotions.next({5: 1}, closing=False) is None
-    ledger.record(paused(5, 0.05, 0.3, level=1))
-    assert promotions.next({}, closing=False).result.level == 1
-
-
 def test_what_is_slower_than_a_trial_that_keeps_the_budget_promises_nothing(ledger, record, result):
     ledger.record(record(9, result("COMPLETE", 0.05, 0.25)))
     promises = dict(zip((0, 1, 2), Prospects(ledger).promises(ledger.paused()), strict=True))
