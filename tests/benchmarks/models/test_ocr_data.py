@@ -42,7 +42,7 @@ def test_lines_have_one_size_with_grey_on_their_right(kind, size, tmp_path):
 
 
 @needs_photos
-def test_some_lines_are_turned_and_the_label_says_which(tmp_path):
+def test_some_lines_are_turned_and_images_are_the_same_for_the_same_seed(tmp_path):
     images, labels = written("turned", tmp_path / "one", 6)
     assert set(labels) == {"0", "1"}
     lines, _ = written("turned", tmp_path / "other", 6)

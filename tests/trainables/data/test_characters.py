@@ -44,6 +44,7 @@ def test_repetitions_count_once_and_blanks_not_at_all():
     [
         ("abc", "'abc' has 3 characters, max_text_length is 2"),
         ("ax", "'x' in 'ax' is not in the dictionary keys.txt"),
+        (" ", "' ' has only spaces"),
     ],
 )
 def test_a_label_that_the_network_cannot_give_is_noted(text, said):

@@ -231,13 +231,14 @@ def make_task(
     list of them, or an .npy or .npz file of ready tensors, `size` the engine's height and width
     where the model leaves them free, or several that it is timed at, of which samples are evaluated
     at the first. A pixel becomes (pixel * `scale` - `mean`) / `std`, in `channel_order` RGB or BGR;
-    `resize` is exact, or line; without these the toolkit's file beside the model says so. `outputs`
-    names tensors to end the model at, `matched` those that training matches, `kind` what the
-    outputs are (classes, line, class_map, map, values), `threshold` the chance above which a place
-    of a map counts, `batch_size` that of training (by default 8 for maps, else 32), `augment`
-    whether training crops and mirrors, `labels` a file of labels: the budget then bounds the loss
-    of their metric. For those of text lines `character_dict_path` names the characters, and
-    `use_space_char` says whether a space is added."""
+    `resize` is exact, or line, which keeps a line of text's aspect ratio; without these the
+    toolkit's file beside the model says so. `outputs` names tensors to end the model at, `matched`
+    those that training matches, `kind` what the outputs are (classes, line, class_map, map,
+    values), `threshold` the chance above which a place of a map counts, `batch_size` that of
+    training (by default 8 for maps, else 32), `augment` whether training crops and mirrors,
+    `labels` a file of labels: the budget then bounds the loss of their metric. For those of text
+    lines `character_dict_path` names the characters, and `use_space_char` says whether a space is
+    added."""
     folder, path = Path(str(model)), Path(str(data))
     if not path.exists():
         raise TaskError(f"data {data} is missing; name a folder of images, a list, or an .npz file")
