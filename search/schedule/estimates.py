@@ -235,13 +235,15 @@ def _sensitivities_s(config: RunConfig, baseline: Baseline, at_once: int) -> flo
     items = searched_items(config, baseline)
     evaluate_s = SPEEDS.masked * baseline.evaluate_s * config.sensitivity_share
     evaluate_s += SPEEDS.engine_s
-    # A branch is exported anew, its batch norms' statistics measured on training samples.
+    # Without a branch, batch norms' statistics are measured on training samples.
     norms_s = SPEEDS.forward * norm_samples(baseline.inputs) * baseline.train_s
-    branch_s = _export_s(baseline) + norms_s + evaluate_s
+    branch_s = norms_s + evaluate_s
     branches = sum(item.is_branch for item in items)
     groups_s = (len(items) - branches) * config.sensitivity_points * evaluate_s
     parts = min(len(items), PARTS * at_once)
-    parts_s = parts * (SPEEDS.parts * _export_s(baseline) + evaluate_s)
+    # Branches have an export of their own.
+    exports = SPEEDS.parts + (1 if branches else 0)
+    parts_s = parts * (exports * _export_s(baseline) + evaluate_s)
     crowded = SPEEDS.side_by_side if at_once > 1 else 1.0
     return crowded * (groups_s + branches * branch_s + parts_s) / at_once
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import paddle
+from numpy.typing import NDArray
 from paddle.nn.layer.norm import _BatchNormBase
 
 from trainables.settings import norm_samples
@@ -23,7 +25,7 @@ def reestimated_norms(model: paddle.nn.Layer, task: Task) -> Iterator[None]:
     All else stays as it is, the model is in evaluation mode, and the statistics of before come back
     at the end.
     """
-    norms = [layer for layer in model.sublayers() if isinstance(layer, BATCH_NORMS)]
+    norms = list(_norms(model).values())
     before = [(norm._mean.numpy(), norm._variance.numpy(), norm._momentum) for norm in norms]
     try:
         if norms:
@@ -35,6 +37,19 @@ def reestimated_norms(model: paddle.nn.Layer, task: Task) -> Iterator[None]:
             norm._mean.set_value(mean)
             norm._variance.set_value(variance)
             norm._momentum = momentum
+
+
+def norm_statistics(model: paddle.nn.Layer) -> dict[str, NDArray[Any]]:
+    """Return the running statistics of all batch norms, by their names in the model."""
+    return {
+        f"{name}.{kind}": getattr(norm, kind).numpy()
+        for name, norm in _norms(model).items()
+        for kind in ("_mean", "_variance")
+    }
+
+
+def _norms(model: paddle.nn.Layer) -> dict[str, paddle.nn.Layer]:
+    return {name: n for name, n in model.named_sublayers() if isinstance(n, BATCH_NORMS)}
 
 
 def _estimate(model: paddle.nn.Layer, norms: list[paddle.nn.Layer], task: Task) -> None:

@@ -6,7 +6,7 @@ holds it: code may keep it in a list of its own, or under several names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ from trainables.compression.graph.branch import CHANNELS, Branch
 
 # An end behind every tensor's, where the size is not known, as in an export.
 MANY = 2**31 - 1
+# The name of a model's sublayer with the switches of its branches.
+SWITCHES = "branch_switches"
 # Attributes of a layer that hold what it computes with.
 HELD = ("_parameters", "_buffers", "_sub_layers")
 
@@ -34,6 +36,24 @@ class Itself(paddle.nn.Layer):
 
     def forward(self, x: Any, *others: Any, **named: Any) -> Any:
         return x
+
+
+class Switch(paddle.nn.Layer):
+    """Returns a branch's end while its weight `on`, of shape (1,), is 1, and with 0 what stands for
+    it in `branches_masked`."""
+
+    def __init__(self, branch: Branch) -> None:
+        super().__init__()
+        self._is_input, self._value = branch.kind == "input", branch.value
+        self.on = self.create_parameter(
+            [1], default_initializer=paddle.nn.initializer.Constant(1.0)
+        )
+
+    def forward(self, output: Any, before: Any) -> Any:
+        if self._is_input:
+            return output * self.on + before * (1 - self.on)
+        kept = output * self.on
+        return kept + self._value * (1 - self.on) if self._value else kept
 
 
 class PassOn(paddle.nn.Layer):
@@ -155,3 +175,24 @@ def branches_masked(model: paddle.nn.Layer, branches: Sequence[Branch]) -> Itera
             hook = layers[branch.layer].register_forward_post_hook(after)
             stack.callback(hook.remove)
         yield
+
+
+@contextmanager
+def branches_switched(
+    model: paddle.nn.Layer, branches: Sequence[Branch]
+) -> Iterator[Mapping[str, str]]:
+    """Inside, each branch has a `Switch` at its end; yields their weights' names in the model, by
+    branch. An export that is made inside masks any of them by a weight of 0."""
+    layers = dict(model.named_sublayers())
+    switches = paddle.nn.LayerList([Switch(branch) for branch in branches])
+    with ExitStack() as stack:
+        model.add_sublayer(SWITCHES, switches)
+        stack.callback(model._sub_layers.pop, SWITCHES)
+        for branch, switch in zip(branches, switches, strict=True):
+
+            def after(layer: Any, inputs: Any, output: Any, switch: Any = switch) -> Any:
+                return switch(output, inputs[0])
+
+            hook = layers[branch.layer].register_forward_post_hook(after)
+            stack.callback(hook.remove)
+        yield {branch.name: f"{SWITCHES}.{index}.on" for index, branch in enumerate(branches)}

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
 
 from spaces.plan import ImportanceCriterion, Precision
-from trainables.compression.norms import reestimated_norms
+from trainables.compression.norms import norm_statistics, reestimated_norms
 from trainables.compression.pruner import ChannelPruner
+from trainables.compression.removal import branches_switched
 from trainables.deployment.engines.paddle_inference import PaddleEngine, supports_bfloat16
-from trainables.deployment.export import export_float, rewritable_export
+from trainables.deployment.export import rewritable_export
 from trainables.evaluation import evaluate
 from trainables.files.cache import JsonCache, fingerprint_of
 from trainables.metrics import metric_value, relative_loss
@@ -21,7 +28,10 @@ from trainables.results import Sensitivity
 from trainables.task import Task
 
 # Part of the cache key: raise it with every change that alters results.
-ALGORITHM = "summed-masked-val-6"
+ALGORITHM = "summed-masked-val-7"
+# Least seconds to load a program, most of an evaluation's, before one that is not optimized is
+# tried: an evaluation that takes less is no matter. A guess.
+WORTH_S = 1.0
 
 
 def cache_key(
@@ -36,13 +46,39 @@ def cache_key(
     return fingerprint_of(ALGORITHM, criterion, fingerprint, group, list(ratios), *part)
 
 
+class Optimization:
+    """Whether the engine optimizes programs before they run: on at first; off for the second
+    evaluation if most of the first was loading; then as in the shorter of the two."""
+
+    def __init__(self) -> None:
+        self.on = True
+        self._seconds: list[float] = []
+
+    def learn(self, loaded_s: float, whole_s: float) -> None:
+        """Learn from an evaluation, loading included."""
+        self._seconds.append(whole_s)
+        if len(self._seconds) == 1:
+            self.on = loaded_s <= max(WORTH_S, whole_s / 2)
+        elif len(self._seconds) == 2 and not self.on:
+            self.on = self._seconds[0] < whole_s
+
+
+class _Export:
+    """An export whose weights can be replaced, in a folder that lasts until a stack is closed."""
+
+    def __init__(self, model: paddle.nn.Layer, task: Task, opened: ExitStack) -> None:
+        self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        self.write = opened.enter_context(rewritable_export(model, task.inputs, self.folder))
+
+
 class SensitivityProbe:
     """Measures groups of one model, which is built, traced and exported once.
 
-    Zeroing the channels in the export's weights computes the same as pruning them; for a branch the
-    model is exported anew. The engine
-    evaluates several times faster than the framework, and faster again in bfloat16 where the
-    processor has it: rank correlation with float 0.9996 (LOG: predicting loss and latency).
+    Zeroing the channels in the export's weights computes the same as pruning them, and so does a
+    switch at a branch's end, in a second export. The engine evaluates several times faster than the
+    framework, and faster again in bfloat16 where the processor has it: rank correlation with float
+    0.9996 (LOG: predicting loss and latency). It optimizes the program anew for other weights,
+    which for a large one takes longer than the evaluation; then it runs as it is.
     """
 
     def __init__(
@@ -59,18 +95,17 @@ class SensitivityProbe:
         self._criterion, self._every = criterion, every
         self._unpruned: float | None = None
         self._precision: Precision = "bfloat16" if supports_bfloat16() else "float"
+        self._optimization = Optimization()
         self._open = ExitStack()
 
     def __enter__(self) -> SensitivityProbe:
         task = self._task
         with ExitStack() as opened:
-            self._folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             self._pruner = ChannelPruner(new_model(task), task.inputs, self._criterion)
-            self._write = opened.enter_context(
-                rewritable_export(self._pruner.model, task.inputs, self._folder)
-            )
+            self._whole = _Export(self._pruner.model, task, opened)
+            self._switched: _Export | None = None
             if self._every > 1:
-                self._unpruned = self._metric(self._folder)
+                self._unpruned = self._metric(self._whole, {})
                 # A loss is relative to it; a few batches may have nothing that counts.
                 if self._unpruned == 0 or not math.isfinite(self._unpruned):
                     self._every, self._unpruned = 1, None
@@ -92,8 +127,7 @@ class SensitivityProbe:
                 if group in self._pruner.branches:
                     metric = self._metric_without(group)
                 else:
-                    self._write(self._pruner.masked({group: ratio}))
-                    metric = self._metric(self._folder)
+                    metric = self._metric(self._whole, self._pruner.masked({group: ratio}))
             except Exception:  # One ratio that cannot be measured does not end the study.
                 rows.append(Sensitivity(group, ratio, None, None))
             else:
@@ -102,25 +136,29 @@ class SensitivityProbe:
         return rows
 
     def _metric_without(self, branch: str) -> float:
-        """Return the metric without a branch, its batch norms' statistics measured anew.
-
-        It is exported without the branch: what a gate multiplies by is not made 1 by any weights.
-        """
+        """Return the metric without a branch, its batch norms' statistics measured anew."""
         pruner, task = self._pruner, self._task
-        with tempfile.TemporaryDirectory() as folder:
-            pruner.prune({branch: 1.0})
-            try:
-                with reestimated_norms(pruner.model, task):
-                    export_float(pruner.model, task.inputs, Path(folder))
-            finally:
-                pruner.restore()
-            return self._metric(Path(folder))
+        if self._switched is None:
+            branches = list(pruner.branches.values())
+            with branches_switched(pruner.model, branches) as self._switches:
+                self._switched = _Export(pruner.model, task, self._open)
+        ratios = {branch: 1.0}
+        with pruner.mask(ratios), reestimated_norms(pruner.model, task):
+            statistics = norm_statistics(pruner.model)
+        off = {self._switches[branch]: np.zeros(1, "float32")}
+        return self._metric(self._switched, {**pruner.masked(ratios), **statistics, **off})
 
-    def _metric(self, folder: Path) -> float:
+    def _metric(self, export: _Export, weights: Mapping[str, NDArray[Any]]) -> float:
+        """Return the metric of an export with other weights."""
+        export.write(weights)
+        started = time.perf_counter()
         # One engine at a time: one that is alive while another is loaded leaks a copy of its
         # weights, in Paddle (LOG: memory of workers, and the search of YOLOv3).
-        engine = PaddleEngine(folder, self._precision, self._threads)
+        precision = self._precision if self._optimization.on else None
+        engine = PaddleEngine(export.folder, precision, self._threads)
+        loaded_s = time.perf_counter() - started
         found = evaluate(engine.run, self._task, "val", self._eval_batch, every=self._every)
+        self._optimization.learn(loaded_s, time.perf_counter() - started)
         return metric_value(self._task.metric, found)
 
 

@@ -1,5 +1,7 @@
 """A model without its branches computes what it computes with them masked, and trains."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import paddle
 import pytest
@@ -7,7 +9,9 @@ import pytest
 from tests.trainables.compression.branched import FOUND, IMAGE, Network, Paths, fused, residual
 from trainables.compression.graph.groups import survey_groups
 from trainables.compression.pruner import ChannelPruner
-from trainables.compression.removal import outer_branches
+from trainables.compression.removal import branches_switched, outer_branches
+from trainables.deployment.engines.paddle_inference import PaddleEngine
+from trainables.deployment.export import rewritable_export
 from trainables.evaluation import predict
 
 
@@ -44,6 +48,28 @@ def test_each_branch_and_all_together_equal_the_mask(network):
         np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * expected[0].std())
         assert np.abs(found[0] - whole[0]).max() > 1e-3 * whole[0].std()
     np.testing.assert_array_equal(predict(pruner.model, samples())[0], whole[0])
+
+
+@pytest.mark.parametrize("network", FOUND)
+def test_an_export_with_switches_computes_each_mask(network, tmp_path):
+    pruner = built(network)
+    model, inputs = pruner.model, [tensor.numpy() for tensor in samples()]
+    state = set(model.state_dict())
+    whole = predict(model, samples())
+    with ExitStack() as opened:
+        with branches_switched(model, list(pruner.branches.values())) as switches:
+            write = opened.enter_context(rewritable_export(model, IMAGE, tmp_path))
+        assert set(model.state_dict()) == state
+        for name in FOUND[network]:
+            ratios = {name: 1.0}
+            write({**pruner.masked(ratios), switches[name]: np.zeros(1, "f4")})
+            found = PaddleEngine(tmp_path, "float", 1).run(inputs)
+            with pruner.mask(ratios):
+                expected = predict(model, samples())
+            np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * expected[0].std())
+        write({})
+    found = PaddleEngine(tmp_path, "float", 1).run(inputs)
+    np.testing.assert_allclose(found[0], whole[0], atol=1e-4 * whole[0].std())
 
 
 @pytest.mark.parametrize("network", FOUND)

@@ -8,9 +8,11 @@ from paddle import nn
 
 from tests.helpers.tiny.mine import Mine
 from tests.trainables.compression.branched import Block, normed
+from trainables.compression import sensitivity
 from trainables.compression.norms import reestimated_norms
 from trainables.compression.pruner import ChannelPruner
 from trainables.compression.sensitivity import SensitivityProbe, cached_sensitivities
+from trainables.deployment.engines.paddle_inference import PaddleEngine
 from trainables.evaluation import eager, evaluate
 from trainables.files.cache import JsonCache
 from trainables.task import Batch
@@ -68,6 +70,42 @@ def test_a_branch_is_measured_without_it_and_the_model_is_whole_again():
         expected = task.metric.aggregate(evaluate(eager(model), task, "val", 100))
     # The engine computes in bfloat16 where the processor has it.
     assert row.metric == pytest.approx(expected, abs=0.03)
+
+
+def test_a_program_that_is_slow_to_load_is_no_longer_optimized(tiny_weights, monkeypatch):
+    task, precisions = Mine(tiny_weights), []
+    expected = measured(task, "conv1.weight", [0.25, 0.5, 0.75])
+
+    def engine(folder, precision, threads):
+        precisions.append(precision)
+        return PaddleEngine(folder, precision, threads)
+
+    monkeypatch.setattr(sensitivity, "PaddleEngine", engine)
+    monkeypatch.setattr(sensitivity.Optimization, "learn", lambda self, *_: setattr(self, "on", 0))
+    found = measured(task, "conv1.weight", [0.25, 0.5, 0.75])
+    assert precisions[0] in ("bfloat16", "float") and precisions[1:] == [None, None]
+    # The engine computes in bfloat16 where the processor has it, but not without optimization.
+    assert [row.metric for row in found] == pytest.approx([r.metric for r in expected], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "on"),
+    [
+        # Loading is a small part, or a short one.
+        ([(2, 5), (9, 9)], [True, True]),
+        ([(0.5, 0.6), (9, 9)], [True, True]),
+        # The other way is faster, or is not; later ones change nothing.
+        ([(2, 3), (0.1, 2.5), (9, 9)], [False, False, False]),
+        ([(2, 3), (0.1, 3.5), (9, 9)], [False, True, True]),
+    ],
+)
+def test_the_faster_of_two_evaluations_decides(seconds, on):
+    choice, found = sensitivity.Optimization(), []
+    assert choice.on
+    for loaded_s, whole_s in seconds:
+        choice.learn(loaded_s, whole_s)
+        found.append(choice.on)
+    assert found == on
 
 
 def test_ratios_do_not_depend_on_those_measured_before(tiny_weights):
