@@ -29,7 +29,7 @@ from trainables.compression.graph.flow import Flow
 from trainables.compression.graph.labels import Axes
 from trainables.compression.graph.layers import layers_of
 from trainables.compression.graph.propagation import Propagation
-from trainables.compression.graph.tracing import trace
+from trainables.compression.graph.tracing import Shape, Trace, trace
 from trainables.task import ModelInput
 
 Indices = NDArray[np.int64]
@@ -97,8 +97,9 @@ class Dependencies:
 def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> Dependencies:
     """Return a model's channel groups, its excluded channels and its layers.
 
-    Weights used only in training, as an auxiliary head's, are found by a second trace in training
-    mode. Raises whatever the model raises when it is traced.
+    Weights used only in training, as an auxiliary head's, and outputs only there, as an inner map
+    that a loss compares with the labels, are found by a second trace in training mode. Raises
+    whatever the model raises when it is traced.
     """
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     trained = set(shapes)
@@ -109,15 +110,11 @@ def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> D
     evaluated = tuple(propagation.uses)
     finder = BranchFinder(Flow(traced), evaluated, tuple(shapes))
     branches = finder.find()
-    if trained - propagation.used:
-        was_training = model.training
-        model.train()
-        try:
-            traced = trace(model, inputs)
-        finally:
-            model.train() if was_training else model.eval()
-        propagation.propagate(traced)
-        branches = finder.also_in(Flow(traced), branches)
+    unused = bool(trained - propagation.used)
+    training = _traced_in_training(model, inputs, required=unused)
+    if training is not None and (unused or _output_shapes(training) != _output_shapes(traced)):
+        propagation.propagate(training)
+        branches = finder.also_in(Flow(training), branches)
     found = _grouped(propagation, shapes)
     branches, kept = _emptied(branches, axes, found)
     kept += tuple(ExcludedChannels(*item) for item in finder.excluded.items())
@@ -128,6 +125,26 @@ def find_dependencies(model: paddle.nn.Layer, inputs: Sequence[ModelInput]) -> D
         branches,
         kept,
     )
+
+
+def _traced_in_training(
+    model: paddle.nn.Layer, inputs: Sequence[ModelInput], required: bool
+) -> Trace | None:
+    """Return the model's trace in training mode; None if that fails and is not required."""
+    was_training = model.training
+    model.train()
+    try:
+        return trace(model, inputs)
+    except Exception:  # The model's own code may raise anything.
+        if required:
+            raise
+        return None
+    finally:
+        model.train() if was_training else model.eval()
+
+
+def _output_shapes(traced: Trace) -> list[Shape]:
+    return [traced.shapes[name] for name in traced.outputs]
 
 
 def _emptied(

@@ -182,6 +182,28 @@ def test_what_an_auxiliary_head_reads_stays():
     assert reasons(Auxiliary) == {"body.step1": "a part of it runs in training all the same"}
 
 
+class Guided(nn.Layer):
+    """A map guides a block, and is an output in training, as in OCRNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = normed(3, 8)
+        self.map, self.guide = normed(8, 4), normed(4, 8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        found = self.map(x)
+        scores = self.head((x + self.guide(found)).mean([2, 3]))
+        return [scores, found] if self.training else [scores]
+
+
+def test_what_only_a_branch_reads_stays_if_it_is_an_output_in_training():
+    assert reasons(Guided) == {"guide": "a part of it runs in training all the same"}
+    # Nor may its channels be pruned.
+    assert "map.0.weight" not in [group.name for group in dependencies(Guided).groups]
+
+
 class Partly(Paths):
     """One path is read alone too."""
 
