@@ -127,7 +127,8 @@ NAMED = (
         Learning(steps=300, rate=0.05),
         # After 64 samples a pruned model found no region.
         {"finetune_samples": 256, "retrain_samples": 384, "learning_rate": 0.03},
-        tensor="tests/trainables/tasks/paddleocr/test_task.py::test_the_tensor_is_the_toolkits",
+        tensor="tests/trainables/tasks/paddleocr/test_detection.py::"
+        "test_the_tensor_is_the_toolkits",
     ),
     _detector(ROADSIGN, 96, YOLO, **YOLO_SETTINGS),
     # 80 classes on few images: 128 samples of training in full left a pruned model 40 % behind.

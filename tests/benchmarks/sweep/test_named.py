@@ -197,3 +197,9 @@ def test_a_training_begins_with_what_another_network_has_alike(tmp_path):
     after = model_weights(own)
     assert (after["0.weight"] == model_weights(known)["0.weight"]).all()
     assert (after["1.weight"] == before["1.weight"]).all()
+
+
+@pytest.mark.parametrize("test", sorted({named.tensor for named in NAMED}))
+def test_the_test_of_each_input_tensor_is_there(test):
+    file, _, name = test.partition("::")
+    assert f"def {name}(" in Path(file).read_text()
