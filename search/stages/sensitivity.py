@@ -26,12 +26,13 @@ def measure_sensitivities(study: StudyContext, baseline: Baseline, space: Space)
             for part, names in split_evenly(list(ratios), workers).items()
         }
         curves: Curves = {}
-        from_cache = 0
+        from_cache, missing = 0, 0
         for _, found in each_result(
             study.display, "parts", sensitivity_job, arguments, study.placement(timed=False)
         ):
             for group, (rows, cached) in found.items():
                 from_cache += cached
+                missing += sum(row.metric_loss is None for row in rows)
                 study.store.write("sensitivity", group.replace("/", "_"), map(cells, rows))
                 curves[group] = [
                     (row.ratio, row.metric_loss) for row in rows if row.metric_loss is not None
@@ -39,6 +40,8 @@ def measure_sensitivities(study: StudyContext, baseline: Baseline, space: Space)
         study.display.say(
             f"{'':<12} {len(curves)} groups, {from_cache} of them known from the cache"
         )
+        if missing:
+            study.display.say(f"{'':<12} {missing} of their values could not be measured")
         return {group.name: curves[group.name] for group in space.groups}
 
     with study.stage("sensitivity", "each group alone, at each ratio"):

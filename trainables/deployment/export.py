@@ -68,8 +68,8 @@ def rewritable_export(
 ) -> Iterator[Callable[[Mapping[str, np.ndarray]], None]]:
     """Export a model; yields a function that writes the export again with some weights replaced.
 
-    It takes arrays by structured name; all other weights are the model's. This is faster than
-    tracing the model for each set of weights.
+    It takes arrays by structured name; all other weights are the model's, and what runs in training
+    alone is ignored. This is faster than tracing the model for each set of weights.
     """
     # With every operator: the weights that are written may be what makes one change something.
     _save(model, inputs, folder)
@@ -81,7 +81,8 @@ def rewritable_export(
             program, _, _ = paddle.static.load_inference_model(path_prefix(folder), executor)
 
         def write(weights: Mapping[str, np.ndarray]) -> None:
-            tensors = {name: scope.find_var(names[name]).get_tensor() for name in weights}
+            found = {name: scope.find_var(names[name]) for name in weights}
+            tensors = {name: v.get_tensor() for name, v in found.items() if v is not None}
             original = {name: np.array(tensor) for name, tensor in tensors.items()}
             for name, tensor in tensors.items():
                 tensor.set(np.ascontiguousarray(weights[name]), place)

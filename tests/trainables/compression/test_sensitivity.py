@@ -55,6 +55,36 @@ class Branched(Mine):
         return Blocks()
 
 
+class Guided(Blocks):
+    """In training a second head reads what the block reads, as PP-LiteSeg's."""
+
+    def __init__(self):
+        super().__init__()
+        self.second = normed(8, 10)
+
+    def forward(self, x):
+        found = super().forward(x)
+        second = self.second(F.relu(self.stem(x)))
+        return [found, second] if self.training else found
+
+
+class WithAuxiliary(Mine):
+    def build_model(self):
+        paddle.seed(0)
+        return Guided()
+
+
+def test_what_runs_in_training_alone_is_no_hindrance():
+    task = WithAuxiliary()
+    base = baseline_metric(task)
+    with SensitivityProbe(task, 100, 1) as probe:
+        rows = [
+            *probe.curve("block.step1", [1.0], base),
+            *probe.curve("stem.0.weight", [0.5], base),
+        ]
+    assert all(row.metric is not None for row in rows)
+
+
 def test_a_branch_is_measured_without_it_and_the_model_is_whole_again():
     """With its norms' statistics measured anew: those of untrained layers are off."""
     task = Branched()

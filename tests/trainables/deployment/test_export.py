@@ -55,6 +55,30 @@ def test_an_export_is_written_with_other_weights_and_with_its_own_again(tiny_wei
     assert paddle.in_dynamic_mode()
 
 
+class Auxiliary(paddle.nn.Layer):
+    """A second head that runs in training alone."""
+
+    inputs = (ModelInput("x", (4,)),)
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.second = paddle.nn.Linear(4, 2), paddle.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return [self.head(x), self.second(x)] if self.training else self.head(x)
+
+
+def test_weights_of_training_alone_are_ignored(tmp_path):
+    model = Auxiliary()
+    zeros = {name: np.zeros(p.shape, "float32") for name, p in model.named_parameters()}
+    x = np.ones((2, 4), "float32")
+    with rewritable_export(model, model.inputs, tmp_path) as write:
+        write(zeros)
+        assert not PaddleEngine(tmp_path, "float", 1).run([x])[0].any()
+        write({})
+        assert PaddleEngine(tmp_path, "float", 1).run([x])[0].any()
+
+
 class Large(paddle.nn.Layer):
     """32 MB of weights."""
 
